@@ -1,0 +1,68 @@
+# `make run` and `make test` install what is missing into .venv; nothing else is needed than
+# Python 3.11 or newer. Plain PyPI serves the CUDA build of torch on Linux (gigabytes); for the
+# small CPU build: make run TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
+TORCH_INDEX_URL ?=
+# Options of the program: make run ARGS="--workers 2"; of pytest: make test ARGS="-k stream"
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c '$(SUPPORTED)' 2>/dev/null && { echo $$python; break; }; done)
+
+.PHONY: run test check lint types imports deploy-check format lock clean
+
+run: $(VENV)/.installed ## start everything; Ctrl-C stops it
+	@$(BIN)/plate-detect run $(ARGS)
+
+test: $(VENV)/.installed-dev ## the whole test suite
+	$(BIN)/pytest $(ARGS)
+
+check: lint types imports deploy-check ## everything but the tests
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.installed-dev ## who may import whom (pyproject.toml, tool.importlinter)
+	$(BIN)/lint-imports --no-logo
+
+deploy-check: $(VENV)/.installed-dev ## the Dockerfile, and the compose file where compose is installed
+	$(BIN)/hadolint deploy/Dockerfile
+	@if docker compose version >/dev/null 2>&1; then compose="docker compose"; \
+	elif command -v docker-compose >/dev/null; then compose=docker-compose; \
+	else echo "docker compose is not installed: docker-compose.yml was not checked"; exit 0; fi; \
+	echo "$$compose config"; $$compose config >/dev/null
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+lock: ## rewrite constraints.txt from the newest versions that pyproject.toml allows
+	deploy/lock $(PYTHON) $(TORCH_INDEX_URL)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# A stamp is touched only after a complete install, so an interrupted one is taken up again.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed, and none was found." \
+		"Name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c '$(SUPPORTED)' || { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13." >&2; exit 1; }
+	@echo "Installing into $(VENV); the first time this takes some minutes."
+	@$(BIN)/python -c '$(SUPPORTED)' 2>/dev/null && $(PIP) --version >/dev/null 2>&1 \
+		|| $(PYTHON) -m venv --clear $(VENV) || { echo "$(PYTHON) cannot make a virtual" \
+		"environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@test -z "$(TORCH_INDEX_URL)" || $(PIP) install --no-deps --index-url "$(TORCH_INDEX_URL)" \
+		$$(grep -E '^torch(vision)?==' constraints.txt)
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,43 @@
+"""Asking the producer whether it can take work."""
+
+import http.client
+import json
+
+_UNSPECIFIED = ("0.0.0.0", "::", "")
+
+
+class ReadinessProbe:
+    """`GET /ready` on this machine. Not through urllib, which would ask a proxy for localhost."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = "localhost" if host in _UNSPECIFIED else host
+        self._port = port
+
+    @property
+    def url(self) -> str:
+        """Address for a browser."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    def reason_not_ready(self) -> str | None:
+        """One line that says what is missing, or None when ready."""
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=5)
+        try:
+            connection.request("GET", "/ready")
+            response = connection.getresponse()
+            body = response.read(10_000)
+        except OSError:
+            return "the producer does not answer yet"
+        except http.client.HTTPException as error:
+            return f"the producer's answer is not HTTP: {error!r}"
+        finally:
+            connection.close()
+        return None if response.status == 200 else f"/ready says {response.status}: {_detail(body)}"
+
+
+def _detail(body: bytes) -> str:
+    text = body.decode(errors="replace").strip()
+    try:
+        return str(json.loads(text)["detail"])
+    except (ValueError, TypeError, KeyError):
+        return " ".join(text.split())[:200] or "no reason given"

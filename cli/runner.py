@@ -1,0 +1,196 @@
+"""`plate-detect run`: every role on this machine, under supervisor, until a signal says stop."""
+
+import fcntl
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from cli import embedded, guard, supervision
+from cli.readiness import ReadinessProbe
+from cli.settings import RunSettings
+from consumer.settings import ConsumerSettings
+from producer.settings import ProducerSettings
+
+READY_TIMEOUT_SECONDS = 180
+NOTICE_SECONDS = 10
+POLL_SECONDS = 0.25
+
+
+class RunError(Exception):
+    """The service cannot start or did not stay up. The message is one line for the operator."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be started, all of it checked before anything is."""
+
+    config_file: Path
+    environment: dict[str, str]
+    address: tuple[str, int]
+    stop_seconds: float
+
+
+def run(workers: int, folder: Path) -> None:
+    """Start everything, say when it is ready, and return after a signal once all has stopped.
+
+    Raises:
+        SettingsError: a setting is wrong.
+        RunError: the service cannot start, or did not stay up.
+    """
+    stop = _stop_on_signals()
+    folder.mkdir(exist_ok=True)
+    with _only_one(folder / "run.lock") as lock:
+        plan = _plan(workers, folder)
+        supervisor = _start(plan, lock)
+        try:
+            _wait_until_ready(plan, supervisor, stop)
+            _wait_until_stopped(supervisor, stop)
+        finally:
+            _stop(supervisor, stop, plan.stop_seconds)
+
+
+def _plan(workers: int, folder: Path) -> Plan:
+    settings, producer, consumer = RunSettings.load(), ProducerSettings.load(), ConsumerSettings.load()
+    roles = supervision.roles(workers, consumer.metrics_port)
+    _check_ports(producer, consumer, roles_count=len(roles))
+    environment = dict(os.environ)
+    server = None
+    if not settings.names_redis:
+        server = embedded.prepare(folder / "redis", _embedded_port(settings))
+        environment["REDIS_URL"] = server.url
+    if consumer.log_format == "auto" and sys.stdout.isatty():
+        # The roles write through supervisor's pipes and cannot see the terminal behind them.
+        environment["LOG_FORMAT"] = "console"
+    environment[guard.PARENT] = str(os.getpid())
+    environment["PYTHONUNBUFFERED"] = "1"
+    config_file = folder / "supervisord.conf"
+    config_file.write_text(
+        supervision.config(roles, server and server.command, folder, consumer.drain_seconds),
+        encoding="utf-8",
+    )
+    return Plan(
+        config_file,
+        environment,
+        (producer.host, producer.port),
+        2 * (consumer.drain_seconds + supervision.STOP_MARGIN_SECONDS),
+    )
+
+
+def _check_ports(producer: ProducerSettings, consumer: ConsumerSettings, roles_count: int) -> None:
+    if not embedded.port_is_free(producer.port, producer.host):
+        raise RunError(
+            f"port {producer.port} is taken: stop what listens there or choose another,"
+            f" e.g. PORT={producer.port + 1}"
+        )
+    metrics_ports = range(consumer.metrics_port, consumer.metrics_port + roles_count - 1)
+    for port in metrics_ports if consumer.metrics_port else ():
+        if not embedded.port_is_free(port, "0.0.0.0"):
+            raise RunError(
+                f"metrics port {port} is taken: choose others with METRICS_PORT"
+                " (the first of consecutive ports; 0: no metrics of worker and dispatcher)"
+            )
+
+
+def _embedded_port(settings: RunSettings) -> int:
+    port = settings.embedded_redis_port
+    if port and not embedded.port_is_free(port):
+        raise RunError(f"EMBEDDED_REDIS_PORT={port} is taken")
+    return port
+
+
+def _start(plan: Plan, lock: IO[str]) -> subprocess.Popen[bytes]:
+    """Start supervisor in a session of its own: the terminal's Ctrl-C reaches only this process.
+
+    It is told to stop if this process dies, and holds the lock (as its unused standard input)
+    until it has stopped.
+    """
+    command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(plan.config_file)]
+    return subprocess.Popen(
+        supervision.guarded(command, "SIGTERM"),
+        stdin=lock,
+        stdout=_openable_stdout(),
+        stderr=subprocess.STDOUT,
+        env=plan.environment,
+        start_new_session=True,
+    )
+
+
+def _openable_stdout() -> IO[bytes] | None:
+    """Standard output, through `cat` if it is a socket: supervisor opens it by name."""
+    if not stat.S_ISSOCK(os.fstat(1).st_mode):
+        return None
+    return subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True).stdin
+
+
+def _wait_until_ready(
+    plan: Plan, supervisor: subprocess.Popen[bytes], stop: threading.Event
+) -> None:
+    started = time.monotonic()
+    probe = ReadinessProbe(*plan.address)
+    notice_at = started + NOTICE_SECONDS
+    while not stop.is_set() and supervisor.poll() is None:
+        reason = probe.reason_not_ready()
+        if reason is None:
+            _say(f"ready: {probe.url}  (Ctrl-C stops it)")
+            return
+        now = time.monotonic()
+        if now > started + READY_TIMEOUT_SECONDS:
+            raise RunError(f"not ready after {READY_TIMEOUT_SECONDS} s: {reason}")
+        if now > notice_at:
+            _say(f"not ready yet: {reason}")
+            notice_at = now + NOTICE_SECONDS
+        stop.wait(POLL_SECONDS)
+
+
+def _wait_until_stopped(supervisor: subprocess.Popen[bytes], stop: threading.Event) -> None:
+    while not stop.wait(POLL_SECONDS):
+        if supervisor.poll() is not None:
+            raise RunError("stopped without being asked to; the lines above say why")
+
+
+def _stop(supervisor: subprocess.Popen[bytes], stop: threading.Event, seconds: float) -> None:
+    """Let work in hand end; a second signal, or a supervisor that hangs, ends it at once."""
+    if supervisor.poll() is not None:
+        return
+    _say("stopping; work in hand is being finished (Ctrl-C again: at once)")
+    supervisor.terminate()
+    stop.clear()
+    deadline = time.monotonic() + seconds
+    while supervisor.poll() is None:
+        if stop.wait(POLL_SECONDS / 5) or time.monotonic() > deadline:
+            # On Linux the roles end with it (see guard.py). Elsewhere only patience is safe.
+            if sys.platform == "linux":
+                supervisor.kill()
+            supervisor.wait()
+            return
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[IO[str]]:
+    """Hold the lock of this folder; supervisor inherits it and frees it by ending."""
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError("already running (or still stopping) in this folder") from None
+        yield lock
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _say(text: str) -> None:
+    print(f"plate-detect: {text}", flush=True)

@@ -1,0 +1,18 @@
+"""Settings of the command line itself."""
+
+from pydantic import Field
+
+from schemas.settings import Settings
+
+
+class RunSettings(Settings):
+    """What only `plate-detect run` reads."""
+
+    embedded_redis_port: int = Field(
+        0, ge=0, le=65535, description="Port of the embedded server of `make run`; 0: a free one"
+    )
+
+    @property
+    def names_redis(self) -> bool:
+        """Whether the operator named a server, in the environment or in `.env`."""
+        return bool(self.model_fields_set & {"redis_host", "redis_url"})

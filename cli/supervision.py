@@ -1,0 +1,125 @@
+"""Supervisor's configuration: which processes `plate-detect run` starts, and how they stop."""
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cli import guard, listener
+
+SERVER = "redis"
+STOP_MARGIN_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Role:
+    """One supervised process; ``environment`` is added to what it inherits."""
+
+    name: str
+    command: list[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def roles(workers: int, metrics_port: int) -> list[Role]:
+    """The service's own processes. ``metrics_port`` is the first of consecutive ones; 0: none."""
+    python = [sys.executable, "-m"]
+    names = ["worker", "dispatcher", *(f"worker-{n}" for n in range(2, workers + 1))]
+    background = [
+        Role(
+            name,
+            [*python, "consumer", name.partition("-")[0]],
+            {"METRICS_PORT": str(metrics_port + offset if metrics_port else 0)},
+        )
+        for offset, name in enumerate(names)
+    ]
+    return [Role("producer", [*python, "producer"]), *background]
+
+
+def config(
+    roles: list[Role], server_command: list[str] | None, folder: Path, drain_seconds: float
+) -> str:
+    """Text of supervisord.conf.
+
+    Supervisor stops group after group, highest priority first, and the members of a group
+    together: so all roles drain at once, and the server goes only when they are gone.
+    """
+    stop_seconds = int(drain_seconds) + STOP_MARGIN_SECONDS
+    names = ",".join(role.name for role in roles)
+    sections = [
+        _supervisord(folder),
+        _listener(),
+        *(_program(role, stop_seconds) for role in roles),
+        _section("group:roles", {"programs": names, "priority": "20"}),
+    ]
+    if server_command is not None:
+        server = Role(SERVER, server_command)
+        sections.append(_program(server, stop_seconds, priority="10", startsecs="1"))
+    return "\n".join(sections)
+
+
+def guarded(command: list[str], death_signal: str) -> list[str]:
+    """The command, made to end with the process that starts it."""
+    return [sys.executable, "-S", guard.__file__, death_signal, *command]
+
+
+def _supervisord(folder: Path) -> str:
+    options = {
+        "nodaemon": "true",
+        "silent": "true",  # the listener says what an operator needs; the log holds the rest
+        "logfile": str(folder / "supervisord.log"),
+        "logfile_maxbytes": "1MB",
+        "logfile_backups": "1",
+        "pidfile": str(folder / "supervisord.pid"),
+        "childlogdir": str(folder),
+    }
+    if os.getuid() == 0:
+        options["user"] = "root"  # said on purpose, as in a container: no warning about it
+    return _section("supervisord", options)
+
+
+def _program(role: Role, stop_seconds: int, **options: str) -> str:
+    environment = {
+        "environment": ",".join(f'{key}="{value}"' for key, value in role.environment.items())
+    }
+    return _section(
+        f"program:{role.name}",
+        {
+            # Killed if supervisor itself is killed: what a role has in hand is not lost by that,
+            # a role without a supervisor would be a surprise.
+            "command": shlex.join(guarded(role.command, "SIGKILL")),
+            "autorestart": "true",
+            # One that ends within this time counts as not started; five in a row are given up.
+            "startsecs": "10",
+            "startretries": "5",
+            "stopsignal": "TERM",
+            "stopwaitsecs": str(stop_seconds),
+            "killasgroup": "true",
+            "redirect_stderr": "true",
+            "stdout_logfile": "/dev/stdout",
+            "stdout_logfile_maxbytes": "0",
+            **(environment if role.environment else {}),
+            **options,
+        },
+    )
+
+
+def _listener() -> str:
+    command = guarded([sys.executable, "-m", listener.__name__], "SIGKILL")
+    return _section(
+        "eventlistener:listener",
+        {
+            "command": shlex.join(command),
+            "events": ",".join(listener.EVENTS),
+            "autorestart": "true",
+            "stderr_logfile": "/dev/stdout",
+            "stderr_logfile_maxbytes": "0",
+        },
+    )
+
+
+def _section(name: str, options: Mapping[str, str]) -> str:
+    # Supervisor expands %(name)s in values; a percent sign of ours is doubled.
+    lines = (f"{key}={value.replace('%', '%%')}" for key, value in options.items())
+    return "\n".join((f"[{name}]", *lines, ""))

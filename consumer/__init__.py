@@ -1,0 +1,1 @@
+"""The stream consumers: worker (images) and dispatcher (completion events)."""

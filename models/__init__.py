@@ -1,0 +1,1 @@
+"""The detector's checkpoint, how it was made, and how it is measured."""

@@ -1,0 +1,189 @@
+"""Drawn street scenes with cars and fictitious plates, made from a seed: no photograph needed.
+
+The acceptance tests, the README's picture and the benchmark use them, so the scenes are drawn for
+the real detector to find the plates in, and every corner of every plate is known exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from models.cars import HEIGHT_M, WIDTH_M, draw_car
+from models.compose import Array8, Quad, paste, project
+from models.plate_styles import BY_NAME
+from models.plates import Style, draw_plate
+
+SCENE_STYLES = ("ru", "ru", "ru_3", "ru_taxi", "eu_d", "eu_f", "eu_pl", "eu_ro", "eu_plain")
+# Plate width over the width of the car's picture, about what a real car shows.
+_PLATE_WIDTH_M = 0.56
+
+
+class Scene(NamedTuple):
+    """``rgb`` (H, W, 3) uint8; ``quads`` (N, 4, 2) float32 px, each TL, TR, BR, BL of a plate."""
+
+    rgb: Array8
+    quads: npt.NDArray[np.float32]
+
+
+def _vertical(top: tuple[int, int, int], bottom: tuple[int, int, int], height: int,
+              width: int) -> npt.NDArray[np.float32]:
+    ramp = np.linspace(0, 1, max(1, height), dtype=np.float32)[:, None, None]
+    column = np.array(top, np.float32) * (1 - ramp) + np.array(bottom, np.float32) * ramp
+    return np.broadcast_to(column, (max(1, height), width, 3)).copy()
+
+
+def _draw_houses(picture: Array8, rng: np.random.Generator, horizon: int) -> None:
+    """Blocks of flats along the horizon, out of focus."""
+    width = picture.shape[1]
+    x = 0
+    while x < width:
+        wide = int(width * rng.uniform(0.1, 0.24))
+        top = int(horizon * rng.uniform(0.15, 0.75))
+        tone = rng.uniform(95, 190)
+        wall = (tone * rng.uniform(0.92, 1.05), tone, tone * rng.uniform(0.82, 0.98))
+        cv2.rectangle(picture, (x, top), (x + wide, horizon), wall, -1)
+        step = max(6, wide // int(rng.integers(5, 9)))
+        glass = (tone * 0.55, tone * 0.6, tone * 0.68)
+        for wx in range(x + step // 2, x + wide - step // 2, step):
+            for wy in range(top + step // 2, horizon - step // 2, int(step * 1.3)):
+                cv2.rectangle(picture, (wx, wy), (wx + step // 2, wy + int(step * 0.7)), glass, -1)
+        x += wide + int(width * rng.uniform(0, 0.03))
+
+
+def _draw_street(rng: np.random.Generator, width: int, height: int, horizon: int) -> Array8:
+    """Sky, houses, trees, pavement and road, with a little noise; (height, width, 3)."""
+    warm = float(rng.uniform(0, 1))
+    sky = _vertical((95 + int(50 * warm), 150, 205), (215, 222 - int(12 * warm), 228), horizon,
+                    width)
+    road = _vertical((128, 128, 126), (72, 73, 76), height - horizon, width)
+    picture = np.vstack([sky, road]).astype(np.uint8)
+    _draw_houses(picture, rng, horizon)
+    for _ in range(int(rng.integers(3, 8))):
+        centre = int(rng.uniform(0, width)), int(horizon * rng.uniform(0.82, 0.98))
+        size = int(horizon * rng.uniform(0.1, 0.3))
+        leaf = (int(rng.uniform(40, 80)), int(rng.uniform(85, 125)), int(rng.uniform(40, 65)))
+        cv2.ellipse(picture, centre, (size, int(size * 0.8)), 0, 0, 360, leaf, -1, cv2.LINE_AA)
+    blur = max(1, round(min(width, height) / 180))
+    picture[: horizon + 1] = cv2.GaussianBlur(picture[: horizon + 1], (0, 0), blur)
+    kerb = horizon + (height - horizon) // 12
+    picture[horizon:kerb] = _vertical((150, 147, 140), (164, 160, 152), kerb - horizon, width)
+    for lane in range(-5, 6):
+        far = (width / 2 + lane * width * 0.11, kerb)
+        near = (width / 2 + lane * width * 0.42, height)
+        half = width * 0.012
+        corners = [(far[0] - half / 4, far[1]), (far[0] + half / 4, far[1]),
+                   (near[0] + half, near[1]), (near[0] - half, near[1])]
+        cv2.fillPoly(picture, [np.array(corners, np.int32)], (186, 186, 182), cv2.LINE_AA)
+    return picture
+
+
+def _draw_shadow(picture: Array8, quad: Quad) -> None:
+    """Darken the road under a car whose picture lies in ``quad``."""
+    mask = np.zeros(picture.shape[:2], np.uint8)
+    left, right = quad[3], quad[2]
+    centre = (left + right) / 2
+    wide = float(np.linalg.norm(right - left))
+    cv2.ellipse(mask, (round(float(centre[0])), round(float(centre[1] - wide * 0.03))),
+                (round(wide * 0.5), round(wide * 0.07)), 0, 0, 360, 255, -1, cv2.LINE_AA)
+    soft = cv2.GaussianBlur(mask, (0, 0), max(1.0, wide * 0.02)).astype(np.float32)[..., None]
+    picture[:] = (picture * (1 - 0.75 * soft / 255)).astype(np.uint8)
+
+
+def _place_car(picture: Array8, rng: np.random.Generator, centre_x: float, base_y: float,
+               car_width: float, styles: tuple[Style, ...]) -> Quad:
+    """Draw one car with its plate; return the plate's corners (4, 2)."""
+    scale = car_width / WIDTH_M
+    car = draw_car(rng, max(120.0, scale))
+    tall = HEIGHT_M * scale
+    yaw = float(rng.uniform(-0.05, 0.05)) * tall
+    left, right = centre_x - car_width / 2, centre_x + car_width / 2
+    quad = np.array([[left, base_y - tall + yaw], [right, base_y - tall - yaw],
+                     [right, base_y - yaw / 3], [left, base_y + yaw / 3]], np.float32)
+    _draw_shadow(picture, quad)
+    paste(picture, car.picture, quad)
+    style = styles[int(rng.integers(0, len(styles)))]
+    plate, _ = draw_plate(rng, style)
+    wide = _PLATE_WIDTH_M * min(1.0, style.w / 520)
+    x, y = car.plate_centre_m
+    half_w, half_h = wide / 2, wide * style.h / style.w / 2
+    corners = np.array([[x - half_w, y - half_h], [x + half_w, y - half_h],
+                        [x + half_w, y + half_h], [x - half_w, y + half_h]], np.float32)
+    metres = np.array([[0, 0], [WIDTH_M, 0], [WIDTH_M, HEIGHT_M], [0, HEIGHT_M]], np.float32)
+    matrix = cv2.getPerspectiveTransform(metres, quad)
+    placed = project(np.asarray(matrix, np.float64), corners)
+    paste(picture, plate, placed)
+    return placed
+
+
+def _finish(picture: Array8, rng: np.random.Generator) -> Array8:
+    """Light falling off to the edges and sensor noise: a photograph is never flat."""
+    height, width = picture.shape[:2]
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, width, dtype=np.float32)[None]
+    light = (1.04 - 0.12 * (x * x + y * y))[..., None]
+    # One coarse field of noise, tiled: cheap at 12 megapixels and the same on every machine.
+    tile = rng.normal(0, 3.0, (256, 256, 1)).astype(np.float32)
+    noise = np.tile(tile, (height // 256 + 1, width // 256 + 1, 1))[:height, :width]
+    return np.rint((picture * light + noise).clip(0, 255)).astype(np.uint8)
+
+
+def draw_scene(
+    rng: np.random.Generator,
+    width: int,
+    height: int,
+    plates: int = 1,
+    angle: float = 0.0,
+    styles: tuple[str, ...] = SCENE_STYLES,
+) -> Scene:
+    """Draw a street with ``plates`` cars, one plate each, every plate wholly inside the picture.
+
+    ``angle`` rolls the camera: the plates end up turned by that many degrees, clockwise in the
+    picture. The same generator state gives the same scene. Raises ValueError below 64 px a side
+    or for a negative number of plates.
+    """
+    if min(width, height) < 64 or plates < 0:
+        raise ValueError(f"cannot draw {plates} plates in {width} x {height} px")
+    # The street is drawn large enough that rolling it leaves no empty corner.
+    turn = math.radians(angle)
+    big_w = math.ceil(width * abs(math.cos(turn)) + height * abs(math.sin(turn)))
+    big_h = math.ceil(width * abs(math.sin(turn)) + height * abs(math.cos(turn)))
+    horizon = round(big_h / 2 - height * 0.08)
+    picture = _draw_street(rng, big_w, big_h, horizon)
+    chosen = tuple(BY_NAME[name] for name in styles)
+    columns = max(1, min(plates, math.ceil(math.sqrt(plates * max(1.0, width / height)))))
+    rows = max(1, math.ceil(plates / columns))
+    # The square that stays in view at every roll decides how large the cars may be.
+    span = min(width, height) if angle % 180 else width
+    quads = []
+    for i in range(plates):
+        row, column = divmod(i, columns)
+        slot = min(span * 0.94 / columns, height * 0.9 / rows * WIDTH_M / HEIGHT_M)
+        car_width = slot * float(rng.uniform(0.62, 0.86)) * (0.8 if plates == 1 else 1.0)
+        centre = big_w / 2 + (column - (columns - 1) / 2) * slot
+        base = big_h / 2 + height * (0.28 if rows == 1 else -0.45 + 0.88 * (row + 1) / rows)
+        jitter = float(rng.uniform(-0.06, 0.06)) * slot
+        quads.append(_place_car(picture, rng, centre + jitter, base, car_width, chosen))
+    found = np.array(quads, np.float32).reshape(-1, 4, 2)
+    return _roll(_finish(picture, rng), found, width, height, angle)
+
+
+def _roll(picture: Array8, quads: npt.NDArray[np.float32], width: int, height: int,
+          angle: float) -> Scene:
+    """Turn the picture about its middle and cut out width x height px."""
+    big_h, big_w = picture.shape[:2]
+    matrix = cv2.getRotationMatrix2D((big_w / 2, big_h / 2), -angle, 1.0)
+    matrix[:, 2] += width / 2 - big_w / 2, height / 2 - big_h / 2
+    full = np.vstack([matrix, [0, 0, 1]])
+    # Corners count pixel edges, warpAffine counts pixel centres: half a pixel apart.
+    shift = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    centres = np.linalg.inv(shift) @ full @ shift
+    if angle:
+        picture = np.asarray(cv2.warpAffine(picture, centres[:2], (width, height),
+                                            borderMode=cv2.BORDER_REFLECT), np.uint8)
+        quads = project(full, quads.reshape(-1, 2)).reshape(-1, 4, 2) if len(quads) else quads
+    return Scene(np.ascontiguousarray(picture[:height, :width]), quads)

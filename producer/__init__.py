@@ -1,0 +1,1 @@
+"""The HTTP side: turns requests into messages, serves status and results."""

@@ -1,0 +1,1 @@
+"""What the processes agree on: messages, tasks, events, keys, storage layout, scripts."""

@@ -1,0 +1,30 @@
+"""A completion event: published exactly once, in the step that finishes the task."""
+
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.messages import TaskId
+from schemas.tasks import TaskState
+
+
+class CompletionEvent(BaseModel):
+    """Entry of the event stream. `payload` is the JSON of task-status at that moment."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", title="CompletionEvent v1")
+
+    event_id: str = Field(min_length=1, description="Same for every delivery of this event")
+    type: Literal["task.completed", "task.failed"]
+    task_id: TaskId
+    payload: str = Field(description="JSON of TaskState")
+
+    @property
+    def state(self) -> TaskState:
+        """The finished task."""
+        return TaskState.model_validate_json(self.payload)
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[bytes, bytes]) -> Self:
+        """Read an entry as Redis returned it; raises pydantic's ValidationError."""
+        return cls.model_validate({k.decode(): v.decode() for k, v in fields.items()})

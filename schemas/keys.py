@@ -1,0 +1,46 @@
+"""Every Redis name in one place. All share the prefix's hash tag, so scripts stay in one slot."""
+
+from dataclasses import dataclass
+
+WORKERS_GROUP = "workers"
+DISPATCHER_GROUP = "dispatcher"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Key names under one prefix, by default `{plates}`."""
+
+    prefix: str
+
+    @property
+    def images(self) -> str:
+        """Work stream: one entry is one image."""
+        return f"{self.prefix}:images"
+
+    @property
+    def events(self) -> str:
+        """Stream of completion events."""
+        return f"{self.prefix}:events"
+
+    @property
+    def dead_letters(self) -> str:
+        """Stream of entries that were given up: reason and metadata, never pixels."""
+        return f"{self.prefix}:dead-letters"
+
+    @property
+    def open_tasks(self) -> str:
+        """Sorted set of unfinished tasks, scored by their last activity (epoch ms)."""
+        return f"{self.prefix}:open-tasks"
+
+    @property
+    def due_deliveries(self) -> str:
+        """Sorted set of webhook deliveries, scored by when they are due (epoch ms)."""
+        return f"{self.prefix}:due-deliveries"
+
+    def task(self, task_id: str) -> str:
+        """Hash of one task."""
+        return f"{self.prefix}:task:{task_id}"
+
+    def delivery(self, delivery_id: str) -> str:
+        """Hash of one webhook delivery."""
+        return f"{self.prefix}:delivery:{delivery_id}"

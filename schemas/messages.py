@@ -1,0 +1,133 @@
+"""Contract v1 of an entry in the work stream: one entry is one image."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from schemas.names import base_name, default_output_name
+
+TASK_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+
+TaskId = Annotated[str, Field(pattern=TASK_ID_PATTERN, description="Groups the images of a task")]
+
+
+class ContractError(Exception):
+    """An entry breaks the contract; the message says how, without naming its content."""
+
+
+class ImageMessage(BaseModel):
+    """One image to cover, as it lies in the stream: flat fields, UTF-8, `image` raw bytes.
+
+    Unknown fields are ignored; an unknown `v` is dead-lettered.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", title="ImageMessage v1")
+
+    v: Literal[1] = Field(1, description="Version of this contract")
+    task_id: TaskId
+    index: int = Field(0, ge=0, description="Place of the image in its task, from 0")
+    total: int | None = Field(
+        None, ge=1, description="Images of the task; the first total seen holds, absent means 1"
+    )
+    filename: str = Field("image", description="Original name; only its base name is used")
+    output: str | None = Field(
+        None, description="Name of the result; default `covered_<stem>[_<index>].webp`"
+    )
+    object: str | None = Field(
+        None, description="Storage key under `<task_id>/input/`; this or `image`"
+    )
+    image: bytes | None = Field(
+        None, description="Raw bytes of the file, at most INLINE_MAX_BYTES; this or `object`"
+    )
+    traceparent: str | None = Field(None, max_length=128, description="W3C trace context")
+
+    @model_validator(mode="after")
+    def _hang_together(self) -> Self:
+        if (self.object is None) == (self.image is None):
+            raise ValueError("exactly one of object and image is needed")
+        if self.total is not None and self.index >= self.total:
+            raise ValueError("index must be below total")
+        if self.object is not None:
+            _check_object_key(self.object, self.task_id)
+        if self.output is not None:
+            _check_output_name(self.output)
+        return self
+
+    @property
+    def output_name(self) -> str:
+        """Name under which the result is stored."""
+        return self.output or default_output_name(self.filename, self.index, self.total or 1)
+
+    @property
+    def identity(self) -> str:
+        """What tells a repeated message from a different image for the same index."""
+        if self.object is not None:
+            return f"object:{self.object}"
+        return f"sha256:{hashlib.sha256(self.image or b'').hexdigest()}"
+
+    def to_fields(self) -> dict[str, str | bytes]:
+        """The flat fields to XADD."""
+        values = self.model_dump(exclude_none=True)
+        return {k: v if isinstance(v, bytes) else str(v) for k, v in values.items()}
+
+    @classmethod
+    def from_fields(
+        cls, fields: Mapping[bytes, bytes], *, max_total: int, inline_max_bytes: int
+    ) -> Self:
+        """Read an entry as Redis returned it.
+
+        Raises:
+            ContractError: the entry breaks the contract.
+        """
+        image = fields.get(b"image")
+        if image is not None and len(image) > inline_max_bytes:
+            raise ContractError(f"image: more than {inline_max_bytes} bytes inline")
+        if b"v" not in fields:
+            raise ContractError("v: missing")
+        message = cls._parse(fields, image)
+        if message.total is not None and message.total > max_total:
+            raise ContractError(f"total: more than {max_total}")
+        return message
+
+    @classmethod
+    def _parse(cls, fields: Mapping[bytes, bytes], image: bytes | None) -> Self:
+        known = {k: fields[k.encode()] for k in cls.model_fields if k.encode() in fields}
+        try:
+            values: dict[str, object] = {k: v.decode() for k, v in known.items() if k != "image"}
+            if "v" in values:
+                values["v"] = _version(str(values["v"]))
+            if "filename" in values:
+                values["filename"] = base_name(str(values["filename"]))
+            return cls.model_validate({**values, **({} if image is None else {"image": image})})
+        except UnicodeDecodeError:
+            raise ContractError("a field is not UTF-8") from None
+        except ValidationError as error:
+            # Only where and what: pydantic's own text would repeat the publisher's data.
+            where = [".".join(map(str, e["loc"])) or "message" for e in error.errors()]
+            what = [e["msg"] for e in error.errors()]
+            raise ContractError(
+                "; ".join(f"{w}: {t}" for w, t in zip(where, what, strict=True))
+            ) from None
+
+
+def _version(text: str) -> int:
+    if text != "1":
+        raise ContractError("v: unknown version")
+    return 1
+
+
+def _check_object_key(key: str, task_id: str) -> None:
+    # Any other place would let a publisher have somebody else's files read and deleted.
+    head = f"{task_id}/input/"
+    tail = key.removeprefix(head)
+    if not key.startswith(head) or not tail or "/" in tail or tail in (".", ".."):
+        raise ValueError("object must be a file directly under <task_id>/input/")
+    if not tail.isprintable() or len(tail.encode()) > 255:
+        raise ValueError("object has an unusable name")
+
+
+def _check_output_name(name: str) -> None:
+    if name != base_name(name) or not name.endswith(".webp"):
+        raise ValueError("output must be a plain file name that ends in .webp")

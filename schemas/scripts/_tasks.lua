@@ -1,0 +1,73 @@
+-- Shared by the steps of a task. Only Redis' own clock is used, and payloads are joined as text:
+-- cjson would turn an empty list into an empty object.
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function is_final(status)
+  return status == 'completed' or status == 'failed'
+end
+
+-- Ack and delete, so that XLEN is backlog plus in flight.
+local function discard(stream, group, entry)
+  if redis.call('EXISTS', stream) == 1 then
+    redis.call('XACK', stream, group, entry)
+    redis.call('XDEL', stream, entry)
+  end
+end
+
+local function touch(task, open, task_id, now, ttl)
+  redis.call('ZADD', open, now, task_id)
+  redis.call('PEXPIRE', task, ttl)
+end
+
+local function open_task(task, open, task_id, total, status, now, ttl)
+  redis.call('HSET', task, 'status', status, 'total', total, 'done', 0, 'succeeded', 0,
+    'created_at', now)
+  touch(task, open, task_id, now, ttl)
+end
+
+-- The JSON of task-status, field for field as schemas/tasks.py writes it.
+local function payload(task, task_id, status, total)
+  local results, errors = {}, {}
+  for index = 0, total - 1 do
+    local result = redis.call('HGET', task, 'result:' .. index)
+    local failure = redis.call('HGET', task, 'error:' .. index)
+    if result then results[#results + 1] = result end
+    if failure then errors[#errors + 1] = failure end
+  end
+  return '{"task_id":"' .. task_id .. '","status":"' .. status
+    .. '","results":[' .. table.concat(results, ',')
+    .. '],"errors":[' .. table.concat(errors, ',')
+    .. '],"progress":{"done":' .. total .. ',"total":' .. total .. '}}'
+end
+
+-- The one terminal transition of a task, with its one event.
+local function close_task(task, open, events, task_id, total, now, ttl)
+  local succeeded = tonumber(redis.call('HGET', task, 'succeeded')) or 0
+  local status = succeeded > 0 and 'completed' or 'failed'
+  redis.call('HSET', task, 'status', status, 'finished_at', now)
+  redis.call('PEXPIRE', task, ttl)
+  redis.call('ZREM', open, task_id)
+  redis.call('XADD', events, '*', 'event_id', 'evt_' .. task_id, 'type', 'task.' .. status,
+    'task_id', task_id, 'payload', payload(task, task_id, status, total))
+  return status
+end
+
+-- Writes the outcome of one image, once. kind is 'result' or 'error'.
+local function write_outcome(task, open, events, task_id, index, kind, public, outcome, now, ttl)
+  local status = redis.call('HGET', task, 'status')
+  if not status then return 'gone' end
+  if redis.call('HEXISTS', task, 'outcome:' .. index) == 1 then return 'closed' end
+  if is_final(status) then return 'gone' end
+  redis.call('HSET', task, kind .. ':' .. index, public, 'outcome:' .. index, outcome)
+  local done = redis.call('HINCRBY', task, 'done', 1)
+  if kind == 'result' then redis.call('HINCRBY', task, 'succeeded', 1) end
+  local total = tonumber(redis.call('HGET', task, 'total'))
+  if done >= total then return close_task(task, open, events, task_id, total, now, ttl) end
+  if status == 'pending' then redis.call('HSET', task, 'status', 'processing') end
+  touch(task, open, task_id, now, ttl)
+  return 'written'
+end

@@ -1,0 +1,34 @@
+#!lua flags=allow-oom
+-- Take up one image: create the task of a direct publisher, check the entry against its task,
+-- reserve index and output name. Anything but 'run' says why the image must not be processed.
+-- KEYS task images open   ARGV group entry task_id index total('' if absent) identity output ttl_ms
+--!include _tasks
+local task, images, open = KEYS[1], KEYS[2], KEYS[3]
+local group, entry, task_id, index = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local total, identity, output, ttl = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
+local now = now_ms()
+local status = redis.call('HGET', task, 'status')
+if not status then
+  if index >= (total or 1) then return 'index_out_of_range' end
+  open_task(task, open, task_id, total or 1, 'processing', now, ttl)
+else
+  local held = tonumber(redis.call('HGET', task, 'total'))
+  if total and total ~= held then return 'total_conflict' end
+  if index >= held then return 'index_out_of_range' end
+end
+local known = redis.call('HGET', task, 'image:' .. index)
+if known and known ~= identity then return 'index_conflict' end
+if redis.call('HEXISTS', task, 'outcome:' .. index) == 1 then
+  discard(images, group, entry)
+  return 'duplicate'
+end
+if status and is_final(status) then
+  discard(images, group, entry)
+  return 'gone'
+end
+local owner = redis.call('HGET', task, 'output:' .. output)
+if owner and tonumber(owner) ~= index then return 'output_conflict' end
+redis.call('HSET', task, 'image:' .. index, identity, 'output:' .. output, index)
+if status == 'pending' then redis.call('HSET', task, 'status', 'processing') end
+touch(task, open, task_id, now, ttl)
+return 'run'

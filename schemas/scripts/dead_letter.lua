@@ -1,0 +1,24 @@
+#!lua flags=allow-oom
+-- Give an entry up: record why, never pixels, and fail its image if there is one to fail.
+-- An entry that is no longer in the stream was settled before: nothing is written twice.
+-- KEYS task images open events dead_letters
+-- ARGV group entry task_id index(-1: no image) total public outcome ttl_ms reason, field values
+--!include _tasks
+local task, images, open = KEYS[1], KEYS[2], KEYS[3]
+local group, entry, task_id, index = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local total, ttl, now = tonumber(ARGV[5]), ARGV[8], now_ms()
+if #redis.call('XRANGE', images, entry, entry) == 0 then return 'settled' end
+redis.call('XADD', KEYS[5], '*', 'reason', ARGV[9], 'entry', entry, 'task_id', task_id,
+  'at', now, unpack(ARGV, 10))
+local done = 'recorded'
+if index >= 0 then
+  if redis.call('EXISTS', task) == 0 and index < (total or 1) then
+    open_task(task, open, task_id, total or 1, 'processing', now, ttl)
+  end
+  local held = tonumber(redis.call('HGET', task, 'total'))
+  if held and index < held and (not total or total == held) then
+    done = write_outcome(task, open, KEYS[4], task_id, index, 'error', ARGV[6], ARGV[7], now, ttl)
+  end
+end
+discard(images, group, entry)
+return done

@@ -1,0 +1,27 @@
+#!lua flags=allow-oom
+-- Fail the images of an open task that will never come: no activity for the timeout, and nothing
+-- in the stream is old enough to be one of them.
+-- KEYS task images open events   ARGV task_id timeout_ms ttl_ms code detail
+--!include _tasks
+local task, images, open = KEYS[1], KEYS[2], KEYS[3]
+local task_id, now = ARGV[1], now_ms()
+local status = redis.call('HGET', task, 'status')
+local active = tonumber(redis.call('ZSCORE', open, task_id))
+if not status or is_final(status) then
+  redis.call('ZREM', open, task_id)
+  return 'closed'
+end
+redis.call('PEXPIRE', task, ARGV[3])
+if not active or now - active < tonumber(ARGV[2]) then return 'active' end
+local oldest = redis.call('XRANGE', images, '-', '+', 'COUNT', 1)[1]
+if oldest and tonumber(string.match(oldest[1], '^%d+')) <= active then return 'queued' end
+local total = tonumber(redis.call('HGET', task, 'total'))
+local done = 'closed'
+for index = 0, total - 1 do
+  if redis.call('HEXISTS', task, 'outcome:' .. index) == 0 then
+    local failure = '{"index":' .. index .. ',"filename":null,"code":"' .. ARGV[4]
+      .. '","detail":"' .. ARGV[5] .. '"}'
+    done = write_outcome(task, open, KEYS[4], task_id, index, 'error', failure, '{}', now, ARGV[3])
+  end
+end
+return done

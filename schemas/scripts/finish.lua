@@ -1,0 +1,10 @@
+#!lua flags=allow-oom
+-- Write the outcome of an image and give up its entry; the last image closes the task.
+-- Returns written | completed | failed, or closed (somebody was first) | gone (task deleted).
+-- KEYS task images open events
+-- ARGV group entry task_id index kind public outcome ttl_ms
+--!include _tasks
+local done = write_outcome(KEYS[1], KEYS[3], KEYS[4], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6],
+  ARGV[7], now_ms(), ARGV[8])
+discard(KEYS[2], ARGV[1], ARGV[2])
+return done

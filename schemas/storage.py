@@ -1,0 +1,115 @@
+"""Files of tasks, in a local folder or in S3, through one API (obstore)."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+STREAM_CHUNK_BYTES = 1 << 20
+
+
+class StorageError(Exception):
+    """Storage did not do what it was asked: full, away or not permitted. Worth a retry."""
+
+
+class Storage:
+    """Whole-object reads and writes; a reader never sees half a file."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    @classmethod
+    def open(cls, url: str) -> "Storage":
+        """Open `file:///folder` (made if missing) or `s3://bucket/prefix`."""
+        parts = urlsplit(url)
+        if parts.scheme == "file":
+            folder = Path(unquote(parts.path))
+            folder.mkdir(parents=True, exist_ok=True)
+            return cls(LocalStore(folder, automatic_cleanup=True, mkdir=True))
+        return cls(from_url(url))
+
+    async def get(self, key: str) -> bytes:
+        """Read an object; raises FileNotFoundError if there is none, else StorageError."""
+        try:
+            return bytes(await (await obstore.get_async(self._store, key)).bytes_async())
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError, ValueError) as error:
+            raise StorageError(f"get: {type(error).__name__}") from error
+
+    async def size(self, key: str) -> int:
+        """Bytes of an object; errors as `get`."""
+        try:
+            return int((await obstore.head_async(self._store, key))["size"])
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError, ValueError) as error:
+            raise StorageError(f"head: {type(error).__name__}") from error
+
+    async def stream(self, key: str) -> AsyncIterator[bytes]:
+        """Read an object in chunks; errors as `get`."""
+        try:
+            response = await obstore.get_async(self._store, key)
+            async for chunk in response.stream(min_chunk_size=STREAM_CHUNK_BYTES):
+                yield bytes(chunk)
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError, ValueError) as error:
+            raise StorageError(f"stream: {type(error).__name__}") from error
+
+    async def put(self, key: str, data: bytes | AsyncIterator[bytes]) -> None:
+        """Write a whole object, replacing what is there."""
+        await self._put(key, data, "overwrite")
+
+    async def put_new(self, key: str, data: bytes) -> bool:
+        """Write an object unless there is one; False if there is."""
+        try:
+            await self._put(key, data, "create")
+        except StorageError as error:
+            if isinstance(error.__cause__, AlreadyExistsError):
+                return False
+            raise
+        return True
+
+    async def _put(self, key: str, data: Any, mode: Any) -> None:
+        try:
+            await obstore.put_async(self._store, key, data, mode=mode)
+        except (BaseError, OSError, ValueError) as error:
+            raise StorageError(f"put: {type(error).__name__}") from error
+
+    async def delete(self, *keys: str) -> None:
+        """Delete objects; one that is not there is no error."""
+        for key in keys:
+            try:
+                await obstore.delete_async(self._store, key)
+            except FileNotFoundError:
+                continue
+            except (BaseError, OSError, ValueError) as error:
+                raise StorageError(f"delete: {type(error).__name__}") from error
+
+    async def delete_prefix(self, prefix: str) -> int:
+        """Delete everything under a prefix; returns how many objects."""
+        keys = [key async for key, _ in self.list(prefix)]
+        await self.delete(*keys)
+        return len(keys)
+
+    async def list(self, prefix: str = "") -> AsyncIterator[tuple[str, datetime]]:
+        """Keys under a prefix with the time of their last change."""
+        try:
+            async for batch in obstore.list(self._store, prefix or None):
+                for entry in batch:
+                    yield entry["path"], entry["last_modified"]
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError, ValueError) as error:
+            raise StorageError(f"list: {type(error).__name__}") from error
+
+    async def check(self) -> None:
+        """Write and delete a small object; raises StorageError if that fails."""
+        await self.put(".ready", b"ok")
+        await self.delete(".ready")

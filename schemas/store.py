@@ -1,0 +1,175 @@
+"""The atomic steps of a task, as calls."""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Any, cast
+
+import orjson
+from redis.asyncio import Redis
+
+from schemas import scripts
+from schemas.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
+from schemas.keys import WORKERS_GROUP, Keys
+from schemas.messages import ImageMessage
+from schemas.tasks import ImageFailure, ImageResult, Progress, TaskState, TaskStatus
+
+
+class SubmitAnswer(StrEnum):
+    """What became of a submitted task. `exists`: an earlier call with this id was accepted."""
+
+    ACCEPTED = "accepted"
+    EXISTS = "exists"
+    BACKLOG = "backlog"
+
+
+class BeginAnswer(StrEnum):
+    """Whether an image is to be processed, and if not, why."""
+
+    RUN = "run"
+    DUPLICATE = "duplicate"
+    GONE = "gone"
+    INDEX_CONFLICT = "index_conflict"
+    TOTAL_CONFLICT = "total_conflict"
+    INDEX_OUT_OF_RANGE = "index_out_of_range"
+    OUTPUT_CONFLICT = "output_conflict"
+
+
+class FinishAnswer(StrEnum):
+    """What an outcome did: counted, closed the task, or came too late (`closed`, `gone`)."""
+
+    WRITTEN = "written"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CLOSED = "closed"
+    GONE = "gone"
+    RECORDED = "recorded"
+    SETTLED = "settled"
+
+
+class TaskStore:
+    """Tasks in Redis. Every method is one round trip and safe to repeat."""
+
+    def __init__(self, redis: Redis, keys: Keys, *, task_ttl_ms: int) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._ttl = task_ttl_ms
+        self._scripts = {
+            name: redis.register_script(scripts.source(name))
+            for name in (
+                "submit", "begin", "finish", "dead_letter", "renew", "expire", "delete", "reap",
+            )
+        }  # fmt: skip
+
+    async def submit(
+        self, task_id: str, messages: Sequence[ImageMessage], *, max_backlog: int
+    ) -> SubmitAnswer:
+        """Accept a task whole or not at all; raises redis' OutOfMemoryError on a full server."""
+        args: list[str | bytes | int] = [task_id, len(messages), max_backlog, self._ttl]
+        for message in messages:
+            flat = [part for pair in message.to_fields().items() for part in pair]
+            args += [len(flat), *flat]
+        keys = [self._keys.task(task_id), self._keys.images, self._keys.open_tasks]
+        return SubmitAnswer(await self._run("submit", keys, args))
+
+    async def begin(self, entry: str, message: ImageMessage) -> BeginAnswer:
+        """Take up an image. `duplicate` and `gone` have been acked and deleted."""
+        keys = [self._keys.task(message.task_id), self._keys.images, self._keys.open_tasks]
+        args = [
+            WORKERS_GROUP, entry, message.task_id, message.index,
+            "" if message.total is None else message.total,
+            message.identity, message.output_name, self._ttl,
+        ]  # fmt: skip
+        return BeginAnswer(await self._run("begin", keys, args))
+
+    async def finish(
+        self,
+        entry: str,
+        message: ImageMessage,
+        public: ImageResult | ImageFailure,
+        provenance: dict[str, Any],
+    ) -> FinishAnswer:
+        """Write an image's outcome and give up its entry."""
+        kind = "result" if isinstance(public, ImageResult) else "error"
+        args = [
+            WORKERS_GROUP, entry, message.task_id, message.index, kind,
+            public.model_dump_json(), orjson.dumps(provenance), self._ttl,
+        ]  # fmt: skip
+        return FinishAnswer(await self._run("finish", self._closing_keys(message.task_id), args))
+
+    async def dead_letter(
+        self,
+        entry: str,
+        *,
+        reason: str,
+        task_id: str = "",
+        failure: ImageFailure | None = None,
+        total: int | None = None,
+        metadata: dict[str, str | int] | None = None,
+    ) -> FinishAnswer:
+        """Give an entry up with its reason; `failure` also fails that image of the task."""
+        flat = [part for pair in (metadata or {}).items() for part in pair]
+        args = [
+            WORKERS_GROUP, entry, task_id, -1 if failure is None else failure.index,
+            "" if total is None else total,
+            "" if failure is None else failure.model_dump_json(),
+            orjson.dumps({"stream_id": entry, "reason": reason}), self._ttl, reason, *flat,
+        ]  # fmt: skip
+        keys = [*self._closing_keys(task_id), self._keys.dead_letters]
+        return FinishAnswer(await self._run("dead_letter", keys, args))
+
+    async def renew(self, consumer: str, entries: Iterable[str]) -> list[str]:
+        """Keep leases; returns the entries that another consumer has taken over."""
+        lost = await self._run("renew", [self._keys.images], [WORKERS_GROUP, consumer, *entries])
+        return [entry.decode() for entry in cast(list[bytes], lost)]
+
+    async def expire(self, task_id: str, *, timeout_ms: int) -> str:
+        """Fail what will never come; returns closed, active, queued or the final status."""
+        code = ImageErrorCode.TIMED_OUT
+        args = [task_id, timeout_ms, self._ttl, code, IMAGE_ERROR_MEANINGS[code]]
+        return str(await self._run("expire", self._closing_keys(task_id), args))
+
+    async def delete(self, task_id: str) -> bool:
+        """Leave a tombstone; False if there is no such task. Files are the caller's."""
+        code = ImageErrorCode.DELETED
+        keys = [self._keys.task(task_id), self._keys.open_tasks, self._keys.events]
+        args = [task_id, self._ttl, code, IMAGE_ERROR_MEANINGS[code]]
+        return bool(await self._run("delete", keys, args) != "missing")
+
+    async def reap(self, stream: str, group: str, *, min_idle_ms: int) -> list[str]:
+        """Remove consumers that are silent and hold nothing; returns their names."""
+        names = await self._run("reap", [stream], [group, min_idle_ms])
+        return [name.decode() for name in cast(list[bytes], names)]
+
+    async def state(self, task_id: str) -> TaskState | None:
+        """The task as its user sees it, or None if there is none."""
+        fields = cast(dict[bytes, bytes], await self._redis.hgetall(self._keys.task(task_id)))
+        return _task_state(task_id, fields) if b"status" in fields else None
+
+    async def backlog(self) -> int:
+        """Entries in the work stream: waiting plus in flight."""
+        return int(await self._redis.xlen(self._keys.images))
+
+    def _closing_keys(self, task_id: str) -> list[str]:
+        keys = self._keys
+        return [keys.task(task_id), keys.images, keys.open_tasks, keys.events]
+
+    async def _run(self, name: str, keys: list[str], args: Sequence[Any]) -> Any:
+        answer = await self._scripts[name](keys=keys, args=args)
+        return answer.decode() if isinstance(answer, bytes) else answer
+
+
+def _task_state(task_id: str, fields: dict[bytes, bytes]) -> TaskState:
+    total = int(fields[b"total"])
+    results, errors = [], []
+    for index in range(total):
+        if (result := fields.get(b"result:%d" % index)) is not None:
+            results.append(ImageResult.model_validate_json(result))
+        if (failure := fields.get(b"error:%d" % index)) is not None:
+            errors.append(ImageFailure.model_validate_json(failure))
+    return TaskState(
+        task_id=task_id,
+        status=TaskStatus(fields[b"status"].decode()),
+        results=results,
+        errors=errors,
+        progress=Progress(done=int(fields[b"done"]), total=total),
+    )
