@@ -50,12 +50,12 @@ def run(workers: int, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     with _only_one(folder / "run.lock") as lock:
         plan = _plan(workers, folder)
-        supervisor = _start(plan, lock)
-        try:
-            _wait_until_ready(plan, supervisor, stop)
-            _wait_until_stopped(supervisor, stop)
-        finally:
-            _stop(supervisor, stop, plan.stop_seconds)
+        with _supervisor(plan, lock) as supervisor:
+            try:
+                _wait_until_ready(plan, supervisor, stop)
+                _wait_until_stopped(supervisor, stop)
+            finally:
+                _stop(supervisor, stop, plan.stop_seconds)
 
 
 def _plan(workers: int, folder: Path) -> Plan:
@@ -107,28 +107,26 @@ def _embedded_port(settings: RunSettings) -> int:
     return port
 
 
-def _start(plan: Plan, lock: IO[str]) -> subprocess.Popen[bytes]:
+@contextmanager
+def _supervisor(plan: Plan, lock: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
     """Start supervisor in a session of its own: the terminal's Ctrl-C reaches only this process.
 
     It is told to stop if this process dies, and holds the lock (as its unused standard input)
     until it has stopped.
     """
-    command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(plan.config_file)]
-    return subprocess.Popen(
-        supervision.guarded(command, "SIGTERM"),
-        stdin=lock,
-        stdout=_openable_stdout(),
-        stderr=subprocess.STDOUT,
-        env=plan.environment,
-        start_new_session=True,
-    )
-
-
-def _openable_stdout() -> IO[bytes] | None:
-    """Standard output, through `cat` if it is a socket: supervisor opens it by name."""
-    if not stat.S_ISSOCK(os.fstat(1).st_mode):
-        return None
-    return subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True).stdin
+    # Supervisor opens its standard output anew, by name: that fails for a socket and writes over
+    # our own lines in a file, and works for a pipe.
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True) as output:
+        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(plan.config_file)]
+        supervisor = subprocess.Popen(
+            supervision.guarded(command, "SIGTERM"),
+            stdin=lock,
+            stdout=output.stdin,
+            stderr=subprocess.STDOUT,
+            env=plan.environment,
+            start_new_session=True,
+        )
+        yield supervisor
 
 
 def _wait_until_ready(

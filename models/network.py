@@ -1,26 +1,35 @@
-"""The network that is trained: one-class YOLOv8n-OBB, with deterministic initial weights."""
+"""The network that is trained, and what of ultralytics the training uses.
+
+Everything of ultralytics comes in through ``consumer.vision.quiet``, which keeps it offline; this
+module is the one door for the rest of ``models``.
+"""
 
 from __future__ import annotations
 
-import os
-
-# Before the import: ultralytics must neither ask the network nor install packages by itself.
-os.environ.setdefault("YOLO_OFFLINE", "true")
-os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+from typing import Any
 
 import torch
-from ultralytics.nn.tasks import OBBModel
+
+from consumer.vision.quiet import import_tasks
+
+_tasks = import_tasks()
+
+from ultralytics.utils.loss import v8OBBLoss  # noqa: E402 - after it has been told to be quiet
+from ultralytics.utils.metrics import probiou  # noqa: E402
+from ultralytics.utils.tal import make_anchors, rbox2dist  # noqa: E402
+
+__all__ = ["NAMES", "build_network", "make_anchors", "probiou", "rbox2dist", "v8OBBLoss"]
 
 NAMES = {0: "plate"}
 
 
-def build_network(seed: int = 0) -> torch.nn.Module:
+def build_network(seed: int = 0) -> Any:
     """Return a YOLOv8n-OBB network of one class with weights drawn from ``seed``.
 
     The random generator of the caller is left as it was.
     """
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network: torch.nn.Module = OBBModel("yolov8n-obb.yaml", ch=3, nc=1, verbose=False)
-    network.names = NAMES  # type: ignore[assignment]
+        network = _tasks.OBBModel("yolov8n-obb.yaml", ch=3, nc=1, verbose=False)
+    network.names = NAMES
     return network

@@ -1,8 +1,9 @@
 """Contract v1 of an entry in the work stream: one entry is one image."""
 
 import hashlib
+import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -110,6 +111,30 @@ class ImageMessage(BaseModel):
             raise ContractError(
                 "; ".join(f"{w}: {t}" for w, t in zip(where, what, strict=True))
             ) from None
+
+
+class Addressee(NamedTuple):
+    """The image of a task that a broken entry was meant for."""
+
+    task_id: str
+    index: int
+    total: int | None
+
+
+def addressee(fields: Mapping[bytes, bytes], *, max_total: int) -> Addressee | None:
+    """Whom a broken entry can be charged to; None unless each part is beyond doubt."""
+    task_id = fields.get(b"task_id", b"").decode(errors="replace")
+    index = _count(fields.get(b"index", b"0"))
+    total = _count(fields[b"total"]) if b"total" in fields else None
+    if fields.get(b"v") != b"1" or not re.fullmatch(TASK_ID_PATTERN, task_id) or index is None:
+        return None
+    if b"total" in fields and (total is None or not index < total <= max_total):
+        return None
+    return Addressee(task_id, index, total)
+
+
+def _count(text: bytes) -> int | None:
+    return int(text) if re.fullmatch(rb"[0-9]{1,6}", text) else None
 
 
 def _version(text: str) -> int:

@@ -17,6 +17,10 @@ class StorageError(Exception):
     """Storage did not do what it was asked: full, away or not permitted. Worth a retry."""
 
 
+class ObjectTooLargeError(Exception):
+    """An object is larger than the reader allows; nothing of it was read."""
+
+
 class Storage:
     """Whole-object reads and writes; a reader never sees half a file."""
 
@@ -33,10 +37,19 @@ class Storage:
             return cls(LocalStore(folder, automatic_cleanup=True, mkdir=True))
         return cls(from_url(url))
 
-    async def get(self, key: str) -> bytes:
-        """Read an object; raises FileNotFoundError if there is none, else StorageError."""
+    async def get(self, key: str, *, max_bytes: int) -> bytes:
+        """Read an object whole.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ObjectTooLargeError: it has more than `max_bytes`.
+            StorageError: anything else; worth a retry.
+        """
         try:
-            return bytes(await (await obstore.get_async(self._store, key)).bytes_async())
+            response = await obstore.get_async(self._store, key)
+            if response.meta["size"] > max_bytes:
+                raise ObjectTooLargeError
+            return bytes(await response.bytes_async())
         except FileNotFoundError:
             raise
         except (BaseError, OSError, ValueError) as error:

@@ -1,1 +1,1 @@
-"""Pure vision: arrays and bytes in, arrays and bytes out. No Redis, no storage, no asyncio."""
+"""Seeing and covering plates: bytes and arrays in, arrays and bytes out. No network, no storage."""

@@ -1,0 +1,128 @@
+"""Batching: detector inputs of one shape that are ready at the same time share a forward pass."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from consumer.vision.detector import Detector
+from consumer.vision.obb import Detections
+
+log = structlog.get_logger()
+
+Pixels = npt.NDArray[np.uint8]
+Shape = tuple[int, ...]
+
+
+@dataclass(slots=True)
+class _Input:
+    pixels: Pixels
+    result: asyncio.Future[Detections]
+    ready_at: float = field(default_factory=time.monotonic)
+
+
+class Batcher:
+    """Feeds one detector on one thread of its own.
+
+    The free thread takes what is ready, oldest shape first, at most `batch_size` inputs. Only with
+    `max_wait_seconds` > 0 (worth it on a GPU) does it wait for more, counted from the first input.
+
+    Args:
+        detector: runs a batch; shape (n, h, w, 3) uint8 RGB.
+        batch_size: most inputs of one forward pass.
+        max_wait_seconds: how long the first input may wait for company.
+        observe: called with size and seconds of each forward pass that succeeded.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        *,
+        batch_size: int,
+        max_wait_seconds: float,
+        observe: Callable[[int, float], None],
+    ) -> None:
+        self._detector = detector
+        self._batch_size = batch_size
+        self._max_wait = max_wait_seconds
+        self._observe = observe
+        self._ready: dict[Shape, deque[_Input]] = {}
+        self._arrived = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="inference")
+
+    async def detect(self, pixels: Pixels) -> Detections:
+        """Detections of one input, in its pixels; raises what the detector raised on it alone."""
+        item = _Input(pixels, asyncio.get_running_loop().create_future())
+        self._ready.setdefault(pixels.shape, deque()).append(item)
+        self._arrived.set()
+        return await item.result
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        try:
+            while True:
+                await self._arrived.wait()
+                shape = min(self._ready, key=lambda shape: self._ready[shape][0].ready_at)
+                await self._wait_for_company(shape)
+                await self._run_batch(self._take(shape))
+        finally:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _wait_for_company(self, shape: Shape) -> None:
+        deadline = self._ready[shape][0].ready_at + self._max_wait
+        while len(self._ready[shape]) < self._batch_size:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            self._arrived.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await self._arrived.wait()
+            except TimeoutError:
+                self._arrived.set()
+                return
+
+    def _take(self, shape: Shape) -> list[_Input]:
+        queue = self._ready[shape]
+        batch = [queue.popleft() for _ in range(min(len(queue), self._batch_size))]
+        if not queue:
+            del self._ready[shape]
+        if not self._ready:
+            self._arrived.clear()
+        return [item for item in batch if not item.result.cancelled()]
+
+    async def _run_batch(self, batch: list[_Input]) -> None:
+        """Run a batch; one that fails is halved until only the culprits fail."""
+        if not batch:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            found, seconds = await loop.run_in_executor(self._thread, self._forward, batch)
+        except Exception as error:  # noqa: BLE001 - whatever it was, it belongs to its image
+            await self._bisect(batch, error)
+            return
+        self._observe(len(batch), seconds)
+        for item, detections in zip(batch, found, strict=True):
+            if not item.result.done():
+                item.result.set_result(detections)
+
+    def _forward(self, batch: list[_Input]) -> tuple[list[Detections], float]:
+        started = time.perf_counter()
+        found = self._detector.detect(np.stack([item.pixels for item in batch]))
+        return found, time.perf_counter() - started
+
+    async def _bisect(self, batch: list[_Input], error: Exception) -> None:
+        if len(batch) == 1:
+            if not batch[0].result.done():
+                batch[0].result.set_exception(error)
+            return
+        log.warning("batch failed, halving it", images=len(batch), error=repr(error))
+        middle = len(batch) // 2
+        await self._run_batch(batch[:middle])
+        await self._run_batch(batch[middle:])

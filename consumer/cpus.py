@@ -1,0 +1,22 @@
+"""How many CPUs this process may really use."""
+
+import math
+import os
+from pathlib import Path
+
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+
+
+def usable_cpus() -> int:
+    """CPUs by affinity and by the container's quota, at least 1.
+
+    A container on a large host sees all of the host's CPUs; one thread each would fight for its
+    share. Source of the quota: cgroup v2 `cpu.max`, "<quota µs or max> <period µs>".
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        quota, period = _CGROUP_LIMIT.read_text().split()
+        limit = math.inf if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError):
+        limit = math.inf
+    return max(1, min(allowed or 1, math.ceil(limit) if limit < math.inf else 1 << 16))

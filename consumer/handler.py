@@ -1,0 +1,209 @@
+"""What becomes of one entry: a result, an error, a dead letter, or nothing because it was settled.
+
+Every way through ends in one atomic step that also acks and deletes the entry, or in an exception
+that leaves it to its lease.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+from redis.exceptions import RedisError, ResponseError
+
+from consumer.backoff import persist
+from consumer.errors import ImageError
+from consumer.metrics import WorkerMetrics
+from consumer.pipeline import Covered, ImagePipeline
+from consumer.stream import Entry
+from schemas.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
+from schemas.layout import output_key
+from schemas.messages import ContractError, ImageMessage, addressee
+from schemas.names import base_name, result_url
+from schemas.storage import Storage, StorageError
+from schemas.store import BeginAnswer, FinishAnswer, TaskStore
+from schemas.tasks import ImageFailure, ImageResult
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+_TRANSIENT = (RedisError, OSError, StorageError)
+_SETTLED = (BeginAnswer.DUPLICATE, BeginAnswer.GONE)
+
+
+class EntryHandler:
+    """Settles entries, one call each.
+
+    Args:
+        give_up: set when the process may wait no longer for a server to come back.
+        model: digest of the checkpoint, kept with each outcome.
+    """
+
+    def __init__(
+        self,
+        store: TaskStore,
+        storage: Storage,
+        pipeline: ImagePipeline,
+        metrics: WorkerMetrics,
+        *,
+        give_up: asyncio.Event,
+        max_total: int,
+        inline_max_bytes: int,
+        model: str,
+    ) -> None:
+        self._store = store
+        self._storage = storage
+        self._pipeline = pipeline
+        self._metrics = metrics
+        self._stop = give_up
+        self._max_total = max_total
+        self._inline_max_bytes = inline_max_bytes
+        self._model = model
+
+    async def handle(self, entry: Entry) -> None:
+        """Settle an entry; raises Stopped if a server stayed away until the stop."""
+        self._metrics.observe_stage("queue", max(0.0, time.time() - entry.added_at))
+        try:
+            message = ImageMessage.from_fields(
+                entry.fields, max_total=self._max_total, inline_max_bytes=self._inline_max_bytes
+            )
+        except ContractError as error:
+            await self._refuse(entry, str(error))
+            return
+        answer = await self._persist(lambda: self._store.begin(entry.id, message))
+        if answer is BeginAnswer.RUN:
+            await self._run(entry, message)
+        elif answer in _SETTLED:
+            await self._drop_settled(message, answer)
+        else:
+            await self._reject(entry, message, answer)
+
+    async def give_up(self, entry: Entry) -> None:
+        """Dead-letter an entry that was delivered too often."""
+        code = ImageErrorCode.TOO_MANY_DELIVERIES
+        await self._dead_letter(entry, code, IMAGE_ERROR_MEANINGS[code])
+
+    async def _run(self, entry: Entry, message: ImageMessage) -> None:
+        try:
+            covered = await self._persist(lambda: self._pipeline.process(message))
+        except ImageError as error:
+            failure = _failure(message, error.code, error.detail)
+            done = await self._finish(entry, message, failure, {"code": error.code})
+            self._metrics.images.labels(error.code).inc()
+        else:
+            url = result_url(message.task_id, message.output_name)
+            result = ImageResult(filename=message.output_name, url=url)
+            done = await self._finish(entry, message, result, _provenance(covered, self._model))
+            self._metrics.images.labels("covered").inc()
+            self._metrics.plates.inc(covered.plates)
+        await self._clean_up(message, done)
+
+    async def _finish(
+        self,
+        entry: Entry,
+        message: ImageMessage,
+        public: ImageResult | ImageFailure,
+        provenance: dict[str, object],
+    ) -> FinishAnswer:
+        provenance = {"stream_id": entry.id, **provenance}
+        done = await self._persist(
+            lambda: self._store.finish(entry.id, message, public, provenance)
+        )
+        self._log_end(message.task_id, done)
+        return done
+
+    async def _clean_up(self, message: ImageMessage, done: FinishAnswer) -> None:
+        """Delete the original; and the result too if its task was deleted meanwhile."""
+        keys = [] if message.object is None else [message.object]
+        if done is FinishAnswer.GONE:
+            keys.append(output_key(message.task_id, message.output_name))
+        await self._delete(keys)
+
+    async def _drop_settled(self, message: ImageMessage, answer: BeginAnswer) -> None:
+        self._metrics.images.labels(answer).inc()
+        await self._delete([] if message.object is None else [message.object])
+
+    async def _delete(self, keys: list[str]) -> None:
+        try:
+            await self._storage.delete(*keys)
+        except StorageError as error:
+            # The dispatcher and the sweeper own what is left.
+            log.warning("original not deleted yet", error=repr(error))
+
+    async def _refuse(self, entry: Entry, why: str) -> None:
+        await self._dead_letter(entry, ImageErrorCode.INVALID_MESSAGE, why)
+
+    async def _dead_letter(self, entry: Entry, code: ImageErrorCode, detail: str) -> None:
+        to = addressee(entry.fields, max_total=self._max_total)
+        name = entry.fields.get(b"filename", b"image").decode(errors="replace")
+        failure = to and ImageFailure(
+            index=to.index, filename=base_name(name), code=code, detail=detail
+        )
+        await self._record(
+            entry, code, task_id=to.task_id if to else "", failure=failure,
+            total=to.total if to else None, detail=detail,
+        )  # fmt: skip
+
+    async def _reject(self, entry: Entry, message: ImageMessage, answer: BeginAnswer) -> None:
+        """An entry that contradicts its task; only a taken output name fails its own image."""
+        failure = None
+        if answer is BeginAnswer.OUTPUT_CONFLICT:
+            detail = "output is the name of another image's result"
+            failure = _failure(message, ImageErrorCode.INVALID_MESSAGE, detail)
+        await self._record(
+            entry, answer, task_id=message.task_id, failure=failure, total=message.total,
+            detail=answer.replace("_", " "),
+        )  # fmt: skip
+
+    async def _record(
+        self,
+        entry: Entry,
+        reason: str,
+        *,
+        task_id: str,
+        failure: ImageFailure | None,
+        total: int | None,
+        detail: str,
+    ) -> None:
+        done = await self._persist(
+            lambda: self._store.dead_letter(
+                entry.id, reason=reason, task_id=task_id, failure=failure, total=total,
+                metadata={"detail": detail, "deliveries": entry.deliveries},
+            )
+        )  # fmt: skip
+        self._metrics.images.labels("dead_letter").inc()
+        self._metrics.dead_letters.labels(reason).inc()
+        log.warning("dead letter", reason=reason, entry=entry.id, task_id=task_id, detail=detail)
+        self._log_end(task_id, done)
+
+    def _log_end(self, task_id: str, done: FinishAnswer) -> None:
+        if done in (FinishAnswer.COMPLETED, FinishAnswer.FAILED):
+            log.info("task finished", task_id=task_id, status=str(done))
+
+    async def _persist(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await persist(
+            call, transient=_TRANSIENT, give_up=self._stop, on_failure=_note_or_raise
+        )
+
+
+def _note_or_raise(error: Exception) -> None:
+    # The server's own refusal will not change by asking again, unless memory or a replica is short.
+    passing = ("OOM", "LOADING", "BUSY", "READONLY", "MASTERDOWN", "TRYAGAIN", "NOREPLICAS")
+    if isinstance(error, ResponseError) and not str(error).startswith(passing):
+        raise error
+    log.warning("waiting for a server", error=repr(error))
+
+
+def _failure(message: ImageMessage, code: ImageErrorCode, detail: str) -> ImageFailure:
+    return ImageFailure(index=message.index, filename=message.filename, code=code, detail=detail)
+
+
+def _provenance(covered: Covered, model: str) -> dict[str, object]:
+    return {
+        "input_sha256": covered.input_sha256,
+        "output_sha256": covered.output_sha256,
+        "plates": covered.plates,
+        "model": model,
+    }

@@ -1,0 +1,177 @@
+"""The sibling loops of a worker: read, reclaim, renew, infer, until told to stop."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from redis.exceptions import RedisError, ResponseError
+
+from consumer.backoff import Backoff, Stopped, pause
+from consumer.batch import Batcher
+from consumer.hand import Hand
+from consumer.handler import EntryHandler
+from consumer.metrics import WorkerMetrics
+from consumer.stream import Abandoned, Entry, WorkStream
+from schemas.store import TaskStore
+
+log = structlog.get_logger()
+
+RECLAIM_PAGE = 16
+HEARTBEAT_SECONDS = 2.0
+
+
+class WorkerLoops:
+    """One member of the workers' group.
+
+    Args:
+        stream: reads and claims entries.
+        store: the atomic steps.
+        handler: settles one entry.
+        hand: what is held; its entries' leases are renewed.
+        batcher: the detector's queue; runs as long as something is held.
+        lease_seconds: silence after which others may take an entry over.
+        max_deliveries: deliveries after which an entry is given up.
+    """
+
+    def __init__(
+        self,
+        stream: WorkStream,
+        store: TaskStore,
+        handler: EntryHandler,
+        hand: Hand,
+        batcher: Batcher,
+        metrics: WorkerMetrics,
+        *,
+        lease_seconds: float,
+        max_deliveries: int,
+    ) -> None:
+        self._stream = stream
+        self._store = store
+        self._handler = handler
+        self._hand = hand
+        self._batcher = batcher
+        self._metrics = metrics
+        self._lease_seconds = lease_seconds
+        self._max_deliveries = max_deliveries
+        self._in_work: set[asyncio.Task[None]] = set()
+
+    async def run(self, stop: asyncio.Event, *, drain_seconds: float) -> None:
+        """Work until `stop`, then finish what is in hand for at most `drain_seconds`."""
+        async with asyncio.TaskGroup() as group:
+            until_drained = [
+                group.create_task(self._batcher.run()),
+                group.create_task(self._repeat(self._renew, self._lease_seconds / 3)),
+                group.create_task(self._repeat(self._heartbeat, HEARTBEAT_SECONDS)),
+            ]
+            self._in_work |= {
+                group.create_task(self._read_loop(group, stop)),
+                group.create_task(self._reclaim_loop(stop)),
+            }
+            await stop.wait()
+            await self._hand.close()
+            await self._drain(drain_seconds)
+            for task in until_drained:
+                task.cancel()
+
+    async def _read_loop(self, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
+        backoff = Backoff()
+        while not stop.is_set():
+            try:
+                await self._read(group)
+                backoff.reset()
+            except (RedisError, OSError) as error:
+                await self._recover("read", error)
+                await pause(backoff.next_delay(), stop)
+
+    async def _read(self, group: asyncio.TaskGroup) -> None:
+        async with self._hand.reserve() as free:
+            if not free:
+                return
+            for entry in await self._stream.read(free):
+                self._hand.take(entry)
+                task = group.create_task(self._settle(entry))
+                self._in_work.add(task)
+                task.add_done_callback(self._in_work.discard)
+
+    async def _reclaim_loop(self, stop: asyncio.Event) -> None:
+        backoff = Backoff()
+        while not stop.is_set():
+            try:
+                for candidate in await self._stream.abandoned(RECLAIM_PAGE):
+                    if not stop.is_set() and candidate.id not in self._hand:
+                        await self._take_over(candidate)
+                backoff.reset()
+                await pause(self._lease_seconds / 3, stop)
+            except (RedisError, OSError) as error:
+                await self._recover("reclaim", error)
+                await pause(backoff.next_delay(), stop)
+
+    async def _take_over(self, candidate: Abandoned) -> None:
+        if candidate.deliveries >= self._max_deliveries:
+            fields = await self._stream.fields(candidate.id)
+            if fields is not None:
+                await self._handler.give_up(Entry(candidate.id, fields, candidate.deliveries))
+            return
+        async with self._hand.alone() as allowed:
+            entry = await self._stream.claim(candidate) if allowed else None
+            if entry is None:
+                return
+            self._metrics.redeliveries.inc()
+            self._hand.take(entry)
+            await self._settle(entry)
+
+    async def _settle(self, entry: Entry) -> None:
+        try:
+            await self._handler.handle(entry)
+        except Stopped:
+            log.warning("stopped while waiting for a server", entry=entry.id)
+        except Exception:
+            # Not settled: its lease ends, and it is tried again, alone.
+            log.exception("image left to its lease", entry=entry.id, deliveries=entry.deliveries)
+        finally:
+            await self._hand.drop(entry.id)
+
+    async def _renew(self) -> None:
+        held = self._hand.entry_ids
+        if held:
+            lost = await self._store.renew(self._stream.consumer, held)
+            still_held = [entry for entry in lost if entry in self._hand]
+            if still_held:
+                log.warning("leases lost to another worker", entries=still_held)
+
+    async def _heartbeat(self) -> None:
+        self._metrics.in_flight.set(len(self._hand))
+        self._metrics.backlog.set(await self._store.backlog())
+        self._metrics.beat()
+
+    async def _repeat(self, call: Callable[[], Awaitable[None]], seconds: float) -> None:
+        while True:
+            try:
+                await call()
+            except (RedisError, OSError) as error:
+                log.warning("redis is away", during=call.__name__.strip("_"), error=repr(error))
+            await asyncio.sleep(seconds)
+
+    async def _recover(self, during: str, error: Exception) -> None:
+        """Make the group again if it vanished; everything else passes with time."""
+        if isinstance(error, ResponseError) and "NOGROUP" in str(error):
+            log.warning("group is gone, creating it again", during=during)
+            try:
+                await self._stream.ensure_group()
+            except (RedisError, OSError) as second:
+                error = second
+            else:
+                return
+        log.warning("redis is away", during=during, error=repr(error))
+
+    async def _drain(self, drain_seconds: float) -> None:
+        log.info("stopping", images_in_hand=len(self._hand))
+        try:
+            async with asyncio.timeout(drain_seconds):
+                while self._in_work:
+                    done, _ = await asyncio.wait(self._in_work)
+                    self._in_work -= done
+        except TimeoutError:
+            log.warning("out of time, images left to their leases", images=len(self._hand))
+            for task in self._in_work:
+                task.cancel()

@@ -1,0 +1,67 @@
+"""What Prometheus sees of the consumer processes. Base units, no label without a bound."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class WorkerMetrics:
+    """Figures of one worker."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.images = Counter(
+            "plate_images", "Images by outcome: covered or a per-image error code",
+            ["outcome"], registry=registry,
+        )  # fmt: skip
+        self.plates = Counter("plate_plates_covered", "Plates covered", registry=registry)
+        self.batch_size = Histogram(
+            "plate_batch_size", "Images of one forward pass", buckets=_SIZES, registry=registry
+        )
+        self.stage_seconds = Histogram(
+            "plate_stage_seconds", "Time of one image in one stage (inference: of one batch)",
+            ["stage"], buckets=_SECONDS, registry=registry,
+        )  # fmt: skip
+        self.backlog = Gauge(
+            "plate_backlog_images", "Entries of the work stream: waiting and in flight",
+            registry=registry,
+        )  # fmt: skip
+        self.in_flight = Gauge(
+            "plate_images_in_flight", "Images this worker has in hand", registry=registry
+        )
+        self.redeliveries = Counter(
+            "plate_redeliveries", "Images taken over after a lease ran out", registry=registry
+        )
+        self.dead_letters = Counter(
+            "plate_dead_letters", "Entries given up", ["reason"], registry=registry
+        )
+        self._last_beat = time.monotonic()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time the block as one image's stage."""
+        started = time.perf_counter()
+        yield
+        self.observe_stage(name, time.perf_counter() - started)
+
+    def observe_stage(self, name: str, seconds: float) -> None:
+        """Record a stage that was timed elsewhere."""
+        self.stage_seconds.labels(name).observe(seconds)
+
+    def observe_batch(self, size: int, seconds: float) -> None:
+        """Record a forward pass."""
+        self.batch_size.observe(size)
+        self.observe_stage("inference", seconds)
+
+    def beat(self) -> None:
+        """Say that the loops still turn."""
+        self._last_beat = time.monotonic()
+
+    @property
+    def seconds_since_beat(self) -> float:
+        """How long the loops have said nothing."""
+        return time.monotonic() - self._last_beat

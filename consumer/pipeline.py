@@ -1,0 +1,145 @@
+"""An image's way from stored original to stored result: load, decode, detect, cover, encode, store.
+
+Fail closed: a result is written only by `_conceal`, after detection ran to its end on the image.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from consumer.admission import MemoryBudget
+from consumer.batch import Batcher
+from consumer.errors import ImageError
+from consumer.metrics import WorkerMetrics
+from consumer.vision.codec import DecodedImage, decode, encode_webp, read_header
+from consumer.vision.cover import Stub, cover
+from consumer.vision.letterbox import Letterboxed, letterbox, to_image
+from consumer.vision.obb import Detections
+from schemas.errors import ImageErrorCode
+from schemas.layout import output_key
+from schemas.messages import ImageMessage
+from schemas.storage import ObjectTooLargeError, Storage
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class VisionOptions:
+    """What a picture's way through the pipeline depends on, apart from the detector."""
+
+    stub: Stub | None
+    padding: float
+    imgsz: int
+    max_pixels: int
+    max_file_bytes: int
+    webp_quality: int
+    webp_method: int
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """A stored result: how many plates it covers, and the digests of both files."""
+
+    plates: int
+    input_sha256: str
+    output_sha256: str
+
+
+class ImagePipeline:
+    """Runs images through the stages: bytes in storage or in the message, a WebP in storage out.
+
+    The event loop only waits. Decoding, covering and encoding run in `threads`, the forward pass
+    on the batcher's thread; how many images are decoded at once is the budget's to say.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        batcher: Batcher,
+        threads: ThreadPoolExecutor,
+        budget: MemoryBudget,
+        *,
+        loads: int,
+        options: VisionOptions,
+        metrics: WorkerMetrics,
+    ) -> None:
+        self._storage = storage
+        self._batcher = batcher
+        self._threads = threads
+        self._budget = budget
+        self._loads = asyncio.Semaphore(loads)
+        self._options = options
+        self._metrics = metrics
+
+    async def process(self, message: ImageMessage) -> Covered:
+        """Cover one image and store the result.
+
+        Raises:
+            ImageError: this image cannot be processed, ever.
+            StorageError: storage is away; worth a retry.
+        """
+        covered, webp = await self._cover(message)
+        with self._metrics.stage("store"):
+            await self._storage.put(output_key(message.task_id, message.output_name), webp)
+        return covered
+
+    async def _cover(self, message: ImageMessage) -> tuple[Covered, bytes]:
+        async with AsyncExitStack() as admitted:
+            # A load slot is held until the budget admits the image: so undecoded files are
+            # bounded too.
+            async with self._loads:
+                data = await self._load(message)
+                header = await self._in_thread(
+                    read_header, data, max_pixels=self._options.max_pixels
+                )
+                await admitted.enter_async_context(
+                    self._budget.hold(header.decoded_bytes + len(data))
+                )
+            image, boxed = await self._in_thread(self._prepare, data)
+            found = await self._batcher.detect(boxed.pixels)
+            webp = await self._in_thread(self._conceal, image, boxed, found)
+            digests = await self._in_thread(lambda: (_sha256(data), _sha256(webp)))
+            return Covered(len(found.scores), *digests), webp
+
+    async def _load(self, message: ImageMessage) -> bytes:
+        if message.image is not None:
+            return message.image
+        try:
+            with self._metrics.stage("load"):
+                return await self._storage.get(
+                    message.object or "", max_bytes=self._options.max_file_bytes
+                )
+        except FileNotFoundError:
+            raise ImageError(ImageErrorCode.INPUT_MISSING, "not in storage") from None
+        except ObjectTooLargeError:
+            raise ImageError(
+                ImageErrorCode.FILE_TOO_LARGE, f"over {self._options.max_file_bytes} bytes"
+            ) from None
+
+    def _prepare(self, data: bytes) -> tuple[DecodedImage, Letterboxed]:
+        with self._metrics.stage("decode"):
+            image = decode(data, max_pixels=self._options.max_pixels)
+            return image, letterbox(image.rgb, self._options.imgsz)
+
+    def _conceal(
+        self, image: DecodedImage, boxed: Letterboxed, found: Detections
+    ) -> bytes:
+        options = self._options
+        with self._metrics.stage("cover"):
+            cover(image, to_image(found.quads, boxed), stub=options.stub, padding=options.padding)
+        with self._metrics.stage("encode"):
+            return encode_webp(image, quality=options.webp_quality, method=options.webp_method)
+
+    async def _in_thread(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, partial(call, *args, **kwargs))
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+

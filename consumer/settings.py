@@ -1,0 +1,179 @@
+"""Settings of the consumer processes, on top of what every process shares."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr
+from standardwebhooks import Webhook
+
+from consumer.cpus import usable_cpus
+from schemas.settings import Settings
+
+
+class ConsumerSettings(Settings):
+    """What worker and dispatcher share."""
+
+    metrics_port: int = Field(
+        9101, ge=0, le=65535, description="Port of `/metrics` of a consumer process; 0 disables it"
+    )
+    drain_seconds: float = Field(
+        25, ge=0, description="Longest wait on SIGTERM for work in hand; the rest goes by its lease"
+    )
+    lease_seconds: float = Field(
+        30, gt=0, description="Silence after which others take over what a dead process held"
+    )
+
+
+def _http_url(url: str | None) -> str | None:
+    if url is not None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError("must be a full http:// or https:// address")
+    return url
+
+
+def _usable_secret(secret: SecretStr | None) -> SecretStr | None:
+    if secret is not None:
+        text = secret.get_secret_value()
+        try:
+            Webhook(text)
+        except Exception:  # noqa: BLE001 - the library's errors have no common root
+            text = ""
+        if not text.startswith("whsec_"):
+            raise ValueError("must be whsec_ followed by base64")
+    return secret
+
+
+HttpUrl = Annotated[str | None, AfterValidator(_http_url)]
+
+
+class DispatcherSettings(ConsumerSettings):
+    """Webhooks and sweeping."""
+
+    metrics_port: int = Field(
+        9102, ge=0, le=65535, description="Port of `/metrics` of the dispatcher; 0 disables it"
+    )
+    backend_upload_url: HttpUrl = Field(
+        None, description="Where the covered images of a completed task are POSTed; none if empty"
+    )
+    backend_callback_url: HttpUrl = Field(
+        None, description="Where the JSON status of a finished task is POSTed; none if empty"
+    )
+    webhook_secret: Annotated[SecretStr | None, AfterValidator(_usable_secret)] = Field(
+        None, description="`whsec_…`: both webhooks are signed (Standard Webhooks); empty: unsigned"
+    )
+    webhook_timeout_seconds: float = Field(
+        30, gt=0, description="Longest silence of a webhook's receiver, and of a whole callback"
+    )
+    upload_timeout_seconds: float = Field(
+        300, gt=0, description="Longest time for a whole upload of one task's images"
+    )
+    webhook_concurrency: int = Field(
+        4, ge=1, description="Most webhooks under way at once, for each of the two addresses"
+    )
+    webhook_retry_seconds: str = Field(
+        "5,30,120,600,1800,3600",
+        pattern=r"^\d+(\.\d+)?(,\d+(\.\d+)?)*$",
+        description="Waits between tries of a webhook; the last repeats, at most for 24 hours "
+        "or half of TASK_STORAGE_TTL_HOURS",
+    )
+    sweep_interval_seconds: float = Field(
+        60, gt=0, description="Time between two rounds of cleaning up, however many dispatchers run"
+    )
+    upload_grace_seconds: float = Field(
+        900, ge=0, description="Age at which files that belong to no task are deleted"
+    )
+    task_timeout_seconds: float = Field(
+        3600, gt=0, description="Inactivity after which the missing images of a task are given up"
+    )
+    consumer_idle_seconds: float = Field(
+        600, gt=0, description="Silence after which a group forgets a consumer that holds nothing"
+    )
+
+    @property
+    def retry_schedule(self) -> tuple[float, ...]:
+        """`webhook_retry_seconds` as numbers."""
+        return tuple(map(float, self.webhook_retry_seconds.split(",")))
+
+
+_PROJECT = Path(__file__).resolve().parent.parent
+
+
+def _project_file(path: Path) -> Path:
+    """A relative path means the working directory's file, else the one shipped with the project."""
+    return path if path.is_absolute() or path.exists() else _PROJECT / path
+
+
+ProjectFile = Annotated[Path, AfterValidator(_project_file)]
+
+
+class WorkerSettings(ConsumerSettings):
+    """Detection, covering, and how much of it at once."""
+
+    processing_device: str = Field(
+        "cpu", pattern=r"^(cpu|cuda(:[0-9]+)?)$", description="`cpu`, `cuda` or `cuda:N`"
+    )
+    processing_batch_size: int = Field(
+        16, ge=1, le=256, description="Most images of one forward pass"
+    )
+    batch_max_wait_ms: float = Field(
+        10, ge=0, description="On a GPU: how long the first image of a batch may wait for more"
+    )
+    processing_threads: int = Field(
+        0, ge=0, description="Threads that decode, cover and encode; 0: one per usable CPU"
+    )
+    inference_threads: int = Field(
+        0, ge=0, description="Threads of one forward pass on the CPU; 0: half the usable CPUs"
+    )
+    max_images_in_hand: int = Field(
+        0, ge=0, description="Most images claimed at once; 0: by threads and batch size"
+    )
+    memory_budget_mb: int = Field(
+        768, ge=1, description="Memory for decoded images; a single larger image runs alone"
+    )
+    model_path: ProjectFile = Field(
+        Path("models/plate-obb.pt"), validate_default=True, description="Checkpoint of the detector"
+    )
+    detect_imgsz: int = Field(
+        640, ge=64, le=4096, multiple_of=32, description="Long side of the detector's input, pixels"
+    )
+    detect_confidence: float = Field(
+        0.25, gt=0, lt=1, description="Least score of a detection that is covered"
+    )
+    cover_mode: Literal["image", "fill"] = Field(
+        "image", description="`image`: the stub image; `fill`: one opaque colour"
+    )
+    cover_image_path: ProjectFile = Field(
+        Path("static/cover.png"), validate_default=True,
+        description="The stub image, warped onto each plate",
+    )  # fmt: skip
+    cover_padding: float = Field(
+        0.1, ge=0, le=1, description="Part of the plate's width and height added on each side"
+    )
+    webp_quality: int = Field(90, ge=1, le=100, description="Quality of the results")
+    webp_method: int = Field(
+        2, ge=0, le=6, description="Encoder effort: 0 fastest, 6 smallest files"
+    )
+    max_image_pixels: int = Field(
+        100_000_000, ge=1, description="Most pixels of one image, checked before it is decoded"
+    )
+    max_deliveries: int = Field(
+        4, ge=1, description="Deliveries of an image before it is dead-lettered"
+    )
+
+    @property
+    def threads(self) -> int:
+        """Threads that decode, cover and encode."""
+        return self.processing_threads or usable_cpus()
+
+    @property
+    def forward_threads(self) -> int:
+        """Threads of one forward pass on the CPU."""
+        return self.inference_threads or max(1, usable_cpus() // 2)
+
+    @property
+    def slots(self) -> int:
+        """Most images claimed at once: enough to fill batches, few enough to leave others some."""
+        batches = 1 if self.processing_device == "cpu" else 3
+        return self.max_images_in_hand or 2 * self.threads + batches * self.processing_batch_size

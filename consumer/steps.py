@@ -1,0 +1,47 @@
+"""Long-lived loops made of small steps, that outlast Redis and storage being away."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from redis.exceptions import RedisError
+
+from consumer.backoff import Backoff, pause
+from schemas.storage import StorageError
+
+log = structlog.get_logger()
+
+TRANSIENT: tuple[type[Exception], ...] = (RedisError, StorageError, OSError)
+"""What passes with time. All of Redis' errors: a failover shows as many different ones."""
+
+
+async def keep_going(
+    name: str,
+    step: Callable[[], Awaitable[float]],
+    stop: asyncio.Event,
+    bell: asyncio.Event | None = None,
+) -> None:
+    """Repeat `step` until `stop`; it returns the seconds to wait before it is due again.
+
+    Args:
+        name: of the loop, for the log.
+        bell: ends a wait early; whoever sets `stop` rings it too. Default: `stop` itself.
+    """
+    backoff = Backoff()
+    away = False
+    while not stop.is_set():
+        try:
+            seconds = await step()
+        except TRANSIENT as error:
+            if not away:
+                # One line per outage, not per try.
+                log.warning("interrupted", loop=name, error=f"{type(error).__name__}: {error}")
+            away = True
+            await pause(backoff.next_delay(), stop)
+            continue
+        if away:
+            log.info("resumed", loop=name)
+        away = False
+        backoff.reset()
+        if seconds > 0:
+            await pause(seconds, bell or stop)

@@ -1,0 +1,238 @@
+"""Model files: our plain format, and stock ultralytics ``.pt`` files. Neither runs code on loading.
+
+Our format is a dict of plain values and tensors that ``torch.load(weights_only=True)`` reads::
+
+    {"format": "plate-detect/1", "yaml": architecture as ultralytics describes it,
+     "names": {class index: name}, "state_dict": {name: half-precision tensor},
+     "imgsz": long side of the input in pixels, "source": where the weights come from}
+
+A stock file is a pickle of whole modules. It is read through the same restricted unpickler, which
+is given the ultralytics and torch layers the file names (and nothing else); of the result only
+tensors and the architecture are taken, and the network is built anew.
+"""
+
+import importlib
+import json
+import re
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from consumer.errors import ModelError
+from consumer.vision.quiet import import_tasks
+
+FORMAT = "plate-detect/1"
+DEFAULT_IMGSZ = 640
+
+_NETWORKS = {
+    "OBB": "OBBModel",
+    "OBB26": "OBBModel",
+    "Detect": "DetectionModel",
+    "v10Detect": "DetectionModel",
+}
+_LAYER_MODULES = ("torch.nn.modules", "ultralytics.nn.modules", "ultralytics.nn.tasks")
+_PLAIN_GLOBALS: dict[str, Any] = {
+    "builtins.dict": dict,
+    "builtins.set": set,
+    "collections.OrderedDict": OrderedDict,
+    "collections.defaultdict": defaultdict,
+}
+# What trainers leave beside the weights: settings, paths, figures. Never looked at.
+_NOTES = re.compile(
+    r"(omegaconf|pathlib|numpy|typing)\.|builtins\.getattr$"
+    r"|ultralytics\.(yolo\.)?(utils|cfg)\."
+    r"|ultralytics\.utils\.(loss|tal)\."
+)
+_ACTIVATION = re.compile(r"(torch\.)?nn\.\w+\(\)")
+_LAYER = re.compile(r"(nn\.)?\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model file in memory: ``yaml`` and ``state_dict`` make the network, the rest describes it.
+
+    ``head`` is the ultralytics class name of the last layer, one of OBB, OBB26, Detect, v10Detect.
+    """
+
+    yaml: dict[str, Any]
+    names: dict[int, str]
+    state_dict: dict[str, torch.Tensor]
+    imgsz: int
+    source: str
+    head: str
+
+
+class _Note:
+    """Stands for any class of a stock file that does not belong to the network; does nothing."""
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None: ...
+
+    def __setstate__(self, state: Any) -> None: ...
+
+
+def save_checkpoint(
+    model: nn.Module,
+    path: Path,
+    *,
+    names: Mapping[int, str],
+    imgsz: int = DEFAULT_IMGSZ,
+    source: str,
+) -> None:
+    """Write ``model`` (a not yet fused ultralytics detection or OBB network) to ``path``.
+
+    Raises ModelError if the network is of a kind that ``load_checkpoint`` would refuse.
+    """
+    architecture = _plain_yaml(getattr(model, "yaml", None), path)
+    _head(architecture, path)
+    state = {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().clone()
+        for name, tensor in model.state_dict().items()
+    }
+    content = {
+        "format": FORMAT,
+        "yaml": architecture,
+        "names": {int(index): str(name) for index, name in names.items()},
+        "state_dict": state,
+        "imgsz": int(imgsz),
+        "source": source,
+    }
+    torch.save(content, path)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a model file of either format. Raises ModelError if it is missing or not one of them."""
+    content = _read(path)
+    try:
+        if isinstance(content, dict) and content.get("format") == FORMAT:
+            return _from_plain(content, path)
+        if isinstance(content, dict) and isinstance(
+            content.get("ema") or content.get("model"), nn.Module
+        ):
+            return _from_stock(content, path)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{path}: incomplete model file: {error!r}") from error
+    raise ModelError(f"{path}: neither a {FORMAT} file nor an ultralytics checkpoint")
+
+
+def build_network(checkpoint: Checkpoint) -> nn.Module:
+    """Return the network of ``checkpoint``: float32, on the CPU, in eval mode, not fused.
+
+    Raises ModelError if architecture and weights do not fit each other.
+    """
+    network_class = getattr(import_tasks(), _NETWORKS[checkpoint.head])
+    try:
+        with torch.random.fork_rng(devices=[]):
+            # nc of the file's architecture wins; passing it again would only be logged.
+            network: nn.Module = network_class(checkpoint.yaml, verbose=False)
+        state = {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in checkpoint.state_dict.items()
+        }
+        network.load_state_dict(state, strict=True)
+    except Exception as error:
+        raise ModelError(f"the network cannot be built: {error}") from error
+    return network.eval()
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model file")
+    try:
+        needed = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception as error:
+        raise ModelError(f"{path}: not a PyTorch checkpoint") from error
+    if any(name.startswith("ultralytics.") for name in needed):
+        import_tasks()
+    allowed: list[Any] = [(_resolve(name, path), name) for name in needed]
+    try:
+        with torch.serialization.safe_globals(allowed):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ModelError(f"{path}: cannot be read safely: {error}") from error
+
+
+def _resolve(name: str, path: Path) -> Any:
+    """Return what the restricted unpickler may use for the global ``name``."""
+    if name in _PLAIN_GLOBALS:
+        return _PLAIN_GLOBALS[name]
+    module, _, attribute = name.rpartition(".")
+    if module in _LAYER_MODULES or module.rpartition(".")[0] in _LAYER_MODULES[:2]:
+        layer = getattr(importlib.import_module(module), attribute, None)
+        if isinstance(layer, type) and issubclass(layer, nn.Module):
+            return layer
+    if _NOTES.match(name):
+        return _Note
+    raise ModelError(f"{path}: refers to {name}, which is no part of a network")
+
+
+def _from_plain(content: dict[str, Any], path: Path) -> Checkpoint:
+    architecture = _plain_yaml(content["yaml"], path)
+    state = dict(content["state_dict"])
+    if not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        raise ModelError(f"{path}: state_dict holds something else than tensors")
+    return Checkpoint(
+        yaml=architecture,
+        names={int(index): str(name) for index, name in content["names"].items()},
+        state_dict=state,
+        imgsz=int(content["imgsz"]),
+        source=str(content["source"]),
+        head=_head(architecture, path),
+    )
+
+
+def _from_stock(content: dict[str, Any], path: Path) -> Checkpoint:
+    network = content.get("ema") or content["model"]
+    architecture = _plain_yaml(network.yaml, path)
+    names = network.names if isinstance(network.names, dict) else dict(enumerate(network.names))
+    training = content.get("train_args")
+    imgsz = training.get("imgsz") if isinstance(training, dict) else None
+    return Checkpoint(
+        yaml=architecture,
+        names={int(index): str(name) for index, name in names.items()},
+        state_dict=dict(_tensors(network)),
+        imgsz=imgsz if isinstance(imgsz, int) else DEFAULT_IMGSZ,
+        source=f"ultralytics {content.get('version') or 'checkpoint'}",
+        head=_head(architecture, path),
+    )
+
+
+def _tensors(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield what ``state_dict`` would, without the hooks that modules pickled long ago lack."""
+    state = vars(module)
+    buffers = state.get("_non_persistent_buffers_set", ())
+    for name, tensor in (*state["_parameters"].items(), *state["_buffers"].items()):
+        if tensor is not None and name not in buffers:
+            yield prefix + name, tensor.detach()
+    for name, child in state["_modules"].items():
+        if child is not None:
+            yield from _tensors(child, f"{prefix}{name}.")
+
+
+def _plain_yaml(architecture: Any, path: Path) -> dict[str, Any]:
+    """Return a copy that holds nothing but JSON values."""
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(architecture, default=dict))
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{path}: the architecture is not plain data: {error}") from error
+    if not isinstance(plain, dict) or not plain.get("head"):
+        raise ModelError(f"{path}: no architecture in it")
+    return plain
+
+
+def _head(architecture: dict[str, Any], path: Path) -> str:
+    """Return the name of the last layer, after checking that building the network runs no code."""
+    layers = [str(layer[2]) for part in ("backbone", "head") for layer in architecture[part]]
+    foreign = [name for name in layers if not _LAYER.fullmatch(name) or name == "TorchVision"]
+    if foreign:
+        raise ModelError(f"{path}: layer {foreign[0]} is not supported")
+    activation = architecture.get("activation")
+    if activation is not None and not _ACTIVATION.fullmatch(str(activation)):
+        raise ModelError(f"{path}: activation {activation!r} is not a plain torch.nn activation")
+    if layers[-1] not in _NETWORKS:
+        raise ModelError(f"{path}: head {layers[-1]} is not a detection or OBB head")
+    return layers[-1]

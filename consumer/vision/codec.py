@@ -1,0 +1,200 @@
+"""Image files to pixels and back: upright, sRGB, 8 bits, without metadata.
+
+OpenCV decodes JPEG, PNG and WebP: measured against Pillow on 12 megapixels it takes 54 against
+95 ms (JPEG) and 97 against 191 ms (WebP) for the same pixels, with 6 against 10 bytes per pixel at
+its peak, and it refuses a file cut off at any byte. Pillow does what OpenCV cannot: CMYK, colour
+profiles, and WebP encoding with a choice of ``method``.
+"""
+
+import io
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, JpegImagePlugin
+
+from consumer.errors import ImageError
+from consumer.vision.container import Container, corrupt, orientation, scan
+from schemas.errors import ImageErrorCode
+
+MAX_SIDE = 16383
+_SIDEWAYS = {5, 6, 7, 8}
+_CMYK_CHANNELS = 4
+_COLOUR_CHANNELS = 3
+_OPAQUE = 255
+_BYTES_PER_PIXEL = 15
+_BYTES_PER_PIXEL_WITH_ALPHA = 40
+_BASE_BYTES = 8 << 20
+_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """What an image needs, known before it is decoded.
+
+    ``width`` and ``height`` are upright (after EXIF orientation), in pixels.
+    ``decoded_bytes`` estimates the peak memory of decoding, covering and encoding it, file
+    excluded.
+    """
+
+    format: Literal["JPEG", "PNG", "WEBP"]
+    width: int
+    height: int
+    decoded_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """Pixels: ``rgb`` uint8 (H, W, 3) sRGB, C-contiguous; ``alpha`` uint8 (H, W), None if opaque.
+
+    Where ``alpha`` is 0 the colour is 0 too: nothing hides in invisible pixels.
+    """
+
+    rgb: Pixels
+    alpha: Pixels | None
+
+
+def read_header(data: bytes, *, max_pixels: int) -> ImageHeader:
+    """Check an image file by its content, without decoding it.
+
+    Raises ImageError: unsupported_format, corrupt_image, animated_image, too_many_pixels,
+    side_too_long. An MPO (a JPEG followed by previews) counts as its first image.
+    """
+    container = _checked(data, max_pixels)
+    width, height = container.width, container.height
+    if orientation(container.exif) in _SIDEWAYS:
+        width, height = height, width
+    per_pixel = _BYTES_PER_PIXEL_WITH_ALPHA if container.alpha else _BYTES_PER_PIXEL
+    return ImageHeader(container.format, width, height, _BASE_BYTES + width * height * per_pixel)
+
+
+def decode(data: bytes, *, max_pixels: int) -> DecodedImage:
+    """Decode an image file to upright sRGB pixels without metadata.
+
+    Raises ImageError: the codes of ``read_header``; corrupt_image whatever the decoder says.
+    """
+    container = _checked(data, max_pixels)
+    try:
+        rgb, alpha = _pixels(data, container)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:
+        raise corrupt(f"the {container.format} cannot be decoded: {error}") from error
+    turn = orientation(container.exif)
+    rgb = _upright(rgb, turn)
+    if alpha is None or bool((alpha == _OPAQUE).all()):
+        return DecodedImage(np.ascontiguousarray(rgb), None)
+    alpha = _upright(alpha, turn)
+    rgb[alpha == 0] = 0
+    return DecodedImage(np.ascontiguousarray(rgb), np.ascontiguousarray(alpha))
+
+
+def encode_webp(image: DecodedImage, *, quality: int = 90, method: int = 2) -> bytes:
+    """Return ``image`` as a lossy WebP file without metadata; alpha is kept exactly.
+
+    Pillow: OpenCV offers no ``method`` (its 4 takes twice the time of 2 for 2 % fewer bytes).
+    """
+    pixels = image.rgb if image.alpha is None else np.dstack((image.rgb, image.alpha))
+    output = io.BytesIO()
+    Image.fromarray(pixels).save(output, "WEBP", quality=quality, method=method)
+    return output.getvalue()
+
+
+def _checked(data: bytes, max_pixels: int) -> Container:
+    container = scan(data)
+    size = f"{container.width} x {container.height}"
+    if container.animated:
+        raise ImageError(ImageErrorCode.ANIMATED_IMAGE, f"the {container.format} is animated")
+    if container.width * container.height > max_pixels:
+        raise ImageError(ImageErrorCode.TOO_MANY_PIXELS, f"{size} is over {max_pixels} pixels")
+    if max(container.width, container.height) > MAX_SIDE:
+        raise ImageError(ImageErrorCode.SIDE_TOO_LONG, f"{size} has a side over {MAX_SIDE}")
+    return container
+
+
+def _pixels(data: bytes, container: Container) -> tuple[Pixels, Pixels | None]:
+    """Return stored (not yet upright) RGB in sRGB, and alpha."""
+    bare = b"".join([data[part] for part in container.parts])
+    if container.format == "JPEG" and container.channels == _CMYK_CHANNELS:
+        return _cmyk(bare, container.icc), None
+    stored: Any = cv2.imdecode(np.frombuffer(bare, np.uint8), cv2.IMREAD_UNCHANGED)
+    if stored is None or stored.shape[:2] != (container.height, container.width):
+        raise corrupt(f"the {container.format} is truncated or damaged")
+    alpha = _colour_key(stored, container)
+    if stored.dtype == np.uint16:
+        stored = cv2.convertScaleAbs(stored, alpha=1 / 257)
+    if stored.ndim == 2:  # noqa: PLR2004
+        return _to_srgb(stored, container.icc), alpha
+    if stored.shape[2] > _COLOUR_CHANNELS:
+        alpha = stored[..., 3].copy()
+    code = cv2.COLOR_BGR2RGB if stored.shape[2] == _COLOUR_CHANNELS else cv2.COLOR_BGRA2RGB
+    return _to_srgb(cv2.cvtColor(stored, code), container.icc), alpha
+
+
+def _colour_key(stored: Any, container: Container) -> Pixels | None:
+    """OpenCV ignores the one transparent shade that a grey PNG may name."""
+    if container.transparent_grey is None or stored.ndim != 2:  # noqa: PLR2004
+        return None
+    key = container.transparent_grey
+    if container.bit_depth < 8:  # noqa: PLR2004
+        key = key * 255 // (2**container.bit_depth - 1)
+    return np.where(stored == key, 0, _OPAQUE).astype(np.uint8)
+
+
+def _cmyk(bare: bytes, icc: bytes) -> Pixels:
+    """Pillow takes the values as inverted, as every JPEG writer since Photoshop stores them.
+
+    Its class is called directly: ``Image.open`` would judge the size by a limit of its own.
+    """
+    with JpegImagePlugin.JpegImageFile(io.BytesIO(bare)) as image:
+        image.load()
+        converted = _converted(image, icc, "CMYK")
+        return np.array(converted if converted is not None else image.convert("RGB"))
+
+
+def _to_srgb(pixels: Any, icc: bytes) -> Pixels:
+    """Return uint8 (H, W, 3) for grey (H, W) or RGB (H, W, 3) ``pixels`` with profile ``icc``."""
+    if icc:
+        space = "GRAY" if pixels.ndim == 2 else "RGB "  # noqa: PLR2004
+        converted = _converted(Image.fromarray(pixels), icc, space)
+        if converted is not None:
+            return np.array(converted)
+    if pixels.ndim == 2:  # noqa: PLR2004
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
+    return np.asarray(pixels, np.uint8)
+
+
+def _converted(image: Image.Image, icc: bytes, space: str) -> Image.Image | None:
+    """Convert from profile ``icc`` to sRGB; None if there is nothing to do or it is unusable."""
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        about = profile.profile
+        if about.xcolor_space != space or "sRGB" in (about.profile_description or ""):
+            return None
+        return ImageCms.profileToProfile(image, profile, _SRGB, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+
+
+def _upright(pixels: Pixels, turn: int) -> Pixels:
+    """Apply EXIF orientation ``turn`` (1 to 8)."""
+    match turn:
+        case 2:
+            pixels = cv2.flip(pixels, 1)  # type: ignore[assignment]
+        case 3:
+            pixels = cv2.rotate(pixels, cv2.ROTATE_180)  # type: ignore[assignment]
+        case 4:
+            pixels = cv2.flip(pixels, 0)  # type: ignore[assignment]
+        case 5:
+            pixels = cv2.transpose(pixels)  # type: ignore[assignment]
+        case 6:
+            pixels = cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE)  # type: ignore[assignment]
+        case 7:
+            pixels = cv2.flip(cv2.transpose(pixels), -1)  # type: ignore[assignment]
+        case 8:
+            pixels = cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE)  # type: ignore[assignment]
+    return pixels

@@ -1,0 +1,231 @@
+"""What a JPEG, PNG or WebP file says about itself, read without decoding any pixel.
+
+Read here and not by Pillow: its parsers warn about damaged EXIF, its ``Image.open`` is replaced by
+ultralytics at import, and its WebP reader allocates the whole canvas to learn its size.
+"""
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from consumer.errors import ImageError
+from schemas.errors import ImageErrorCode
+
+Format = Literal["JPEG", "PNG", "WEBP"]
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_JPEG_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+_JPEG_BARE = {0x01, *range(0xD0, 0xD9)}
+# Kept for the decoder: JFIF and Adobe say which colour transform was used.
+_JPEG_DROPPED = {*range(0xE1, 0xEE), 0xEF, 0xFE}
+_MAX_PROFILE_BYTES = 8 << 20
+_VP8X_ANIMATION = 0x02
+_VP8X_ALPHA = 0x10
+
+
+@dataclass(slots=True)
+class Container:
+    """Facts from the file's structure. ``width`` and ``height`` are the stored ones, in pixels.
+
+    ``parts`` are the slices of the file that a decoder needs: the pixels, without the metadata.
+    """
+
+    format: Format
+    width: int = 0
+    height: int = 0
+    channels: int = 3
+    bit_depth: int = 8
+    alpha: bool = False
+    animated: bool = False
+    exif: bytes = b""
+    icc: bytes = b""
+    transparent_grey: int | None = None
+    parts: list[slice] = field(default_factory=list)
+
+
+def corrupt(detail: str) -> ImageError:
+    """Return the error for a file that breaks its own format."""
+    return ImageError(ImageErrorCode.CORRUPT_IMAGE, detail)
+
+
+def scan(data: bytes) -> Container:
+    """Read the structure of ``data``. Raises ImageError: unsupported_format or corrupt_image."""
+    try:
+        container = _scanner(data)(data)
+    except (struct.error, IndexError, zlib.error) as error:
+        raise corrupt("the file ends within its header") from error
+    if container.width < 1 or container.height < 1:
+        raise corrupt("the file has no image in it")
+    return container
+
+
+def orientation(exif: bytes) -> int:
+    """Return the EXIF orientation, 1 to 8, of a TIFF block; 1 if there is none or it is damaged."""
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(order + "I", tiff, 4)
+        (count,) = struct.unpack_from(order + "H", tiff, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(order + "HH", tiff, entry)
+            if tag == 0x0112:  # noqa: PLR2004 - the tag's number in the EXIF standard
+                (value,) = struct.unpack_from(order + ("I" if kind == 4 else "H"), tiff, entry + 8)  # noqa: PLR2004
+                return value if 1 <= value <= 8 else 1  # noqa: PLR2004
+    except struct.error:
+        pass
+    return 1
+
+
+def _scanner(data: bytes) -> Callable[[bytes], Container]:
+    if data.startswith(b"\xff\xd8\xff"):
+        return _scan_jpeg
+    if data.startswith(_PNG_SIGNATURE):
+        return _scan_png
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return _scan_webp
+    raise ImageError(ImageErrorCode.UNSUPPORTED_FORMAT, "the content is not JPEG, PNG or WebP")
+
+
+def _scan_jpeg(data: bytes) -> Container:
+    """Only the first image of the file is looked at: an MPO's previews come after its end."""
+    container = Container("JPEG")
+    container.parts.append(slice(0, 2))
+    profile: dict[int, bytes] = {}
+    for marker, start, end in _jpeg_segments(data):
+        body = data[start + 4 : end]
+        if marker in _JPEG_FRAMES and not container.width:
+            container.bit_depth, container.height, container.width, container.channels = (
+                struct.unpack_from(">BHHB", body)
+            )
+        elif marker == 0xE1 and body.startswith(b"Exif\0\0"):  # noqa: PLR2004
+            container.exif = container.exif or body
+        elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"):  # noqa: PLR2004
+            profile[body[12]] = body[14:]
+        if marker not in _JPEG_DROPPED:
+            container.parts.append(slice(start, end))
+        if marker == 0xDA:  # noqa: PLR2004
+            container.parts.append(slice(end, len(data)))
+            break
+    else:
+        raise corrupt("the JPEG has no scan")
+    container.icc = b"".join(profile[number] for number in sorted(profile))
+    return container
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield (marker, start, end) of each segment before the pixels, start of scan included."""
+    position = 2
+    while True:
+        position = data.find(b"\xff", position)
+        if position < 0 or position + 1 >= len(data):
+            return
+        marker = data[position + 1]
+        if marker in {0x00, 0xFF} or marker in _JPEG_BARE:
+            position += 1 if marker == 0xFF else 2  # noqa: PLR2004
+            continue
+        if marker == 0xD9:  # noqa: PLR2004
+            return
+        (length,) = struct.unpack_from(">H", data, position + 2)
+        end = position + 2 + length
+        if length < 2 or end > len(data):  # noqa: PLR2004
+            raise corrupt("a JPEG segment is cut off")
+        yield marker, position, end
+        position = end
+
+
+def _scan_png(data: bytes) -> Container:
+    container = Container("PNG")
+    container.parts.append(slice(0, 8))
+    position, kind = 8, b""
+    while position < len(data) and kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, position)
+        body, end = position + 8, position + 12 + length
+        if end > len(data):
+            raise corrupt("a PNG chunk is cut off")
+        if kind in _PNG_PIXELS:
+            container.parts.append(slice(position, end))
+        if kind != b"IDAT":
+            _note_png_chunk(container, kind, data[body : body + length])
+        position = end
+    if kind != b"IEND":
+        raise corrupt("the PNG has no end")
+    return container
+
+
+def _note_png_chunk(container: Container, kind: bytes, body: bytes) -> None:
+    match kind:
+        case b"IHDR" if not container.width:
+            width, height, depth, colour = struct.unpack_from(">IIBB", body)
+            container.width, container.height, container.bit_depth = width, height, depth
+            container.channels = {0: 1, 3: 3, 4: 2, 6: 4}.get(colour, 3)
+            container.alpha = colour in {4, 6}
+        case b"tRNS":
+            if container.channels == 1:
+                (container.transparent_grey,) = struct.unpack_from(">H", body)
+            container.alpha = True
+        case b"acTL" | b"fcTL" | b"fdAT":
+            container.animated = True
+        case b"eXIf":
+            container.exif = container.exif or body
+        case b"iCCP":
+            container.icc = _inflate(body[body.index(b"\0") + 2 :] if b"\0" in body else b"")
+        case _:
+            pass
+
+
+def _inflate(packed: bytes) -> bytes:
+    """A damaged or oversized profile counts as none: the pixels matter more than their tint."""
+    try:
+        unpacker = zlib.decompressobj()
+        profile = unpacker.decompress(packed, _MAX_PROFILE_BYTES)
+    except zlib.error:
+        return b""
+    return profile if unpacker.eof else b""
+
+
+def _scan_webp(data: bytes) -> Container:
+    container = Container("WEBP")
+    (riff_length,) = struct.unpack_from("<I", data, 4)
+    if riff_length + 8 > len(data):
+        raise corrupt("the WebP is cut off")
+    container.parts.append(slice(0, riff_length + 8))
+    position = 12
+    while position + 8 <= riff_length + 8:
+        kind, length = struct.unpack_from("<4sI", data, position)
+        shown = length if kind in {b"EXIF", b"ICCP"} else min(length, 16)
+        _note_webp_chunk(container, kind, data[position + 8 : position + 8 + shown])
+        position += 8 + length + (length & 1)
+    return container
+
+
+def _note_webp_chunk(container: Container, kind: bytes, body: bytes) -> None:
+    match kind:
+        case b"VP8X":
+            container.animated |= bool(body[0] & _VP8X_ANIMATION)
+            container.alpha |= bool(body[0] & _VP8X_ALPHA)
+            container.width = int.from_bytes(body[4:7], "little") + 1
+            container.height = int.from_bytes(body[7:10], "little") + 1
+        case b"VP8L" if not container.width:
+            if body[:1] != b"\x2f":
+                raise corrupt("the WebP frame is damaged")
+            (bits,) = struct.unpack_from("<I", body, 1)
+            container.width, container.height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+            container.alpha = bool(bits >> 28 & 1)
+        case b"VP8 " if not container.width:
+            if body[3:6] != b"\x9d\x01\x2a":
+                raise corrupt("the WebP frame is damaged")
+            width, height = struct.unpack_from("<HH", body, 6)
+            container.width, container.height = width & 0x3FFF, height & 0x3FFF
+        case b"ANIM" | b"ANMF":
+            container.animated = True
+        case b"EXIF":
+            container.exif = container.exif or body
+        case b"ICCP":
+            container.icc = body
+        case _:
+            pass

@@ -1,0 +1,64 @@
+"""The detector's view of an image: scaled to its input size, padded as little as possible.
+
+Points are continuous: pixel (column i, row j) covers the square from (i, j) to (i + 1, j + 1).
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+STRIDE = 32
+# The grey that ultralytics pads with in training: a network meets no unknown border.
+_PADDING = 114
+
+
+@dataclass(frozen=True, slots=True)
+class Letterboxed:
+    """``pixels`` uint8 (h, w, 3); an image point p lies at ``p * scale + offset`` in them."""
+
+    pixels: NDArray[np.uint8]
+    scale: float
+    offset_x: int
+    offset_y: int
+
+
+def letterbox_shape(height: int, width: int, imgsz: int) -> tuple[int, int]:
+    """Return (height, width) of the letterbox for an image: both multiples of 32.
+
+    The long side becomes ``imgsz``, also for smaller images: plates of a few pixels are found
+    only when enlarged. The short side is never padded to a square.
+    """
+    scaled_height, scaled_width = _scaled(height, width, imgsz)
+    return _round_up(scaled_height), _round_up(scaled_width)
+
+
+def letterbox(rgb: NDArray[np.uint8], imgsz: int) -> Letterboxed:
+    """Scale uint8 (H, W, 3) ``rgb`` to ``letterbox_shape`` and centre it on grey."""
+    height, width = rgb.shape[:2]
+    scaled_height, scaled_width = _scaled(height, width, imgsz)
+    box_height, box_width = letterbox_shape(height, width, imgsz)
+    top, left = (box_height - scaled_height) // 2, (box_width - scaled_width) // 2
+    pixels = np.full((box_height, box_width, 3), _PADDING, np.uint8)
+    inside = pixels[top : top + scaled_height, left : left + scaled_width]
+    shrinks = scaled_height < height
+    # INTER_LINEAR drops pixels when it shrinks a photo: small plates lose their strokes.
+    filter_ = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    inside[:] = cv2.resize(rgb, (scaled_width, scaled_height), interpolation=filter_)
+    return Letterboxed(pixels, imgsz / max(height, width), left, top)
+
+
+def to_image(quads: NDArray[np.float32], letterboxed: Letterboxed) -> NDArray[np.float32]:
+    """Map (N, 4, 2) corners in letterbox pixels to corners in image pixels."""
+    offset = np.array((letterboxed.offset_x, letterboxed.offset_y), np.float32)
+    return ((quads - offset) / np.float32(letterboxed.scale)).astype(np.float32)
+
+
+def _scaled(height: int, width: int, imgsz: int) -> tuple[int, int]:
+    scale = imgsz / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _round_up(side: int) -> int:
+    return -(-side // STRIDE) * STRIDE

@@ -1,0 +1,42 @@
+"""The only door to ultralytics: it is told to stay offline before it is first imported.
+
+Read in ultralytics 8.4: at import it resolves two public host names to learn whether it is online,
+writes ``settings.json`` into the home of the user, and with ``sync`` on (its default) its trainer
+and predictor post usage events; missing packages are installed with pip while it runs.
+Only ``ultralytics.nn.tasks`` is imported here, so the module that posts events is never loaded.
+"""
+
+import os
+import tempfile
+import threading
+from typing import Any
+
+_lock = threading.Lock()
+_config_folder: tempfile.TemporaryDirectory[str] | None = None
+
+
+def import_tasks() -> Any:
+    """Return the module ``ultralytics.nn.tasks``, imported without talking to anybody.
+
+    Has no effect on what ultralytics has already done if something else imported it before.
+    """
+    with _lock:
+        _silence()
+        from ultralytics.nn import tasks  # noqa: PLC0415 - the environment must be set first
+        from ultralytics.utils import SETTINGS  # noqa: PLC0415
+
+        if SETTINGS.get("sync"):
+            SETTINGS.update({"sync": False})
+        return tasks
+
+
+def _silence() -> None:
+    global _config_folder  # noqa: PLW0603 - the folder lives as long as the process
+    os.environ["YOLO_OFFLINE"] = "1"
+    os.environ["YOLO_AUTOINSTALL"] = "0"
+    os.environ["YOLO_VERBOSE"] = "0"
+    # Makes its own model builder resolve activations by name instead of with eval().
+    os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
+    if "YOLO_CONFIG_DIR" not in os.environ:
+        _config_folder = tempfile.TemporaryDirectory(prefix="plate-detect-")
+        os.environ["YOLO_CONFIG_DIR"] = _config_folder.name

@@ -1,0 +1,109 @@
+"""Reading a YOLO-OBB folder: ``images/<split>``, ``labels/<split>``, one label file per image.
+
+A label line is ``0 x1 y1 x2 y2 x3 y3 x4 y4``, normalised; an empty file is an image without plates.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Quads = npt.NDArray[np.float32]
+Array8 = npt.NDArray[np.uint8]
+
+DEFAULT_FIXES = Path(__file__).parent / "label_fixes.json"
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image and its plates.
+
+    ``quads``: (N, 4, 2), normalised to the image. ``oriented``: the labels of this source follow
+    tilted plates; otherwise they are upright boxes, which say nothing about the angle.
+    """
+
+    image: Path
+    quads: Quads
+    source: str
+    oriented: bool
+
+
+def read_label(path: Path) -> Quads:
+    """Return the quads (N, 4, 2) of a label file, normalised. Raises ValueError if malformed."""
+    rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
+    if any(len(row) != 9 for row in rows):
+        raise ValueError(f"{path}: a label has 9 numbers: class and four corners")
+    return np.array([row[1:] for row in rows], np.float32).reshape(-1, 4, 2)
+
+
+def is_upright(quad: Quads, tolerance: float = 1e-3) -> bool:
+    """Return whether every side of a normalised quad (4, 2) is horizontal or vertical."""
+    sides = np.abs(np.roll(quad, -1, axis=0) - quad)
+    return bool((sides.min(axis=1) <= tolerance).all())
+
+
+def read_folder(root: Path, split: str) -> list[Item]:
+    """Return the items of a split in the order of their names.
+
+    The source is the file name up to its last underscore. Raises FileNotFoundError if there are
+    no labelled images.
+    """
+    items = []
+    for image in sorted((root / "images" / split).glob("*")):
+        label = root / "labels" / split / f"{image.stem}.txt"
+        if image.suffix.lower() in _SUFFIXES and label.is_file():
+            source = image.stem.rpartition("_")[0] or image.stem
+            items.append(Item(image, read_label(label), source, False))
+    if not items:
+        raise FileNotFoundError(f"{root}: no images with labels in split {split!r}")
+    tilted = {item.source for item in items if any(not is_upright(q) for q in item.quads)}
+    return [replace(item, oriented=item.source in tilted) for item in items]
+
+
+def tighten(items: list[Item], factors: Mapping[str, float]) -> list[Item]:
+    """Return items whose quads are scaled about their centres by the factor of their source."""
+    def scaled(item: Item) -> Item:
+        factor = factors.get(item.source, 1.0)
+        centres = item.quads.mean(axis=1, keepdims=True)
+        return replace(item, quads=(centres + (item.quads - centres) * factor).astype(np.float32))
+
+    return [scaled(item) if item.source in factors and len(item.quads) else item
+            for item in items]
+
+
+def add_quads(items: list[Item], extra: Mapping[str, list[list[float]]]) -> list[Item]:
+    """Return items with further upright boxes: 8 normalised numbers each, by image name."""
+    def with_extra(item: Item) -> Item:
+        more = np.array(extra[item.image.stem], np.float32)[:, :8].reshape(-1, 4, 2)
+        return replace(item, quads=np.concatenate([item.quads, more]))
+
+    return [with_extra(item) if item.image.stem in extra else item for item in items]
+
+
+def apply_fixes(items: list[Item], *paths: Path) -> list[Item]:
+    """Return the items with the corrections of fixes files: see ``label_fixes.json``.
+
+    ``tighten``: factors by source; ``add``: missing plates by image; ``drop``: images to leave out.
+    """
+    for path in paths:
+        fixes: dict[str, Any] = json.loads(path.read_text())
+        dropped = set(fixes.get("drop", []))
+        items = [item for item in items if item.image.stem not in dropped]
+        items = add_quads(tighten(items, fixes.get("tighten", {})), fixes.get("add", {}))
+    return items
+
+
+def read_image(path: Path) -> Array8:
+    """Return an image as RGB (H, W, 3). Raises ValueError if it cannot be read."""
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    if picture is None:
+        raise ValueError(f"{path}: not a readable image")
+    return np.asarray(picture, np.uint8)

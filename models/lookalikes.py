@@ -1,0 +1,128 @@
+"""Hard negatives: lettered things that are not plates, drawn into a picture without a label."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from models.augment import Sample
+from models.compose import Array8, paste
+from models.plates import draw_text
+from models.synthesis import overlaps, perspective_quad, weather
+
+_WORDS = ("bakery", "market", "flowers", "taxi", "hotel", "sale", "apteka", "produkty", "bank",
+          "cafe", "service", "open", "exit", "parking", "center", "studio", "pizza", "auto")
+_COLOURS = ((200, 30, 35), (20, 70, 160), (25, 120, 60), (235, 190, 30), (245, 245, 245),
+            (30, 30, 34), (120, 40, 110), (230, 110, 20))
+
+
+def _panel(width: int, height: int, colour: tuple[int, ...]) -> Array8:
+    picture = np.zeros((height, width, 4), np.uint8)
+    picture[:] = (*colour, 255)
+    return picture
+
+
+def _write(picture: Array8, rng: np.random.Generator, text: str, box: tuple[int, int, int, int],
+           ink: tuple[int, ...]) -> None:
+    """Write into a box (x, y, w, h) of an RGBA picture, in place; the ink is opaque."""
+    x, y, w, h = box
+    mask = draw_text(text, w, h, rng, bold=bool(rng.random() < 0.6))[..., None] / 255.0
+    region = picture[y : y + h, x : x + w]
+    region[..., :3] = (region[..., :3] * (1 - mask) + np.array(ink) * mask).astype(np.uint8)
+    region[..., 3:] = np.maximum(region[..., 3:], (mask * 255).astype(np.uint8))
+
+
+def _digits(rng: np.random.Generator, pattern: str) -> str:
+    return "".join(str(rng.integers(0, 10)) if c == "9" else c for c in pattern)
+
+
+def _word(rng: np.random.Generator) -> str:
+    return _WORDS[int(rng.integers(0, len(_WORDS)))].upper()
+
+
+def draw_round_sign(rng: np.random.Generator) -> Array8:
+    """A speed limit or another round sign with a number."""
+    picture = np.zeros((120, 120, 4), np.uint8)
+    cv2.circle(picture, (60, 60), 58, (200, 25, 30, 255), -1, cv2.LINE_AA)
+    cv2.circle(picture, (60, 60), 45, (246, 246, 246, 255), -1, cv2.LINE_AA)
+    _write(picture, rng, _digits(rng, "90"), (26, 38, 68, 44), (20, 20, 22))
+    return picture
+
+
+def draw_road_board(rng: np.random.Generator) -> Array8:
+    """A direction board: blue or green, several lines with distances."""
+    lines = int(rng.integers(2, 5))
+    colour = ((20, 70, 160), (20, 110, 60), (245, 245, 245))[int(rng.integers(0, 3))]
+    ink = (245, 245, 245) if colour[0] < 100 else (25, 30, 40)
+    picture = _panel(280, 20 + 48 * lines, colour)
+    for line in range(lines):
+        _write(picture, rng, _word(rng), (16, 16 + 48 * line, 170, 30), ink)
+        _write(picture, rng, _digits(rng, "99"), (214, 16 + 48 * line, 46, 30), ink)
+    return picture
+
+
+def draw_shop_sign(rng: np.random.Generator) -> Array8:
+    """A long shop sign, one or two words in strong colours."""
+    colour = _COLOURS[int(rng.integers(0, len(_COLOURS)))]
+    ink = _COLOURS[int(rng.integers(0, len(_COLOURS)))]
+    text = f"{_word(rng)} {_word(rng)}" if rng.random() < 0.7 else _word(rng)
+    picture = _panel(46 * len(text) + 40, 90, colour)
+    _write(picture, rng, text, (20, 20, 46 * len(text), 50), ink)
+    return picture
+
+
+def draw_phone_number(rng: np.random.Generator) -> Array8:
+    """A phone number as on a van: letters straight on the paint, nothing around them."""
+    text = _digits(rng, ("8-999-999-99-99", "+7 999 999-99-99", "99-99-99", "0800 999 999")
+                   [int(rng.integers(0, 4))])
+    picture = np.zeros((60, 34 * len(text), 4), np.uint8)
+    _write(picture, rng, text, (0, 5, 34 * len(text), 50),
+           _COLOURS[int(rng.integers(0, len(_COLOURS)))])
+    return picture
+
+
+def draw_sticker(rng: np.random.Generator) -> Array8:
+    """A bumper sticker: an oval or a small coloured panel with a few letters."""
+    picture = np.zeros((80, 120, 4), np.uint8)
+    colour = _COLOURS[int(rng.integers(0, len(_COLOURS)))]
+    cv2.ellipse(picture, (60, 40), (58, 38), 0, 0, 360, (*colour, 255), -1, cv2.LINE_AA)
+    ink = (20, 20, 24) if sum(colour) > 380 else (245, 245, 245)
+    _write(picture, rng, _word(rng)[: int(rng.integers(1, 4))], (26, 22, 68, 36), ink)
+    return picture
+
+
+def stamp_time(rng: np.random.Generator, rgb: Array8) -> None:
+    """Write a camera's timestamp along an edge of the picture, in place."""
+    size = rgb.shape[0]
+    text = _digits(rng, ("2099-99-99 99:99:99", "99/99/2099 99:99", "CAM 9  99:99:99")
+                   [int(rng.integers(0, 3))])
+    height = int(rng.integers(8, 22))
+    width = min(size - 8, int(height * 0.7 * len(text)))
+    label = np.zeros((height + 4, width + 4, 4), np.uint8)
+    if rng.random() < 0.4:
+        label[..., 3] = 255
+    ink = ((250, 250, 250), (250, 225, 60), (255, 150, 30))[int(rng.integers(0, 3))]
+    _write(label, rng, text, (2, 2, width, height), ink)
+    x = int(rng.uniform(0, size - width - 4))
+    y = 2 if rng.random() < 0.5 else size - height - 6
+    corners = [[x, y], [x + width + 4, y], [x + width + 4, y + height + 4], [x, y + height + 4]]
+    paste(rgb, label, np.array(corners, np.float32))
+
+
+_DRAW = (draw_round_sign, draw_road_board, draw_shop_sign, draw_phone_number, draw_sticker)
+
+
+def add_lookalikes(rng: np.random.Generator, sample: Sample, count: int) -> Sample:
+    """Return the sample with up to ``count`` look-alikes, none of them over a plate."""
+    rgb, size = sample.rgb.copy(), sample.rgb.shape[0]
+    if rng.random() < 0.3 and not len(sample.quads):
+        stamp_time(rng, rgb)
+    for _ in range(count):
+        picture = _DRAW[int(rng.integers(0, len(_DRAW)))](rng)
+        height = float(np.exp(rng.uniform(np.log(10), np.log(90))))
+        x, y = rng.uniform(0.05, 0.95, 2) * size
+        quad = perspective_quad(rng, (float(x), float(y)), height,
+                                picture.shape[1] / picture.shape[0])
+        if not overlaps(quad, sample.quads):
+            paste(rgb, weather(rng, picture, float(rng.uniform(60, 150))), quad)
+    return sample._replace(rgb=rgb)

@@ -1,0 +1,101 @@
+"""Training loss: ultralytics' oriented loss, taught what an upright label does and does not say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.network import make_anchors, probiou, rbox2dist, v8OBBLoss
+
+GAINS = {"box": 7.5, "cls": 0.5, "dfl": 1.5, "angle": 1.0}
+
+
+def upright_hull(boxes: Tensor) -> Tensor:
+    """Return the upright bounding boxes of rotated boxes (N, 5) xywhr as (N, 5) with angle 0."""
+    x, y, w, h, angle = boxes.unbind(-1)
+    cos, sin = angle.cos().abs(), angle.sin().abs()
+    return torch.stack([x, y, w * cos + h * sin, w * sin + h * cos, torch.zeros_like(x)], -1)
+
+
+def pad_targets(boxes: Tensor, exact: Tensor, image: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+    """Return boxes (batch, M, 5) and flags (batch, M), zero where an image has fewer than M.
+
+    ``boxes`` (N, 5), ``exact`` (N,), ``image`` (N,) indices of the images they belong to.
+    """
+    counts = torch.bincount(image, minlength=batch)
+    most = int(counts.max()) if len(image) else 0
+    padded = torch.zeros(batch, most, 5)
+    flags = torch.zeros(batch, most)
+    for index in range(batch):
+        mine = image == index
+        padded[index, : int(counts[index])] = boxes[mine]
+        flags[index, : int(counts[index])] = exact[mine].float()
+    return padded, flags
+
+
+class PlateLoss:
+    """Loss of a batch.
+
+    A label that is ``exact`` is learnt as it is, angle included. Any other label is an upright
+    box around a plate at an unknown angle: there the upright hull of the predicted box is
+    compared with it, so that a turned prediction inside is right, and no angle is taught.
+    """
+
+    def __init__(self, network: Any) -> None:
+        network.args = type("Gains", (), GAINS)()
+        self.base = v8OBBLoss(network)
+
+    def __call__(self, preds: dict[str, Any], boxes: Tensor, exact: Tensor,
+                 image: Tensor) -> Tensor:
+        """Return losses (4,): box, class, distribution, angle.
+
+        ``boxes`` (N, 5): x, y, w, h in px of the batch and radians; ``exact`` (N,);
+        ``image`` (N,): the index in the batch.
+        """
+        base = self.base
+        distances = preds["boxes"].float().permute(0, 2, 1).contiguous()
+        scores = preds["scores"].float().permute(0, 2, 1).contiguous()
+        angles = preds["angle"].float().permute(0, 2, 1).contiguous()
+        feats = [f.float() for f in preds["feats"]]
+        anchors, strides = make_anchors(feats, base.stride, 0.5)
+        targets, flags = pad_targets(boxes, exact, image, scores.shape[0])
+        decoded = base.bbox_decode(anchors, distances, angles)
+        losses = torch.zeros(4)
+        losses[2] = losses[2] + 0 * distances.sum() + 0 * angles.sum()
+        if not targets.shape[1]:
+            losses[1] = base.bce(scores, torch.zeros_like(scores)).sum() / scores.shape[0]
+            return losses * torch.tensor(tuple(GAINS.values()))
+        assign = decoded.detach().clone()
+        assign[..., :4] *= strides
+        _, goal, weight, positive, index = base.assigner(
+            scores.detach().sigmoid(), assign, anchors * strides,
+            torch.zeros(*targets.shape[:2], 1), targets, targets.sum(2, keepdim=True).gt(0))
+        total = weight.sum().clamp(min=1)
+        losses[1] = base.bce(scores, weight).sum() / total
+        if bool(positive.any()):
+            goal[..., :4] /= strides
+            known = flags.gather(1, index)[positive].bool()
+            box, dfl, angle = self._box_losses(distances, decoded, anchors, goal, positive,
+                                               known, weight[positive].sum(-1) / total)
+            losses[0], losses[2], losses[3] = box, losses[2] + dfl, angle
+        return losses * torch.tensor(tuple(GAINS.values()))
+
+    def _box_losses(self, distances: Tensor, decoded: Tensor, anchors: Tensor, goal: Tensor,
+                    positive: Tensor, known: Tensor, weight: Tensor
+                    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return box, distribution and angle loss over the positive anchors."""
+        inner: Any = self.base.bbox_loss
+        mine, wanted = decoded[positive], goal[positive]
+        compared = torch.where(known[:, None], mine, upright_hull(mine))
+        overlap = probiou(compared, wanted, floor=inner.floor).squeeze(-1)
+        box = ((1 - overlap) * weight).sum()
+        reach = inner.dfl_loss.reg_max
+        sides = rbox2dist(goal[..., :4], anchors, goal[..., 4:5], reg_max=reach - 1)[positive]
+        spread = inner.dfl_loss(distances[positive].view(-1, reach), sides).squeeze(-1)
+        dfl = (spread * weight * known).sum()
+        # sin² of the difference: half a turn is the same rectangle; the long side is the first.
+        off = torch.sin(mine[:, 4] - wanted[:, 4]) ** 2
+        angle = (off * weight * known).sum()
+        return box, dfl, angle

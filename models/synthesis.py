@@ -1,0 +1,159 @@
+"""Drawn plates pasted into real pictures, with exact corners.
+
+Plates go over annotated ones (the vehicle around them is real) or anywhere, in a known
+perspective.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from models.augment import Sample
+from models.compose import Array8, Quad, paste, project, quad_size
+from models.dataset import Quads
+from models.plate_styles import REGIONS, STYLES
+from models.plates import Style, draw_plate, pick_style
+
+
+def upright(quad: Quad) -> Quad:
+    """Return the quad's corners clockwise from its top left, the reading direction rightwards.
+
+    Annotated corners may start anywhere and run either way; the long sides are taken for top and
+    bottom, and the text for readable without turning the head over.
+    """
+    signed = cv2.contourArea(np.ascontiguousarray(quad, np.float32), oriented=True)
+    ring = quad if signed >= 0 else quad[::-1]
+    sides = np.linalg.norm(np.roll(ring, -1, axis=0) - ring, axis=1)
+    start = 0 if sides[0] + sides[2] >= sides[1] + sides[3] else 1
+    first, second = np.roll(ring, -start, axis=0), np.roll(ring, -start - 2, axis=0)
+    best = first if first[1, 0] >= first[0, 0] else second
+    return np.ascontiguousarray(best, np.float32)
+
+
+def perspective_quad(rng: np.random.Generator, centre: tuple[float, float], height: float,
+                     ratio: float) -> Quad:
+    """Return the corners of a plate of ``height`` px seen from a random side.
+
+    ``ratio`` is its width over its height before it is turned away from the camera.
+    """
+    yaw = math.radians(float(np.clip(rng.normal(0, 25), -60, 60)))
+    pitch = math.radians(float(np.clip(rng.normal(0, 12), -35, 35)))
+    roll = math.radians(float(np.clip(rng.normal(0, 11), -40, 40)))
+    width = height * ratio
+    plane = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], np.float64)
+    plane *= [width / 2, height / 2, 0]
+    cy, sy, cx, sx = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
+    cz, sz = math.cos(roll), math.sin(roll)
+    turn = (np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+            @ np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+            @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]))
+    points = plane @ turn.T
+    distance = width * float(rng.uniform(2.5, 9))
+    flat = points[:, :2] * (distance / (distance + points[:, 2:]))
+    return (flat + centre).astype(np.float32)
+
+
+def weather(rng: np.random.Generator, plate: Array8, brightness: float) -> Array8:
+    """Return a plate (H, W, 4) dirtied, shaded and lit to fit around ``brightness`` (0..255)."""
+    height, width = plate.shape[:2]
+    rgb = plate[..., :3].astype(np.float32)
+    if rng.random() < 0.5:
+        coarse = rng.random((4, 10)).astype(np.float32)
+        dirt = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
+        dirt = np.clip(dirt - 0.45, 0, 1) * float(rng.uniform(0.2, 1.5))
+        rgb += dirt * (np.array([105, 92, 74], np.float32) - rgb)
+    if rng.random() < 0.35:
+        edge = cv2.line(np.zeros((height, width), np.uint8),
+                        (int(rng.uniform(0, width)), 0), (int(rng.uniform(0, width)), height),
+                        255, int(width * rng.uniform(0.2, 0.9)))
+        soft = cv2.GaussianBlur(edge, (0, 0), 3).astype(np.float32)[..., None] / 255
+        rgb *= 1 - soft * float(rng.uniform(0.2, 0.6))
+    gain = np.clip(brightness / 120, 0.3, 1.15) * float(rng.uniform(0.75, 1.25))
+    cast = np.exp(rng.normal(0, 0.04, 3)).astype(np.float32)
+    out = plate.copy()
+    out[..., :3] = (rgb * gain * cast + float(rng.uniform(0, 12))).clip(0, 255).astype(np.uint8)
+    return out
+
+
+def _around(rgb: Array8, quad: Quad) -> Array8:
+    """Return the part of a picture around a quad (a view, never empty)."""
+    height, width = rgb.shape[:2]
+    x, y = np.clip(quad.min(0).astype(int) - 3, 0, [width - 1, height - 1]).tolist()
+    x2, y2 = np.clip(quad.max(0).astype(int) + 4, 1, [width, height]).tolist()
+    return rgb[y:max(y2, y + 1), x:max(x2, x + 1)]
+
+
+def put_plate(rng: np.random.Generator, rgb: Array8, quad: Quad, style: Style) -> None:
+    """Draw a plate of ``style`` into ``rgb`` in place, its corners at ``quad``."""
+    view = _around(rgb, quad)
+    plate, _ = draw_plate(rng, style, void=False)
+    paste(rgb, weather(rng, plate, float(view.mean())), quad)
+    if rng.random() < 0.5:
+        blur = float(rng.uniform(0.3, 0.09 * quad_size(quad)[1] + 0.35))
+        view[:] = cv2.GaussianBlur(view, (0, 0), blur)
+
+
+def replace_plates(rng: np.random.Generator, sample: Sample) -> Sample:
+    """Return the sample with drawn plates over those of its annotated ones that a style fits."""
+    rgb, quads, exact = sample.rgb.copy(), sample.quads.copy(), sample.exact.copy()
+    for index, quad in enumerate(quads):
+        quad = upright(quad)
+        width, height = quad_size(quad)
+        fits = tuple(s for s in STYLES if abs(math.log(s.w / s.h * height / width)) < 0.3)
+        if not fits or height < 5:
+            continue
+        centre = quad.mean(0)
+        quad = (centre + (quad - centre) * float(rng.uniform(1.04, 1.12))).astype(np.float32)
+        put_plate(rng, rgb, quad, pick_style(rng, fits, REGIONS))
+        quads[index], exact[index] = quad, True
+    return Sample(rgb, quads, exact)
+
+
+def _backing(rng: np.random.Generator, rgb: Array8, quad: Quad) -> None:
+    """Paint a panel behind a plate, as a bumper or lid would be."""
+    tall, wide = 48, 128
+    tone = rng.uniform(20, 230) * np.exp(rng.normal(0, 0.12, 3))
+    ramp = np.linspace(float(rng.uniform(0.8, 1.3)), float(rng.uniform(0.5, 1.0)), tall)
+    panel = np.zeros((tall, wide, 4), np.uint8)
+    panel[..., :3] = (tone * ramp[:, None, None]).clip(0, 255)
+    alpha = np.zeros((tall, wide), np.uint8)
+    alpha[3:-3, 3:-3] = 255
+    panel[..., 3] = cv2.GaussianBlur(alpha, (0, 0), 1.5)
+    grow = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32)
+    grow *= np.array(rng.uniform(1.25, 2.4, 2), np.float32)
+    matrix = cv2.getPerspectiveTransform(
+        np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32), quad)
+    paste(rgb, panel, project(np.asarray(matrix, np.float64), grow))
+
+
+def overlaps(quad: Quad, quads: Quads) -> bool:
+    """Return whether the upright bounds of a quad touch those of any of ``quads``."""
+    low, high = quad.min(0) - 2, quad.max(0) + 2
+    return any(bool(((q.max(0) > low) & (q.min(0) < high)).all()) for q in quads)
+
+
+def add_plates(rng: np.random.Generator, sample: Sample, count: int) -> Sample:
+    """Return the sample with up to ``count`` more plates placed freely, none over another."""
+    rgb, size = sample.rgb.copy(), sample.rgb.shape[0]
+    quads, exact = list(sample.quads), list(sample.exact)
+    for _ in range(count):
+        style = pick_style(rng, STYLES, REGIONS)
+        height = float(np.exp(rng.uniform(math.log(8), math.log(56))))
+        ratio = style.w / style.h
+        x, y = rng.uniform(0.05, 0.95, 2) * size
+        quad = perspective_quad(rng, (float(x), float(y)), height, ratio)
+        inside = bool((quad > 1).all() and (quad < size - 1).all())
+        # Room for the panel too: it must not hide a neighbour.
+        room = quad.mean(0) + (quad - quad.mean(0)) * 2.4
+        if not inside or overlaps(room, np.array(quads, np.float32).reshape(-1, 4, 2)):
+            continue
+        if rng.random() < 0.7:
+            _backing(rng, rgb, quad)
+        put_plate(rng, rgb, quad, style)
+        quads.append(quad)
+        exact.append(np.True_)
+    return Sample(rgb, np.array(quads, np.float32).reshape(-1, 4, 2),
+                  np.array(exact, np.bool_))

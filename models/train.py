@@ -1,0 +1,191 @@
+"""Train the plate detector on a YOLO-OBB folder and on drawn plates.
+
+    python -m models.train DATASET --work FOLDER --output FILE (--steps N | --minutes M)
+
+Starts from the bootstrap checkpoint (``--start``), continues from FOLDER/state.pt if that exists,
+and writes a checkpoint and a report (JSON) regularly. With ``--steps`` a run can be repeated; with
+``--minutes`` it ends in time on any machine, and the report tells the steps it made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from consumer.vision.checkpoint import build_network, load_checkpoint, save_checkpoint
+from models.batches import Batch, Mix, Sampler
+from models.bootstrap import DEFAULT_OUTPUT
+from models.dataset import DEFAULT_FIXES, apply_fixes, read_folder
+from models.losses import GAINS, PlateLoss
+from models.network import NAMES
+from models.optimize import Average, freeze_stem, make_optimizer, set_rate
+
+LOG_EVERY = 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does; it is part of the report."""
+
+    batch: int = 16
+    sizes: tuple[int, ...] = (384, 448, 512)
+    rate: float = 5e-4
+    freeze: int = 3
+    steps: int = 0
+    minutes: float = 0.0
+    seed: int = 0
+    bfloat16: bool = False
+
+
+class Trainer:
+    """A training run: network, average, optimiser and how far it has come."""
+
+    def __init__(self, plan: Plan, start: Path, work: Path) -> None:
+        self.plan, self.work = plan, work
+        torch.manual_seed(plan.seed)
+        self.network: Any = build_network(load_checkpoint(start))
+        for parameter in self.network.parameters():
+            parameter.requires_grad_(True)
+        self.network.model[-1].dfl.requires_grad_(False)
+        self.network.to(memory_format=torch.channels_last)
+        freeze_stem(self.network, plan.freeze)
+        self.loss = PlateLoss(self.network)
+        self.optimizer = make_optimizer(self.network, plan.rate)
+        self.average = Average(self.network)
+        self.step, self.seconds = 0, 0.0
+        self.curve: list[dict[str, float]] = []
+        self.recent: list[torch.Tensor] = []
+
+    def resume(self) -> None:
+        """Continue from the state saved in the working folder, if there is one."""
+        path = self.work / "state.pt"
+        if not path.is_file():
+            return
+        state = torch.load(path, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average.network.load_state_dict(state["average"])
+        self.average.updates = state["updates"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+        print(f"continuing after step {self.step}", flush=True)
+
+    def save(self, output: Path, source: str) -> None:
+        """Write state, checkpoint and report; a reader never sees half a file."""
+        state = {"network": self.network.state_dict(), "step": self.step,
+                 "average": self.average.network.state_dict(), "updates": self.average.updates,
+                 "optimizer": self.optimizer.state_dict(), "seconds": self.seconds,
+                 "curve": self.curve}
+        torch.save(state, self.work / "state.tmp")
+        os.replace(self.work / "state.tmp", self.work / "state.pt")
+        temporary = output.with_suffix(".tmp")
+        save_checkpoint(self.average.network, temporary, names=NAMES, source=source)
+        os.replace(temporary, output)
+        report = {"plan": asdict(self.plan), "gains": GAINS, "step": self.step,
+                  "seconds": round(self.seconds), "curve": self.curve}
+        output.with_suffix(".json").write_text(json.dumps(report, indent=1))
+
+    def progress(self) -> float:
+        """Return how much of the run is done, 0..1."""
+        if self.plan.steps:
+            return self.step / self.plan.steps
+        return self.seconds / (60 * self.plan.minutes)
+
+    def train_step(self, batch: Batch) -> None:
+        """One optimiser step."""
+        self.network.train()
+        freeze_stem(self.network, self.plan.freeze)
+        set_rate(self.optimizer, self.progress())
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.plan.bfloat16):
+            predictions = self.network(batch.images)
+        losses = self.loss(predictions, batch.boxes, batch.exact, batch.image)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.sum().backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
+        self.optimizer.step()
+        self.average.update(self.network)
+        self.step += 1
+        self.recent.append(losses.detach())
+
+    def log(self) -> None:
+        """Print and keep the mean losses since the last line."""
+        means = torch.stack(self.recent).mean(0).tolist()
+        self.recent.clear()
+        line = dict(zip(GAINS, (round(m, 4) for m in means), strict=True))
+        self.curve.append({"step": self.step, "seconds": round(self.seconds), **line})
+        share = min(1.0, self.progress())
+        left = self.seconds * (1 - share) / max(share, 1e-6) / 60
+        values = "  ".join(f"{name} {value:.3f}" for name, value in line.items())
+        print(f"{share:6.1%}  step {self.step}  {values}  {left:.0f} min left", flush=True)
+
+
+def run(trainer: Trainer, sampler: Sampler, output: Path, source: str, save_seconds: float
+        ) -> None:
+    """Train to the end of the plan."""
+    plan = trainer.plan
+    last, saved = time.monotonic(), time.monotonic()
+    for batch in sampler.stream(trainer.step, plan.batch, plan.sizes):
+        if trainer.progress() >= 1:
+            break
+        trainer.train_step(batch)
+        now = time.monotonic()
+        trainer.seconds += now - last
+        last = now
+        if trainer.step % LOG_EVERY == 0:
+            trainer.log()
+        if now - saved > save_seconds:
+            trainer.save(output, source)
+            saved = now
+    trainer.save(output, source)
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(description="Train the plate detector.")
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--start", type=Path, default=DEFAULT_OUTPUT)
+    parser.add_argument("--work", type=Path, required=True, help="folder for state and logs")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--fixes", type=Path, nargs="*", default=[DEFAULT_FIXES])
+    parser.add_argument("--steps", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=0.0)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[384, 448, 512])
+    parser.add_argument("--rate", type=float, default=5e-4)
+    parser.add_argument("--freeze", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--save-seconds", type=float, default=300)
+    args = parser.parse_args(argv)
+    if (args.steps > 0) == (args.minutes > 0):
+        parser.error("give either --steps or --minutes")
+    if any(size % 32 for size in args.sizes):
+        parser.error("sizes are multiples of 32")
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line of this module."""
+    args = parse(argv)
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(1)
+    args.work.mkdir(parents=True, exist_ok=True)
+    plan = Plan(args.batch, tuple(args.sizes), args.rate, args.freeze, args.steps, args.minutes,
+                args.seed, args.bfloat16)
+    items = apply_fixes(read_folder(args.dataset, "train"), *args.fixes)
+    trainer = Trainer(plan, args.start, args.work)
+    trainer.resume()
+    source = f"plate-detect training from {args.start.name}"
+    run(trainer, Sampler(items, Mix(), args.seed), args.output, source, args.save_seconds)
+
+
+if __name__ == "__main__":
+    main()

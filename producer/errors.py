@@ -1,0 +1,212 @@
+"""Every way in which a request can fail, and the one place that turns it into an answer."""
+
+import asyncio
+from http import HTTPStatus
+from typing import ClassVar
+
+import orjson
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+from pydantic import BaseModel, Field
+from redis.exceptions import RedisError
+
+from schemas.storage import StorageError
+
+PROBLEM_JSON = "application/problem+json"
+TYPE_PREFIX = "urn:plate-detect:"
+PROBLEM_KIND = web.ResponseKey("problem_kind", str)
+
+_LINGER_BYTES = 32 << 20
+_LINGER_SECONDS = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+class Problem(BaseModel):
+    """Body of every error: RFC 9457."""
+
+    type: str = Field(description="Kind of the problem, for programs", examples=["about:blank"])
+    title: str = Field(description="The same for every problem of this kind")
+    status: int = Field(description="The HTTP status")
+    detail: str = Field(description="What went wrong, for people")
+
+
+class ProducerError(Exception):
+    """Root of what a request can fail with. The message becomes `detail`."""
+
+    status: ClassVar[int] = 500
+    kind: ClassVar[str] = "internal"
+    retry_after_seconds: ClassVar[int | None] = None
+
+
+class MalformedRequestError(ProducerError):
+    status = 400
+    kind = "malformed-request"
+
+
+class NoFilesError(ProducerError):
+    status = 400
+    kind = "no-files"
+
+
+class UnknownTaskError(ProducerError):
+    status = 404
+    kind = "unknown-task"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such task.")
+
+
+class UnknownResultError(ProducerError):
+    status = 404
+    kind = "unknown-result"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such result.")
+
+
+class SlowUploadError(ProducerError):
+    status = 408
+    kind = "slow-upload"
+
+
+class TooManyFilesError(ProducerError):
+    status = 413
+    kind = "too-many-files"
+
+
+class FileTooLargeError(ProducerError):
+    status = 413
+    kind = "file-too-large"
+
+
+class RequestTooLargeError(ProducerError):
+    status = 413
+    kind = "request-too-large"
+
+
+class UnsupportedTypeError(ProducerError):
+    status = 415
+    kind = "unsupported-type"
+
+
+class BacklogFullError(ProducerError):
+    status = 503
+    kind = "backlog-full"
+    retry_after_seconds = 15
+
+    def __init__(self) -> None:
+        super().__init__("Too many images are waiting; try again later.")
+
+
+class RedisFullError(ProducerError):
+    status = 503
+    kind = "redis-full"
+    retry_after_seconds = 30
+
+    def __init__(self) -> None:
+        super().__init__("The service has no room for new tasks; try again later.")
+
+
+class RedisAwayError(ProducerError):
+    status = 503
+    kind = "redis-away"
+    retry_after_seconds = 5
+
+    def __init__(self) -> None:
+        super().__init__("Redis cannot be reached; try again later.")
+
+
+class StorageAwayError(ProducerError):
+    status = 503
+    kind = "storage-away"
+    retry_after_seconds = 10
+
+    def __init__(self) -> None:
+        super().__init__("The storage is full or away; try again later.")
+
+
+class TooBusyError(ProducerError):
+    status = 503
+    kind = "too-busy"
+    retry_after_seconds = 2
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every failure as a problem; what was not foreseen is logged and tells nothing."""
+    try:
+        return await handler(request)
+    except web.HTTPException as answer:
+        if answer.status < 400:
+            raise
+        response = _from_aiohttp(answer)
+    except ProducerError as error:
+        response = problem_response(error)
+    except RedisError as error:
+        log.warning("redis is away", error=type(error).__name__)
+        response = problem_response(RedisAwayError())
+    except StorageError as error:
+        log.warning("storage is away", error=str(error))
+        response = problem_response(StorageAwayError())
+    except ConnectionError:
+        raise  # the client is gone: there is nobody to answer
+    except Exception:
+        log.exception("unexpected error", route=route_of(request))
+        response = problem_response(ProducerError("The service failed; the cause is in its log."))
+    return await _without_the_body(request, response)
+
+
+def problem_response(error: ProducerError) -> web.Response:
+    """The answer that belongs to an error."""
+    response = _problem(error.status, f"{TYPE_PREFIX}{error.kind}", str(error))
+    response[PROBLEM_KIND] = error.kind
+    if error.retry_after_seconds is not None:
+        response.headers[hdrs.RETRY_AFTER] = str(error.retry_after_seconds)
+    return response
+
+
+def route_of(request: web.Request) -> str:
+    """Template of the matched route: bounded, unlike the path."""
+    resource = request.match_info.route.resource
+    return "unmatched" if resource is None else resource.canonical
+
+
+def _from_aiohttp(answer: web.HTTPException) -> web.Response:
+    response = _problem(answer.status, "about:blank", HTTPStatus(answer.status).description)
+    if hdrs.ALLOW in answer.headers:
+        response.headers[hdrs.ALLOW] = answer.headers[hdrs.ALLOW]
+    return response
+
+
+def _problem(status: int, kind: str, detail: str) -> web.Response:
+    phrase = HTTPStatus(status).phrase
+    body = Problem(type=kind, title=phrase, status=status, detail=detail or phrase)
+    return web.Response(
+        status=status, body=orjson.dumps(body.model_dump()), content_type=PROBLEM_JSON
+    )
+
+
+async def _without_the_body(request: web.Request, response: web.Response) -> web.Response:
+    """Answer before the body has been read, then read on a little and close.
+
+    Closing at once would reset the connection, and a client that is still sending would never
+    see the answer. One that waits for `100 Continue` sends nothing more.
+    """
+    content = request.content
+    if not request.can_read_body or content.is_eof():
+        return response
+    response.force_close()
+    await response.prepare(request)
+    await response.write_eof()
+    if hdrs.EXPECT in request.headers and content.total_bytes == 0:
+        return response
+    until_bytes = content.total_bytes + _LINGER_BYTES
+    try:
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while content.total_bytes < until_bytes and await content.readany():
+                pass
+    except (TimeoutError, OSError, web.RequestPayloadError):
+        pass
+    return response

@@ -1,0 +1,45 @@
+"""Settings of the producer, on top of what every process shares."""
+
+from pydantic import Field
+
+from schemas.settings import Settings
+
+# Room for part headers and ignored fields; files alone make up the rest of a request.
+_OVERHEAD_BYTES = 1_048_576
+
+
+class ProducerSettings(Settings):
+    """What only the HTTP side reads."""
+
+    host: str = Field("0.0.0.0", description="Address that the HTTP server listens on")
+    port: int = Field(8000, ge=1, le=65535, description="Port that the HTTP server listens on")
+    max_request_size_mb: int = Field(
+        0,
+        ge=0,
+        description="Most MiB of one request; 0: what MAX_FILES_PER_REQUEST and "
+        "MAX_FILE_SIZE_BYTES allow",
+    )
+    max_backlog_images: int = Field(
+        10_000, ge=1, description="Images waiting or in work above which new tasks get 503"
+    )
+    max_concurrent_uploads: int = Field(
+        16, ge=1, description="Uploads received at the same time; further ones wait a little"
+    )
+    upload_timeout_seconds: float = Field(
+        900, gt=0, description="Longest time for one whole upload"
+    )
+    upload_idle_timeout_seconds: float = Field(
+        30, gt=0, description="Longest silence of a client within an upload or a download"
+    )
+    max_event_streams: int = Field(
+        500, ge=0, description="Progress streams (task-events) open at the same time"
+    )
+    drain_seconds: float = Field(
+        25, ge=0, description="Longest wait on SIGTERM for requests in flight"
+    )
+
+    @property
+    def max_request_bytes(self) -> int:
+        """Most bytes of one request body."""
+        by_files = self.max_files_per_request * self.max_file_size_bytes + _OVERHEAD_BYTES
+        return self.max_request_size_mb * 1_048_576 or by_files

@@ -1,0 +1,117 @@
+"""The stream contract, as an outside publisher meets it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.messages import ContractError, ImageMessage, addressee
+
+VALID = {b"v": b"1", b"task_id": b"t-1", b"object": b"t-1/input/0"}
+
+
+def read(fields: dict[bytes, bytes]) -> ImageMessage:
+    return ImageMessage.from_fields(fields, max_total=50, inline_max_bytes=100)
+
+
+def test_one_xadd_needs_three_fields() -> None:
+    message = read({b"v": b"1", b"task_id": b"t-1", b"image": b"\xff\xd8raw"})
+    assert (message.index, message.total, message.output_name) == (0, None, "covered_image.webp")
+    assert message.image == b"\xff\xd8raw"
+
+
+def test_unknown_fields_are_ignored() -> None:
+    assert read({**VALID, b"colour": b"\xff"}) == read(VALID)
+
+
+def test_default_output_names() -> None:
+    named = {**VALID, b"filename": "../авто.jpg".encode()}
+    assert read(named).output_name == "covered_авто.webp"
+    assert read({**named, b"index": b"3", b"total": b"5"}).output_name == "covered_авто_3.webp"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({b"v": b"2"}, "v: unknown version"),
+        ({b"v": None}, "v: missing"),
+        ({b"task_id": b"../x"}, "task_id"),
+        ({b"task_id": b"x" * 65}, "task_id"),
+        ({b"task_id": None}, "task_id"),
+        ({b"index": b"-1"}, "index"),
+        ({b"index": b"one"}, "index"),
+        ({b"index": b"5", b"total": b"5"}, "index must be below total"),
+        ({b"total": b"51"}, "total: more than 50"),
+        ({b"total": b"0"}, "total"),
+        ({b"object": None}, "exactly one"),
+        ({b"image": b"x"}, "exactly one"),
+        ({b"object": None, b"image": b"x" * 101}, "image: more than 100 bytes"),
+        ({b"object": b"other/input/0"}, "object"),
+        ({b"object": b"t-1/output/0"}, "object"),
+        ({b"object": b"t-1/input/../../other/input/0"}, "object"),
+        ({b"object": b"t-1/input/.."}, "object"),
+        ({b"object": b"t-1/input/"}, "object"),
+        ({b"output": b"a/b.webp"}, "output"),
+        ({b"output": b"../b.webp"}, "output"),
+        ({b"output": b"b.jpg"}, "output"),
+        ({b"filename": b"\xff\xfe"}, "not UTF-8"),
+        ({b"traceparent": b"x" * 129}, "traceparent"),
+    ],
+)
+def test_broken_contract_says_why(change: dict[bytes, bytes | None], reason: str) -> None:
+    fields = {k: v for k, v in {**VALID, **change}.items() if v is not None}
+    with pytest.raises(ContractError, match=reason):
+        read(fields)
+
+
+def test_reason_does_not_repeat_the_publishers_data() -> None:
+    with pytest.raises(ContractError) as caught:
+        read({**VALID, b"index": b"secret-plate"})
+    assert "secret-plate" not in str(caught.value)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*VALID, b"index", b"total", b"image", b"output", b"filename", b"alien"]),
+        st.binary(max_size=40),
+    )
+)
+def test_anything_is_a_message_or_a_contract_error(fields: dict[bytes, bytes]) -> None:
+    try:
+        message = read({**VALID, **fields})
+    except ContractError:
+        return
+    assert message.output_name.endswith(".webp")
+
+
+@given(st.integers(0, 49), st.text(max_size=30))
+def test_fields_survive_the_round_trip(index: int, filename: str) -> None:
+    message = read(
+        {**VALID, b"index": str(index).encode(), b"total": b"50",
+         b"filename": filename.encode(errors="replace")}
+    )  # fmt: skip
+    flat = {k.encode(): v if isinstance(v, bytes) else v.encode()
+            for k, v in message.to_fields().items()}  # fmt: skip
+    assert read(flat) == message
+
+
+def test_identity_tells_contents_apart() -> None:
+    inline = {b"v": b"1", b"task_id": b"t-1"}
+    one, same, other = (read({**inline, b"image": image}).identity for image in (b"a", b"a", b"b"))
+    assert one == same != other
+    assert read(VALID).identity == "object:t-1/input/0"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({b"v": b"1", b"task_id": b"t", b"index": b"2", b"total": b"3"}, ("t", 2, 3)),
+        ({b"v": b"1", b"task_id": b"t"}, ("t", 0, None)),
+        ({b"v": b"2", b"task_id": b"t"}, None),
+        ({b"v": b"1", b"task_id": b"t", b"index": b"3", b"total": b"3"}, None),
+        ({b"v": b"1", b"task_id": b"t", b"index": b"x"}, None),
+        ({b"v": b"1", b"task_id": b"a/b"}, None),
+        ({b"v": b"1", b"task_id": b"t", b"total": b"51"}, None),
+    ],
+)
+def test_addressee_of_a_broken_entry(fields: dict[bytes, bytes], expected: object) -> None:
+    assert addressee(fields, max_total=50) == expected

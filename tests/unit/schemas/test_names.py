@@ -1,0 +1,67 @@
+"""Names that users choose must never leave their folder, and must stay readable."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.names import (
+    MAX_NAME_BYTES,
+    base_name,
+    default_output_name,
+    result_url,
+    unique_output_names,
+)
+
+
+@pytest.mark.parametrize(
+    ("given_name", "kept"),
+    [
+        ("car.jpg", "car.jpg"),
+        ("/etc/passwd", "passwd"),
+        ("..\\..\\boot.ini", "boot.ini"),
+        ("..", "image"),
+        ("", "image"),
+        ("a\x00b\n.png", "ab.png"),
+        ("\u202egpj.exe", "gpj.exe"),
+        ("машина №1.jpg", "машина №1.jpg"),
+        ("🚗.webp", "🚗.webp"),
+    ],
+)
+def test_base_name(given_name: str, kept: str) -> None:
+    assert base_name(given_name) == kept
+
+
+@given(st.text(max_size=400))
+def test_any_name_is_one_safe_component(name: str) -> None:
+    for safe in (base_name(name), default_output_name(name, 0, 1), default_output_name(name, 7, 9)):
+        assert safe not in ("", ".", "..")
+        assert "/" not in safe
+        assert "\\" not in safe
+        assert safe.isprintable() or all(ord(c) >= 32 for c in safe)
+        assert len(safe.encode()) <= MAX_NAME_BYTES
+
+
+@given(st.text(max_size=60))
+def test_sanitising_twice_changes_nothing(name: str) -> None:
+    assert base_name(base_name(name)) == base_name(name)
+    output = default_output_name(name, 0, 1)
+    assert base_name(output) == output
+
+
+def test_same_stem_gets_its_own_output() -> None:
+    names = unique_output_names(["a.jpg", "a.png", "A.webp", "b.jpg", "a_2.jpg"])
+    assert names[:2] == ["covered_a.webp", "covered_a_2.webp"]
+    assert len({name.casefold() for name in names}) == 5
+
+
+@given(st.lists(st.text(max_size=8), min_size=1, max_size=50))
+def test_outputs_of_a_request_never_collide(names: list[str]) -> None:
+    outputs = unique_output_names(names)
+    assert len({output.casefold() for output in outputs}) == len(names)
+    assert all(base_name(output) == output and output.endswith(".webp") for output in outputs)
+
+
+def test_url_is_percent_encoded() -> None:
+    assert result_url("t", "covered_a b#?%.webp") == (
+        "/tasks_storage/t/output/covered_a%20b%23%3F%25.webp"
+    )
