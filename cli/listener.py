@@ -14,7 +14,7 @@ def message(event: str, role: str) -> str:
     if event == "PROCESS_STATE_FATAL":
         return f"{role} does not stay up (its last lines say why); stopping everything"
     if event == "PROCESS_STATE_BACKOFF":
-        return f"{role} ended right after its start; trying again"
+        return f"{role} ended soon after its start; trying again"
     return f"{role} died; starting it again"
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from schemas.settings import SettingsError
 
@@ -14,11 +16,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Covers vehicle licence plates in images.",
 )
-
-
-@app.callback()
-def _commands() -> None:
-    """Keep `run` a command of its own however many there are."""
 
 
 @app.command()
@@ -36,6 +33,23 @@ def run(
         runner.run(workers, Path.cwd() / "var")
     except (SettingsError, runner.RunError) as error:
         _fail(str(error))
+
+
+@app.command("settings")
+def show_settings(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As the README's table.")] = False,
+    env: Annotated[bool, typer.Option("--env", help="As the text of .env.example.")] = False,
+) -> None:
+    """Show every setting: its name, default, meaning, and who reads it."""
+    from cli import settings_table
+
+    if markdown or env:
+        print(settings_table.markdown() if markdown else settings_table.dotenv(), end="")
+        return
+    table = Table("variable", "default", "meaning", "read by", box=None)
+    for setting in settings_table.settings():
+        table.add_row(setting.name, setting.default, setting.meaning, setting.readers)
+    Console().print(table)
 
 
 def _fail(reason: str) -> None:

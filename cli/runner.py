@@ -3,7 +3,6 @@
 import fcntl
 import os
 import signal
-import stat
 import subprocess
 import sys
 import threading
@@ -17,7 +16,7 @@ from typing import IO
 from cli import embedded, guard, supervision
 from cli.readiness import ReadinessProbe
 from cli.settings import RunSettings
-from consumer.settings import ConsumerSettings
+from consumer.settings import DispatcherSettings, WorkerSettings
 from producer.settings import ProducerSettings
 
 READY_TIMEOUT_SECONDS = 180
@@ -59,40 +58,36 @@ def run(workers: int, folder: Path) -> None:
 
 
 def _plan(workers: int, folder: Path) -> Plan:
-    settings, producer, consumer = RunSettings.load(), ProducerSettings.load(), ConsumerSettings.load()
-    roles = supervision.roles(workers, consumer.metrics_port)
-    _check_ports(producer, consumer, roles_count=len(roles))
-    environment = dict(os.environ)
-    server = None
+    settings, producer, worker = RunSettings.load(), ProducerSettings.load(), WorkerSettings.load()
+    DispatcherSettings.load()  # a wrong setting of any role is said now, by this process
+    roles = supervision.roles(workers, worker.metrics_port)
+    _check_ports(producer, [r.metrics_port for r in roles if r.metrics_port])
+    environment = dict(os.environ) | {guard.PARENT: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+    server_command = None
     if not settings.names_redis:
         server = embedded.prepare(folder / "redis", _embedded_port(settings))
+        server_command = server.command
         environment["REDIS_URL"] = server.url
-    if consumer.log_format == "auto" and sys.stdout.isatty():
+    if settings.log_format == "auto" and sys.stdout.isatty():
         # The roles write through supervisor's pipes and cannot see the terminal behind them.
         environment["LOG_FORMAT"] = "console"
-    environment[guard.PARENT] = str(os.getpid())
-    environment["PYTHONUNBUFFERED"] = "1"
+    drain_seconds = max(producer.drain_seconds, worker.drain_seconds)
     config_file = folder / "supervisord.conf"
     config_file.write_text(
-        supervision.config(roles, server and server.command, folder, consumer.drain_seconds),
+        supervision.config(roles, server_command, folder, drain_seconds),
         encoding="utf-8",
     )
-    return Plan(
-        config_file,
-        environment,
-        (producer.host, producer.port),
-        2 * (consumer.drain_seconds + supervision.STOP_MARGIN_SECONDS),
-    )
+    stop_seconds = 2 * (drain_seconds + supervision.STOP_MARGIN_SECONDS)
+    return Plan(config_file, environment, (producer.host, producer.port), stop_seconds)
 
 
-def _check_ports(producer: ProducerSettings, consumer: ConsumerSettings, roles_count: int) -> None:
+def _check_ports(producer: ProducerSettings, metrics_ports: list[int]) -> None:
     if not embedded.port_is_free(producer.port, producer.host):
         raise RunError(
             f"port {producer.port} is taken: stop what listens there or choose another,"
             f" e.g. PORT={producer.port + 1}"
         )
-    metrics_ports = range(consumer.metrics_port, consumer.metrics_port + roles_count - 1)
-    for port in metrics_ports if consumer.metrics_port else ():
+    for port in metrics_ports:
         if not embedded.port_is_free(port, "0.0.0.0"):
             raise RunError(
                 f"metrics port {port} is taken: choose others with METRICS_PORT"

@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from cli import guard, listener
@@ -15,26 +15,26 @@ STOP_MARGIN_SECONDS = 5
 
 @dataclass(frozen=True)
 class Role:
-    """One supervised process; ``environment`` is added to what it inherits."""
+    """One supervised process; None leaves the metrics port to the process itself."""
 
     name: str
     command: list[str]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    metrics_port: int | None = None
 
 
 def roles(workers: int, metrics_port: int) -> list[Role]:
     """The service's own processes. ``metrics_port`` is the first of consecutive ones; 0: none."""
     python = [sys.executable, "-m"]
     names = ["worker", "dispatcher", *(f"worker-{n}" for n in range(2, workers + 1))]
-    background = [
+    consumers = [
         Role(
             name,
             [*python, "consumer", name.partition("-")[0]],
-            {"METRICS_PORT": str(metrics_port + offset if metrics_port else 0)},
+            metrics_port + offset if metrics_port else 0,
         )
         for offset, name in enumerate(names)
     ]
-    return [Role("producer", [*python, "producer"]), *background]
+    return [Role("producer", [*python, "producer"]), *consumers]
 
 
 def config(
@@ -80,9 +80,8 @@ def _supervisord(folder: Path) -> str:
 
 
 def _program(role: Role, stop_seconds: int, **options: str) -> str:
-    environment = {
-        "environment": ",".join(f'{key}="{value}"' for key, value in role.environment.items())
-    }
+    port = role.metrics_port
+    environment = {} if port is None else {"environment": f"METRICS_PORT={port}"}
     return _section(
         f"program:{role.name}",
         {
@@ -99,7 +98,7 @@ def _program(role: Role, stop_seconds: int, **options: str) -> str:
             "redirect_stderr": "true",
             "stdout_logfile": "/dev/stdout",
             "stdout_logfile_maxbytes": "0",
-            **(environment if role.environment else {}),
+            **environment,
             **options,
         },
     )

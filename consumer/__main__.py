@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import structlog
 import uvloop
@@ -17,23 +17,30 @@ from schemas.settings import SettingsError
 
 log = structlog.get_logger()
 
-Run = Callable[[asyncio.Event], Awaitable[None]]
+S = TypeVar("S", bound=ConsumerSettings)
 STUCK_AFTER_SECONDS = 30.0
 
 
 def main() -> int:
     """Read the settings once, run the role until SIGTERM or SIGINT; 0 after a clean stop."""
-    roles = {"worker": (WorkerSettings, worker), "dispatcher": (DispatcherSettings, dispatcher)}
-    if len(sys.argv) != 2 or sys.argv[1] not in roles:
-        return _complain("usage: python -m consumer worker|dispatcher")
-    settings_class, role = roles[sys.argv[1]]
+    role = sys.argv[1] if len(sys.argv) == 2 else ""
     try:
-        settings = settings_class.load()
-        configure_logging(sys.argv[1], level=settings.log_level, log_format=settings.log_format)
-        uvloop.run(role(settings))
+        match role:
+            case "worker":
+                run = worker(_configured(role, WorkerSettings.load()))
+            case "dispatcher":
+                run = dispatcher(_configured(role, DispatcherSettings.load()))
+            case _:
+                return _complain("usage: python -m consumer worker|dispatcher")
+        uvloop.run(run)
     except (SettingsError, ConsumerError, OSError) as error:
         return _complain(str(error))
     return 0
+
+
+def _configured(role: str, settings: S) -> S:
+    configure_logging(role, level=settings.log_level, log_format=settings.log_format)
+    return settings
 
 
 async def worker(settings: WorkerSettings) -> None:
@@ -52,6 +59,17 @@ async def worker(settings: WorkerSettings) -> None:
         await run_worker(settings, metrics, _stop_on_signal())
 
 
+async def dispatcher(settings: DispatcherSettings) -> None:
+    """Run a dispatcher and its monitor."""
+    from consumer.dispatcher import run_dispatcher
+    from consumer.metrics import DispatcherMetrics
+
+    registry = CollectorRegistry()
+    metrics = DispatcherMetrics(registry)
+    async with serve_monitor(registry, settings.metrics_port, lambda: True):
+        await run_dispatcher(settings, metrics, _stop_on_signal())
+
+
 def _stop_on_signal() -> asyncio.Event:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -60,7 +78,7 @@ def _stop_on_signal() -> asyncio.Event:
 
 
 def _complain(line: str) -> int:
-    print(f"plate-detect: {line}", file=sys.stderr)
+    print(f"plate-detect: {line}", file=sys.stderr)  # noqa: T201 - before logging is set up
     return 2
 
 

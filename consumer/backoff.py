@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """The process is stopping; the work in question is left to its lease."""
 
 
@@ -22,7 +22,7 @@ class Backoff:
 
     def next_delay(self) -> float:
         """The delay before the next try."""
-        delay = min(self._cap, self._base * 2 ** min(self._tries, 16))
+        delay = min(self._cap, self._base * 2.0 ** min(self._tries, 16))
         self._tries += 1
         return delay * random.uniform(0.5, 1)  # noqa: S311 - jitter is no secret
 
@@ -51,7 +51,7 @@ async def persist(
     """Repeat a call that is safe to repeat until it succeeds.
 
     Raises:
-        Stopped: `give_up` was set while the call kept failing.
+        StoppedError: `give_up` was set while the call kept failing.
     """
     backoff = Backoff()
     while True:
@@ -60,4 +60,4 @@ async def persist(
         except transient as error:
             on_failure(error)
             if await pause(backoff.next_delay(), give_up):
-                raise Stopped from error
+                raise StoppedError from error

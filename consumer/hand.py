@@ -35,7 +35,7 @@ class Hand:
 
     @asynccontextmanager
     async def reserve(self) -> AsyncIterator[int]:
-        """Wait for room and keep it for the time of one read; yields the free slots, 0 if closed."""
+        """Wait for room and keep it for one read; yields the free slots, 0 if closed."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._closed or self._has_room())
             self._reserved = 0 if self._closed else self._slots - len(self._entries)

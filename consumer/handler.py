@@ -19,7 +19,7 @@ from consumer.pipeline import Covered, ImagePipeline
 from consumer.stream import Entry
 from schemas.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
 from schemas.layout import output_key
-from schemas.messages import ContractError, ImageMessage, addressee
+from schemas.messages import ContractError, ContractLimits, ImageMessage, addressee
 from schemas.names import base_name, result_url
 from schemas.storage import Storage, StorageError
 from schemas.store import BeginAnswer, FinishAnswer, TaskStore
@@ -49,8 +49,7 @@ class EntryHandler:
         metrics: WorkerMetrics,
         *,
         give_up: asyncio.Event,
-        max_total: int,
-        inline_max_bytes: int,
+        limits: ContractLimits,
         model: str,
     ) -> None:
         self._store = store
@@ -58,17 +57,14 @@ class EntryHandler:
         self._pipeline = pipeline
         self._metrics = metrics
         self._stop = give_up
-        self._max_total = max_total
-        self._inline_max_bytes = inline_max_bytes
+        self._limits = limits
         self._model = model
 
     async def handle(self, entry: Entry) -> None:
-        """Settle an entry; raises Stopped if a server stayed away until the stop."""
+        """Settle an entry; raises StoppedError if a server stayed away until the stop."""
         self._metrics.observe_stage("queue", max(0.0, time.time() - entry.added_at))
         try:
-            message = ImageMessage.from_fields(
-                entry.fields, max_total=self._max_total, inline_max_bytes=self._inline_max_bytes
-            )
+            message = ImageMessage.from_fields(entry.fields, self._limits)
         except ContractError as error:
             await self._refuse(entry, str(error))
             return
@@ -136,15 +132,15 @@ class EntryHandler:
         await self._dead_letter(entry, ImageErrorCode.INVALID_MESSAGE, why)
 
     async def _dead_letter(self, entry: Entry, code: ImageErrorCode, detail: str) -> None:
-        to = addressee(entry.fields, max_total=self._max_total)
-        name = entry.fields.get(b"filename", b"image").decode(errors="replace")
-        failure = to and ImageFailure(
-            index=to.index, filename=base_name(name), code=code, detail=detail
-        )
+        to = addressee(entry.fields, self._limits)
+        if to is None:
+            await self._record(entry, code, detail=detail)
+            return
+        name = base_name(entry.fields.get(b"filename", b"image").decode(errors="replace"))
+        failure = ImageFailure(index=to.index, filename=name, code=code, detail=detail)
         await self._record(
-            entry, code, task_id=to.task_id if to else "", failure=failure,
-            total=to.total if to else None, detail=detail,
-        )  # fmt: skip
+            entry, code, task_id=to.task_id, failure=failure, total=to.total, detail=detail
+        )
 
     async def _reject(self, entry: Entry, message: ImageMessage, answer: BeginAnswer) -> None:
         """An entry that contradicts its task; only a taken output name fails its own image."""
@@ -162,10 +158,10 @@ class EntryHandler:
         entry: Entry,
         reason: str,
         *,
-        task_id: str,
-        failure: ImageFailure | None,
-        total: int | None,
         detail: str,
+        task_id: str = "",
+        failure: ImageFailure | None = None,
+        total: int | None = None,
     ) -> None:
         done = await self._persist(
             lambda: self._store.dead_letter(

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from consumer.backoff import Backoff, Stopped, pause
+from consumer.backoff import Backoff, StoppedError, pause
 from consumer.batch import Batcher
 from consumer.hand import Hand
 from consumer.handler import EntryHandler
@@ -20,6 +21,14 @@ RECLAIM_PAGE = 16
 HEARTBEAT_SECONDS = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class LeasePolicy:
+    """Silence after which others may take an entry over, and deliveries before it is given up."""
+
+    seconds: float
+    max_deliveries: int
+
+
 class WorkerLoops:
     """One member of the workers' group.
 
@@ -29,8 +38,6 @@ class WorkerLoops:
         handler: settles one entry.
         hand: what is held; its entries' leases are renewed.
         batcher: the detector's queue; runs as long as something is held.
-        lease_seconds: silence after which others may take an entry over.
-        max_deliveries: deliveries after which an entry is given up.
     """
 
     def __init__(
@@ -42,8 +49,7 @@ class WorkerLoops:
         batcher: Batcher,
         metrics: WorkerMetrics,
         *,
-        lease_seconds: float,
-        max_deliveries: int,
+        leases: LeasePolicy,
     ) -> None:
         self._stream = stream
         self._store = store
@@ -51,8 +57,8 @@ class WorkerLoops:
         self._hand = hand
         self._batcher = batcher
         self._metrics = metrics
-        self._lease_seconds = lease_seconds
-        self._max_deliveries = max_deliveries
+        self._lease_seconds = leases.seconds
+        self._max_deliveries = leases.max_deliveries
         self._in_work: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event, *, drain_seconds: float) -> None:
@@ -123,7 +129,7 @@ class WorkerLoops:
     async def _settle(self, entry: Entry) -> None:
         try:
             await self._handler.handle(entry)
-        except Stopped:
+        except StoppedError:
             log.warning("stopped while waiting for a server", entry=entry.id)
         except Exception:
             # Not settled: its lease ends, and it is tried again, alone.

@@ -65,3 +65,40 @@ class WorkerMetrics:
     def seconds_since_beat(self) -> float:
         """How long the loops have said nothing."""
         return time.monotonic() - self._last_beat
+
+
+class DispatcherMetrics:
+    """Figures of one dispatcher."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.events = Counter(
+            "plate_events", "Completion events read, by type", ["type"], registry=registry
+        )
+        self.deliveries = Counter(
+            "plate_deliveries", "Attempts of webhooks by outcome: delivered, retry, dead, …",
+            ["kind", "outcome"], registry=registry,
+        )  # fmt: skip
+        self.delivery_seconds = Histogram(
+            "plate_delivery_seconds", "Time of one attempt of a webhook",
+            ["kind"], buckets=_SECONDS, registry=registry,
+        )  # fmt: skip
+        self.due = Gauge(
+            "plate_deliveries_due", "Webhooks that wait for a try or are under way",
+            ["kind"], registry=registry,
+        )  # fmt: skip
+        self.swept_objects = Counter(
+            "plate_swept_objects", "Files that the sweeper deleted", registry=registry
+        )
+        self.expired_tasks = Counter(
+            "plate_expired_tasks", "Tasks whose missing images were given up", registry=registry
+        )
+        self._last_beat = time.monotonic()
+
+    def beat(self) -> None:
+        """Say that the loops still turn."""
+        self._last_beat = time.monotonic()
+
+    @property
+    def seconds_since_beat(self) -> float:
+        """How long the loops have said nothing."""
+        return time.monotonic() - self._last_beat

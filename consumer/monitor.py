@@ -24,7 +24,9 @@ async def serve_monitor(
 
     async def health(_: web.Request) -> web.Response:
         alive = healthy()
-        return web.json_response({"status": "ok" if alive else "stuck"}, status=200 if alive else 503)
+        return web.json_response(
+            {"status": "ok" if alive else "stuck"}, status=200 if alive else 503
+        )
 
     app = web.Application()
     app.add_routes([web.get("/metrics", metrics), web.get("/health", health)])

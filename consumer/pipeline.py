@@ -126,12 +126,11 @@ class ImagePipeline:
             image = decode(data, max_pixels=self._options.max_pixels)
             return image, letterbox(image.rgb, self._options.imgsz)
 
-    def _conceal(
-        self, image: DecodedImage, boxed: Letterboxed, found: Detections
-    ) -> bytes:
+    def _conceal(self, image: DecodedImage, boxed: Letterboxed, found: Detections) -> bytes:
         options = self._options
         with self._metrics.stage("cover"):
-            cover(image, to_image(found.quads, boxed), stub=options.stub, padding=options.padding)
+            quads = to_image(found.quads, boxed)
+            cover(image.rgb, quads, stub=options.stub, padding=options.padding, alpha=image.alpha)
         with self._metrics.stage("encode"):
             return encode_webp(image, quality=options.webp_quality, method=options.webp_method)
 
@@ -142,4 +141,3 @@ class ImagePipeline:
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-

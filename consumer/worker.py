@@ -4,20 +4,21 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from pathlib import Path
 
+import cv2
 import structlog
+import torch
+from redis.exceptions import RedisError
 
 from consumer.admission import MemoryBudget
 from consumer.backoff import persist
 from consumer.batch import Batcher
-from consumer.cpus import usable_cpus
 from consumer.hand import Hand
 from consumer.handler import EntryHandler
-from consumer.loops import WorkerLoops
+from consumer.loops import LeasePolicy, WorkerLoops
 from consumer.metrics import WorkerMetrics
 from consumer.pipeline import ImagePipeline, VisionOptions
 from consumer.settings import WorkerSettings
@@ -25,6 +26,7 @@ from consumer.stream import READ_BLOCK_SECONDS, WorkStream
 from consumer.vision.cover import load_stub
 from consumer.vision.detector import Detector, load_detector
 from schemas.keys import Keys
+from schemas.messages import ContractLimits
 from schemas.redis_client import connect, connect_blocking
 from schemas.storage import Storage
 from schemas.store import TaskStore
@@ -32,9 +34,7 @@ from schemas.store import TaskStore
 log = structlog.get_logger()
 
 
-async def run_worker(
-    settings: WorkerSettings, metrics: WorkerMetrics, stop: asyncio.Event
-) -> None:
+async def run_worker(settings: WorkerSettings, metrics: WorkerMetrics, stop: asyncio.Event) -> None:
     """Load the model, join the group, work until `stop`, drain."""
     detector = await asyncio.to_thread(_load_detector, settings)
     async with _open_loops(settings, metrics, detector, stop) as loops:
@@ -57,7 +57,7 @@ async def _open_loops(
             lease_ms=int(settings.lease_seconds * 1000),
         )  # fmt: skip
         await persist(
-            stream.ensure_group, transient=(Exception,), give_up=stop,
+            stream.ensure_group, transient=(RedisError, OSError), give_up=stop,
             on_failure=lambda error: log.warning("waiting for redis", error=repr(error)),
         )  # fmt: skip
         storage = Storage.open(settings.storage_url)
@@ -66,16 +66,19 @@ async def _open_loops(
         pipeline = _pipeline(settings, storage, batcher, threads, metrics)
         handler = EntryHandler(
             store, storage, pipeline, metrics, give_up=stop,
-            max_total=settings.max_files_per_request,
-            inline_max_bytes=settings.inline_max_bytes, model=detector.digest,
+            limits=ContractLimits(settings.max_files_per_request, settings.inline_max_bytes),
+            model=detector.digest,
         )  # fmt: skip
         yield WorkerLoops(
             stream, store, handler, Hand(settings.slots), batcher, metrics,
-            lease_seconds=settings.lease_seconds, max_deliveries=settings.max_deliveries,
+            leases=LeasePolicy(settings.lease_seconds, settings.max_deliveries),
         )  # fmt: skip
 
 
 def _load_detector(settings: WorkerSettings) -> Detector:
+    # The image threads are the parallelism: OpenCV's own pool would only fight with them.
+    cv2.setNumThreads(1)
+    torch.set_num_threads(settings.forward_threads)
     return load_detector(
         settings.model_path,
         device=settings.processing_device,
@@ -119,7 +122,7 @@ def _pipeline(
 
 
 @contextmanager
-def _thread_pool(threads: int):  # type: ignore[no-untyped-def]
+def _thread_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
     pool = ThreadPoolExecutor(threads, thread_name_prefix="image")
     try:
         yield pool

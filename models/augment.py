@@ -14,7 +14,7 @@ from models.dataset import Array8, Quads
 # An upright box this wide for its height is a plate seen (nearly) straight on: it may be turned
 # together with the image and then is an exact oriented label.
 FRONTAL_RATIO = 3.0
-PLATE_PX = (7.0, 84.0)
+PLATE_PX = (7.0, 130.0)
 _MIN_VISIBLE = 0.35
 _GREY = (114, 114, 114)
 

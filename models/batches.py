@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models.augment import Sample, crop, damage, relight
-from models.dataset import Item, Quads, read_image
+from models.dataset import Item, Quads, load, read_image
 from models.lookalikes import add_lookalikes
 from models.synthesis import add_plates, replace_plates
 
@@ -85,8 +85,7 @@ class Sampler:
             item = self.empty[int(rng.integers(0, len(self.empty)))]
         else:
             item = self.plated[int(rng.choice(len(self.plated), p=self.weights))]
-        image = read_image(item.image)
-        quads = item.quads * np.array([image.shape[1], image.shape[0]], np.float32)
+        image, quads = load(item)
         backdrop = None
         if self.empty and rng.random() < 0.6:
             backdrop = read_image(self.empty[int(rng.integers(0, len(self.empty)))].image)

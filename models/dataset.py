@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,14 @@ class Item:
 
     ``quads``: (N, 4, 2), normalised to the image. ``oriented``: the labels of this source follow
     tilted plates; otherwise they are upright boxes, which say nothing about the angle.
+    ``masks``: (M, 4, 2), places that may hold an unlabelled plate and are painted over.
     """
 
     image: Path
     quads: Quads
     source: str
     oriented: bool
+    masks: Quads = field(default_factory=lambda: np.zeros((0, 4, 2), np.float32))
 
 
 def read_label(path: Path) -> Quads:
@@ -79,26 +81,38 @@ def tighten(items: list[Item], factors: Mapping[str, float]) -> list[Item]:
             for item in items]
 
 
-def add_quads(items: list[Item], extra: Mapping[str, list[list[float]]]) -> list[Item]:
-    """Return items with further upright boxes: 8 normalised numbers each, by image name."""
-    def with_extra(item: Item) -> Item:
-        more = np.array(extra[item.image.stem], np.float32)[:, :8].reshape(-1, 4, 2)
-        return replace(item, quads=np.concatenate([item.quads, more]))
-
-    return [with_extra(item) if item.image.stem in extra else item for item in items]
+def _add(quads: Quads, rows: list[list[float]]) -> Quads:
+    return np.concatenate([quads, np.array(rows, np.float32).reshape(-1, 4, 2)])
 
 
 def apply_fixes(items: list[Item], *paths: Path) -> list[Item]:
     """Return the items with the corrections of fixes files: see ``label_fixes.json``.
 
-    ``tighten``: factors by source; ``add``: missing plates by image; ``drop``: images to leave out.
+    ``tighten``: factors by source; ``drop``: images to leave out; by image name, as lists of 8
+    normalised numbers, ``add``: missing plates, and ``mask``: what may be one.
     """
     for path in paths:
         fixes: dict[str, Any] = json.loads(path.read_text())
         dropped = set(fixes.get("drop", []))
         items = [item for item in items if item.image.stem not in dropped]
-        items = add_quads(tighten(items, fixes.get("tighten", {})), fixes.get("add", {}))
+        add, mask = fixes.get("add", {}), fixes.get("mask", {})
+        items = [replace(item, quads=_add(item.quads, add.get(item.image.stem, [])),
+                         masks=_add(item.masks, mask.get(item.image.stem, [])))
+                 for item in tighten(items, fixes.get("tighten", {}))]
     return items
+
+
+def load(item: Item) -> tuple[Array8, Quads]:
+    """Return the image of an item, its masks painted over, and its quads in px."""
+    image = read_image(item.image)
+    size = np.array([image.shape[1], image.shape[0]], np.float32)
+    for mask in item.masks * size:
+        hull = np.rint(mask.mean(0) + (mask - mask.mean(0)) * 1.2).astype(np.int32)
+        x, y, w, h = cv2.boundingRect(hull)
+        view = image[max(0, y) : y + h, max(0, x) : x + w]
+        if view.size:
+            cv2.fillConvexPoly(image, hull, view.mean(axis=(0, 1)).tolist())
+    return image, item.quads * size
 
 
 def read_image(path: Path) -> Array8:

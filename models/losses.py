@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models.network import make_anchors, probiou, rbox2dist, v8OBBLoss
 
-GAINS = {"box": 7.5, "cls": 0.5, "dfl": 1.5, "angle": 1.0}
+GAINS = {"box": 7.5, "cls": 0.5, "dfl": 1.5, "angle": 3.0}
 
 
 def upright_hull(boxes: Tensor) -> Tensor:

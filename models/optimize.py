@@ -54,7 +54,7 @@ def set_rate(optimizer: torch.optim.Optimizer, progress: float, warmup: float = 
 class Average:
     """Exponential moving average of a network's weights; the average is what is kept."""
 
-    def __init__(self, network: nn.Module, decay: float = 0.995) -> None:
+    def __init__(self, network: nn.Module, decay: float = 0.998) -> None:
         self.network = copy.deepcopy(network).eval()
         self.decay, self.updates = decay, 0
         for parameter in self.network.parameters():

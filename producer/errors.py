@@ -45,6 +45,14 @@ class MalformedRequestError(ProducerError):
     kind = "malformed-request"
 
 
+class ClientGoneError(ProducerError):
+    status = 400
+    kind = "client-gone"
+
+    def __init__(self) -> None:
+        super().__init__("The request ended before its body did.")
+
+
 class NoFilesError(ProducerError):
     status = 400
     kind = "no-files"
@@ -118,6 +126,10 @@ class RedisAwayError(ProducerError):
         super().__init__("Redis cannot be reached; try again later.")
 
 
+class UnsettledSubmitError(RedisAwayError):
+    """The task may have been accepted, so its files must stay."""
+
+
 class StorageAwayError(ProducerError):
     status = 503
     kind = "storage-away"
@@ -131,6 +143,12 @@ class TooBusyError(ProducerError):
     status = 503
     kind = "too-busy"
     retry_after_seconds = 2
+
+
+class NotReadyError(ProducerError):
+    status = 503
+    kind = "not-ready"
+    retry_after_seconds = 5
 
 
 @web.middleware
@@ -153,7 +171,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except ConnectionError:
         raise  # the client is gone: there is nobody to answer
     except Exception:
-        log.exception("unexpected error", route=route_of(request))
+        log.exception("unexpected error")
         response = problem_response(ProducerError("The service failed; the cause is in its log."))
     return await _without_the_body(request, response)
 
@@ -165,12 +183,6 @@ def problem_response(error: ProducerError) -> web.Response:
     if error.retry_after_seconds is not None:
         response.headers[hdrs.RETRY_AFTER] = str(error.retry_after_seconds)
     return response
-
-
-def route_of(request: web.Request) -> str:
-    """Template of the matched route: bounded, unlike the path."""
-    resource = request.match_info.route.resource
-    return "unmatched" if resource is None else resource.canonical
 
 
 def _from_aiohttp(answer: web.HTTPException) -> web.Response:

@@ -14,7 +14,9 @@ class CompletionEvent(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", title="CompletionEvent v1")
 
-    event_id: str = Field(min_length=1, description="Same for every delivery of this event")
+    event_id: str = Field(
+        pattern=r"^[A-Za-z0-9_-]{1,80}$", description="Same for every delivery of this event"
+    )
     type: Literal["task.completed", "task.failed"]
     task_id: TaskId
     payload: str = Field(description="JSON of TaskState")

@@ -32,10 +32,16 @@ class Keys:
         """Sorted set of unfinished tasks, scored by their last activity (epoch ms)."""
         return f"{self.prefix}:open-tasks"
 
-    @property
-    def due_deliveries(self) -> str:
-        """Sorted set of webhook deliveries, scored by when they are due (epoch ms)."""
-        return f"{self.prefix}:due-deliveries"
+    def due_deliveries(self, kind: str) -> str:
+        """Sorted set of one kind's webhook deliveries, scored by when they are due (epoch ms).
+
+        One per kind: the many that wait for a slow receiver never stand before the other's.
+        """
+        return f"{self.prefix}:due-deliveries:{kind}"
+
+    def chore(self, name: str) -> str:
+        """Who does a recurring chore now, of however many processes could."""
+        return f"{self.prefix}:chore:{name}"
 
     def task(self, task_id: str) -> str:
         """Hash of one task."""

@@ -3,7 +3,8 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, NamedTuple, Self
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -12,6 +13,14 @@ from schemas.names import base_name, default_output_name
 TASK_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 
 TaskId = Annotated[str, Field(pattern=TASK_ID_PATTERN, description="Groups the images of a task")]
+
+
+@dataclass(frozen=True, slots=True)
+class ContractLimits:
+    """What a deployment allows beyond the fields' own rules."""
+
+    max_total: int
+    inline_max_bytes: int
 
 
 class ContractError(Exception):
@@ -74,22 +83,20 @@ class ImageMessage(BaseModel):
         return {k: v if isinstance(v, bytes) else str(v) for k, v in values.items()}
 
     @classmethod
-    def from_fields(
-        cls, fields: Mapping[bytes, bytes], *, max_total: int, inline_max_bytes: int
-    ) -> Self:
+    def from_fields(cls, fields: Mapping[bytes, bytes], limits: ContractLimits) -> Self:
         """Read an entry as Redis returned it.
 
         Raises:
             ContractError: the entry breaks the contract.
         """
         image = fields.get(b"image")
-        if image is not None and len(image) > inline_max_bytes:
-            raise ContractError(f"image: more than {inline_max_bytes} bytes inline")
+        if image is not None and len(image) > limits.inline_max_bytes:
+            raise ContractError(f"image: more than {limits.inline_max_bytes} bytes inline")
         if b"v" not in fields:
             raise ContractError("v: missing")
         message = cls._parse(fields, image)
-        if message.total is not None and message.total > max_total:
-            raise ContractError(f"total: more than {max_total}")
+        if message.total is not None and message.total > limits.max_total:
+            raise ContractError(f"total: more than {limits.max_total}")
         return message
 
     @classmethod
@@ -113,7 +120,8 @@ class ImageMessage(BaseModel):
             ) from None
 
 
-class Addressee(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Addressee:
     """The image of a task that a broken entry was meant for."""
 
     task_id: str
@@ -121,14 +129,14 @@ class Addressee(NamedTuple):
     total: int | None
 
 
-def addressee(fields: Mapping[bytes, bytes], *, max_total: int) -> Addressee | None:
+def addressee(fields: Mapping[bytes, bytes], limits: ContractLimits) -> Addressee | None:
     """Whom a broken entry can be charged to; None unless each part is beyond doubt."""
     task_id = fields.get(b"task_id", b"").decode(errors="replace")
     index = _count(fields.get(b"index", b"0"))
     total = _count(fields[b"total"]) if b"total" in fields else None
     if fields.get(b"v") != b"1" or not re.fullmatch(TASK_ID_PATTERN, task_id) or index is None:
         return None
-    if b"total" in fields and (total is None or not index < total <= max_total):
+    if b"total" in fields and (total is None or not index < total <= limits.max_total):
         return None
     return Addressee(task_id, index, total)
 

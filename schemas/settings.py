@@ -86,4 +86,6 @@ class Settings(BaseSettings):
 
 def _one_line(problem: ErrorDetails) -> str:
     name = "_".join(str(part) for part in problem["loc"]).upper()
-    return f"{name}={problem['input']!r}: {problem['msg']}"
+    # A secret, or an address that may carry a password, must not end up in a log.
+    value = "…" if name.endswith(("_URL", "_SECRET", "_KEYS")) else repr(problem["input"])
+    return f"{name}={value}: {problem['msg']}"

@@ -1,16 +1,26 @@
 """Files of tasks, in a local folder or in S3, through one API (obstore)."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import errno
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
+if TYPE_CHECKING:
+    from obstore import GetResult
+
 STREAM_CHUNK_BYTES = 1 << 20
+# Parts of 5 MiB that a streamed write holds in memory; obstore's own default is 12.
+UPLOAD_PARTS_IN_FLIGHT = 2
+_PARTIAL = re.compile(r"#[0-9]+$")
 
 
 class StorageError(Exception):
@@ -19,6 +29,15 @@ class StorageError(Exception):
 
 class ObjectTooLargeError(Exception):
     """An object is larger than the reader allows; nothing of it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object that is open for reading, once."""
+
+    size: int
+    etag: str | None
+    chunks: AsyncIterator[bytes]
 
 
 class Storage:
@@ -64,7 +83,7 @@ class Storage:
         except (BaseError, OSError, ValueError) as error:
             raise StorageError(f"head: {type(error).__name__}") from error
 
-    async def stream(self, key: str) -> AsyncIterator[bytes]:
+    async def stream(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read an object in chunks; errors as `get`."""
         try:
             response = await obstore.get_async(self._store, key)
@@ -74,6 +93,17 @@ class Storage:
             raise
         except (BaseError, OSError, ValueError) as error:
             raise StorageError(f"stream: {type(error).__name__}") from error
+
+    async def open_object(self, key: str) -> StoredObject:
+        """An object's size and entity tag, with its content to stream; errors as `get`."""
+        try:
+            response = await obstore.get_async(self._store, key)
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError, ValueError) as error:
+            raise StorageError(f"open: {type(error).__name__}") from error
+        etag = response.meta["e_tag"]
+        return StoredObject(response.meta["size"], etag and etag.strip('"'), _chunks(response))
 
     async def put(self, key: str, data: bytes | AsyncIterator[bytes]) -> None:
         """Write a whole object, replacing what is there."""
@@ -91,7 +121,9 @@ class Storage:
 
     async def _put(self, key: str, data: Any, mode: Any) -> None:
         try:
-            await obstore.put_async(self._store, key, data, mode=mode)
+            await obstore.put_async(
+                self._store, key, data, mode=mode, max_concurrency=UPLOAD_PARTS_IN_FLIGHT
+            )
         except (BaseError, OSError, ValueError) as error:
             raise StorageError(f"put: {type(error).__name__}") from error
 
@@ -109,6 +141,9 @@ class Storage:
         """Delete everything under a prefix; returns how many objects."""
         keys = [key async for key, _ in self.list(prefix)]
         await self.delete(*keys)
+        if isinstance(self._store, LocalStore) and self._store.prefix is not None:
+            # An interrupted write leaves its empty folders behind.
+            await asyncio.to_thread(_delete_empty_folders, Path(self._store.prefix) / prefix)
         return len(keys)
 
     async def list(self, prefix: str = "") -> AsyncIterator[tuple[str, datetime]]:
@@ -122,7 +157,54 @@ class Storage:
         except (BaseError, OSError, ValueError) as error:
             raise StorageError(f"list: {type(error).__name__}") from error
 
+    async def delete_partial(self, before: datetime) -> int:
+        """Delete what a killed process left of unfinished local writes; returns how many.
+
+        Such a file is in no listing, so nothing else would ever find this half of an original.
+        S3 keeps unfinished uploads too; there a lifecycle rule of the bucket removes them.
+        """
+        if not isinstance(self._store, LocalStore) or self._store.prefix is None:
+            return 0
+        try:
+            return await asyncio.to_thread(_delete_partial, Path(self._store.prefix), before)
+        except OSError as error:
+            raise StorageError(f"delete_partial: {type(error).__name__}") from error
+
     async def check(self) -> None:
         """Write and delete a small object; raises StorageError if that fails."""
         await self.put(".ready", b"ok")
         await self.delete(".ready")
+
+
+async def _chunks(response: "GetResult") -> AsyncIterator[bytes]:
+    try:
+        async for chunk in response.stream(min_chunk_size=STREAM_CHUNK_BYTES):
+            yield bytes(chunk)
+    except (BaseError, OSError, ValueError) as error:
+        raise StorageError(f"stream: {type(error).__name__}") from error
+
+
+def _delete_empty_folders(top: Path) -> None:
+    for folder in (top / "input", top / "output", top):
+        try:
+            folder.rmdir()
+        except OSError:
+            continue  # not there, or not empty
+
+
+def _delete_partial(root: Path, before: datetime) -> int:
+    deleted = 0
+    # The local store writes to `<name>#<n>` beside the final name, then renames.
+    for path in root.glob("*/*/*#*"):
+        try:
+            if _PARTIAL.search(path.name) and path.stat().st_mtime < before.timestamp():
+                path.unlink()
+                deleted += 1
+                path.parent.rmdir()
+                path.parent.parent.rmdir()
+        except FileNotFoundError:
+            continue  # its writer has just finished it
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+    return deleted

@@ -127,7 +127,7 @@ def _pixels(data: bytes, container: Container) -> tuple[Pixels, Pixels | None]:
     alpha = _colour_key(stored, container)
     if stored.dtype == np.uint16:
         stored = cv2.convertScaleAbs(stored, alpha=1 / 257)
-    if stored.ndim == 2:  # noqa: PLR2004
+    if stored.ndim == 2:
         return _to_srgb(stored, container.icc), alpha
     if stored.shape[2] > _COLOUR_CHANNELS:
         alpha = stored[..., 3].copy()
@@ -137,10 +137,10 @@ def _pixels(data: bytes, container: Container) -> tuple[Pixels, Pixels | None]:
 
 def _colour_key(stored: Any, container: Container) -> Pixels | None:
     """OpenCV ignores the one transparent shade that a grey PNG may name."""
-    if container.transparent_grey is None or stored.ndim != 2:  # noqa: PLR2004
+    if container.transparent_grey is None or stored.ndim != 2:
         return None
     key = container.transparent_grey
-    if container.bit_depth < 8:  # noqa: PLR2004
+    if container.bit_depth < 8:
         key = key * 255 // (2**container.bit_depth - 1)
     return np.where(stored == key, 0, _OPAQUE).astype(np.uint8)
 
@@ -159,11 +159,11 @@ def _cmyk(bare: bytes, icc: bytes) -> Pixels:
 def _to_srgb(pixels: Any, icc: bytes) -> Pixels:
     """Return uint8 (H, W, 3) for grey (H, W) or RGB (H, W, 3) ``pixels`` with profile ``icc``."""
     if icc:
-        space = "GRAY" if pixels.ndim == 2 else "RGB "  # noqa: PLR2004
+        space = "GRAY" if pixels.ndim == 2 else "RGB "
         converted = _converted(Image.fromarray(pixels), icc, space)
         if converted is not None:
             return np.array(converted)
-    if pixels.ndim == 2:  # noqa: PLR2004
+    if pixels.ndim == 2:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
     return np.asarray(pixels, np.uint8)
 

@@ -73,9 +73,9 @@ def orientation(exif: bytes) -> int:
         (count,) = struct.unpack_from(order + "H", tiff, start)
         for entry in range(start + 2, start + 2 + 12 * count, 12):
             tag, kind = struct.unpack_from(order + "HH", tiff, entry)
-            if tag == 0x0112:  # noqa: PLR2004 - the tag's number in the EXIF standard
-                (value,) = struct.unpack_from(order + ("I" if kind == 4 else "H"), tiff, entry + 8)  # noqa: PLR2004
-                return value if 1 <= value <= 8 else 1  # noqa: PLR2004
+            if tag == 0x0112:
+                (value,) = struct.unpack_from(order + ("I" if kind == 4 else "H"), tiff, entry + 8)
+                return value if 1 <= value <= 8 else 1
     except struct.error:
         pass
     return 1
@@ -102,13 +102,13 @@ def _scan_jpeg(data: bytes) -> Container:
             container.bit_depth, container.height, container.width, container.channels = (
                 struct.unpack_from(">BHHB", body)
             )
-        elif marker == 0xE1 and body.startswith(b"Exif\0\0"):  # noqa: PLR2004
+        elif marker == 0xE1 and body.startswith(b"Exif\0\0"):
             container.exif = container.exif or body
-        elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"):  # noqa: PLR2004
+        elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"):
             profile[body[12]] = body[14:]
         if marker not in _JPEG_DROPPED:
             container.parts.append(slice(start, end))
-        if marker == 0xDA:  # noqa: PLR2004
+        if marker == 0xDA:
             container.parts.append(slice(end, len(data)))
             break
     else:
@@ -126,13 +126,13 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             return
         marker = data[position + 1]
         if marker in {0x00, 0xFF} or marker in _JPEG_BARE:
-            position += 1 if marker == 0xFF else 2  # noqa: PLR2004
+            position += 1 if marker == 0xFF else 2
             continue
-        if marker == 0xD9:  # noqa: PLR2004
+        if marker == 0xD9:
             return
         (length,) = struct.unpack_from(">H", data, position + 2)
         end = position + 2 + length
-        if length < 2 or end > len(data):  # noqa: PLR2004
+        if length < 2 or end > len(data):
             raise corrupt("a JPEG segment is cut off")
         yield marker, position, end
         position = end

@@ -22,8 +22,8 @@ def import_tasks() -> Any:
     """
     with _lock:
         _silence()
-        from ultralytics.nn import tasks  # noqa: PLC0415 - the environment must be set first
-        from ultralytics.utils import SETTINGS  # noqa: PLC0415
+        from ultralytics.nn import tasks
+        from ultralytics.utils import SETTINGS
 
         if SETTINGS.get("sync"):
             SETTINGS.update({"sync": False})

@@ -1,17 +1,22 @@
 #!lua flags=allow-oom
 -- Take a due delivery for one attempt: it is due again when the lease ends, so a sender that dies
--- needs no other recovery. Returns type, task_id, payload, attempts, age in ms; false if not due.
+-- needs no other recovery. The same token again means that the answer was lost on its way.
+-- Returns type, task_id, payload, attempts, age in ms; false if not due.
 -- KEYS due delivery   ARGV delivery_id token lease_ms
 --!include _tasks
 local due, delivery, id = KEYS[1], KEYS[2], ARGV[1]
 local now, score = now_ms(), tonumber(redis.call('ZSCORE', due, id))
-if not score or score > now then return false end
-local held = redis.call('HMGET', delivery, 'state', 'type', 'task_id', 'payload', 'created_at')
+local held = redis.call('HMGET', delivery, 'state', 'type', 'task_id', 'payload', 'created_at',
+  'attempts', 'token')
+local attempts, repeated = tonumber(held[6]), held[7] == ARGV[2]
+if not score or (score > now and not repeated) then return false end
 if held[1] ~= 'due' then
   redis.call('ZREM', due, id)
   return false
 end
-redis.call('ZADD', due, now + tonumber(ARGV[3]), id)
-redis.call('HSET', delivery, 'token', ARGV[2], 'attempted_at', now)
-local attempts = redis.call('HINCRBY', delivery, 'attempts', 1)
+if not repeated then
+  attempts = attempts + 1
+  redis.call('ZADD', due, now + tonumber(ARGV[3]), id)
+  redis.call('HSET', delivery, 'token', ARGV[2], 'attempts', attempts)
+end
 return {held[2], held[3], held[4], attempts, now - tonumber(held[5])}

@@ -9,13 +9,14 @@ from redis.exceptions import ResponseError
 
 from schemas.errors import ImageErrorCode
 from schemas.keys import WORKERS_GROUP, Keys
-from schemas.messages import ImageMessage
+from schemas.messages import ContractLimits, ImageMessage
 from schemas.store import BeginAnswer, FinishAnswer, SubmitAnswer, TaskStore
 from schemas.tasks import ImageFailure, ImageResult, TaskStatus
 
 pytestmark = pytest.mark.integration
 KEYS = Keys("{plates}")
 TTL_MS = 60_000
+LIMITS = ContractLimits(max_total=50, inline_max_bytes=1000)
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ async def take(redis: Redis, consumer: str = "c1") -> list[tuple[str, ImageMessa
     answer: Any = await redis.xreadgroup(WORKERS_GROUP, consumer, {KEYS.images: ">"}, count=100)
     rows = answer[0][1] if answer else []
     return [
-        (entry.decode(), ImageMessage.from_fields(fields, max_total=50, inline_max_bytes=1000))
+        (entry.decode(), ImageMessage.from_fields(fields, LIMITS))
         for entry, fields in rows
     ]
 
@@ -245,7 +246,7 @@ async def test_full_server_refuses_work_and_finishes_what_it_has(
     [(entry, message)] = await take(redis)
     await redis.config_set("maxmemory", "1")
     try:
-        with pytest.raises(ResponseError, match="memory|OOM"):
+        with pytest.raises(ResponseError, match=r"memory|OOM"):
             await store.submit("t2", messages("t2", 1), max_backlog=10)
         assert await store.begin(entry, message) is BeginAnswer.RUN
         assert await store.finish(entry, message, result(message), {}) is FinishAnswer.COMPLETED

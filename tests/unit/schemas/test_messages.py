@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.messages import ContractError, ImageMessage, addressee
+from schemas.messages import Addressee, ContractError, ContractLimits, ImageMessage, addressee
 
+LIMITS = ContractLimits(max_total=50, inline_max_bytes=100)
 VALID = {b"v": b"1", b"task_id": b"t-1", b"object": b"t-1/input/0"}
 
 
 def read(fields: dict[bytes, bytes]) -> ImageMessage:
-    return ImageMessage.from_fields(fields, max_total=50, inline_max_bytes=100)
+    return ImageMessage.from_fields(fields, LIMITS)
 
 
 def test_one_xadd_needs_three_fields() -> None:
@@ -104,8 +105,8 @@ def test_identity_tells_contents_apart() -> None:
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({b"v": b"1", b"task_id": b"t", b"index": b"2", b"total": b"3"}, ("t", 2, 3)),
-        ({b"v": b"1", b"task_id": b"t"}, ("t", 0, None)),
+        ({b"v": b"1", b"task_id": b"t", b"index": b"2", b"total": b"3"}, Addressee("t", 2, 3)),
+        ({b"v": b"1", b"task_id": b"t"}, Addressee("t", 0, None)),
         ({b"v": b"2", b"task_id": b"t"}, None),
         ({b"v": b"1", b"task_id": b"t", b"index": b"3", b"total": b"3"}, None),
         ({b"v": b"1", b"task_id": b"t", b"index": b"x"}, None),
@@ -114,4 +115,4 @@ def test_identity_tells_contents_apart() -> None:
     ],
 )
 def test_addressee_of_a_broken_entry(fields: dict[bytes, bytes], expected: object) -> None:
-    assert addressee(fields, max_total=50) == expected
+    assert addressee(fields, LIMITS) == expected

@@ -53,7 +53,6 @@ def test_empty_value_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ("PROCESSING_DEVICE", "gpu"),
         ("PROCESSING_BATCH_SIZE", "0"),
         ("TASK_STORAGE_TTL_HOURS", "-1"),
-        ("TASKS_STORAGE_URL", "ftp://x"),
         ("KEY_PREFIX", "plates"),
         ("COVER_MODE", "blur"),
         ("DETECT_IMGSZ", "650"),
@@ -67,6 +66,13 @@ def test_wrong_value_is_named_in_one_line(
         WorkerSettings.load()
     assert "\n" not in str(caught.value)
     assert value in str(caught.value)
+
+
+def test_wrong_address_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKS_STORAGE_URL", "ftp://user:hunter2@host")
+    with pytest.raises(SettingsError, match=r"TASKS_STORAGE_URL.*file://") as caught:
+        Settings.load()
+    assert "hunter2" not in str(caught.value)
 
 
 def test_shipped_files_are_found_from_any_folder() -> None:

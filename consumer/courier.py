@@ -1,0 +1,166 @@
+"""Sends the deliveries of one kind when they are due, so many at a time."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from consumer.backoff import StoppedError, persist
+from consumer.deliveries import Claim, DeliveryState, DeliveryStore
+from consumer.metrics import DispatcherMetrics
+from consumer.retry import RetryPolicy
+from consumer.steps import TRANSIENT, keep_going
+from consumer.webhook import Answer, DeliveryKind, Verdict, WebhookSender
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 5.0
+"""Longest time between looks: another dispatcher may die after creating, before sending."""
+
+_UNANSWERED: tuple[type[Exception], ...] = (*TRANSIENT, StoppedError)
+
+_FINAL = {
+    Verdict.DELIVERED: DeliveryState.DELIVERED,
+    Verdict.REFUSED: DeliveryState.DEAD,
+    Verdict.CANCELLED: DeliveryState.CANCELLED,
+}
+
+
+class Courier:
+    """The sender of one kind.
+
+    Args:
+        slots: most tries at once.
+        lease_seconds: claim of a try; longer than a try can take.
+    """
+
+    def __init__(
+        self,
+        kind: DeliveryKind,
+        store: DeliveryStore,
+        sender: WebhookSender,
+        policy: RetryPolicy,
+        metrics: DispatcherMetrics,
+        *,
+        slots: int,
+        lease_seconds: float,
+    ) -> None:
+        self._kind = kind
+        self._store = store
+        self._sender = sender
+        self._policy = policy
+        self._metrics = metrics
+        self._slots = slots
+        self._lease_seconds = lease_seconds
+        self._bell = asyncio.Event()
+        self._in_flight: set[asyncio.Task[None]] = set()
+
+    def ring(self) -> None:
+        """Something changed: a new delivery, a free slot, a stop."""
+        self._bell.set()
+
+    async def run(self, stop: asyncio.Event, *, drain_seconds: float) -> None:
+        """Send until `stop`, then let tries under way end for at most `drain_seconds`.
+
+        What is left goes by its lease.
+        """
+        try:
+            await keep_going(f"{self._kind} deliveries", lambda: self._look(stop), stop, self._bell)
+            if self._in_flight:
+                await asyncio.wait(self._in_flight, timeout=drain_seconds)
+        finally:
+            left = list(self._in_flight)
+            for attempt in left:
+                attempt.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+            if left:
+                log.warning("deliveries left to their leases", kind=self._kind, count=len(left))
+
+    async def _look(self, stop: asyncio.Event) -> float:
+        """Start what is due and has a slot; returns how long nothing else will be due."""
+        self._bell.clear()
+        free = self._slots - len(self._in_flight)
+        due = await self._store.due(self._kind, free)
+        self._metrics.due.labels(self._kind).set(due.total)
+        for delivery_id in due.ids:
+            if stop.is_set():
+                return 0
+            claim = await self._store.claim(
+                self._kind, delivery_id, lease_seconds=self._lease_seconds
+            )
+            if claim is not None:
+                self._start(claim, stop)
+        if len(self._in_flight) >= self._slots or due.next_seconds is None:
+            return LOOK_SECONDS
+        return min(due.next_seconds, LOOK_SECONDS)
+
+    def _start(self, claim: Claim, stop: asyncio.Event) -> None:
+        attempt = asyncio.create_task(self._attempt(claim, stop))
+        self._in_flight.add(attempt)
+        attempt.add_done_callback(self._ended)
+
+    def _ended(self, attempt: asyncio.Task[None]) -> None:
+        self._in_flight.discard(attempt)
+        self.ring()
+
+    async def _attempt(self, claim: Claim, stop: asyncio.Event) -> None:
+        started = time.monotonic()
+        line = log.bind(
+            task_id=claim.delivery.task_id, kind=str(self._kind), attempt=claim.attempts
+        )
+        try:
+            answer = await self._answer(claim, stop)
+            seconds = time.monotonic() - started
+            self._metrics.delivery_seconds.labels(self._kind).observe(seconds)
+            outcome = await self._settle(claim, answer, stop)
+        except _UNANSWERED as error:
+            line.warning("delivery left to its lease", error=type(error).__name__)
+            return
+        self._metrics.deliveries.labels(self._kind, outcome).inc()
+        tell = line.info if outcome in ("delivered", "dead", "cancelled") else line.warning
+        tell(f"delivery {outcome}", status=answer.reason, seconds=round(seconds, 3))
+
+    async def _answer(self, claim: Claim, stop: asyncio.Event) -> Answer:
+        try:
+            if await self._patiently(lambda: self._store.is_withdrawn(claim.delivery), stop):
+                return Answer(Verdict.CANCELLED, "task deleted")
+            return await self._sender.send(claim.delivery)
+        except _UNANSWERED:
+            raise
+        except Exception:
+            # A defect that one delivery meets must not end the others; it is tried again later.
+            log.exception("delivery failed unexpectedly", task_id=claim.delivery.task_id)
+            return Answer(Verdict.FAILED, "internal error")
+
+    async def _settle(self, claim: Claim, answer: Answer, stop: asyncio.Event) -> str:
+        """Record the answer; returns the state reached, `retry`, or `lost`."""
+        delay = self._policy.next_delay(
+            attempts=claim.attempts,
+            age_seconds=claim.age_seconds,
+            retry_after_seconds=answer.retry_after_seconds,
+            random=random.random,
+        )
+        again = DeliveryState.DEAD if delay is None else DeliveryState.DUE
+        state = _FINAL.get(answer.verdict, again)
+        # An answer that is not recorded makes the receiver get it twice.
+        held = await self._patiently(
+            lambda: self._store.settle(
+                claim, state, reason=answer.reason, delay_seconds=delay or 0
+            ),
+            stop,
+        )
+        if not held:
+            return "lost"
+        return "retry" if state is DeliveryState.DUE else str(state)
+
+    async def _patiently(self, call: Callable[[], Awaitable[bool]], stop: asyncio.Event) -> bool:
+        """Outlast a short absence of Redis, but not the lease."""
+        async with asyncio.timeout(self._lease_seconds):
+            return await persist(
+                call,
+                transient=TRANSIENT,
+                give_up=stop,
+                on_failure=lambda error: log.debug("redis is away", error=repr(error)),
+            )

@@ -1,0 +1,135 @@
+"""Deliveries in Redis: created once per event and kind, claimed when due, settled by their owner.
+
+A delivery is a hash, and its due time an entry of its kind's sorted set. A claim moves the due
+time past the longest possible try, so backoff and crash recovery are the same thing.
+"""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from redis.asyncio import Redis
+
+from consumer.webhook import Delivery, DeliveryKind
+from schemas import scripts
+from schemas.events import CompletionEvent
+from schemas.keys import DISPATCHER_GROUP, Keys
+from schemas.tasks import TaskStatus
+
+DEDUPE_MARGIN_MS = 3_600_000
+"""How much longer than its event a delivery is remembered: trimming the stream may be late."""
+
+
+class DeliveryState(StrEnum):
+    """`due` (waiting or under way), then one of the others for good; `dead` can be replayed."""
+
+    DUE = "due"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One try of a delivery that nobody else makes before the lease ends.
+
+    `attempts` counts this one. `age_seconds` is the time since the delivery was created.
+    """
+
+    delivery: Delivery
+    token: str
+    attempts: int
+    age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is due of one kind, how long until the next (None: nothing waits), how many in all."""
+
+    ids: list[str]
+    next_seconds: float | None
+    total: int
+
+
+class DeliveryStore:
+    """Every method is one round trip and safe to repeat."""
+
+    def __init__(self, redis: Redis, keys: Keys, *, task_ttl_ms: int) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._ttl = task_ttl_ms
+        self._deliver = redis.register_script(scripts.source("deliver"))
+        self._claim = redis.register_script(scripts.source("claim_delivery"))
+        self._settle = redis.register_script(scripts.source("settle_delivery"))
+
+    async def deliver(
+        self, entry: str, event: CompletionEvent, kinds: Iterable[DeliveryKind]
+    ) -> int:
+        """Create what was never created, and ack the event; -1 if the event is too old."""
+        ids = {kind: f"{event.event_id}_{kind}" for kind in kinds}
+        keys = [self._keys.events]
+        for kind, delivery_id in ids.items():
+            keys += [self._keys.due_deliveries(kind), self._keys.delivery(delivery_id)]
+        args: list[str | int] = [
+            DISPATCHER_GROUP, entry, self._ttl, self._ttl + DEDUPE_MARGIN_MS,
+            event.event_id, event.type, event.task_id, event.payload, *ids.values(),
+        ]  # fmt: skip
+        return int(await self._deliver(keys=keys, args=args))
+
+    async def due(self, kind: DeliveryKind, limit: int) -> Due:
+        """The first `limit` deliveries that are due, by the server's clock."""
+        key = self._keys.due_deliveries(kind)
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.time()
+        pipeline.zrange(key, 0, limit, withscores=True)
+        pipeline.zcard(key)
+        (seconds, microseconds), rows, total = await pipeline.execute()
+        now_ms = seconds * 1000 + microseconds // 1000
+        due = [delivery_id.decode() for delivery_id, score in rows if score <= now_ms]
+        later = [(score - now_ms) / 1000 for _, score in rows if score > now_ms]
+        next_seconds = 0.0 if len(due) > limit else min(later, default=None)
+        return Due(due[:limit], next_seconds, total)
+
+    async def claim(
+        self, kind: DeliveryKind, delivery_id: str, *, lease_seconds: float
+    ) -> Claim | None:
+        """Take a due delivery; None if somebody else was faster or it is over."""
+        token = secrets.token_hex(8)
+        keys = [self._keys.due_deliveries(kind), self._keys.delivery(delivery_id)]
+        args: list[str | int] = [delivery_id, token, int(lease_seconds * 1000)]
+        row: Any = await self._claim(keys=keys, args=args)
+        if row is None:
+            return None
+        event_type, task_id, payload, attempts, age_ms = row
+        delivery = Delivery(delivery_id, kind, event_type.decode(), task_id.decode(), payload)
+        return Claim(delivery, token, attempts, age_ms / 1000)
+
+    async def settle(
+        self, claim: Claim, state: DeliveryState, *, reason: str, delay_seconds: float = 0
+    ) -> bool:
+        """Record how a try ended; False if the lease had ended and the claim is another's."""
+        delivery = claim.delivery
+        keys = [self._keys.due_deliveries(delivery.kind), self._keys.delivery(delivery.id)]
+        args: list[str | int] = [delivery.id, claim.token, state, reason, int(delay_seconds * 1000)]
+        return bool(await self._settle(keys=keys, args=args) != b"lost")
+
+    async def is_withdrawn(self, delivery: Delivery) -> bool:
+        """Whether the task was deleted after it had completed: its results must not go out."""
+        deleted = await self._redis.hexists(self._keys.task(delivery.task_id), "deleted")
+        return bool(deleted) and delivery.event_type == "task.completed"
+
+    async def has_ended(self, task_id: str) -> bool:
+        """Whether there is such a task and it is final, so that its originals may go."""
+        status: Any = await self._redis.hget(self._keys.task(task_id), "status")
+        return status is not None and TaskStatus(status.decode()).is_final
+
+    async def acknowledge(self, entry: str) -> None:
+        """Give up an event from which no delivery can be made."""
+        await self._redis.xack(self._keys.events, DISPATCHER_GROUP, entry)
+
+    async def forget_unowned(self, before_ms: int) -> int:
+        """Drop due times whose delivery has long expired: those of an address no longer set."""
+        keys = [self._keys.due_deliveries(kind) for kind in DeliveryKind]
+        return sum([await self._redis.zremrangebyscore(key, "-inf", before_ms) for key in keys])

@@ -1,0 +1,141 @@
+"""The dispatcher process: tells backends what became of tasks, and sweeps up."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from standardwebhooks import Webhook
+
+from consumer.courier import Courier
+from consumer.deliveries import DeliveryStore
+from consumer.events import READ_BLOCK_SECONDS, EventHandler, EventReader, EventStream
+from consumer.metrics import DispatcherMetrics
+from consumer.retry import RetryPolicy
+from consumer.settings import DispatcherSettings
+from consumer.steps import keep_going
+from consumer.sweeper import Sweeper, SweepRules
+from consumer.webhook import DeliveryKind, Endpoint, WebhookSender, open_session
+from schemas.keys import Keys
+from schemas.redis_client import connect, connect_blocking
+from schemas.storage import Storage
+from schemas.store import TaskStore
+
+log = structlog.get_logger()
+
+MAX_AGE_SECONDS = 24 * 3600.0
+"""No webhook is tried for longer, whatever the life of its task."""
+
+
+async def run_dispatcher(
+    settings: DispatcherSettings, metrics: DispatcherMetrics, stop: asyncio.Event
+) -> None:
+    """Read events, send what is due and sweep until `stop`; then drain."""
+    async with _assembled(settings, metrics) as parts, asyncio.TaskGroup() as group:
+        group.create_task(keep_going("events", parts.reader.read, stop))
+        group.create_task(keep_going("reclaim", parts.reader.reclaim, stop))
+        group.create_task(keep_going("sweep", parts.sweeper.sweep, stop))
+        for courier in parts.couriers:
+            group.create_task(courier.run(stop, drain_seconds=settings.drain_seconds))
+        log.info("dispatcher ready", webhooks=[str(kind) for kind in endpoints_of(settings)])
+        await stop.wait()
+        _ring(parts.couriers)
+
+
+def endpoints_of(settings: DispatcherSettings) -> dict[DeliveryKind, Endpoint]:
+    """The webhooks that have an address."""
+    silence = settings.webhook_timeout_seconds
+    kinds = {
+        DeliveryKind.UPLOAD: (settings.backend_upload_url, settings.upload_timeout_seconds),
+        DeliveryKind.CALLBACK: (settings.backend_callback_url, silence),
+    }
+    return {kind: Endpoint(url, total, silence) for kind, (url, total) in kinds.items() if url}
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    reader: EventReader
+    sweeper: Sweeper
+    couriers: list[Courier]
+
+
+@asynccontextmanager
+async def _assembled(
+    settings: DispatcherSettings, metrics: DispatcherMetrics
+) -> AsyncIterator[_Parts]:
+    """Connect everything; what was opened is closed in reverse order."""
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(connect(settings))
+        blocking = await stack.enter_async_context(connect_blocking(settings, READ_BLOCK_SECONDS))
+        session = await stack.enter_async_context(open_session())
+        keys = Keys(settings.key_prefix)
+        storage = Storage.open(settings.storage_url)
+        deliveries = DeliveryStore(redis, keys, task_ttl_ms=settings.task_ttl_ms)
+        sender = WebhookSender(session, storage, endpoints_of(settings), _signer(settings))
+        couriers = _couriers(settings, deliveries, sender, metrics)
+        sweeper = Sweeper(
+            redis, keys, TaskStore(redis, keys, task_ttl_ms=settings.task_ttl_ms), deliveries,
+            storage=storage, metrics=metrics, rules=_sweep_rules(settings),
+        )  # fmt: skip
+        stream = EventStream(
+            redis, blocking, stream=keys.events, consumer=_consumer_name(),
+            lease_ms=int(settings.lease_seconds * 1000),
+        )  # fmt: skip
+        handler = EventHandler(
+            deliveries, storage, metrics, kinds=endpoints_of(settings),
+            on_created=lambda: _ring(couriers),
+        )  # fmt: skip
+        reader = EventReader(
+            stream, handler.handle, metrics.beat, reclaim_seconds=settings.lease_seconds / 3
+        )
+        yield _Parts(reader, sweeper, couriers)
+
+
+def _ring(couriers: list[Courier]) -> None:
+    for courier in couriers:
+        courier.ring()
+
+
+def _couriers(
+    settings: DispatcherSettings,
+    store: DeliveryStore,
+    sender: WebhookSender,
+    metrics: DispatcherMetrics,
+) -> list[Courier]:
+    policy = RetryPolicy(
+        settings.retry_schedule,
+        min(MAX_AGE_SECONDS, settings.task_storage_ttl_hours * 3600 / 2),
+    )
+    return [
+        Courier(
+            kind, store, sender, policy, metrics,
+            slots=settings.webhook_concurrency,
+            # Past the longest possible try by as much as recording its answer may take.
+            lease_seconds=endpoint.total_seconds + settings.lease_seconds,
+        )
+        for kind, endpoint in endpoints_of(settings).items()
+    ]  # fmt: skip
+
+
+def _sweep_rules(settings: DispatcherSettings) -> SweepRules:
+    return SweepRules(
+        sweep_interval=settings.sweep_interval_seconds,
+        upload_grace=settings.upload_grace_seconds,
+        task_timeout=settings.task_timeout_seconds,
+        consumer_idle=settings.consumer_idle_seconds,
+        task_ttl=settings.task_storage_ttl_hours * 3600,
+    )
+
+
+def _signer(settings: DispatcherSettings) -> Webhook | None:
+    secret = settings.webhook_secret
+    return None if secret is None else Webhook(secret.get_secret_value())
+
+
+def _consumer_name() -> str:
+    """New at each start: a restarted process must not inherit entries it knows nothing of."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"

@@ -1,0 +1,160 @@
+"""The plate detector: a YOLO network, its forward pass, and nothing of ultralytics' predictor."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from consumer.errors import ModelError
+from consumer.vision.checkpoint import Checkpoint, build_network, load_checkpoint
+from consumer.vision.letterbox import STRIDE
+from consumer.vision.obb import DECODERS, Detections, detections
+
+DEFAULT_IOU = 0.5
+_BOX_ROWS = 4
+
+
+class Detector(Protocol):
+    """Finds plates in letterboxed images.
+
+    ``imgsz``: long side in pixels to letterbox to. ``stride``: sides must be multiples of it.
+    ``name``: of the model file. ``digest``: SHA-256 of the model file, hexadecimal.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def imgsz(self) -> int: ...
+    @property
+    def stride(self) -> int: ...
+
+    def detect(self, batch: NDArray[np.uint8]) -> list[Detections]:
+        """Return one ``Detections`` per image of ``batch``, uint8 (N, h, w, 3) RGB.
+
+        Quads are in pixels of the batch. The same image gives the same plates in any batch (within
+        0.5 px and 0.001 of score). Raises ModelError if the network's output is not finite: then
+        no image of the batch has a result. Call it from one thread at a time.
+        """
+        ...
+
+
+class TorchDetector:
+    """``Detector`` that runs a checkpoint with PyTorch on the CPU or a CUDA device."""
+
+    stride = STRIDE
+
+    def __init__(
+        self,
+        network: nn.Module,
+        checkpoint: Checkpoint,
+        *,
+        name: str,
+        digest: str,
+        device: torch.device,
+        confidence: float,
+        iou: float,
+        max_batch: int,
+    ) -> None:
+        self.name, self.digest, self.imgsz = name, digest, checkpoint.imgsz
+        self._decoder = DECODERS[checkpoint.head]
+        angle_rows = 1 if checkpoint.head.startswith("OBB") else 0
+        self._rows = _BOX_ROWS + network.get_submodule("model")[-1].nc + angle_rows  # type: ignore[index]
+        self._device, self._cuda = device, device.type == "cuda"
+        self._confidence, self._iou, self._max_batch = confidence, iou, max_batch
+        self._network = network
+
+    def detect(self, batch: NDArray[np.uint8]) -> list[Detections]:
+        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3:  # noqa: PLR2004
+            raise ValueError(f"expected uint8 (N, h, w, 3), got {batch.dtype} {batch.shape}")
+        if batch.shape[1] % self.stride or batch.shape[2] % self.stride:
+            raise ValueError(f"{batch.shape[1:3]} are not multiples of {self.stride}")
+        found: list[Detections] = []
+        for start in range(0, len(batch), self._max_batch):
+            for raw in self._forward(batch[start : start + self._max_batch]):
+                found.append(
+                    detections(raw, self._decoder, confidence=self._confidence, iou=self._iou)
+                )
+        return found
+
+    def warm_up(self) -> None:
+        """Run the smallest and the largest batch once, so that the first real one is not slow.
+
+        Raises ModelError if the network does not answer as its head should.
+        """
+        sizes = {1, self._max_batch} if self._cuda else {1}
+        for size in sorted(sizes):
+            side = -(-self.imgsz // self.stride) * self.stride
+            self._forward(np.zeros((size, side, side, 3), np.uint8))
+
+    @torch.inference_mode()
+    def _forward(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the raw output (N, rows, anchors) of the network, checked."""
+        pixels = torch.from_numpy(np.ascontiguousarray(batch))
+        if self._cuda:
+            pixels = pixels.pin_memory().to(self._device, non_blocking=True)
+        # The batch lies in memory as channels_last wants it: permuting copies nothing.
+        planes = pixels.permute(0, 3, 1, 2)
+        output = self._network((planes.half() if self._cuda else planes.float()).div_(255))
+        raw = (output[0] if isinstance(output, tuple) else output).float().cpu().numpy()
+        if raw.ndim != 3 or raw.shape[:2] != (len(batch), self._rows):  # noqa: PLR2004
+            raise ModelError(f"the network answered with shape {raw.shape}, not a detection")
+        if not np.isfinite(raw).all():
+            raise ModelError("the network's output is not finite")
+        return np.asarray(raw, np.float32)
+
+
+def load_detector(
+    path: Path, *, device: str, confidence: float, iou: float = DEFAULT_IOU, max_batch: int
+) -> TorchDetector:
+    """Load the model file ``path`` on ``device`` (cpu, cuda or cuda:N) and warm it up.
+
+    ``confidence``: plates below this score (0 to 1) are not reported. ``iou``: overlap over which
+    two boxes count as one plate. Batches are cut into parts of ``max_batch``.
+    The number of threads is torch's own setting, which this leaves alone.
+    Raises ModelError: file missing or not a detector, device not available.
+    """
+    target = _device(device)
+    checkpoint = load_checkpoint(path)
+    detector = TorchDetector(
+        _optimised(build_network(checkpoint), target),
+        checkpoint,
+        name=path.name,
+        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+        device=target,
+        confidence=confidence,
+        iou=iou,
+        max_batch=max_batch,
+    )
+    detector.warm_up()
+    return detector
+
+
+def _optimised(network: nn.Module, device: torch.device) -> nn.Module:
+    model: Any = network
+    # Heads with an NMS-free branch of 300 boxes at most have an ordinary one too: that is used.
+    model.model[-1].end2end = False
+    model = model.fuse(verbose=False).requires_grad_(False).eval()
+    if device.type == "cuda":
+        model = model.half()
+    optimised: nn.Module = model.to(device=device, memory_format=torch.channels_last)
+    return optimised
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(f"{name!r} is not a device: cpu, cuda or cuda:N") from error
+    if device.type not in {"cpu", "cuda"}:
+        raise ModelError(f"{name!r} is not supported: cpu, cuda or cuda:N")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f"{name!r} was asked for, but this PyTorch sees no CUDA device")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ModelError(f"{name!r} was asked for, but there are {torch.cuda.device_count()}")
+    return device

@@ -1,0 +1,131 @@
+"""From a network's raw output to oriented plates: decoding, rotated NMS, corners.
+
+Ours and not ultralytics': its NMS gives up after a time limit and leaves the rest of a batch
+without detections. This one has neither a time limit nor a maximum number of plates.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Decoder = Callable[[Array, float], tuple[Array, Array]]
+"""(C, A) raw output of one image and a confidence -> boxes (K, 5) and scores (K,).
+
+A box is centre x, centre y, width, height in pixels and angle in radians, clockwise on screen.
+"""
+
+_NEARLY_SQUARE = 1.2
+_EPSILON = 1e-7
+_LEVEL_SLACK = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """Plates of one image, the most certain first.
+
+    ``quads`` float32 (N, 4, 2): corners in pixels of the input given, clockwise on screen from the
+    plate's top left as it is read. ``scores`` float32 (N,), 0 to 1.
+    """
+
+    quads: Array
+    scores: Array
+
+
+def decode_detect(raw: Array, confidence: float) -> tuple[Array, Array]:
+    """Decode a Detect head: rows x, y, width, height, then one score per class."""
+    scores = raw[4:].max(axis=0)
+    sure = scores >= confidence
+    boxes = np.zeros((int(sure.sum()), 5), np.float32)
+    boxes[:, :4] = raw[:4, sure].T
+    return boxes, scores[sure]
+
+
+def decode_obb(raw: Array, confidence: float) -> tuple[Array, Array]:
+    """Decode an OBB head: rows x, y, width, height, one score per class, angle."""
+    scores = raw[4:-1].max(axis=0)
+    sure = scores >= confidence
+    return np.concatenate((raw[:4, sure], raw[-1:, sure])).T, scores[sure]
+
+
+DECODERS: dict[str, Decoder] = {
+    "OBB": decode_obb,
+    "OBB26": decode_obb,
+    "Detect": decode_detect,
+    "v10Detect": decode_detect,
+}
+
+
+def detections(raw: Array, decoder: Decoder, *, confidence: float, iou: float) -> Detections:
+    """Return the plates in the raw output (C, A) of one image, whatever their class."""
+    boxes, scores = decoder(raw, confidence)
+    kept = rotated_nms(boxes, scores, iou)
+    return Detections(upright_quads(boxes[kept]), scores[kept].astype(np.float32))
+
+
+def rotated_nms(boxes: Array, scores: Array, iou: float) -> NDArray[np.intp]:
+    """Return the indexes of the boxes (N, 5) to keep, best first, equal scores in input order.
+
+    A box goes if its probabilistic IoU with a better one that stays is over ``iou``.
+    """
+    order = np.argsort(-scores, kind="stable")
+    kept: list[int] = []
+    while order.size:
+        best, order = order[0], order[1:]
+        kept.append(int(best))
+        order = order[prob_iou(boxes[best], boxes[order]) <= iou]
+    return np.array(kept, np.intp)
+
+
+def prob_iou(box: Array, others: Array) -> Array:
+    """Return the probabilistic IoU of ``box`` (5,) with ``others`` (N, 5).
+
+    Source: Llerena et al., Gaussian Bounding Boxes and Probabilistic Intersection-over-Union for
+    Object Detection, arXiv 2106.06072; what ultralytics trains and evaluates OBB models with.
+    """
+    a1, b1, c1 = _covariance(box[None].astype(np.float64))
+    a2, b2, c2 = _covariance(others.astype(np.float64))
+    a, b, c = a1 + a2, b1 + b2, c1 + c2
+    dx, dy = others[:, 0] - float(box[0]), others[:, 1] - float(box[1])
+    spread = a * b - c**2
+    distance = (a * dy**2 + b * dx**2 - 2 * c * dx * dy) / (4 * (spread + _EPSILON))
+    own = np.sqrt(np.clip(a1 * b1 - c1**2, 0, None) * np.clip(a2 * b2 - c2**2, 0, None))
+    shape = np.log(spread / (4 * own + _EPSILON) + _EPSILON) / 2
+    bhattacharyya = np.clip(distance + shape, _EPSILON, 100)
+    return np.asarray(1 - np.sqrt(1 - np.exp(-bhattacharyya) + _EPSILON), np.float32)
+
+
+def upright_quads(boxes: Array) -> Array:
+    """Return the corners (N, 4, 2) of ``boxes`` (N, 5), clockwise from where reading starts.
+
+    A box does not tell which of its sides is the top. Plates are read along their long side, from
+    left to right, and bottom to top when they stand on end; nearly square ones along the side
+    that is closest to level.
+    """
+    x, y, width, height, angle = boxes.astype(np.float64).T
+    near_square = np.maximum(width, height) < _NEARLY_SQUARE * np.minimum(width, height)
+    steep = np.abs(np.sin(angle)) > np.abs(np.cos(angle))
+    turned = np.where(near_square, steep, height > width)
+    width, height = np.where(turned, height, width), np.where(turned, width, height)
+    angle = np.where(turned, angle + np.pi / 2, angle)
+    # Into [-90, 90) degrees, a plate on end counting as -90 even when rounding says 89.99.
+    angle = (angle + np.pi / 2 + _LEVEL_SLACK) % np.pi - np.pi / 2 - _LEVEL_SLACK
+    across = np.stack((np.cos(angle), np.sin(angle)), -1) * (width / 2)[:, None]
+    down = np.stack((-np.sin(angle), np.cos(angle)), -1) * (height / 2)[:, None]
+    centre = np.stack((x, y), -1)
+    corners = (centre - across - down, centre + across - down,
+               centre + across + down, centre - across + down)  # fmt: skip
+    return np.stack(corners, 1).astype(np.float32)
+
+
+def _covariance(boxes: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Return the terms of the Gaussians that stand for (N, 5) ``boxes``: xx, yy, xy."""
+    across, down = boxes[:, 2] ** 2 / 12, boxes[:, 3] ** 2 / 12
+    cos, sin = np.cos(boxes[:, 4]), np.sin(boxes[:, 4])
+    return (
+        across * cos**2 + down * sin**2,
+        across * sin**2 + down * cos**2,
+        (across - down) * cos * sin,
+    )

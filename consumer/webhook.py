@@ -1,0 +1,223 @@
+"""One webhook POST: what is sent, how it is signed, and what the answer means.
+
+Both webhooks carry `webhook-id`, the same for every try of a delivery. With WEBHOOK_SECRET they
+also carry `webhook-timestamp` and `webhook-signature` as https://www.standardwebhooks.com says.
+A callback signs its body. An upload signs its manifest: the task_id, then one line per image with
+file name and SHA-256, joined by newlines. A receiver verifies an upload so:
+
+    lines = [form["task_id"]]
+    for image in form.getall("images"):
+        lines.append(f"{image.filename} {hashlib.sha256(image.read()).hexdigest()}")
+    standardwebhooks.Webhook(secret).verify("\\n".join(lines), headers, json_parse=False)
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import NoReturn
+
+from aiohttp import (
+    BytesPayload,
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    FormData,
+    Payload,
+    TCPConnector,
+)
+from aiohttp.abc import AbstractStreamWriter
+from standardwebhooks import Webhook
+
+from consumer.retry import parse_retry_after
+from schemas.layout import output_key
+from schemas.storage import Storage, StorageError
+from schemas.tasks import TaskState
+
+CONNECT_TIMEOUT_SECONDS = 10.0
+
+
+class DeliveryKind(StrEnum):
+    """The two webhooks; each has its own address, concurrency and timeouts."""
+
+    UPLOAD = "upload"
+    CALLBACK = "callback"
+
+
+class Verdict(StrEnum):
+    """What an answer means: done, try again, receiver never wants it, nothing left to send."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What is to be POSTed. `payload` is the JSON of task-status at the end of the task."""
+
+    id: str
+    kind: DeliveryKind
+    event_type: str
+    task_id: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A receiver. `total_seconds` bounds a whole try, `silence_seconds` its wait for an answer."""
+
+    url: str
+    total_seconds: float
+    silence_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a try ended. `reason` is fit for a log: no address, no content."""
+
+    verdict: Verdict
+    reason: str
+    retry_after_seconds: float | None = None
+
+
+def open_session() -> ClientSession:
+    """A session that sends nothing but what it is told to.
+
+    A connection serves one POST: one that the receiver closes just as it is reused would fail a
+    POST that nobody may repeat silently.
+    """
+    return ClientSession(
+        connector=TCPConnector(limit=0, force_close=True),
+        cookie_jar=DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=False,
+        headers={"User-Agent": "plate-detect"},
+    )
+
+
+class WebhookSender:
+    """POSTs deliveries. `signer` is None without WEBHOOK_SECRET."""
+
+    def __init__(
+        self,
+        session: ClientSession,
+        storage: Storage,
+        endpoints: Mapping[DeliveryKind, Endpoint],
+        signer: Webhook | None,
+    ) -> None:
+        self._session = session
+        self._storage = storage
+        self._endpoints = endpoints
+        self._signer = signer
+
+    async def send(self, delivery: Delivery) -> Answer:
+        """Try once. Whatever the receiver or storage does, there is an answer, and in time."""
+        endpoint = self._endpoints[delivery.kind]
+        try:
+            async with asyncio.timeout(endpoint.total_seconds):
+                try:
+                    data, signed = await self._content(delivery)
+                except FileNotFoundError:
+                    return Answer(Verdict.CANCELLED, "result no longer in storage")
+                headers = webhook_headers(self._signer, delivery.id, signed, datetime.now(UTC))
+                return await self._post(endpoint, data, headers)
+        except TimeoutError:
+            return Answer(Verdict.FAILED, "timed out")
+        except (ClientError, StorageError, OSError) as error:
+            # Only the kind of error: its text may quote the address with its password.
+            return Answer(Verdict.FAILED, type(error).__name__)
+
+    async def _content(self, delivery: Delivery) -> tuple[Payload | FormData, str]:
+        """Body and the text to sign; raises FileNotFoundError or StorageError."""
+        if delivery.kind is DeliveryKind.CALLBACK:
+            body = BytesPayload(delivery.payload, content_type="application/json")
+            return body, delivery.payload.decode()
+        names = [r.filename for r in TaskState.model_validate_json(delivery.payload).results]
+        # Names as UTF-8, as browsers and curl send them; RFC 7578 forbids `filename*`.
+        form = FormData({"task_id": delivery.task_id}, quote_fields=False, charset="utf-8")
+        digests = []
+        for name in names:
+            key = output_key(delivery.task_id, name)
+            file = StoredFile(self._storage, key, await self._storage.size(key))
+            form.add_field("images", file, filename=name, content_type="image/webp")
+            if self._signer is not None:
+                digests.append((name, await self._sha256(key)))
+        return form, manifest(delivery.task_id, digests)
+
+    async def _sha256(self, key: str) -> str:
+        digest = hashlib.sha256()
+        async with aclosing(self._storage.stream(key)) as chunks:
+            async for chunk in chunks:
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    async def _post(
+        self, endpoint: Endpoint, data: Payload | FormData, headers: dict[str, str]
+    ) -> Answer:
+        timeout = ClientTimeout(
+            total=endpoint.total_seconds,
+            sock_connect=min(CONNECT_TIMEOUT_SECONDS, endpoint.total_seconds),
+            sock_read=endpoint.silence_seconds,
+        )
+        async with self._session.post(
+            endpoint.url, data=data, headers=headers, timeout=timeout, allow_redirects=False
+        ) as response:
+            # The body is left unread: the status says all, and its size is the receiver's choice.
+            return answer_of(
+                response.status, response.headers.get("Retry-After"), datetime.now(UTC)
+            )
+
+
+class StoredFile(Payload):
+    """A file on its way from storage to the receiver, one chunk in memory at a time.
+
+    Its size is known beforehand: the request gets a Content-Length, which many backends need.
+    """
+
+    def __init__(self, storage: Storage, key: str, size: int) -> None:
+        super().__init__(key, content_type="image/webp")
+        self._storage = storage
+        self._key = key
+        self._size = size
+
+    def decode(self, encoding: str = "", errors: str = "") -> NoReturn:  # noqa: ARG002 - inherited
+        """Not offered: it would hold the whole file."""
+        raise TypeError("a stored file is only streamed")
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Send the file."""
+        async with aclosing(self._storage.stream(self._key)) as chunks:
+            async for chunk in chunks:
+                await writer.write(chunk)
+
+
+def manifest(task_id: str, digests: Iterable[tuple[str, str]]) -> str:
+    """What an upload signs: the task_id, then one line `filename sha256` per image."""
+    return "\n".join([task_id, *(f"{name} {digest}" for name, digest in digests)])
+
+
+def webhook_headers(
+    signer: Webhook | None, webhook_id: str, signed: str, at: datetime
+) -> dict[str, str]:
+    """Headers of Standard Webhooks; without a secret only the id. `at` is in UTC."""
+    headers = {"webhook-id": webhook_id}
+    if signer is not None:
+        headers["webhook-timestamp"] = str(int(at.timestamp()))
+        headers["webhook-signature"] = signer.sign(webhook_id, at, signed)
+    return headers
+
+
+def answer_of(status: int, retry_after: str | None, now: datetime) -> Answer:
+    """What a status means: only 2xx is a success, 410 is final, all else is tried again."""
+    reason = f"status {status}"
+    if 200 <= status < 300:
+        return Answer(Verdict.DELIVERED, reason)
+    if status == 410:
+        return Answer(Verdict.REFUSED, reason)
+    return Answer(Verdict.FAILED, reason, parse_retry_after(retry_after, now))

@@ -1,0 +1,154 @@
+"""From detections to scores: per plate, in groups, with confidence intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from consumer.vision.cover import expand_quads
+from models.dataset import Item, Quads
+from models.metrics import (
+    angle_error,
+    area,
+    covered_share,
+    long_angle,
+    overlap,
+    plate_height,
+    wilson,
+)
+
+COVERED, COVERED_LOOSE = 0.9, 0.8
+SIZES = ((0.0, 12.0, "< 12 px"), (12.0, 24.0, "12-24 px"), (24.0, math.inf, ">= 24 px"))
+ANGLES = ((0.0, 3.0, "0-3°"), (3.0, 10.0, "3-10°"), (10.0, 25.0, "10-25°"),
+          (25.0, 91.0, "> 25°"))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the detector says of one image: unpadded quads (K, 4, 2) px, scores (K,)."""
+
+    item: Item
+    width: int
+    height: int
+    quads: Quads
+    scores: npt.NDArray[np.float32]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plate:
+    """One labelled plate: how much of it is covered and by what.
+
+    ``ratio``: area of the covers on it over its own area; ``turn``: error of the best cover's
+    angle in degrees; both nan where nothing covers it or the label does not tell.
+    """
+
+    image: int
+    quad: Quads
+    source: str
+    oriented: bool
+    height_px: float
+    tilt: float
+    share: float
+    ratio: float
+    turn: float
+    covered: bool
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores of a set of images at one confidence and padding.
+
+    ``false_covers``: (image, quad) on images without plates; ``negatives``: their number.
+    """
+
+    plates: list[Plate]
+    false_covers: list[tuple[int, Quads]]
+    negatives: int
+
+
+def inside_image(quads: Quads, width: int, height: int) -> Quads:
+    """Return quads (N, 4, 2) with their corners moved onto the image."""
+    return np.clip(quads, 0, np.array([width, height], np.float32)).astype(np.float32)
+
+
+def score_plate(image: int, found: Found, label: Quads, raw: Quads, covers: Quads,
+                needed: float) -> Plate:
+    """Return how a labelled plate fares under ``covers``, the padded ``raw`` quads."""
+    share = covered_share(label, list(covers))
+    shared = [overlap(label, cover) for cover in covers]
+    best = int(np.argmax(shared)) if shared and max(shared) > 0 else -1
+    ratio = turn = math.nan
+    if share >= needed and best >= 0:
+        ratio = area(inside_image(covers[best : best + 1], found.width, found.height)[0])
+        ratio /= max(1.0, area(label))
+        turn = angle_error(label, raw[best]) if found.item.oriented else math.nan
+    return Plate(image, label, found.item.source, found.item.oriented, plate_height(label),
+                 abs(long_angle(label)), share, ratio, turn, share >= needed)
+
+
+def score(found: Sequence[Found], confidence: float, padding: float,
+          loose: Sequence[str]) -> Result:
+    """Return the scores of detections over ``confidence``, expanded by ``padding``.
+
+    ``loose``: sources whose labels are larger than the plates, covered at 80 % of the area.
+    """
+    plates, false_covers, negatives = [], [], 0
+    for image, one in enumerate(found):
+        raw = one.quads[one.scores >= confidence]
+        covers = expand_quads(raw, padding) if len(raw) else raw
+        size = np.array([one.width, one.height], np.float32)
+        needed = COVERED_LOOSE if one.item.source in loose else COVERED
+        plates += [score_plate(image, one, label, raw, covers, needed)
+                   for label in one.item.quads * size]
+        if not len(one.item.quads):
+            negatives += 1
+            false_covers += [(image, quad) for quad in covers]
+    return Result(plates, false_covers, negatives)
+
+
+def recall(plates: Sequence[Plate]) -> dict[str, Any]:
+    """Return number, covered, share and Wilson interval of some plates."""
+    hits = sum(p.covered for p in plates)
+    low, high = wilson(hits, len(plates))
+    return {"plates": len(plates), "covered": hits,
+            "recall": round(hits / len(plates), 4) if plates else None,
+            "low": round(low, 4), "high": round(high, 4)}
+
+
+def grouped(plates: Sequence[Plate], key: Callable[[Plate], float],
+            bins: Sequence[tuple[float, float, str]]) -> dict[str, Any]:
+    """Return the recall of plates by ranges [low, high) of a measure."""
+    return {name: recall([p for p in plates if low <= key(p) < high])
+            for low, high, name in bins}
+
+
+def _median(values: Sequence[float]) -> float | None:
+    known = [v for v in values if not math.isnan(v)]
+    return round(float(np.median(known)), 3) if known else None
+
+
+def summarize(result: Result) -> dict[str, Any]:
+    """Return all figures of a result as plain values, ready for JSON."""
+    plates = result.plates
+    oriented = [p for p in plates if p.oriented]
+    per_100 = 100 * len(result.false_covers) / result.negatives if result.negatives else None
+    return {
+        "all": recall(plates),
+        "by_size": grouped(plates, lambda p: p.height_px, SIZES),
+        "by_angle": grouped(oriented, lambda p: p.tilt, ANGLES),
+        "by_source": {s: recall([p for p in plates if p.source == s])
+                      for s in sorted({p.source for p in plates})},
+        "negatives": result.negatives,
+        "false_covers": len(result.false_covers),
+        "false_covers_per_100": None if per_100 is None else round(per_100, 2),
+        "area_ratio_oriented": _median([p.ratio for p in oriented]),
+        "area_ratio_upright": _median([p.ratio for p in plates if not p.oriented]),
+        "angle_error_oriented": _median([p.turn for p in oriented]),
+        "angle_error_tilted": _median([p.turn for p in oriented if p.tilt >= 3]),
+    }

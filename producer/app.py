@@ -1,0 +1,110 @@
+"""The web application: routes, middleware, and what lives as long as the process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from time import monotonic
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from producer.docs import pages
+from producer.errors import PROBLEM_KIND, problems
+from producer.handlers import events, operations, results, tasks
+from producer.handlers.readiness import Readiness
+from producer.handlers.services import SERVICES, Services
+from producer.metrics import Metrics, method_of, route_of
+from producer.settings import ProducerSettings
+from producer.uploads.form import UploadLimits
+from producer.uploads.intake import Intake
+from producer.uploads.submit import Submitter
+from schemas.keys import Keys
+from schemas.redis_client import connect, connect_blocking
+from schemas.storage import Storage
+from schemas.store import TaskStore
+
+SETTINGS = web.AppKey("settings", ProducerSettings)
+
+_SUBMIT_PATIENCE_SECONDS = 20.0
+
+
+def create_app(settings: ProducerSettings) -> web.Application:
+    """The whole producer; connections are made when it starts."""
+    app = web.Application(middlewares=[_measured, problems])
+    app[SETTINGS] = settings
+    app.cleanup_ctx.append(_services)
+    app.on_shutdown.append(_say_stopping)
+    app.on_response_prepare.append(_common_headers)
+    _add_routes(app)
+    pages.add_to(app, settings)
+    return app
+
+
+def _add_routes(app: web.Application) -> None:
+    router = app.router
+    for path in ("/api/v1/process-task/", "/api/v1/process-task"):
+        router.add_post(path, tasks.process_task, expect_handler=tasks.defer_continue)
+    router.add_get("/api/v1/task-status/{task_id}", tasks.task_status)
+    router.add_get("/api/v1/task-events/{task_id}", events.task_events, allow_head=False)
+    router.add_delete("/api/v1/tasks/{task_id}", tasks.delete_task)
+    router.add_get("/tasks_storage/{task_id}/output/{file}", results.result)
+    router.add_get("/health", operations.health)
+    router.add_get("/ready", operations.ready)
+    router.add_get("/metrics", operations.metrics)
+
+
+async def _services(app: web.Application) -> AsyncIterator[None]:
+    settings = app[SETTINGS]
+    # Submits run on a client that repeats nothing by itself: see Submitter.
+    redis, submit_redis = connect(settings), connect_blocking(settings, block_seconds=0)
+    keys = Keys(settings.key_prefix)
+    store = TaskStore(redis, keys, task_ttl_ms=settings.task_ttl_ms)
+    submitter = Submitter(
+        TaskStore(submit_redis, keys, task_ttl_ms=settings.task_ttl_ms),
+        max_backlog=settings.max_backlog_images,
+        patience_seconds=_SUBMIT_PATIENCE_SECONDS,
+    )
+    storage = Storage.open(settings.storage_url)
+    slots = settings.max_concurrent_uploads
+    intake = Intake(storage, submitter, UploadLimits.of(settings), slots=slots)
+    app[SERVICES] = Services(
+        settings=settings,
+        redis=redis,
+        keys=keys,
+        store=store,
+        storage=storage,
+        metrics=Metrics(),
+        intake=intake,
+        event_streams=asyncio.Semaphore(settings.max_event_streams),
+        readiness=Readiness(store, storage, max_backlog=settings.max_backlog_images),
+    )
+    yield
+    await intake.close()
+    await redis.aclose()
+    await submit_redis.aclose()
+
+
+async def _say_stopping(app: web.Application) -> None:
+    app[SERVICES].stopping.set()
+
+
+async def _common_headers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers[hdrs.SERVER] = "plate-detect"  # aiohttp would name its versions
+    response.headers["X-Content-Type-Options"] = "nosniff"
+
+
+@web.middleware
+async def _measured(request: web.Request, handler: Handler) -> web.StreamResponse:
+    metrics, started = request.app[SERVICES].metrics, monotonic()
+    method, route, status = method_of(request), route_of(request), "aborted"
+    try:
+        response = await handler(request)
+        status = str(response.status)
+    except web.HTTPException as answer:
+        status = str(answer.status)
+        raise
+    finally:
+        metrics.requests.labels(method, route, status).inc()
+        metrics.request_seconds.labels(method, route).observe(monotonic() - started)
+    if method == hdrs.METH_POST and (reason := response.get(PROBLEM_KIND)):
+        metrics.tasks_refused.labels(reason).inc()
+    return response

@@ -1,0 +1,1 @@
+"""The service's description of itself: OpenAPI, Swagger UI, ReDoc."""

@@ -1,0 +1,213 @@
+"""The OpenAPI 3.1 document, made from the pydantic models and the settings."""
+
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from producer.docs.webhooks import webhooks
+from producer.errors import PROBLEM_JSON, TYPE_PREFIX, Problem, ProducerError
+from producer.handlers.bodies import ServiceStatus, TaskAccepted
+from producer.settings import ProducerSettings
+from schemas.errors import IMAGE_ERROR_MEANINGS
+from schemas.messages import TASK_ID_PATTERN
+from schemas.tasks import TaskState
+
+API_VERSION = "1.0.0"
+
+Json = dict[str, Any]
+
+_DESCRIPTION = """\
+Covers vehicle licence plates in images. Send JPEG, PNG or WebP files, get a `task_id`, and fetch
+the covered images as WebP when the task is done, or have them sent to your own service.
+
+Every error has a body of `{"detail": "…"}`, a superset of which is RFC 9457: `type` names the
+kind of problem for programs.
+
+An image that was accepted can still fail on its own; it then appears in `errors` of its task:
+
+| code | meaning |
+|---|---|
+"""
+
+
+def openapi_document(settings: ProducerSettings) -> Json:
+    """The document, with the limits of these settings."""
+    _, schemas = models_json_schema(
+        [(model, "serialization") for model in (TaskAccepted, TaskState, ServiceStatus, Problem)],
+        ref_template="#/components/schemas/{model}",
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "plate-detect",
+            "version": API_VERSION,
+            "description": _DESCRIPTION + _code_table(),
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [
+            {"name": "tasks", "description": "Images in, covered images out"},
+            {"name": "operations", "description": "For operators and orchestrators"},
+        ],
+        "paths": _task_paths(settings) | _operations_paths(),
+        "webhooks": webhooks(),
+        "components": {
+            "schemas": schemas["$defs"],
+            "responses": {f"Problem{status}": _problem(status) for status in _kinds_by_status()},
+        },
+    }
+
+
+def _task_paths(settings: ProducerSettings) -> Json:
+    return {
+        "/api/v1/process-task/": {"post": _process_task(settings)},
+        "/api/v1/task-status/{task_id}": {
+            "get": _operation(
+                "task_status",
+                "State and results of a task",
+                "`results` is empty until the first image is done.",
+                {"200": _json("The task", "TaskState")},
+                problems=(404, 503),
+                parameters=("task_id",),
+            )
+        },
+        "/api/v1/task-events/{task_id}": {
+            "get": _operation(
+                "task_events",
+                "Progress of a task",
+                "Server-Sent Events: `progress` at each change, `end` with the final state. The "
+                "data of both is the body of task-status. Close the stream at `end`.",
+                {"200": _content("The stream", "text/event-stream", {"type": "string"})},
+                problems=(404, 503),
+                parameters=("task_id",),
+            )
+        },
+        "/api/v1/tasks/{task_id}": {
+            "delete": _operation(
+                "delete_task",
+                "Delete a task and its files",
+                "Images that are not processed yet are dropped; the task ends as `failed`.",
+                {"204": {"description": "Deleted"}},
+                problems=(404, 503),
+                parameters=("task_id",),
+            )
+        },
+        "/tasks_storage/{task_id}/output/{file}": {"get": _result()},
+    }
+
+
+def _process_task(settings: ProducerSettings) -> Json:
+    most_files, most_bytes = settings.max_files_per_request, settings.max_file_size_bytes
+    file = {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
+    files = {"type": "array", "minItems": 1, "maxItems": most_files, "items": file}
+    form = {"type": "object", "required": ["files"], "properties": {"files": files}}
+    accepted = _json("Accepted; ask for its state at `Location`", "TaskAccepted")
+    accepted["headers"] = {
+        "Location": {
+            "description": "Path of task-status",
+            "schema": {"type": "string", "format": "uri-reference"},
+        }
+    }
+    operation = _operation(
+        "process_task",
+        "Cover the plates in images",
+        f"1 to {most_files} files, each of at most {most_bytes} bytes. The content decides the "
+        "type: JPEG, PNG or WebP. One file that is refused refuses the whole request. The same "
+        "path without the slash at its end works too.",
+        {"202": accepted},
+        problems=(400, 408, 413, 415, 503),
+    )
+    encoding = {"files": {"contentType": "image/jpeg, image/png, image/webp"}}
+    content = {"multipart/form-data": {"schema": form, "encoding": encoding}}
+    return operation | {"requestBody": {"required": True, "content": content}}
+
+
+def _result() -> Json:
+    answer = _content("The covered image", "image/webp", {"type": "string", "format": "binary"})
+    return _operation(
+        "result",
+        "A covered image",
+        "The `url` of a result in task-status leads here.",
+        {"200": answer, "304": {"description": "Still the one with the ETag of If-None-Match"}},
+        problems=(404, 503),
+        parameters=("task_id", "file"),
+    )
+
+
+def _operations_paths() -> Json:
+    metrics = _content("Prometheus text format", "text/plain", {"type": "string"})
+    plain: list[tuple[str, str, Json, tuple[int, ...]]] = [
+        ("health", "Whether the process is alive", _json("Alive", "ServiceStatus"), ()),
+        ("ready", "Whether it can take work", _json("Ready", "ServiceStatus"), (503,)),
+        ("metrics", "Metrics for Prometheus", metrics, ()),
+    ]
+    return {
+        f"/{name}": {
+            "get": _operation(
+                name, summary, "", {"200": answer}, problems=problems, tag="operations"
+            )
+        }
+        for name, summary, answer, problems in plain
+    }
+
+
+def _operation(
+    name: str,
+    summary: str,
+    description: str,
+    responses: Json,
+    *,
+    problems: tuple[int, ...],
+    parameters: tuple[str, ...] = (),
+    tag: str = "tasks",
+) -> Json:
+    refused = {str(s): {"$ref": f"#/components/responses/Problem{s}"} for s in (*problems, 500)}
+    operation: Json = {
+        "operationId": name,
+        "tags": [tag],
+        "summary": summary,
+        "responses": responses | refused,
+    }
+    if description:
+        operation["description"] = description
+    if parameters:
+        operation["parameters"] = [_path_parameter(parameter) for parameter in parameters]
+    return operation
+
+
+def _path_parameter(name: str) -> Json:
+    schema = {"type": "string"} | ({"pattern": TASK_ID_PATTERN} if name == "task_id" else {})
+    return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _json(description: str, model: str) -> Json:
+    return _content(description, "application/json", {"$ref": f"#/components/schemas/{model}"})
+
+
+def _content(description: str, media_type: str, schema: Json) -> Json:
+    return {"description": description, "content": {media_type: {"schema": schema}}}
+
+
+def _problem(status: int) -> Json:
+    kinds = ", ".join(f"`{TYPE_PREFIX}{kind}`" for kind in sorted(_kinds_by_status()[status]))
+    answer = _content(
+        f"`type` is one of {kinds}", PROBLEM_JSON, {"$ref": "#/components/schemas/Problem"}
+    )
+    if status == 503:
+        seconds = {"schema": {"type": "integer"}, "description": "Seconds to wait"}
+        answer["headers"] = {"Retry-After": seconds}
+    return answer
+
+
+def _kinds_by_status() -> dict[int, set[str]]:
+    kinds: dict[int, set[str]] = {}
+    open_classes = [ProducerError]
+    while open_classes:
+        error = open_classes.pop()
+        kinds.setdefault(error.status, set()).add(error.kind)
+        open_classes += error.__subclasses__()
+    return dict(sorted(kinds.items()))
+
+
+def _code_table() -> str:
+    return "\n".join(f"| `{code}` | {text} |" for code, text in IMAGE_ERROR_MEANINGS.items())

@@ -1,0 +1,55 @@
+"""`/docs`, `/redoc`, `/openapi.json` and their assets: nothing comes from another host."""
+
+from pathlib import Path
+
+import orjson
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from producer.docs.openapi import openapi_document
+from producer.settings import ProducerSettings
+
+_ASSETS = Path(__file__).parents[1] / "assets"
+_ASSETS_URL = "/assets"
+
+# Both interfaces put style elements into the page; ReDoc searches in a worker made from a blob.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; worker-src 'self' blob:; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+
+def add_to(app: web.Application, settings: ProducerSettings) -> None:
+    """Add the documentation's routes."""
+    document = orjson.dumps(openapi_document(settings))
+
+    async def openapi(_: web.Request) -> web.Response:
+        return web.Response(body=document, content_type="application/json")
+
+    app.router.add_get("/openapi.json", openapi)
+    app.router.add_get("/docs", _page("docs.html"))
+    app.router.add_get("/redoc", _page("redoc.html"))
+    app.router.add_get("/", _to_docs)
+    app.router.add_static(_ASSETS_URL, _ASSETS)
+
+
+async def _to_docs(_: web.Request) -> web.Response:
+    raise web.HTTPFound("/docs")
+
+
+def _page(name: str) -> Handler:
+    page = (_ASSETS / name).read_bytes()
+
+    async def show(_: web.Request) -> web.Response:
+        return web.Response(
+            body=page,
+            content_type="text/html",
+            charset="utf-8",
+            headers={
+                "Content-Security-Policy": _POLICY,
+                "Referrer-Policy": "no-referrer",
+            },
+        )
+
+    return show

@@ -1,0 +1,67 @@
+"""Whether the producer can take work, asked at most once a second."""
+
+import asyncio
+from dataclasses import dataclass
+from time import monotonic
+
+from redis.exceptions import RedisError
+
+from schemas.storage import Storage, StorageError
+from schemas.store import TaskStore
+
+_CHECK_SECONDS = 4.0
+_FRESH_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One check; `backlog` is None if Redis is away."""
+
+    reasons: tuple[str, ...]
+    backlog: int | None
+
+
+class Readiness:
+    """Redis, storage and room in the backlog; callers within a second share one check."""
+
+    def __init__(self, store: TaskStore, storage: Storage, *, max_backlog: int) -> None:
+        self._store = store
+        self._storage = storage
+        self._max_backlog = max_backlog
+        self._lock = asyncio.Lock()
+        self._verdict = Verdict((), None)
+        self._fresh_until = 0.0
+
+    async def verdict(self) -> Verdict:
+        """The newest check, at most a second old."""
+        async with self._lock:
+            if monotonic() >= self._fresh_until:
+                self._verdict = await self._check()
+                self._fresh_until = monotonic() + _FRESH_SECONDS
+            return self._verdict
+
+    async def _check(self) -> Verdict:
+        backlog, stored = await asyncio.gather(self._ask_redis(), self._ask_storage())
+        reasons = []
+        if backlog is None:
+            reasons.append("Redis cannot be reached")
+        elif backlog >= self._max_backlog:
+            reasons.append("the backlog is full")
+        if not stored:
+            reasons.append("the storage cannot be written")
+        return Verdict(tuple(reasons), backlog)
+
+    async def _ask_redis(self) -> int | None:
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                return await self._store.backlog()
+        except (RedisError, TimeoutError):
+            return None
+
+    async def _ask_storage(self) -> bool:
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                await self._storage.check()
+        except (StorageError, TimeoutError):
+            return False
+        return True

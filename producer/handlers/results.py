@@ -1,0 +1,61 @@
+"""Handing out results: only what a live task lists, and only outputs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import structlog
+from aiohttp import hdrs, web
+
+from producer.errors import UnknownResultError, UnknownTaskError
+from producer.handlers.services import SERVICES
+from producer.handlers.tasks import state_of
+from schemas.layout import output_key
+from schemas.storage import StorageError
+
+log = structlog.get_logger(__name__)
+
+
+async def result(request: web.Request) -> web.StreamResponse:
+    """One covered image, streamed from storage."""
+    services = request.app[SERVICES]
+    try:
+        state = await state_of(request)
+    except UnknownTaskError:
+        raise UnknownResultError from None
+    name = request.match_info["file"]
+    if name not in (listed.filename for listed in state.results):
+        raise UnknownResultError
+    try:
+        stored = await services.storage.open_object(output_key(state.task_id, name))
+    except FileNotFoundError:
+        raise UnknownResultError from None
+    response = web.StreamResponse(
+        headers={
+            hdrs.CONTENT_TYPE: "image/webp",
+            hdrs.CACHE_CONTROL: "private, no-cache",
+            "Content-Security-Policy": "default-src 'none'",
+        }
+    )
+    response.etag = stored.etag
+    if stored.etag in [tag.value for tag in request.if_none_match or ()]:
+        response.set_status(304)
+        return response
+    response.content_length = stored.size
+    await response.prepare(request)
+    if request.method != hdrs.METH_HEAD:
+        await _send(response, stored.chunks, services.settings.upload_idle_timeout_seconds)
+    return response
+
+
+async def _send(
+    response: web.StreamResponse, chunks: AsyncIterator[bytes], idle_seconds: float
+) -> None:
+    # The status line is out: all that can still be done is to cut the connection, so that the
+    # client sees a short body instead of taking it for whole.
+    try:
+        async for chunk in chunks:
+            async with asyncio.timeout(idle_seconds):
+                await response.write(chunk)
+    except (StorageError, FileNotFoundError, TimeoutError) as error:
+        log.warning("result cut off", error=type(error).__name__)
+        raise ConnectionResetError from error

@@ -1,0 +1,51 @@
+"""What the handlers work with; built once by the app factory."""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from aiohttp import web
+from redis.asyncio import Redis
+
+from producer.errors import RedisAwayError
+from producer.handlers.readiness import Readiness
+from producer.metrics import Metrics
+from producer.settings import ProducerSettings
+from producer.uploads.intake import Intake
+from schemas.keys import Keys
+from schemas.storage import Storage
+from schemas.store import TaskStore
+
+# Shorter than the client's own limits times its repeats: somebody waits for an answer.
+_REDIS_PATIENCE_SECONDS = 5.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Connections and shared state of one producer process."""
+
+    settings: ProducerSettings
+    redis: Redis
+    keys: Keys
+    store: TaskStore
+    storage: Storage
+    metrics: Metrics
+    intake: Intake
+    event_streams: asyncio.Semaphore
+    readiness: Readiness
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+SERVICES = web.AppKey("services", Services)
+
+
+async def ask_redis(question: Awaitable[T]) -> T:
+    """Wait for Redis, but not for long; raises RedisAwayError."""
+    try:
+        async with asyncio.timeout(_REDIS_PATIENCE_SECONDS):
+            return await question
+    except TimeoutError:
+        raise RedisAwayError from None

@@ -1,0 +1,93 @@
+"""Creating, looking at and deleting tasks."""
+
+import re
+
+import structlog
+from aiohttp import hdrs, web
+
+from producer.errors import BacklogFullError, UnknownTaskError
+from producer.handlers.bodies import TaskAccepted
+from producer.handlers.services import SERVICES, Services, ask_redis
+from producer.uploads.form import UploadForm, check_headers
+from schemas.layout import task_prefix
+from schemas.messages import TASK_ID_PATTERN
+from schemas.tasks import TaskState
+
+log = structlog.get_logger(__name__)
+
+
+async def process_task(request: web.Request) -> web.Response:
+    """Take in one multipart upload as a new task."""
+    services = request.app[SERVICES]
+    intake, metrics = services.intake, services.metrics
+    check_headers(request, intake.limits)
+    await _check_room(services)
+    async with intake.slot():
+        with metrics.uploads.track_inprogress():
+            await _send_continue(request)
+            task = await intake.take(UploadForm(request, intake.limits))
+    metrics.tasks_accepted.inc()
+    metrics.images_accepted.inc(task.images)
+    metrics.upload_bytes.inc(task.total_bytes)
+    log.info("task accepted", task_id=task.task_id, images=task.images, bytes=task.total_bytes)
+    return web.Response(
+        status=202,
+        text=TaskAccepted(task_id=task.task_id).model_dump_json(),
+        content_type="application/json",
+        headers={hdrs.LOCATION: f"/api/v1/task-status/{task.task_id}"},
+    )
+
+
+async def task_status(request: web.Request) -> web.Response:
+    """The state of a task."""
+    state = await state_of(request)
+    return web.Response(
+        text=state.model_dump_json(),
+        content_type="application/json",
+        headers={hdrs.CACHE_CONTROL: "no-store"},
+    )
+
+
+async def delete_task(request: web.Request) -> web.Response:
+    """Make a task a tombstone, then delete its files. A repeat finishes what failed half-way."""
+    services = request.app[SERVICES]
+    task_id = task_id_of(request)
+    if not await ask_redis(services.store.delete(task_id)):
+        raise UnknownTaskError
+    await services.storage.delete_prefix(task_prefix(task_id))
+    log.info("task deleted", task_id=task_id)
+    return web.Response(status=204)
+
+
+def task_id_of(request: web.Request) -> str:
+    """The task id of the path; one that cannot exist is unknown without asking Redis."""
+    task_id = request.match_info["task_id"]
+    if re.fullmatch(TASK_ID_PATTERN, task_id) is None:
+        raise UnknownTaskError
+    return task_id
+
+
+async def state_of(request: web.Request) -> TaskState:
+    """The state of the task of the path."""
+    state = await ask_redis(request.app[SERVICES].store.state(task_id_of(request)))
+    if state is None:
+        raise UnknownTaskError
+    return state
+
+
+async def defer_continue(request: web.Request) -> None:
+    """Expect handler: `100 Continue` is sent only when the upload is wanted."""
+    if request.headers[hdrs.EXPECT].lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+
+
+async def _send_continue(request: web.Request) -> None:
+    if hdrs.EXPECT in request.headers:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # as aiohttp does: this was not part of the answer
+
+
+async def _check_room(services: Services) -> None:
+    # Before the body: nobody should send 50 photos to learn that they are not wanted.
+    if await ask_redis(services.store.backlog()) >= services.settings.max_backlog_images:
+        raise BacklogFullError

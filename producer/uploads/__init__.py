@@ -1,0 +1,1 @@
+"""From a multipart request to an accepted task, or to nothing at all."""

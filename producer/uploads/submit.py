@@ -1,0 +1,53 @@
+"""Putting a task into the stream when Redis may answer late, twice or not at all."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from redis.exceptions import OutOfMemoryError, RedisError
+
+from producer.errors import BacklogFullError, RedisFullError, UnsettledSubmitError
+from schemas.messages import ImageMessage
+from schemas.store import SubmitAnswer, TaskStore
+
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 2.0
+
+
+class Submitter:
+    """Repeats the same submit until its outcome is known or `patience_seconds` are over.
+
+    `store` is to run on a client that repeats nothing by itself: a repeat that is hidden from
+    here would also hide that an earlier call may have been accepted.
+    """
+
+    def __init__(self, store: TaskStore, *, max_backlog: int, patience_seconds: float) -> None:
+        self._store = store
+        self._max_backlog = max_backlog
+        self._patience = patience_seconds
+
+    async def submit(self, task_id: str, messages: Sequence[ImageMessage]) -> None:
+        """Accept a task.
+
+        Raises:
+            BacklogFullError, RedisFullError: surely not accepted.
+            UnsettledSubmitError: perhaps accepted.
+        """
+        unsettled = False
+        pause = _FIRST_PAUSE_SECONDS
+        give_up = asyncio.get_running_loop().time() + self._patience
+        while True:
+            try:
+                answer = await self._store.submit(task_id, messages, max_backlog=self._max_backlog)
+            except OutOfMemoryError:
+                raise (UnsettledSubmitError if unsettled else RedisFullError) from None
+            except RedisError:
+                unsettled = True
+                if asyncio.get_running_loop().time() + pause > give_up:
+                    raise UnsettledSubmitError from None
+            else:
+                if answer is not SubmitAnswer.BACKLOG:
+                    return
+                raise UnsettledSubmitError if unsettled else BacklogFullError
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

@@ -1,0 +1,184 @@
+"""The real processes of the service, started as in production, to be killed by tests."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+ROOT = Path(__file__).resolve().parents[2]
+START_TIMEOUT_SECONDS = 60.0
+ROLES = {
+    "producer": ["-m", "producer"],
+    "worker": ["-m", "consumer", "worker"],
+    "dispatcher": ["-m", "consumer", "dispatcher"],
+}
+
+
+class Role:
+    """One process of the service; its log goes to a file that a failed test can show."""
+
+    def __init__(self, name: str, environment: dict[str, str], folder: Path) -> None:
+        self.name = name
+        self._environment = environment
+        self._log = folder / f"{name}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process; does not wait for it."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *ROLES[self.name.split("-")[0]]],
+                env=self._environment, cwd=self._log.parent, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        """SIGKILL: no chance to clean up."""
+        self._signal(signal.SIGKILL)
+        self.wait()
+
+    def terminate(self) -> int:
+        """SIGTERM; returns the exit status."""
+        self._signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for the end of the process."""
+        assert self.process is not None
+        return self.process.wait(timeout=60)
+
+    def restart(self) -> None:
+        """Kill and start again."""
+        self.kill()
+        self.start()
+
+    @property
+    def log(self) -> str:
+        """Everything the process has written."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+
+class Service:
+    """A producer, workers and a dispatcher on one server and one storage folder."""
+
+    def __init__(self, redis_url: str, folder: Path, **settings: str) -> None:
+        self.port = free_port()
+        self.storage = folder / "tasks_storage"
+        self.folder = folder
+        self._environment = {
+            **os.environ, "PYTHONPATH": str(ROOT), "REDIS_URL": redis_url,
+            "PORT": str(self.port), "HOST": "127.0.0.1", "LOG_FORMAT": "json",
+            "LEASE_SECONDS": "2", **settings,
+        }  # fmt: skip
+        self.roles: dict[str, Role] = {}
+
+    @property
+    def url(self) -> str:
+        """Address of the producer."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, *names: str) -> None:
+        """Start roles: producer, worker, worker-2, dispatcher, …; waits for the producer."""
+        for name in names:
+            port = 0 if name == "producer" else free_port()
+            environment = {**self._environment, "METRICS_PORT": str(port)}
+            self.roles[name] = Role(name, environment, self.folder)
+            self.roles[name].start()
+        if "producer" in names:
+            self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Wait until the producer takes tasks."""
+        wait_until(lambda: _answers(f"{self.url}/ready"), START_TIMEOUT_SECONDS, "/ready")
+
+    def metrics_url(self, name: str) -> str:
+        """Address of a consumer's metrics."""
+        return f"http://127.0.0.1:{self.roles[name]._environment['METRICS_PORT']}/metrics"
+
+    def submit(self, *images: tuple[str, bytes]) -> str:
+        """Send images as a client would; returns the task id."""
+        answer = requests.post(
+            f"{self.url}/api/v1/process-task/",
+            files=[("files", image) for image in images], timeout=30,
+        )  # fmt: skip
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["task_id"])
+
+    def status(self, task_id: str) -> dict[str, object]:
+        """The task as the producer tells it."""
+        answer = requests.get(f"{self.url}/api/v1/task-status/{task_id}", timeout=30)
+        assert answer.status_code == 200, answer.text
+        body: dict[str, object] = answer.json()
+        return body
+
+    def wait_final(self, task_id: str, timeout: float = 60) -> dict[str, object]:
+        """Wait until the task has ended; returns its status."""
+
+        def ended() -> bool:
+            return self.status(task_id)["status"] in ("completed", "failed")
+
+        wait_until(ended, timeout, f"task {task_id} to end\n{self.logs}")
+        return self.status(task_id)
+
+    def result(self, url: str) -> bytes:
+        """Fetch a result."""
+        answer = requests.get(self.url + url, timeout=30)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["Content-Type"] == "image/webp"
+        return answer.content
+
+    @property
+    def logs(self) -> str:
+        """Logs of all roles."""
+        return "\n".join(f"--- {name}\n{role.log}" for name, role in self.roles.items())
+
+    def stop(self) -> None:
+        """End whatever still runs."""
+        for role in self.roles.values():
+            if role.process is not None and role.process.poll() is None:
+                role.process.kill()
+                role.process.wait()
+
+
+@contextmanager
+def running(redis_url: str, folder: Path, *names: str, **settings: str) -> Iterator[Service]:
+    """A service for the length of a block."""
+    service = Service(redis_url, folder, **settings)
+    try:
+        service.start(*names)
+        yield service
+    finally:
+        service.stop()
+
+
+def wait_until(condition: object, timeout: float, what: str) -> None:
+    """Ask until it is so; another process' progress has no signal that a test could await."""
+    assert callable(condition)
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout} s in vain for {what}"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    """A loopback port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).status_code == 200
+    except requests.RequestException:
+        return False

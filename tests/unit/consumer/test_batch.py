@@ -1,0 +1,134 @@
+"""Batching with a detector that records what it was given (the real one is tested elsewhere)."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+
+from consumer.batch import Batcher, Pixels
+from consumer.vision.obb import Detections
+
+
+class RecordingDetector:
+    """Answers each input with its own first pixel as score; fails on the value 13."""
+
+    digest = "recording"
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[int, ...]] = []
+        self.free = threading.Event()
+        self.free.set()
+
+    def detect(self, batch: Pixels) -> list[Detections]:
+        assert self.free.wait(5)
+        self.batches.append(batch.shape)
+        if (batch[:, 0, 0, 0] == 13).any():
+            raise RuntimeError("poison")
+        empty = np.zeros((1, 4, 2), np.float32)
+        return [Detections(empty, image[0, 0, :1].astype(np.float32)) for image in batch]
+
+
+def pixels(value: int, height: int = 32, width: int = 64) -> Pixels:
+    return np.full((height, width, 3), value, np.uint8)
+
+
+@asynccontextmanager
+async def running(detector: RecordingDetector, wait: float = 0) -> AsyncIterator[Batcher]:
+    batcher = Batcher(
+        detector, batch_size=4, max_wait_seconds=wait, observe=lambda _size, _seconds: None
+    )
+    task = asyncio.create_task(batcher.run())
+    try:
+        async with asyncio.timeout(10):
+            yield batcher
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def score(batcher: Batcher, image: Pixels) -> float:
+    return float((await batcher.detect(image)).scores[0])
+
+
+async def test_each_image_gets_its_own_answer_in_full_batches() -> None:
+    detector = RecordingDetector()
+    async with running(detector) as batcher:
+        answers = await asyncio.gather(*(score(batcher, pixels(v)) for v in range(10)))
+    assert answers == list(range(10))
+    assert [shape[0] for shape in detector.batches] == [4, 4, 2]
+
+
+async def test_only_one_shape_in_a_batch_oldest_first() -> None:
+    detector = RecordingDetector()
+    tall = [pixels(v, height=64) for v in (1, 2)]
+    wide = [pixels(v) for v in (3, 4)]
+    async with running(detector) as batcher:
+        await asyncio.gather(*(score(batcher, i) for i in (tall[0], wide[0], tall[1], wide[1])))
+    assert [shape[:2] for shape in detector.batches] == [(2, 64), (2, 32)]
+
+
+async def test_poison_fails_alone() -> None:
+    detector = RecordingDetector()
+    async with running(detector) as batcher:
+        answers = await asyncio.gather(
+            *(score(batcher, pixels(v)) for v in (1, 2, 13, 4)), return_exceptions=True
+        )
+    assert [answers[i] for i in (0, 1, 3)] == [1, 2, 4]
+    assert isinstance(answers[2], RuntimeError)
+
+
+async def test_idle_detector_does_not_wait_on_a_cpu() -> None:
+    detector = RecordingDetector()
+    async with running(detector) as batcher:
+        await score(batcher, pixels(1))
+        await score(batcher, pixels(2))
+    assert [shape[0] for shape in detector.batches] == [1, 1]
+
+
+async def test_gpu_waits_for_company_but_not_past_the_limit() -> None:
+    detector = RecordingDetector()
+    async with running(detector, wait=0.2) as batcher:
+        first = asyncio.create_task(score(batcher, pixels(1)))
+        await asyncio.sleep(0.02)
+        second = asyncio.create_task(score(batcher, pixels(2)))
+        assert await asyncio.gather(first, second) == [1, 2]
+    assert [shape[0] for shape in detector.batches] == [2]
+
+
+async def test_full_batch_goes_before_its_wait_is_over() -> None:
+    detector = RecordingDetector()
+    async with running(detector, wait=60) as batcher:
+        await asyncio.gather(*(score(batcher, pixels(v)) for v in range(4)))
+    assert [shape[0] for shape in detector.batches] == [4]
+
+
+async def test_event_loop_stays_free_during_inference() -> None:
+    detector = RecordingDetector()
+    detector.free.clear()
+    async with running(detector) as batcher:
+        waiting = asyncio.create_task(score(batcher, pixels(1)))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        detector.free.set()
+        assert await waiting == 1
+
+
+async def test_cancelled_image_is_not_computed() -> None:
+    detector = RecordingDetector()
+    detector.free.clear()
+    async with running(detector) as batcher:
+        first = asyncio.create_task(score(batcher, pixels(1)))
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(score(batcher, pixels(2)))
+        await asyncio.sleep(0)
+        second.cancel()
+        detector.free.set()
+        assert await first == 1
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        assert await score(batcher, pixels(3)) == 3
+    assert [shape[0] for shape in detector.batches] == [1, 1]

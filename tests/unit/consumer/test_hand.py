@@ -1,0 +1,124 @@
+"""What a worker holds: bounded, and a redelivered entry never beside another."""
+
+import asyncio
+
+import pytest
+
+from consumer.hand import Hand
+from consumer.stream import Entry
+
+
+def entry(name: str) -> Entry:
+    return Entry(f"{name}-0", {}, 1)
+
+
+async def settled() -> None:
+    """Let every task run until it waits."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_room_is_what_is_left() -> None:
+    hand = Hand(3)
+    async with hand.reserve() as free:
+        assert free == 3
+        hand.take(entry("1"))
+        hand.take(entry("2"))
+    async with hand.reserve() as free:
+        assert free == 1
+    assert hand.entry_ids == ["1-0", "2-0"]
+
+
+async def test_full_hand_waits_for_a_drop() -> None:
+    hand = Hand(1)
+    hand.take(entry("1"))
+
+    async def read() -> int:
+        async with hand.reserve() as free:
+            return free
+
+    waiting = asyncio.create_task(read())
+    await settled()
+    assert not waiting.done()
+    await hand.drop("1-0")
+    assert await waiting == 1
+
+
+async def test_alone_waits_for_held_entries_and_for_a_read_under_way() -> None:
+    hand = Hand(4)
+    hand.take(entry("1"))
+    alone = asyncio.Event()
+
+    async def redelivered() -> None:
+        async with hand.alone() as allowed:
+            assert allowed
+            alone.set()
+            await asyncio.sleep(0)
+            assert len(hand) == 0
+
+    async with hand.reserve():
+        task = asyncio.create_task(redelivered())
+        await settled()
+        await hand.drop("1-0")
+        await settled()
+        assert not alone.is_set(), "a read was under way"
+    await task
+    assert alone.is_set()
+
+
+async def test_no_read_starts_while_one_waits_to_be_alone() -> None:
+    hand = Hand(4)
+    hand.take(entry("1"))
+    order: list[str] = []
+
+    async def redelivered() -> None:
+        async with hand.alone():
+            order.append("alone")
+
+    async def read() -> None:
+        async with hand.reserve():
+            order.append("read")
+
+    tasks = [asyncio.create_task(redelivered())]
+    await settled()
+    tasks.append(asyncio.create_task(read()))
+    await settled()
+    assert order == []
+    await hand.drop("1-0")
+    await asyncio.gather(*tasks)
+    assert order == ["alone", "read"]
+
+
+async def test_closed_hand_takes_nothing_more() -> None:
+    hand = Hand(1)
+    hand.take(entry("1"))
+
+    async def read() -> int:
+        async with hand.reserve() as free:
+            return free
+
+    async def redelivered() -> bool:
+        async with hand.alone() as allowed:
+            return allowed
+
+    waiting = asyncio.gather(read(), redelivered())
+    await settled()
+    await hand.close()
+    async with asyncio.timeout(1):
+        assert await waiting == [0, False]
+
+
+async def test_cancelled_wait_for_alone_lets_reads_go_on() -> None:
+    hand = Hand(2)
+    hand.take(entry("1"))
+
+    async def redelivered() -> None:
+        async with hand.alone():
+            pytest.fail("was never alone")
+
+    task = asyncio.create_task(redelivered())
+    await settled()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    async with asyncio.timeout(1), hand.reserve() as free:
+        assert free == 1
