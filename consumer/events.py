@@ -25,6 +25,11 @@ READ_BLOCK_SECONDS = 1.0
 PAGE = 16
 """Events taken at once; they are handled side by side."""
 
+EVENTS_OF = {
+    DeliveryKind.UPLOAD: ("task.completed",),
+    DeliveryKind.CALLBACK: ("task.completed", "task.failed"),
+}
+
 NEW, LEFT_OVER = ">", "0"
 
 Fields = Mapping[bytes, bytes]
@@ -118,7 +123,8 @@ class EventHandler:
             # Not acked: originals must go before anybody is told. Reclaimed after the lease.
             log.warning("originals not deleted", task_id=event.task_id, error=str(error))
             return
-        created = await self._store.deliver(entry, event, self._kinds)
+        kinds = [kind for kind in self._kinds if event.type in EVENTS_OF[kind]]
+        created = await self._store.deliver(entry, event, kinds)
         self._metrics.events.labels(event.type).inc()
         if created > 0:
             self._on_created()

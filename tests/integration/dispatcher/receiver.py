@@ -1,0 +1,104 @@
+"""A backend that receives webhooks: a real HTTP server whose answers a test prescribes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+from multidict import CIMultiDictProxy
+
+Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Received:
+    """One POST as it arrived. `at` is in seconds of the event loop's clock."""
+
+    path: str
+    headers: CIMultiDictProxy[str]
+    body: bytes
+    at: float
+
+    @property
+    def webhook_id(self) -> str:
+        return self.headers["webhook-id"]
+
+
+def answer(status: int, **headers: str) -> Behaviour:
+    async def behave(_: web.Request) -> web.StreamResponse:
+        return web.Response(
+            status=status, headers={name.replace("_", "-"): v for name, v in headers.items()}
+        )
+
+    return behave
+
+
+def wait_for(event: asyncio.Event) -> Behaviour:
+    """Hold the answer back until the event, then 200."""
+
+    async def behave(_: web.Request) -> web.StreamResponse:
+        await event.wait()
+        return web.Response()
+
+    return behave
+
+
+async def reset(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+class Receiver:
+    """Answers in turn as prescribed; the last answer repeats. Without any: 200."""
+
+    def __init__(self, *behaviours: Behaviour) -> None:
+        self._behaviours = list(behaviours) or [answer(200)]
+        self._changed = asyncio.Condition()
+        self.received: list[Received] = []
+        self.under_way = 0
+        self.most_at_once = 0
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/hook"
+
+    async def until(self, condition: Callable[[], bool], timeout: float = 15) -> None:
+        async with asyncio.timeout(timeout), self._changed:
+            await self._changed.wait_for(condition)
+
+    async def posts(self, count: int, timeout: float = 15) -> list[Received]:
+        """Wait for the first `count` posts."""
+        await self.until(lambda: len(self.received) >= count, timeout)
+        return self.received[:count]
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        behaviour = self._behaviours[min(len(self.received), len(self._behaviours) - 1)]
+        async with self._changed:
+            now = asyncio.get_running_loop().time()
+            self.received.append(Received(request.path, request.headers, body, now))
+            self.under_way += 1
+            self.most_at_once = max(self.most_at_once, self.under_way)
+            self._changed.notify_all()
+        try:
+            return await behaviour(request)
+        finally:
+            self.under_way -= 1
+
+
+@asynccontextmanager
+async def listening(receiver: Receiver, port: int = 0) -> AsyncIterator[Receiver]:
+    app = web.Application(client_max_size=1 << 30)
+    app.router.add_post("/{path:.*}", receiver.handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", port)
+        await site.start()
+        receiver.port = runner.addresses[0][1]
+        yield receiver
+    finally:
+        await runner.cleanup()

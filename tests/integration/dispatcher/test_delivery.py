@@ -1,0 +1,328 @@
+"""Webhooks from event to receiver, through a real dispatcher, whatever the receiver does."""
+
+import asyncio
+import json
+import socket
+
+import pytest
+import structlog
+from aiohttp import BasicAuth
+
+from consumer.settings import DispatcherSettings
+from tests.integration.dispatcher.conftest import World, dispatching, eventually
+from tests.integration.dispatcher.receiver import (
+    Behaviour,
+    Receiver,
+    answer,
+    listening,
+    reset,
+    wait_for,
+)
+
+pytestmark = pytest.mark.integration
+
+
+def both(world: World, receiver: Receiver, **values: object) -> DispatcherSettings:
+    return world.settings(
+        backend_upload_url=f"http://127.0.0.1:{receiver.port}/upload",
+        backend_callback_url=f"http://127.0.0.1:{receiver.port}/callback",
+        **values,
+    )
+
+
+def callback(world: World, receiver: Receiver, **values: object) -> DispatcherSettings:
+    return world.settings(backend_callback_url=receiver.url, **values)
+
+
+async def test_a_completed_task_is_uploaded_and_called_back(world: World) -> None:
+    await world.complete_task("t1", [("covered_0.webp", b"zero"), ("covered_1.webp", b"one")])
+    async with listening(Receiver()) as receiver, dispatching(both(world, receiver)) as running:
+        posts = {post.path: post for post in await receiver.posts(2)}
+        await world.delivery_state("t1", "upload", "delivered")
+        await world.delivery_state("t1", "callback", "delivered")
+        assert running.count("plate_deliveries_total", kind="upload", outcome="delivered") == 1
+        assert running.count("plate_events_total", type="task.completed") == 1
+    assert set(posts) == {"/upload", "/callback"}
+    state = await world.tasks.state("t1")
+    assert state is not None
+    assert json.loads(posts["/callback"].body) == state.model_dump(mode="json")
+    assert posts["/callback"].headers["Content-Type"] == "application/json"
+    assert posts["/callback"].webhook_id == "evt_t1_callback"
+    assert posts["/upload"].webhook_id == "evt_t1_upload"
+    assert b"zero" in posts["/upload"].body
+    assert b"one" in posts["/upload"].body
+    assert len(receiver.received) == 2
+
+
+async def test_the_callback_is_the_payload_of_the_event_byte_for_byte(world: World) -> None:
+    await world.fail_task("t1")
+    [(_, fields)] = await world.redis.xrange(world.keys.events)
+    async with listening(Receiver()) as receiver, dispatching(callback(world, receiver)):
+        [post] = await receiver.posts(1)
+    assert post.body == fields[b"payload"]
+    assert "ф.jpg".encode() in post.body
+
+
+async def test_a_failed_task_is_only_called_back(world: World) -> None:
+    await world.fail_task("t1")
+    await world.complete_task("t2")
+    async with listening(Receiver()) as receiver, dispatching(both(world, receiver)):
+        await receiver.posts(3)
+    assert sorted(post.webhook_id for post in receiver.received) == [
+        "evt_t1_callback", "evt_t2_callback", "evt_t2_upload",
+    ]  # fmt: skip
+
+
+async def test_originals_are_gone_before_anybody_is_told(world: World) -> None:
+    await world.complete_task("t1")
+    assert "t1/input/0" in world.files()
+    async with listening(Receiver()) as receiver, dispatching(callback(world, receiver)):
+        await receiver.posts(1)
+        assert world.files() == {"t1/output/covered_0.webp"}
+
+
+async def test_without_addresses_originals_still_go(world: World) -> None:
+    await world.complete_task("t1")
+    async with dispatching(world.settings()):
+
+        async def gone() -> bool:
+            return "t1/input/0" not in world.files()
+
+        await eventually(gone)
+
+
+async def test_originals_of_an_open_task_stay_whatever_an_event_says(world: World) -> None:
+    await world.complete_task("t1")
+    [(_, fields)] = await world.redis.xrange(world.keys.events)
+    await world.redis.delete(world.keys.task("t1"))
+    await world.begin_task("t1")  # the id is used again while the old event is still there
+    await world.redis.xadd(world.keys.events, fields)
+    await world.complete_task("t2")
+    async with listening(Receiver()) as receiver, dispatching(callback(world, receiver)):
+        await receiver.posts(2)
+    assert "t1/input/0" in world.files()
+
+
+async def test_the_same_event_twice_is_one_delivery(world: World) -> None:
+    await world.complete_task("t1")
+    [(_, fields)] = await world.redis.xrange(world.keys.events)
+    async with listening(Receiver()) as receiver, dispatching(callback(world, receiver)):
+        await receiver.posts(1)
+        await world.delivery_state("t1", "callback", "delivered")
+        await world.redis.xadd(world.keys.events, fields)
+        await world.redis.xgroup_destroy(world.keys.events, "dispatcher")  # all is read again
+        await world.complete_task("t2")
+        await world.delivery_state("t2", "callback", "delivered")
+    assert [post.webhook_id for post in receiver.received] == ["evt_t1_callback", "evt_t2_callback"]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [answer(500), answer(404), answer(301, Location="/elsewhere"), reset],
+    ids=["500", "404", "301", "reset"],
+)
+async def test_what_is_not_2xx_is_tried_again_with_the_same_id(
+    world: World, first: Behaviour
+) -> None:
+    await world.complete_task("t1")
+    async with (
+        listening(Receiver(first, answer(204))) as receiver,
+        dispatching(both(world, receiver)) as running,
+    ):
+        posts = await receiver.posts(3)
+        ended = await world.delivery_state("t1", "upload", "delivered")
+        also = await world.delivery_state("t1", "callback", "delivered")
+        retries = [
+            running.count("plate_deliveries_total", kind=kind, outcome="retry")
+            for kind in ("upload", "callback")
+        ]
+    assert len({post.webhook_id for post in posts}) == 2
+    assert {post.path for post in posts} <= {"/upload", "/callback"}
+    assert sorted([ended["attempts"], also["attempts"]]) == ["1", "2"]
+    assert sum(retries) == 1
+
+
+async def test_a_receiver_that_never_answers_is_given_up_and_tried_again(world: World) -> None:
+    await world.complete_task("t1")
+    never = asyncio.Event()
+    settings = {"webhook_timeout_seconds": 0.3}
+    async with (
+        listening(Receiver(wait_for(never), answer(200))) as receiver,
+        dispatching(callback(world, receiver, **settings)),
+    ):
+        await receiver.posts(2)
+        await world.delivery_state("t1", "callback", "delivered")
+
+
+async def test_an_upload_is_given_up_by_silence_not_only_by_its_total_time(world: World) -> None:
+    await world.complete_task("t1")
+    receiver = Receiver(wait_for(asyncio.Event()), answer(200))
+    settings = {"webhook_timeout_seconds": 0.3, "upload_timeout_seconds": 60}
+    async with listening(receiver):
+        url = {"backend_upload_url": receiver.url}
+        async with dispatching(world.settings(**settings, **url)):
+            await receiver.posts(2)
+            await world.delivery_state("t1", "upload", "delivered")
+
+
+async def test_retry_after_is_honoured(world: World) -> None:
+    await world.complete_task("t1")
+    async with (
+        listening(Receiver(answer(429, Retry_After="1"), answer(200))) as receiver,
+        dispatching(callback(world, receiver)),
+    ):
+        first, second = await receiver.posts(2)
+    assert second.at - first.at >= 1
+
+
+async def test_410_ends_a_delivery_at_once_and_keeps_it_for_a_replay(world: World) -> None:
+    await world.complete_task("t1")
+    async with (
+        listening(Receiver(answer(410), answer(200))) as receiver,
+        dispatching(callback(world, receiver)),
+    ):
+        dead = await world.delivery_state("t1", "callback", "dead")
+        assert await world.redis.zcard(world.keys.due_deliveries("callback")) == 0
+    assert dead["attempts"] == "1"
+    assert dead["status"] == "status 410"
+    assert json.loads(dead["payload"])["task_id"] == "t1"
+
+
+async def test_a_delivery_is_dead_when_the_next_try_would_be_too_late(world: World) -> None:
+    await world.complete_task("t1")
+    settings = {"webhook_retry_seconds": "4000", "task_storage_ttl_hours": 2}
+    async with (
+        listening(Receiver(answer(500))) as receiver,
+        dispatching(callback(world, receiver, **settings)),
+    ):
+        assert (await world.delivery_state("t1", "callback", "dead"))["attempts"] == "1"
+
+
+async def test_a_receiver_that_was_down_gets_everything_when_it_is_back(world: World) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    for name in ("t1", "t2"):
+        await world.complete_task(name)
+    receiver = Receiver()
+    receiver.port = port
+    async with dispatching(both(world, receiver)):
+
+        async def both_tried_twice() -> bool:
+            return all(
+                int((await world.delivery(name, "upload")).get("attempts", 0)) >= 2
+                for name in ("t1", "t2")
+            )
+
+        await eventually(both_tried_twice)
+        async with listening(receiver, port):
+            for name in ("t1", "t2"):
+                await world.delivery_state(name, "upload", "delivered")
+                await world.delivery_state(name, "callback", "delivered")
+
+
+async def test_a_slow_endpoint_never_holds_up_the_other(world: World) -> None:
+    release = asyncio.Event()
+    names = [f"t{number}" for number in range(5)]
+    for name in names:
+        await world.complete_task(name)
+    async with listening(Receiver(wait_for(release))) as slow, listening(Receiver()) as quick:
+        settings = world.settings(
+            backend_upload_url=slow.url, backend_callback_url=quick.url, webhook_concurrency=2
+        )
+        async with dispatching(settings):
+            await slow.posts(2)
+            await quick.posts(5)
+            assert slow.under_way == slow.most_at_once == 2
+            release.set()
+            await slow.posts(5)
+    assert slow.most_at_once == 2
+    assert {post.webhook_id for post in slow.received} == {f"evt_{name}_upload" for name in names}
+
+
+async def test_a_crash_between_claim_and_record_delivers_again(world: World) -> None:
+    await world.complete_task("t1")
+    receiver = Receiver(wait_for(asyncio.Event()), answer(200))
+    settings = {"webhook_timeout_seconds": 0.5, "lease_seconds": 0.5}
+    async with listening(receiver):
+        async with dispatching(callback(world, receiver, **settings)) as running:
+            await receiver.posts(1)
+            await running.crash()
+        assert (await world.delivery("t1", "callback"))["state"] == "due"
+        async with dispatching(callback(world, receiver, **settings)):
+            first, second = await receiver.posts(2)
+            await world.delivery_state("t1", "callback", "delivered")
+    assert first.webhook_id == second.webhook_id
+    assert first.body == second.body
+
+
+async def test_a_stop_lets_what_is_under_way_end_and_claims_nothing_new(world: World) -> None:
+    await world.complete_task("t1")
+    await world.complete_task("t2")
+    release = asyncio.Event()
+    receiver = Receiver(wait_for(release))
+    async with listening(receiver):
+        settings = callback(world, receiver, webhook_concurrency=1)
+        async with dispatching(settings) as running:
+            await receiver.posts(1)
+            running.stop.set()
+            release.set()
+            await running.finish()
+    states = [(await world.delivery(name, "callback"))["state"] for name in ("t1", "t2")]
+    assert sorted(states) == ["delivered", "due"]
+    assert len(receiver.received) == 1
+
+
+async def test_a_stop_does_not_wait_longer_than_the_drain(world: World) -> None:
+    await world.complete_task("t1")
+    receiver = Receiver(wait_for(asyncio.Event()))
+    async with (
+        listening(receiver),
+        dispatching(callback(world, receiver, drain_seconds=0.2)) as running,
+    ):
+        await receiver.posts(1)
+        await running.finish(timeout=3)
+    assert (await world.delivery("t1", "callback"))["state"] == "due"
+    assert await world.redis.zcard(world.keys.due_deliveries("callback")) == 1
+
+
+async def test_a_task_deleted_meanwhile_is_not_sent(world: World) -> None:
+    await world.complete_task("t1")
+    receiver = Receiver(answer(500))
+    async with listening(receiver), dispatching(both(world, receiver)) as running:
+        await receiver.posts(2)
+        assert await world.tasks.delete("t1")
+        for kind in ("upload", "callback"):
+            cancelled = await world.delivery_state("t1", kind, "cancelled")
+            assert "payload" not in cancelled
+            assert running.count("plate_deliveries_total", kind=kind, outcome="cancelled") == 1
+
+
+async def test_an_upload_without_its_files_is_cancelled_not_tried_for_ever(world: World) -> None:
+    await world.complete_task("t1")
+    await world.storage.delete_prefix("t1/")
+    receiver = Receiver()
+    async with listening(receiver), dispatching(both(world, receiver)):
+        cancelled = await world.delivery_state("t1", "upload", "cancelled")
+        await world.delivery_state("t1", "callback", "delivered")
+    assert cancelled["attempts"] == "1"
+    assert [post.path for post in receiver.received] == ["/callback"]
+
+
+async def test_credentials_of_an_address_are_used_and_never_logged(world: World) -> None:
+    await world.complete_task("t1")
+    with socket.socket() as closed, structlog.testing.capture_logs() as lines:
+        closed.bind(("127.0.0.1", 0))
+        async with listening(Receiver(answer(500), answer(200))) as receiver:
+            settings = world.settings(
+                backend_callback_url=f"http://user:hunter2@127.0.0.1:{receiver.port}/x",
+                backend_upload_url=f"http://user:hunter2@127.0.0.1:{closed.getsockname()[1]}/x",
+            )
+            async with dispatching(settings):
+                await receiver.posts(2)
+                await world.delivery_state("t1", "callback", "delivered")
+    assert receiver.received[0].headers["Authorization"] == BasicAuth("user", "hunter2").encode()
+    assert "hunter2" not in str(lines)
+    told = [line for line in lines if line["event"] == "delivery delivered"]
+    assert len(told) == 1
+    assert told[0].items() >= {"task_id": "t1", "kind": "callback", "attempt": 2}.items()

@@ -1,0 +1,93 @@
+"""A worker in this process, on a real server, a real folder and the real model."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from consumer.metrics import WorkerMetrics
+from consumer.settings import WorkerSettings
+from consumer.worker import run_worker
+from schemas.keys import Keys
+from schemas.storage import Storage
+from schemas.store import TaskStore
+from schemas.tasks import TaskState
+
+KEYS = Keys("{plates}")
+
+
+@dataclass
+class Bench:
+    """What a test of the worker works with."""
+
+    redis: Redis
+    store: TaskStore
+    storage: Storage
+    folder: Path
+    settings: WorkerSettings
+
+    async def publish(self, **fields: str | bytes | int) -> str:
+        """XADD, as a service would that knows only the contract."""
+        entry: bytes = await self.redis.xadd(KEYS.images, {"v": "1", **fields})  # type: ignore[arg-type]
+        return entry.decode()
+
+    async def event(self, task_id: str, timeout: float = 30) -> dict[bytes, bytes]:
+        """Wait for a task's completion event."""
+        last = "0"
+        async with asyncio.timeout(timeout):
+            while True:
+                answer: Any = await self.redis.xread({KEYS.events: last}, block=1000)
+                for entry, fields in answer[0][1] if answer else []:
+                    last = entry
+                    if fields[b"task_id"] == task_id.encode():
+                        return dict(fields)
+
+    async def final(self, task_id: str) -> TaskState:
+        """Wait for a task's end."""
+        await self.event(task_id)
+        state = await self.store.state(task_id)
+        assert state is not None
+        return state
+
+    def result(self, task_id: str, name: str) -> bytes:
+        """A stored result."""
+        return (self.folder / task_id / "output" / name).read_bytes()
+
+
+@pytest.fixture
+async def bench(redis_server: str, tmp_path: Path) -> AsyncIterator[Bench]:
+    settings = WorkerSettings(
+        redis_url=redis_server, tasks_storage_url=tmp_path.as_uri(), lease_seconds=1,
+        metrics_port=0, drain_seconds=10,
+    )  # fmt: skip
+    async with Redis.from_url(redis_server) as redis:
+        store = TaskStore(redis, KEYS, task_ttl_ms=settings.task_ttl_ms)
+        yield Bench(redis, store, Storage.open(settings.storage_url), tmp_path, settings)
+
+
+Start = Callable[..., AbstractAsyncContextManager[WorkerMetrics]]
+
+
+@pytest.fixture
+def worker(bench: Bench) -> Start:
+    """Start a worker for the length of a block; it must stop by itself when told."""
+
+    @asynccontextmanager
+    async def start(**changes: object) -> AsyncIterator[WorkerMetrics]:
+        metrics, stop = WorkerMetrics(CollectorRegistry()), asyncio.Event()
+        settings = bench.settings.model_copy(update=changes)
+        task = asyncio.create_task(run_worker(settings, metrics, stop))
+        try:
+            yield metrics
+        finally:
+            stop.set()
+            async with asyncio.timeout(20):
+                await task
+
+    return start

@@ -1,0 +1,180 @@
+"""The worker as its neighbours see it: entries in; results, task hashes, events and letters out."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from schemas.errors import ImageErrorCode
+from schemas.keys import WORKERS_GROUP
+from schemas.tasks import TaskStatus
+from tests.integration.worker.conftest import KEYS, Bench, Start
+from tests.support.pictures import assert_covered, encoded, scene, scene_file
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
+
+
+async def test_inline_image_of_a_direct_publisher(bench: Bench, worker: Start) -> None:
+    await bench.publish(task_id="t1", filename="авто.jpg", image=scene_file())
+    async with worker() as metrics:
+        event = await bench.event("t1")
+        state = await bench.store.state("t1")
+    assert state is not None
+    assert event[b"payload"].decode() == state.model_dump_json()
+    assert state.status is TaskStatus.COMPLETED
+    assert [result.filename for result in state.results] == ["covered_авто.webp"]
+    assert_covered(scene(), bench.result("t1", "covered_авто.webp"))
+    assert await bench.store.backlog() == 0
+    assert metrics.plates._value.get() >= 1
+
+
+async def test_stored_originals_are_deleted_and_results_stay(bench: Bench, worker: Start) -> None:
+    for index in range(3):
+        await bench.storage.put(f"t1/input/{index}", scene_file(index))
+        await bench.publish(
+            task_id="t1", index=index, total=3, object=f"t1/input/{index}", filename="a.jpg"
+        )
+    async with worker():
+        state = await bench.final("t1")
+    assert [r.filename for r in state.results] == [f"covered_a_{i}.webp" for i in range(3)]
+    for index in range(3):
+        assert_covered(scene(index), bench.result("t1", f"covered_a_{index}.webp"))
+    kept = sorted(path.name for path in bench.folder.rglob("*") if path.is_file())
+    assert kept == [f"covered_a_{i}.webp" for i in range(3)]
+
+
+async def test_bad_images_fail_alone(bench: Bench, worker: Start) -> None:
+    good = scene_file()
+    for index, image in enumerate((good, good[: len(good) // 2], b"GIF89a....", good)):
+        await bench.publish(task_id="t1", index=index, total=4, image=image, filename=f"{index}.x")
+    async with worker():
+        state = await bench.final("t1")
+    assert state.status is TaskStatus.COMPLETED
+    assert [result.filename for result in state.results] == ["covered_0_0.webp", "covered_3_3.webp"]
+    assert [(error.index, error.code) for error in state.errors] == [
+        (1, ImageErrorCode.CORRUPT_IMAGE),
+        (2, ImageErrorCode.UNSUPPORTED_FORMAT),
+    ]
+
+
+async def test_task_without_one_good_image_fails(bench: Bench, worker: Start) -> None:
+    await bench.publish(task_id="t1", object="t1/input/nowhere")
+    async with worker():
+        event = await bench.event("t1")
+        state = await bench.final("t1")
+    assert event[b"type"] == b"task.failed"
+    assert state.status is TaskStatus.FAILED
+    assert state.errors[0].code is ImageErrorCode.INPUT_MISSING
+    assert not list(bench.folder.rglob("*.webp"))
+
+
+async def test_broken_entries_are_dead_lettered_with_their_reason(
+    bench: Bench, worker: Start
+) -> None:
+    await bench.redis.xadd(KEYS.images, {"v": "9", "task_id": "future"})
+    await bench.publish(task_id="../../etc", image=b"x")
+    await bench.publish(task_id="other", object="t1/input/0")
+    async with worker():
+        state = await bench.final("other")
+        await _until_empty(bench)
+    letters: Any = await bench.redis.xrange(KEYS.dead_letters)
+    assert [fields[b"detail"].split(b":")[0] for _, fields in letters] == [
+        b"v", b"task_id", b"message",
+    ]  # fmt: skip
+    assert not any(b"image" in fields for _, fields in letters)
+    assert state.errors[0].code is ImageErrorCode.INVALID_MESSAGE
+    assert await bench.store.state("future") is None
+
+
+async def test_same_entry_twice_counts_once_and_other_content_conflicts(
+    bench: Bench, worker: Start
+) -> None:
+    image = scene_file()
+    for content in (image, image, scene_file(1)):
+        await bench.publish(task_id="t1", index=0, total=2, image=content)
+    async with worker():
+        await _until_empty(bench)
+        state = await bench.store.state("t1")
+        assert state is not None
+        assert state.progress.done == 1
+        await bench.publish(task_id="t1", index=1, total=2, image=image)
+        await bench.event("t1")
+    letters: Any = await bench.redis.xrange(KEYS.dead_letters)
+    assert [fields[b"reason"] for _, fields in letters] == [b"index_conflict"]
+    assert await bench.redis.xlen(KEYS.events) == 1
+
+
+async def test_abandoned_entry_is_taken_over(bench: Bench, worker: Start) -> None:
+    await bench.redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
+    await bench.publish(task_id="t1", image=scene_file())
+    await bench.redis.xreadgroup(WORKERS_GROUP, "dead", {KEYS.images: ">"})
+    async with worker() as metrics:
+        state = await bench.final("t1")
+    assert state.status is TaskStatus.COMPLETED
+    assert metrics.redeliveries._value.get() == 1
+
+
+async def test_entry_delivered_too_often_is_given_up(bench: Bench, worker: Start) -> None:
+    await bench.redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
+    entry = await bench.publish(task_id="t1", image=scene_file(), filename="p.jpg")
+    await bench.redis.xreadgroup(WORKERS_GROUP, "dead", {KEYS.images: ">"})
+    for _ in range(3):
+        await bench.redis.xclaim(KEYS.images, WORKERS_GROUP, "dead", 0, [entry])
+    async with worker():
+        state = await bench.final("t1")
+    assert state.errors[0].code is ImageErrorCode.TOO_MANY_DELIVERIES
+    assert state.errors[0].filename == "p.jpg"
+    letters: Any = await bench.redis.xrange(KEYS.dead_letters)
+    assert letters[0][1][b"deliveries"] == b"4"
+
+
+async def test_group_destroyed_under_way_is_made_again(bench: Bench, worker: Start) -> None:
+    async with worker():
+        await bench.publish(task_id="before", image=scene_file())
+        await bench.final("before")
+        await bench.redis.xgroup_destroy(KEYS.images, WORKERS_GROUP)
+        await bench.publish(task_id="after", image=scene_file(1))
+        assert (await bench.final("after")).status is TaskStatus.COMPLETED
+
+
+async def test_flushall_under_way_does_not_stop_new_work(bench: Bench, worker: Start) -> None:
+    async with worker():
+        await bench.publish(task_id="before", image=scene_file())
+        await bench.final("before")
+        await bench.redis.flushall()
+        await bench.publish(task_id="after", image=scene_file(1))
+        assert (await bench.final("after")).status is TaskStatus.COMPLETED
+
+
+async def test_stop_finishes_what_is_in_hand_and_takes_no_more(
+    bench: Bench, worker: Start
+) -> None:
+    for index in range(40):
+        await bench.publish(task_id="t1", index=index, total=40, image=scene_file(index % 3))
+    async with worker(max_images_in_hand=8):
+        async with asyncio.timeout(30):
+            while (state := await bench.store.state("t1")) is None or state.progress.done < 3:
+                await asyncio.sleep(0.01)
+    pending: Any = await bench.redis.xpending(KEYS.images, WORKERS_GROUP)
+    assert pending["pending"] == 0, "everything claimed was finished"
+    assert 0 < await bench.store.backlog() < 38, "the rest waits for other workers"
+
+
+async def test_result_of_a_deleted_task_does_not_stay(bench: Bench, worker: Start) -> None:
+    big = encoded(scene(0, 3000, 2000).rgb, "JPEG")
+    await bench.storage.put("t1/input/0", big)
+    await bench.publish(task_id="t1", object="t1/input/0")
+    async with worker():
+        async with asyncio.timeout(30):
+            while await bench.store.state("t1") is None:
+                await asyncio.sleep(0.005)
+        await bench.store.delete("t1")
+        await bench.storage.delete_prefix("t1/")
+        await _until_empty(bench)
+    assert not [path for path in bench.folder.rglob("*") if path.is_file()]
+
+
+async def _until_empty(bench: Bench) -> None:
+    async with asyncio.timeout(30):
+        while await bench.store.backlog():
+            await asyncio.sleep(0.02)
