@@ -113,10 +113,10 @@ def _eye(draw: ImageDraw.ImageDraw, centre: Point, size: float) -> None:
     lid = [(x + size * step / 30, y - size * 0.56 * (1 - (step / 30) ** 2)) for step in range(-30, 31)]
     draw.line([*lid, *((a, 2 * y - b) for a, b in reversed(lid)), lid[0], lid[1]],
               fill=255, width=stroke, joint="curve")  # fmt: skip
-    iris = size * 0.28
+    iris = size * 0.3
     draw.ellipse((x - iris, y - iris, x + iris, y + iris), fill=255)
     reach = size * 0.78
-    draw.line((x - reach, y + reach, x + reach, y - reach), fill=0, width=stroke * 3)
+    draw.line((x - reach, y + reach, x + reach, y - reach), fill=0, width=round(stroke * 2.2))
     draw.line((x - reach, y + reach, x + reach, y - reach), fill=255, width=stroke)
 
 

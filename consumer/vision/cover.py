@@ -83,8 +83,9 @@ def cover(
     if not rgb.flags.writeable or (alpha is not None and not alpha.flags.writeable):
         raise ValueError("the image is read-only")
     for quad in expand_quads(quads, padding)[::-1]:
+        picture = None if stub is None else _fitted(stub.rgb, quad)
         for strip in _strips(quad, *rgb.shape[:2]):
-            _cover_strip(rgb, quad, strip, stub)
+            _cover_strip(rgb, quad, strip, picture)
             if alpha is not None:
                 alpha[strip.rows, strip.columns][strip.touched] = _OPAQUE
 
@@ -133,13 +134,12 @@ def _touched(
 
 
 def _cover_strip(
-    rgb: Pixels, quad: NDArray[np.float32], strip: _Strip, stub: Stub | None
+    rgb: Pixels, quad: NDArray[np.float32], strip: _Strip, picture: Pixels | None
 ) -> None:
     region = rgb[strip.rows, strip.columns]
     region[strip.touched] = FILL
-    if stub is None:
+    if picture is None:
         return
-    picture = _fitted(stub.rgb, quad)
     height, width = picture.shape[:2]
     corners = np.array(((0, 0), (width, 0), (width, height), (0, height)), np.float32)
     # warpPerspective puts a pixel's centre on whole numbers, half a pixel from where we do.

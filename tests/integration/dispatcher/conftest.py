@@ -110,6 +110,12 @@ async def eventually(condition: Callable[[], Any], timeout: float = 15) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.fixture(autouse=True)
+def short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop waits for the blocking read; not a second in each test."""
+    monkeypatch.setattr("consumer.events.READ_BLOCK_SECONDS", 0.1)
+
+
 @pytest.fixture
 async def world(redis_server: str, tmp_path: Path) -> AsyncIterator[World]:
     async with opened_world(redis_server, tmp_path / "storage") as opened:

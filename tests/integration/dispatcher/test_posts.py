@@ -1,0 +1,215 @@
+"""What a receiver gets: bodies that common parsers read alike, signatures that verify."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable
+from email.parser import BytesParser
+from email.policy import HTTP
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession, MultipartReader, StreamReader
+from aiohttp.base_protocol import BaseProtocol
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from consumer.webhook import (
+    Answer,
+    Delivery,
+    DeliveryKind,
+    Endpoint,
+    Verdict,
+    WebhookSender,
+    open_session,
+)
+from schemas.layout import output_key
+from schemas.storage import Storage
+from tests.integration.dispatcher.receiver import Receiver, answer, listening
+
+pytestmark = pytest.mark.integration
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+FILES = {
+    "covered_Кот на крыше.webp": b"RIFF\r\n--" + bytes(range(256)) * 5000,
+    'covered_quote"d;name=x.webp': b"",
+    "covered_日本 100%.webp": b"small",
+}
+Form = tuple[dict[str, str], list[tuple[str, str, bytes]]]
+"""Plain fields by name, then file parts: name, content type, content."""
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[ClientSession]:
+    async with open_session() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def storage(tmp_path: Path) -> Storage:
+    opened = Storage.open(tmp_path.as_uri())
+    for name, data in FILES.items():
+        await opened.put(output_key("t1", name), data)
+    return opened
+
+
+def delivery(kind: DeliveryKind) -> Delivery:
+    results = [{"filename": name, "url": "/x"} for name in FILES]
+    state = {
+        "task_id": "t1", "status": "completed", "results": results, "errors": [],
+        "progress": {"done": len(FILES), "total": len(FILES)},
+    }  # fmt: skip
+    payload = json.dumps(state, ensure_ascii=False).encode()
+    return Delivery(f"evt_t1_{kind}", kind, "task.completed", "t1", payload)
+
+
+async def post(
+    session: ClientSession, storage: Storage, receiver: Receiver, kind: DeliveryKind,
+    secret: str | None = None,
+) -> Answer:  # fmt: skip
+    endpoint = Endpoint(receiver.url, total_seconds=10, silence_seconds=5)
+    signer = Webhook(secret) if secret else None
+    return await WebhookSender(session, storage, {kind: endpoint}, signer).send(delivery(kind))
+
+
+async def by_aiohttp(content_type: str, body: bytes) -> Form:
+    stream = StreamReader(
+        BaseProtocol(asyncio.get_running_loop()), 2**26, loop=asyncio.get_running_loop()
+    )
+    stream.feed_data(body)
+    stream.feed_eof()
+    fields: dict[str, str] = {}
+    files = []
+    async for part in MultipartReader({"Content-Type": content_type}, stream):
+        if part.filename is None:
+            fields[part.name] = await part.text()
+        else:
+            assert part.name == "images"
+            files.append((part.filename, part.headers["Content-Type"], bytes(await part.read())))
+    return fields, files
+
+
+async def by_email(content_type: str, body: bytes) -> Form:
+    head = f"Content-Type: {content_type}\r\n\r\n".encode()
+    fields: dict[str, str] = {}
+    files = []
+    for part in BytesParser(policy=HTTP).parsebytes(head + body).iter_parts():
+        name = part.get_filename()
+        content = part.get_payload(decode=True)
+        if name is None:
+            fields[part.get_param("name", header="content-disposition")] = content.decode()
+        else:
+            raw = name.encode("utf-8", "surrogateescape").decode()
+            files.append((raw, part.get_content_type(), content))
+    return fields, files
+
+
+async def by_python_multipart(content_type: str, body: bytes) -> Form:
+    """The parser of FastAPI and Starlette."""
+    parser = pytest.importorskip("python_multipart")
+    fields: dict[str, str] = {}
+    files = []
+
+    def on_file(file: object) -> None:
+        file.file_object.seek(0)
+        assert file.field_name == b"images"
+        files.append((file.file_name.decode(), "image/webp", file.file_object.read()))
+
+    form = parser.create_form_parser(
+        {"Content-Type": content_type.encode()},
+        lambda field: fields.update({field.field_name.decode(): field.value.decode()}),
+        on_file,
+    )
+    form.write(body)
+    form.finalize()
+    return fields, files
+
+
+@pytest.mark.parametrize("parse", [by_aiohttp, by_email, by_python_multipart])
+async def test_parsers_read_names_types_and_contents_of_an_upload(
+    session: ClientSession, storage: Storage, parse: Callable
+) -> None:
+    async with listening(Receiver()) as receiver:
+        await post(session, storage, receiver, DeliveryKind.UPLOAD)
+    [got] = receiver.received
+    if parse is by_email:
+        # The email parser cannot tell line ends of binary parts; only names and types are asked.
+        fields, files = await parse(got.headers["Content-Type"], got.body)
+        assert [file[:2] for file in files] == [(name, "image/webp") for name in FILES]
+    else:
+        fields, files = await parse(got.headers["Content-Type"], got.body)
+        assert files == [(name, "image/webp", data) for name, data in FILES.items()]
+    assert fields == {"task_id": "t1"}
+
+
+async def test_an_upload_has_a_length_and_is_not_chunked(
+    session: ClientSession, storage: Storage
+) -> None:
+    async with listening(Receiver()) as receiver:
+        done = await post(session, storage, receiver, DeliveryKind.UPLOAD)
+    assert done.verdict is Verdict.DELIVERED
+    [got] = receiver.received
+    assert int(got.headers["Content-Length"]) == len(got.body)
+    assert "Transfer-Encoding" not in got.headers
+    assert got.headers["webhook-id"] == "evt_t1_upload"
+    assert "webhook-signature" not in got.headers
+    assert "Cookie" not in got.headers
+
+
+async def test_a_callback_is_signed_over_its_body(session: ClientSession, storage: Storage) -> None:
+    async with listening(Receiver()) as receiver:
+        await post(session, storage, receiver, DeliveryKind.CALLBACK, SECRET)
+    [got] = receiver.received
+    assert Webhook(SECRET).verify(got.body, dict(got.headers))["task_id"] == "t1"
+    with pytest.raises(WebhookVerificationError):
+        Webhook(SECRET).verify(got.body + b" ", dict(got.headers))
+    with pytest.raises(WebhookVerificationError):
+        Webhook("whsec_b3RoZXI=").verify(got.body, dict(got.headers))
+
+
+async def test_an_upload_is_signed_over_its_manifest(
+    session: ClientSession, storage: Storage
+) -> None:
+    async with listening(Receiver()) as receiver:
+        await post(session, storage, receiver, DeliveryKind.UPLOAD, SECRET)
+    [got] = receiver.received
+    fields, files = await by_aiohttp(got.headers["Content-Type"], got.body)
+    lines = [fields["task_id"]]
+    lines += [f"{name} {hashlib.sha256(data).hexdigest()}" for name, _, data in files]
+    Webhook(SECRET).verify("\n".join(lines), dict(got.headers), json_parse=False)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(SECRET).verify("\n".join(lines[:-1]), dict(got.headers), json_parse=False)
+
+
+async def test_proxies_and_netrc_of_the_environment_are_not_used(
+    session: ClientSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    async with listening(Receiver()) as receiver:
+        done = await post(session, storage, receiver, DeliveryKind.CALLBACK)
+    assert done.verdict is Verdict.DELIVERED
+
+
+async def test_cookies_of_a_receiver_are_not_kept(session: ClientSession, storage: Storage) -> None:
+    async with listening(Receiver(answer(200, Set_Cookie="a=b; Path=/"))) as receiver:
+        for _ in range(2):
+            await post(session, storage, receiver, DeliveryKind.CALLBACK)
+    assert all("Cookie" not in got.headers for got in receiver.received)
+
+
+async def test_a_file_that_shrinks_under_way_is_a_failure_not_a_success(
+    session: ClientSession, tmp_path: Path
+) -> None:
+    class Shrinking(Storage):
+        async def size(self, key: str) -> int:
+            return await super().size(key) + 10
+
+    shrinking = Shrinking(Storage.open(tmp_path.as_uri())._store)
+    for name, data in FILES.items():
+        await shrinking.put(output_key("t1", name), data)
+    async with listening(Receiver()) as receiver:
+        endpoint = Endpoint(receiver.url, total_seconds=1, silence_seconds=0.5)
+        sender = WebhookSender(session, shrinking, {DeliveryKind.UPLOAD: endpoint}, None)
+        got = await sender.send(delivery(DeliveryKind.UPLOAD))
+    assert got.verdict is Verdict.FAILED
+    assert receiver.received == []
