@@ -29,7 +29,9 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-_TRANSIENT = (RedisError, OSError, StorageError)
+Transient = tuple[type[Exception], ...]
+
+_SERVERS_AWAY: Transient = (RedisError, OSError)
 _SETTLED = (BeginAnswer.DUPLICATE, BeginAnswer.GONE)
 
 
@@ -83,16 +85,20 @@ class EntryHandler:
 
     async def _run(self, entry: Entry, message: ImageMessage) -> None:
         try:
-            covered = await self._persist(lambda: self._pipeline.process(message))
+            # Of what the pipeline meets only storage comes back by itself: any other error, tried
+            # again in place, could hold the image for ever.
+            covered = await self._persist(
+                lambda: self._pipeline.process(message), transient=(StorageError,)
+            )
         except ImageError as error:
             failure = _failure(message, error.code, error.detail)
             done = await self._finish(entry, message, failure, {"code": error.code})
-            self._metrics.images.labels(error.code).inc()
+            self._count(error.code, done)
         else:
             url = result_url(message.task_id, message.output_name)
             result = ImageResult(filename=message.output_name, url=url)
             done = await self._finish(entry, message, result, _provenance(covered, self._model))
-            self._metrics.images.labels("covered").inc()
+            self._count("covered", done)
             self._metrics.plates.inc(covered.plates)
         await self._clean_up(message, done)
 
@@ -109,6 +115,10 @@ class EntryHandler:
         )
         self._log_end(message.task_id, done)
         return done
+
+    def _count(self, outcome: str, done: FinishAnswer) -> None:
+        late = done in (FinishAnswer.CLOSED, FinishAnswer.GONE)
+        self._metrics.images.labels("superseded" if late else outcome).inc()
 
     async def _clean_up(self, message: ImageMessage, done: FinishAnswer) -> None:
         """Delete the original; and the result too if its task was deleted meanwhile."""
@@ -178,9 +188,11 @@ class EntryHandler:
         if done in (FinishAnswer.COMPLETED, FinishAnswer.FAILED):
             log.info("task finished", task_id=task_id, status=str(done))
 
-    async def _persist(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _persist(
+        self, call: Callable[[], Awaitable[T]], transient: Transient = _SERVERS_AWAY
+    ) -> T:
         return await persist(
-            call, transient=_TRANSIENT, give_up=self._stop, on_failure=_note_or_raise
+            call, transient=transient, give_up=self._stop, on_failure=_note_or_raise
         )
 
 

@@ -1,6 +1,7 @@
 """The sibling loops of a worker: read, reclaim, renew, infer, until told to stop."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from schemas.store import TaskStore
 log = structlog.get_logger()
 
 RECLAIM_PAGE = 16
+RECLAIM_SECONDS = 1.0
+"""Between two looks for abandoned entries; adds to the lease until a dead worker's are taken."""
 HEARTBEAT_SECONDS = 2.0
 
 
@@ -103,11 +106,13 @@ class WorkerLoops:
         backoff = Backoff()
         while not stop.is_set():
             try:
-                for candidate in await self._stream.abandoned(RECLAIM_PAGE):
+                found = await self._stream.abandoned(RECLAIM_PAGE)
+                for candidate in found:
                     if not stop.is_set() and candidate.id not in self._hand:
                         await self._take_over(candidate)
                 backoff.reset()
-                await pause(self._lease_seconds / 3, stop)
+                if len(found) < RECLAIM_PAGE:
+                    await pause(RECLAIM_SECONDS * random.uniform(0.5, 1), stop)  # noqa: S311
             except (RedisError, OSError) as error:
                 await self._recover("reclaim", error)
                 await pause(backoff.next_delay(), stop)
@@ -146,9 +151,9 @@ class WorkerLoops:
                 log.warning("leases lost to another worker", entries=still_held)
 
     async def _heartbeat(self) -> None:
+        self._metrics.beat()
         self._metrics.in_flight.set(len(self._hand))
         self._metrics.backlog.set(await self._store.backlog())
-        self._metrics.beat()
 
     async def _repeat(self, call: Callable[[], Awaitable[None]], seconds: float) -> None:
         while True:

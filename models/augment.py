@@ -14,7 +14,7 @@ from models.dataset import Array8, Quads
 # An upright box this wide for its height is a plate seen (nearly) straight on: it may be turned
 # together with the image and then is an exact oriented label.
 FRONTAL_RATIO = 3.0
-PLATE_PX = (7.0, 130.0)
+PLATE_PX = (7.0, 300.0)
 _MIN_VISIBLE = 0.35
 _GREY = (114, 114, 114)
 
@@ -43,10 +43,10 @@ def choose_scale(rng: np.random.Generator, quads: Quads, shape: tuple[int, int],
                  focus: int) -> float:
     """Return the zoom of the crop: as at inference, or so that the chosen plate gets a size."""
     fit = size / max(shape)
-    if not len(quads) or rng.random() < 0.25:
+    if not len(quads) or rng.random() < 0.3:
         return fit * float(rng.uniform(0.7, 1.3))
     low, high = (math.log(px) for px in PLATE_PX)
-    wanted = math.exp(low + (high - low) * float(rng.beta(1.1, 1.6)))
+    wanted = math.exp(low + (high - low) * float(rng.beta(1.0, 2.2)))
     scale = wanted / max(1.0, short_side(quads[focus]))
     return float(np.clip(scale, 0.45 * fit, max(2.2, fit)))
 

@@ -31,8 +31,8 @@ class Mix:
     """
 
     replaced: float = 0.2
-    negative: float = 0.14
-    added: float = 0.25
+    negative: float = 0.2
+    added: float = 0.18
     lookalikes: float = 0.2
     oriented_weight: float = 2.0
 

@@ -50,9 +50,7 @@ def _gradient(size: tuple[int, int], top: tuple[int, ...], bottom: tuple[int, ..
     column = Image.new("RGB", (1, size[1]))
     for y in range(size[1]):
         part = y / (size[1] - 1)
-        red, green, blue = (
-            round(a + (b - a) * part) for a, b in zip(top, bottom, strict=True)
-        )
+        red, green, blue = (round(a + (b - a) * part) for a, b in zip(top, bottom, strict=True))
         column.putpixel((0, y), (red, green, blue))
     return column.resize(size)
 
@@ -110,7 +108,8 @@ def _flank(part: float) -> float:
 def _eye(draw: ImageDraw.ImageDraw, centre: Point, size: float) -> None:
     x, y = centre
     stroke = round(size * 0.16)
-    lid = [(x + size * step / 30, y - size * 0.56 * (1 - (step / 30) ** 2)) for step in range(-30, 31)]
+    parts = [step / 30 for step in range(-30, 31)]
+    lid = [(x + size * part, y - size * 0.56 * (1 - part**2)) for part in parts]
     draw.line([*lid, *((a, 2 * y - b) for a, b in reversed(lid)), lid[0], lid[1]],
               fill=255, width=stroke, joint="curve")  # fmt: skip
     iris = size * 0.3

@@ -67,12 +67,15 @@ def sweep(found: Sequence[Found], confidences: Iterable[float], paddings: Iterab
 def _percent(group: dict[str, Any]) -> str:
     if not group["plates"]:
         return "-"
-    return (f"{100 * group['recall']:.1f} % ({100 * group['low']:.1f}-{100 * group['high']:.1f}) "
-            f"of {group['plates']}")
+    return (f"{100 * group['recall']:5.1f} % ({100 * group['low']:.1f}-{100 * group['high']:.1f})"
+            f" of {group['plates']:4}, by bounds {100 * group['hidden']:.1f} %")
 
 
 def show(summary: dict[str, Any]) -> None:
-    """Print the figures of one result."""
+    """Print the figures of one result.
+
+    "by bounds" compares upright labels with the covers' upright bounds: see ``Plate.hidden``.
+    """
     print(f"\ncovered, all      {_percent(summary['all'])}")
     for title in ("by_size", "by_angle", "by_source"):
         for name, group in summary[title].items():
@@ -87,12 +90,13 @@ def show(summary: dict[str, Any]) -> None:
 
 def show_sweep(curve: Sequence[dict[str, Any]]) -> None:
     """Print one line per padding and confidence."""
-    print("\npadding  conf   <12px   12-24   >=24    all     false/100  area  angle")
+    print("\npadding  conf   <12px   12-24   >=24    all    bounds  false/100  area  angle")
     for line in curve:
         sizes = "  ".join("   - " if g["recall"] is None else f"{100 * g['recall']:5.1f}%"
                           for g in line["by_size"].values())
         print(f"{line['padding']:7.2f}  {line['confidence']:.2f}  {sizes}  "
-              f"{100 * (line['all']['recall'] or 0):5.1f}%  {line['false_covers_per_100']!s:>8}  "
+              f"{100 * (line['all']['recall'] or 0):5.1f}%  "
+              f"{100 * (line['all']['hidden'] or 0):5.1f}%  {line['false_covers_per_100']!s:>8}  "
               f"{line['area_ratio_oriented']}  {line['angle_error_oriented']}")
 
 

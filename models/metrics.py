@@ -30,6 +30,12 @@ def area(quad: Quad) -> float:
     return float(cv2.contourArea(cv2.convexHull(np.ascontiguousarray(quad, np.float32))))
 
 
+def bounds(quad: Quad) -> Quad:
+    """Return the upright rectangle around a quad, as a quad."""
+    (x, y), (x2, y2) = quad.min(0), quad.max(0)
+    return np.array([[x, y], [x2, y], [x2, y2], [x, y2]], np.float32)
+
+
 def inside(points: npt.NDArray[np.float64], quad: Quad) -> npt.NDArray[np.bool_]:
     """Return which points (N, 2) lie in the convex hull of a quad, borders included."""
     hull = cv2.convexHull(np.ascontiguousarray(quad, np.float32), clockwise=True)[:, 0]

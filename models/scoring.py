@@ -15,6 +15,7 @@ from models.dataset import Item, Quads
 from models.metrics import (
     angle_error,
     area,
+    bounds,
     covered_share,
     long_angle,
     overlap,
@@ -45,7 +46,10 @@ class Plate:
     """One labelled plate: how much of it is covered and by what.
 
     ``ratio``: area of the covers on it over its own area; ``turn``: error of the best cover's
-    angle in degrees; both nan where nothing covers it or the label does not tell.
+    angle in degrees; both nan where nothing covers it or the label does not tell. ``hidden``:
+    covered when an upright label is compared with the upright bounds of the covers: such a label
+    holds the plate's surroundings too if the plate is tilted, and a cover that fits the plate
+    leaves its corners free.
     """
 
     image: int
@@ -58,6 +62,7 @@ class Plate:
     ratio: float
     turn: float
     covered: bool
+    hidden: bool
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,11 @@ def score_plate(image: int, found: Found, label: Quads, raw: Quads, covers: Quad
         ratio = area(inside_image(covers[best : best + 1], found.width, found.height)[0])
         ratio /= max(1.0, area(label))
         turn = angle_error(label, raw[best]) if found.item.oriented else math.nan
+    hidden = share >= needed
+    if not hidden and not found.item.oriented:
+        hidden = covered_share(label, [bounds(cover) for cover in covers]) >= needed
     return Plate(image, label, found.item.source, found.item.oriented, plate_height(label),
-                 abs(long_angle(label)), share, ratio, turn, share >= needed)
+                 abs(long_angle(label)), share, ratio, turn, share >= needed, hidden)
 
 
 def score(found: Sequence[Found], confidence: float, padding: float,
@@ -113,12 +121,16 @@ def score(found: Sequence[Found], confidence: float, padding: float,
 
 
 def recall(plates: Sequence[Plate]) -> dict[str, Any]:
-    """Return number, covered, share and Wilson interval of some plates."""
-    hits = sum(p.covered for p in plates)
+    """Return number, covered, share and Wilson interval of some plates.
+
+    ``hidden``: the share when upright labels are compared with the covers' upright bounds.
+    """
+    hits, hidden = sum(p.covered for p in plates), sum(p.hidden for p in plates)
     low, high = wilson(hits, len(plates))
     return {"plates": len(plates), "covered": hits,
             "recall": round(hits / len(plates), 4) if plates else None,
-            "low": round(low, 4), "high": round(high, 4)}
+            "low": round(low, 4), "high": round(high, 4),
+            "hidden": round(hidden / len(plates), 4) if plates else None}
 
 
 def grouped(plates: Sequence[Plate], key: Callable[[Plate], float],

@@ -8,12 +8,10 @@ from collections.abc import Callable
 import structlog
 from aiohttp import web
 
-from producer.app import create_app
+from producer.app import create_runner
 from producer.settings import ProducerSettings
 from schemas.logs import configure_logging
 from schemas.settings import SettingsError
-
-_KEEP_ALIVE_SECONDS = 75.0
 
 log = structlog.get_logger(__name__)
 
@@ -37,14 +35,7 @@ class CannotListenError(Exception):
 
 async def _serve(settings: ProducerSettings) -> None:
     stop = _stop_signal()
-    runner = web.AppRunner(
-        create_app(settings),
-        access_log=None,
-        auto_decompress=False,
-        keepalive_timeout=_KEEP_ALIVE_SECONDS,
-        lingering_time=0,  # the error middleware lingers, within a number of bytes
-        shutdown_timeout=settings.drain_seconds,
-    )
+    runner = create_runner(settings)
     await runner.setup()
     try:
         await _listen(runner, settings)

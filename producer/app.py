@@ -25,6 +25,7 @@ from schemas.store import TaskStore
 SETTINGS = web.AppKey("settings", ProducerSettings)
 
 _SUBMIT_PATIENCE_SECONDS = 20.0
+_KEEP_ALIVE_SECONDS = 75.0
 
 
 def create_app(settings: ProducerSettings) -> web.Application:
@@ -37,6 +38,18 @@ def create_app(settings: ProducerSettings) -> web.Application:
     _add_routes(app)
     pages.add_to(app, settings)
     return app
+
+
+def create_runner(settings: ProducerSettings) -> web.AppRunner:
+    """The application as a server that any address can be bound to."""
+    return web.AppRunner(
+        create_app(settings),
+        access_log=None,
+        auto_decompress=False,
+        keepalive_timeout=_KEEP_ALIVE_SECONDS,
+        lingering_time=0,  # the error middleware lingers, within a number of bytes
+        shutdown_timeout=settings.drain_seconds,
+    )
 
 
 def _add_routes(app: web.Application) -> None:

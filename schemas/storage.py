@@ -1,7 +1,7 @@
 """Files of tasks, in a local folder or in S3, through one API (obstore)."""
 
 import asyncio
-import errno
+import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 STREAM_CHUNK_BYTES = 1 << 20
 # Parts of 5 MiB that a streamed write holds in memory; obstore's own default is 12.
 UPLOAD_PARTS_IN_FLIGHT = 2
-_PARTIAL = re.compile(r"#[0-9]+$")
+_PARTIAL = re.compile(r"#[0-9]+$")  # the local store writes to `<name>#<n>`, then renames
 
 
 class StorageError(Exception):
@@ -194,17 +194,24 @@ def _delete_empty_folders(top: Path) -> None:
 
 def _delete_partial(root: Path, before: datetime) -> int:
     deleted = 0
-    # The local store writes to `<name>#<n>` beside the final name, then renames.
-    for path in root.glob("*/*/*#*"):
-        try:
-            if _PARTIAL.search(path.name) and path.stat().st_mtime < before.timestamp():
-                path.unlink()
-                deleted += 1
-                path.parent.rmdir()
-                path.parent.parent.rmdir()
-        except FileNotFoundError:
-            continue  # its writer has just finished it
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY:
-                raise
+    # os.walk, unlike glob, bears folders that vanish while it looks.
+    for folder, _, names in os.walk(root):
+        for name in filter(_PARTIAL.search, names):
+            deleted += _delete_if_old(Path(folder, name), before)
     return deleted
+
+
+def _delete_if_old(path: Path, before: datetime) -> bool:
+    """Delete a file, and its folders if that leaves them empty; False if it is too young."""
+    try:
+        if path.stat().st_mtime >= before.timestamp():
+            return False
+        path.unlink()
+    except FileNotFoundError:
+        return False  # its writer has just finished it
+    for folder in (path.parent, path.parent.parent):
+        try:
+            folder.rmdir()
+        except OSError:
+            break
+    return True

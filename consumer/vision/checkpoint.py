@@ -11,7 +11,9 @@ is given the ultralytics and torch layers the file names (and nothing else); of 
 tensors and the architecture are taken, and the network is built anew.
 """
 
+import hashlib
 import importlib
+import io
 import json
 import re
 from collections import OrderedDict, defaultdict
@@ -57,6 +59,7 @@ class Checkpoint:
     """A model file in memory: ``yaml`` and ``state_dict`` make the network, the rest describes it.
 
     ``head`` is the ultralytics class name of the last layer, one of OBB, OBB26, Detect, v10Detect.
+    ``name`` and ``digest`` (SHA-256, hexadecimal) are those of the file.
     """
 
     yaml: dict[str, Any]
@@ -65,6 +68,8 @@ class Checkpoint:
     imgsz: int
     source: str
     head: str
+    name: str
+    digest: str
 
 
 class _Note:
@@ -106,15 +111,18 @@ def save_checkpoint(
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a model file of either format. Raises ModelError if it is missing or not one of them."""
-    content = _read(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: no readable model file: {error.strerror}") from error
+    digest = hashlib.sha256(data).hexdigest()
+    content = _unpickled(data, path)
     try:
         if isinstance(content, dict) and content.get("format") == FORMAT:
-            return _from_plain(content, path)
-        if isinstance(content, dict) and isinstance(
-            content.get("ema") or content.get("model"), nn.Module
-        ):
-            return _from_stock(content, path)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return _from_plain(content, path, digest)
+        if isinstance(content, dict) and isinstance(_network(content), nn.Module):
+            return _from_stock(content, path, digest)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path}: incomplete model file: {error!r}") from error
     raise ModelError(f"{path}: neither a {FORMAT} file nor an ultralytics checkpoint")
 
@@ -139,11 +147,9 @@ def build_network(checkpoint: Checkpoint) -> nn.Module:
     return network.eval()
 
 
-def _read(path: Path) -> Any:
-    if not path.is_file():
-        raise ModelError(f"{path}: no such model file")
+def _unpickled(data: bytes, path: Path) -> Any:
     try:
-        needed = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        needed = torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data))
     except Exception as error:
         raise ModelError(f"{path}: not a PyTorch checkpoint") from error
     if any(name.startswith("ultralytics.") for name in needed):
@@ -151,7 +157,7 @@ def _read(path: Path) -> Any:
     allowed: list[Any] = [(_resolve(name, path), name) for name in needed]
     try:
         with torch.serialization.safe_globals(allowed):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:
         raise ModelError(f"{path}: cannot be read safely: {error}") from error
 
@@ -170,7 +176,7 @@ def _resolve(name: str, path: Path) -> Any:
     raise ModelError(f"{path}: refers to {name}, which is no part of a network")
 
 
-def _from_plain(content: dict[str, Any], path: Path) -> Checkpoint:
+def _from_plain(content: dict[str, Any], path: Path, digest: str) -> Checkpoint:
     architecture = _plain_yaml(content["yaml"], path)
     state = dict(content["state_dict"])
     if not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
@@ -182,11 +188,13 @@ def _from_plain(content: dict[str, Any], path: Path) -> Checkpoint:
         imgsz=int(content["imgsz"]),
         source=str(content["source"]),
         head=_head(architecture, path),
+        name=path.name,
+        digest=digest,
     )
 
 
-def _from_stock(content: dict[str, Any], path: Path) -> Checkpoint:
-    network = content.get("ema") or content["model"]
+def _from_stock(content: dict[str, Any], path: Path, digest: str) -> Checkpoint:
+    network = _network(content)
     architecture = _plain_yaml(network.yaml, path)
     names = network.names if isinstance(network.names, dict) else dict(enumerate(network.names))
     training = content.get("train_args")
@@ -198,7 +206,14 @@ def _from_stock(content: dict[str, Any], path: Path) -> Checkpoint:
         imgsz=imgsz if isinstance(imgsz, int) else DEFAULT_IMGSZ,
         source=f"ultralytics {content.get('version') or 'checkpoint'}",
         head=_head(architecture, path),
+        name=path.name,
+        digest=digest,
     )
+
+
+def _network(content: dict[str, Any]) -> Any:
+    averaged = content.get("ema")
+    return content.get("model") if averaged is None else averaged
 
 
 def _tensors(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
@@ -216,12 +231,12 @@ def _tensors(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, torch.T
 def _plain_yaml(architecture: Any, path: Path) -> dict[str, Any]:
     """Return a copy that holds nothing but JSON values."""
     try:
-        plain: dict[str, Any] = json.loads(json.dumps(architecture, default=dict))
+        plain: Any = json.loads(json.dumps(architecture, default=dict))
     except (TypeError, ValueError) as error:
         raise ModelError(f"{path}: the architecture is not plain data: {error}") from error
     if not isinstance(plain, dict) or not plain.get("head"):
         raise ModelError(f"{path}: no architecture in it")
-    return plain
+    return dict(plain)
 
 
 def _head(architecture: dict[str, Any], path: Path) -> str:

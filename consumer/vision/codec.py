@@ -132,7 +132,8 @@ def _pixels(data: bytes, container: Container) -> tuple[Pixels, Pixels | None]:
     if stored.shape[2] > _COLOUR_CHANNELS:
         alpha = stored[..., 3].copy()
     code = cv2.COLOR_BGR2RGB if stored.shape[2] == _COLOUR_CHANNELS else cv2.COLOR_BGRA2RGB
-    return _to_srgb(cv2.cvtColor(stored, code), container.icc), alpha
+    stored = cv2.cvtColor(stored, code)
+    return _to_srgb(stored, container.icc), alpha
 
 
 def _colour_key(stored: Any, container: Container) -> Pixels | None:
@@ -175,7 +176,11 @@ def _converted(image: Image.Image, icc: bytes, space: str) -> Image.Image | None
         about = profile.profile
         if about.xcolor_space != space or "sRGB" in (about.profile_description or ""):
             return None
-        return ImageCms.profileToProfile(image, profile, _SRGB, outputMode="RGB")
+        if image.mode != "RGB":
+            return ImageCms.profileToProfile(image, profile, _SRGB, outputMode="RGB")
+        # In place: half the memory. A transform that fails does so before it writes.
+        ImageCms.profileToProfile(image, profile, _SRGB, inPlace=True)
+        return image
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
 

@@ -23,6 +23,8 @@ FILL: tuple[int, int, int] = (203, 207, 212)
 
 _STRIP_ROWS = 256
 _OPAQUE = 255
+_SLACK = 1e-6
+_LEVEL = 1e-9
 _MAX_STUB_PIXELS = 4 << 20
 
 
@@ -75,7 +77,7 @@ def cover(
     ``rgb`` uint8 (H, W, 3). ``quads`` float32 (N, 4, 2) in its pixels, as ``Detections`` gives
     them: the first lies on top where they overlap. ``padding``: fraction of a plate's width and
     height added on each side. ``stub`` None: filled only. ``alpha`` uint8 (H, W): made opaque
-    there, or a transparent plate would be stored under its cover's absence.
+    there, so that no cover is see-through.
     Raises ValueError if a corner is not finite or the arrays cannot be written in place.
     """
     if not np.isfinite(quads).all():
@@ -100,12 +102,12 @@ class _Strip:
 
 
 def _strips(quad: NDArray[np.float32], height: int, width: int) -> Iterator[_Strip]:
-    """Yield the part of the quad that lies in the image; strips bound the memory of a huge plate."""
+    """Yield the quad's part within the image; strips bound the memory that a huge plate takes."""
     low = np.floor(quad.min(axis=0).clip(-1, (width + 1, height + 1))).astype(int)
     high = np.floor(quad.max(axis=0).clip(-1, (width + 1, height + 1))).astype(int) + 1
     left, right = max(low[0], 0), min(high[0], width)
     for top in range(max(low[1], 0), min(high[1], height), _STRIP_ROWS):
-        bottom = min(top + _STRIP_ROWS, min(high[1], height))
+        bottom = min(top + _STRIP_ROWS, high[1], height)
         if left < right:
             touched = _touched(quad, top, bottom, left, right)
             yield _Strip(slice(top, bottom), slice(left, right), touched)
@@ -120,17 +122,23 @@ def _touched(
     polygon, or a side of its bounding box, has the square on its outer side.
     """
     hull = cv2.convexHull(quad, clockwise=False)[:, 0].astype(np.float64)
-    x = np.arange(left, right) + 0.5
-    y = np.arange(top, bottom)[:, None] + 0.5
-    touched = np.ones((bottom - top, right - left), np.bool_)
     middle = hull.mean(axis=0)
+    x, y = np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5
+    # Each edge leaves of a row of pixels only what lies on one side of a column.
+    first, last = np.full(y.shape, float(left)), np.full(y.shape, float(right))
     for start, end in zip(hull, np.roll(hull, -1, axis=0), strict=True):
         normal = np.array((start[1] - end[1], end[0] - start[0]))
         if normal @ (middle - start) < 0:
             normal = -normal
-        reach = np.abs(normal).sum() / 2 + 1e-6 * (1 + np.abs(normal).sum())
-        touched &= normal[0] * (x - start[0]) + normal[1] * (y - start[1]) >= -reach
-    return touched
+        reach = np.abs(normal).sum() * (0.5 + _SLACK)
+        needed = -reach - normal[1] * (y - start[1])
+        if abs(normal[0]) > _LEVEL * abs(normal[1]):
+            column = start[0] + needed / normal[0]
+            np.maximum(first, column, out=first, where=normal[0] > 0)
+            np.minimum(last, column, out=last, where=normal[0] < 0)
+        else:
+            last[needed > 0] = left - 1
+    return (x >= first[:, None]) & (x <= last[:, None])
 
 
 def _cover_strip(
@@ -147,7 +155,7 @@ def _cover_strip(
     matrix = cv2.getPerspectiveTransform(corners - 0.5, (quad - origin - 0.5).astype(np.float32))
     size = (region.shape[1], region.shape[0])
     warped = cv2.warpPerspective(picture, matrix, size, borderValue=FILL)
-    region[strip.touched] = warped[strip.touched]
+    cv2.copyTo(warped, strip.touched.view(np.uint8), region)
 
 
 def _fitted(picture: Pixels, quad: NDArray[np.float32]) -> Pixels:

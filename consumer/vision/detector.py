@@ -1,6 +1,5 @@
 """The plate detector: a YOLO network, its forward pass, and nothing of ultralytics' predictor."""
 
-import hashlib
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,14 +53,13 @@ class TorchDetector:
         network: nn.Module,
         checkpoint: Checkpoint,
         *,
-        name: str,
-        digest: str,
         device: torch.device,
         confidence: float,
         iou: float,
         max_batch: int,
     ) -> None:
-        self.name, self.digest, self.imgsz = name, digest, checkpoint.imgsz
+        self.name, self.digest = checkpoint.name, checkpoint.digest
+        self.imgsz = checkpoint.imgsz
         self._decoder = DECODERS[checkpoint.head]
         angle_rows = 1 if checkpoint.head.startswith("OBB") else 0
         self._rows = _BOX_ROWS + network.get_submodule("model")[-1].nc + angle_rows  # type: ignore[index]
@@ -70,17 +68,18 @@ class TorchDetector:
         self._network = network
 
     def detect(self, batch: NDArray[np.uint8]) -> list[Detections]:
-        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3:  # noqa: PLR2004
+        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3:
             raise ValueError(f"expected uint8 (N, h, w, 3), got {batch.dtype} {batch.shape}")
         if batch.shape[1] % self.stride or batch.shape[2] % self.stride:
             raise ValueError(f"{batch.shape[1:3]} are not multiples of {self.stride}")
         found: list[Detections] = []
         for start in range(0, len(batch), self._max_batch):
-            for raw in self._forward(batch[start : start + self._max_batch]):
-                found.append(
-                    detections(raw, self._decoder, confidence=self._confidence, iou=self._iou)
-                )
+            raws = self._forward(batch[start : start + self._max_batch])
+            found.extend(map(self._read, raws))
         return found
+
+    def _read(self, raw: NDArray[np.float32]) -> Detections:
+        return detections(raw, self._decoder, confidence=self._confidence, iou=self._iou)
 
     def warm_up(self) -> None:
         """Run the smallest and the largest batch once, so that the first real one is not slow.
@@ -102,7 +101,7 @@ class TorchDetector:
         planes = pixels.permute(0, 3, 1, 2)
         output = self._network((planes.half() if self._cuda else planes.float()).div_(255))
         raw = (output[0] if isinstance(output, tuple) else output).float().cpu().numpy()
-        if raw.ndim != 3 or raw.shape[:2] != (len(batch), self._rows):  # noqa: PLR2004
+        if raw.ndim != 3 or raw.shape[:2] != (len(batch), self._rows):
             raise ModelError(f"the network answered with shape {raw.shape}, not a detection")
         if not np.isfinite(raw).all():
             raise ModelError("the network's output is not finite")
@@ -124,8 +123,6 @@ def load_detector(
     detector = TorchDetector(
         _optimised(build_network(checkpoint), target),
         checkpoint,
-        name=path.name,
-        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
         device=target,
         confidence=confidence,
         iou=iou,
@@ -139,7 +136,7 @@ def _optimised(network: nn.Module, device: torch.device) -> nn.Module:
     model: Any = network
     # Heads with an NMS-free branch of 300 boxes at most have an ordinary one too: that is used.
     model.model[-1].end2end = False
-    model = model.fuse(verbose=False).requires_grad_(False).eval()
+    model = model.fuse(verbose=False).requires_grad_(requires_grad=False).eval()
     if device.type == "cuda":
         model = model.half()
     optimised: nn.Module = model.to(device=device, memory_format=torch.channels_last)

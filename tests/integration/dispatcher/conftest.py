@@ -1,6 +1,7 @@
 """A dispatcher in this process, on a real server, real files and real receivers."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
 
 from consumer.dispatcher import run_dispatcher
 from consumer.metrics import DispatcherMetrics
@@ -100,13 +103,17 @@ class World:
 
     def files(self) -> set[str]:
         """All files of storage."""
-        found = self.folder.rglob("*")
-        return {str(path.relative_to(self.folder)) for path in found if path.is_file()}
+        return {
+            str(Path(folder, name).relative_to(self.folder))
+            for folder, _, names in os.walk(self.folder)
+            for name in names
+        }
 
 
-async def eventually(condition: Callable[[], Any], timeout: float = 15) -> None:
-    async with asyncio.timeout(timeout):
-        while not await condition():
+async def eventually(condition: Callable[[], Any]) -> None:
+    """Ask until it is so: for what Redis and the file system give no signal of."""
+    async with asyncio.timeout(15):
+        while not await condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
 
 
@@ -125,7 +132,8 @@ async def world(redis_server: str, tmp_path: Path) -> AsyncIterator[World]:
 @asynccontextmanager
 async def opened_world(url: str, folder: Path) -> AsyncIterator[World]:
     keys = Keys("{plates}")
-    async with Redis.from_url(url) as redis:
+    # The test's own client outlasts a server that the test itself killed.
+    async with Redis.from_url(url, retry=Retry(ConstantBackoff(0.1), 50)) as redis:
         await redis.xgroup_create(keys.images, WORKERS_GROUP, "0", mkstream=True)
         tasks = TaskStore(redis, keys, task_ttl_ms=TTL_MS)
         yield World(url, folder, redis, keys, tasks, Storage.open(folder.as_uri()))
@@ -144,10 +152,10 @@ class Running:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
 
-    async def finish(self, timeout: float = 10) -> None:
+    async def finish(self, within_seconds: float = 10) -> None:
         """Stop it as SIGTERM does."""
         self.stop.set()
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(within_seconds):
             await self.task
 
     def count(self, name: str, **labels: str) -> float:

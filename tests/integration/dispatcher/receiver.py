@@ -65,13 +65,10 @@ class Receiver:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/hook"
 
-    async def until(self, condition: Callable[[], bool], timeout: float = 15) -> None:
-        async with asyncio.timeout(timeout), self._changed:
-            await self._changed.wait_for(condition)
-
-    async def posts(self, count: int, timeout: float = 15) -> list[Received]:
+    async def posts(self, count: int) -> list[Received]:
         """Wait for the first `count` posts."""
-        await self.until(lambda: len(self.received) >= count, timeout)
+        async with asyncio.timeout(15), self._changed:
+            await self._changed.wait_for(lambda: len(self.received) >= count)
         return self.received[:count]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:

@@ -279,7 +279,7 @@ async def test_a_stop_does_not_wait_longer_than_the_drain(world: World) -> None:
         dispatching(callback(world, receiver, drain_seconds=0.2)) as running,
     ):
         await receiver.posts(1)
-        await running.finish(timeout=3)
+        await running.finish(within_seconds=3)
     assert (await world.delivery("t1", "callback"))["state"] == "due"
     assert await world.redis.zcard(world.keys.due_deliveries("callback")) == 1
 

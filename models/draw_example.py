@@ -1,0 +1,42 @@
+"""Draws the README's picture: a made-up street, before and after the service's own vision code.
+
+python -m models.draw_example
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from consumer.vision.cover import cover, load_stub
+from consumer.vision.detector import load_detector
+from consumer.vision.letterbox import letterbox, to_image
+from models.scenes import draw_scene
+
+ROOT = Path(__file__).resolve().parent.parent
+SEED = 4
+WIDTH, HEIGHT = 800, 533
+GAP = 12
+
+
+def main() -> None:
+    """Write static/example.jpg."""
+    before = draw_scene(np.random.default_rng(SEED), WIDTH, HEIGHT).rgb
+    detector = load_detector(
+        ROOT / "models/plate-obb.pt", device="cpu", confidence=0.25, max_batch=1
+    )
+    boxed = letterbox(before, 640)
+    [found] = detector.detect(boxed.pixels[None])
+    after = before.copy()
+    stub = load_stub(ROOT / "static/cover.png")
+    cover(after, to_image(found.quads, boxed), stub=stub, padding=0.1)
+    sheet = np.full((HEIGHT, 2 * WIDTH + GAP, 3), 255, np.uint8)
+    sheet[:, :WIDTH], sheet[:, WIDTH + GAP :] = before, after
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "JPEG", quality=88)
+    (ROOT / "static/example.jpg").write_bytes(buffer.getvalue())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""The dispatcher while Redis, storage or another dispatcher is away."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import structlog
+
+from consumer.deliveries import DeliveryStore
+from consumer.events import EventHandler, EventReader, EventStream
+from consumer.metrics import DispatcherMetrics
+from consumer.settings import DispatcherSettings
+from consumer.webhook import DeliveryKind
+from schemas.keys import DISPATCHER_GROUP
+from schemas.storage import Storage, StorageError
+from tests.integration.dispatcher.conftest import (
+    TTL_MS,
+    CollectorRegistry,
+    World,
+    dispatching,
+    eventually,
+    opened_world,
+)
+from tests.integration.dispatcher.receiver import Receiver, listening, wait_for
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.integration
+
+
+def callback(world: World, receiver: Receiver, **values: object) -> DispatcherSettings:
+    return world.settings(backend_callback_url=receiver.url, **values)
+
+
+async def test_redis_killed_and_started_again(own_redis: RedisServer, tmp_path: Path) -> None:
+    async with (
+        opened_world(own_redis.url, tmp_path / "storage") as world,
+        listening(Receiver()) as receiver,
+        dispatching(callback(world, receiver)) as running,
+    ):
+        await world.complete_task("t1")
+        await world.delivery_state("t1", "callback", "delivered")
+        with structlog.testing.capture_logs() as lines:
+            own_redis.kill()
+            await _noticed(lines)
+            await asyncio.to_thread(own_redis.start)
+            returned = asyncio.get_running_loop().time()
+            await world.complete_task("t2")
+            [_, second] = await receiver.posts(2)
+        assert second.webhook_id == "evt_t2_callback"
+        assert second.at - returned < 5
+        assert not running.task.done()
+        # One line per loop and outage, not one per try.
+        assert sum(line["event"] == "interrupted" for line in lines) <= 4
+
+
+async def _noticed(lines: list[dict[str, object]]) -> None:
+    async def complained() -> bool:
+        return any(line.get("loop") == "events" for line in lines)
+
+    await eventually(complained)
+
+
+async def test_an_answer_that_comes_while_redis_is_away_is_recorded_later(
+    own_redis: RedisServer, tmp_path: Path
+) -> None:
+    release = asyncio.Event()
+    async with (
+        opened_world(own_redis.url, tmp_path / "storage") as world,
+        listening(Receiver(wait_for(release))) as receiver,
+        dispatching(callback(world, receiver)),
+    ):
+        await world.complete_task("t1")
+        await receiver.posts(1)
+        with structlog.testing.capture_logs() as lines:
+            own_redis.kill()
+            release.set()
+            await _noticed(lines)
+            await asyncio.to_thread(own_redis.start)
+        await world.delivery_state("t1", "callback", "delivered")
+    assert len(receiver.received) == 1
+
+
+async def test_group_destroyed_and_everything_flushed(world: World) -> None:
+    async with listening(Receiver()) as receiver, dispatching(callback(world, receiver)):
+        await world.complete_task("t1")
+        await receiver.posts(1)
+        await world.redis.xgroup_destroy(world.keys.events, DISPATCHER_GROUP)
+        await world.complete_task("t2")
+        await receiver.posts(2)
+        await world.redis.flushall()
+        await world.redis.xgroup_create(world.keys.images, "workers", "0", mkstream=True)
+        await world.complete_task("t3")
+        await receiver.posts(3)
+    assert [post.webhook_id for post in receiver.received] == [
+        f"evt_t{number}_callback" for number in (1, 2, 3)
+    ]
+
+
+async def test_an_event_read_by_a_dispatcher_that_died_is_taken_over(world: World) -> None:
+    await world.complete_task("t1")
+    await world.redis.xgroup_create(world.keys.events, DISPATCHER_GROUP, "0")
+    await world.redis.xreadgroup(DISPATCHER_GROUP, "dead", {world.keys.events: ">"})
+    settings = {"lease_seconds": 0.2}
+    async with (
+        listening(Receiver()) as receiver,
+        dispatching(callback(world, receiver, **settings)),
+    ):
+        [post] = await receiver.posts(1)
+    assert post.webhook_id == "evt_t1_callback"
+
+
+async def test_two_dispatchers_share_the_work_and_send_each_once(world: World) -> None:
+    async with listening(Receiver()) as receiver:
+        settings = callback(world, receiver)
+        async with dispatching(settings), dispatching(settings):
+            for number in range(20):
+                await world.complete_task(f"t{number}")
+            await receiver.posts(20)
+            for number in range(20):
+                await world.delivery_state(f"t{number}", "callback", "delivered")
+    assert len({post.webhook_id for post in receiver.received}) == 20
+    assert len(receiver.received) == 20
+
+
+async def test_what_a_dispatcher_created_and_never_sent_is_found_by_another(world: World) -> None:
+    await world.complete_task("t1")
+    await world.redis.xgroup_create(world.keys.events, DISPATCHER_GROUP, "0")
+    store = DeliveryStore(world.redis, world.keys, task_ttl_ms=TTL_MS)
+    answer = await world.redis.xreadgroup(DISPATCHER_GROUP, "dead", {world.keys.events: ">"})
+    [(entry, fields)] = answer[0][1]
+    handler = EventHandler(
+        store, world.storage, DispatcherMetrics(CollectorRegistry()),
+        kinds=[DeliveryKind.CALLBACK], on_created=lambda: None,
+    )  # fmt: skip
+    await handler.handle(entry.decode(), fields)
+    async with listening(Receiver()) as receiver, dispatching(callback(world, receiver)):
+        await receiver.posts(1)
+
+
+async def test_an_event_nobody_can_use_does_not_stop_the_others(world: World) -> None:
+    broken = [
+        {"hello": "world"},
+        {"event_id": "e\r\nX: y", "type": "task.completed", "task_id": "t", "payload": "{}"},
+        {"event_id": "evt_t", "type": "task.completed", "task_id": "t", "payload": "\xff{"},
+        {b"event_id": b"\xff", "type": "task.failed", "task_id": "t", "payload": "{}"},
+    ]
+    for fields in broken:
+        await world.redis.xadd(world.keys.events, fields)
+    await world.complete_task("t1")
+    async with (
+        listening(Receiver()) as receiver,
+        dispatching(callback(world, receiver)) as running,
+    ):
+        await receiver.posts(1)
+        await world.delivery_state("t1", "callback", "delivered")
+        assert running.count("plate_events_total", type="unusable") == len(broken)
+        assert (await world.redis.xpending(world.keys.events, DISPATCHER_GROUP))["pending"] == 0
+
+
+async def test_while_originals_cannot_be_deleted_nobody_is_told(world: World) -> None:
+    class Away(Storage):
+        is_away = True
+
+        async def delete_prefix(self, prefix: str) -> int:
+            if self.is_away:
+                raise StorageError("away")
+            return await super().delete_prefix(prefix)
+
+    storage = Away(world.storage._store)
+    store = DeliveryStore(world.redis, world.keys, task_ttl_ms=TTL_MS)
+    stream = EventStream(
+        world.redis, world.redis, stream=world.keys.events, consumer="d", lease_ms=1
+    )
+    metrics = DispatcherMetrics(CollectorRegistry())
+    handler = EventHandler(
+        store, storage, metrics, kinds=[DeliveryKind.CALLBACK], on_created=lambda: None
+    )
+    reader = EventReader(stream, handler.handle, metrics.beat, reclaim_seconds=1)
+    await world.complete_task("t1")
+    await stream.ensure_group()
+    await reader.read()
+    await reader.reclaim()
+    assert (await store.due(DeliveryKind.CALLBACK, 1)).total == 0
+    assert (await world.redis.xpending(world.keys.events, DISPATCHER_GROUP))["pending"] == 1
+    storage.is_away = False
+    await asyncio.sleep(0.01)
+    await reader.reclaim()
+    assert (await store.due(DeliveryKind.CALLBACK, 1)).total == 1
+    assert world.files() == {"t1/output/covered_0.webp"}
+
+
+async def test_more_pending_events_than_a_page_are_all_taken_over(world: World) -> None:
+    for number in range(40):
+        await world.complete_task(f"t{number}")
+    await world.redis.xgroup_create(world.keys.events, DISPATCHER_GROUP, "0")
+    await world.redis.xreadgroup(DISPATCHER_GROUP, "dead", {world.keys.events: ">"}, count=100)
+    settings = {"lease_seconds": 0.2}
+    async with (
+        listening(Receiver()) as receiver,
+        dispatching(callback(world, receiver, **settings)),
+    ):
+        await receiver.posts(40)
+    assert len({post.webhook_id for post in receiver.received}) == 40

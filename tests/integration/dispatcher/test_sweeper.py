@@ -1,0 +1,209 @@
+"""Sweeping: what has an owner stays, what has none goes; on a real server and real files."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from consumer.deliveries import DeliveryStore
+from consumer.metrics import DispatcherMetrics
+from consumer.sweeper import PAGE, Sweeper, SweepRules
+from schemas.keys import DISPATCHER_GROUP, WORKERS_GROUP
+from schemas.layout import input_key, output_key
+from tests.integration.dispatcher.conftest import TTL_MS, World, dispatching, eventually
+
+pytestmark = pytest.mark.integration
+
+HOUR = 3600
+
+
+def sweeper(world: World, **rules: float) -> Sweeper:
+    defaults = {
+        "sweep_interval": 60, "upload_grace": 900, "task_timeout": HOUR, "consumer_idle": 600,
+        "task_ttl": 48 * HOUR,
+    }  # fmt: skip
+    return Sweeper(
+        world.redis, world.keys, world.tasks,
+        DeliveryStore(world.redis, world.keys, task_ttl_ms=TTL_MS),
+        storage=world.storage, metrics=DispatcherMetrics(CollectorRegistry()),
+        rules=SweepRules(**{**defaults, **rules}),
+    )  # fmt: skip
+
+
+async def put(world: World, key: str, *, age: float = 0) -> str:
+    await world.storage.put(key, b"data")
+    moment = time.time() - age
+    os.utime(world.folder / key, (moment, moment))
+    return key
+
+
+def half_written(path: Path, age: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"half")
+    os.utime(path, (time.time() - age,) * 2)
+
+
+async def test_old_files_of_no_task_go_young_ones_stay(world: World) -> None:
+    await put(world, input_key("old", 0), age=1000)
+    await put(world, output_key("old", "covered_ж.webp"), age=1000)
+    young = await put(world, input_key("young", 0), age=800)
+    await sweeper(world).sweep()
+    assert world.files() == {young}
+    assert not (world.folder / "old").exists()
+
+
+async def test_an_upload_that_still_goes_on_is_kept_whole(world: World) -> None:
+    kept = {
+        await put(world, input_key("slow", 0), age=5000),
+        await put(world, input_key("slow", 1), age=10),
+    }
+    await sweeper(world).sweep()
+    assert world.files() == kept
+
+
+async def test_files_of_a_live_task_stay_however_old(world: World) -> None:
+    await world.begin_task("t1", 2)
+    kept = {
+        await put(world, key, age=99 * HOUR)
+        for key in (input_key("t1", 0), input_key("t1", 1), output_key("t1", "a.webp"))
+    }
+    await sweeper(world).sweep()
+    assert world.files() == kept
+
+
+async def test_originals_of_an_ended_task_go_results_stay(world: World) -> None:
+    await world.complete_task("t1")
+    assert "t1/input/0" in world.files()
+    await sweeper(world).sweep()
+    assert world.files() == {"t1/output/covered_0.webp"}
+
+
+async def test_nothing_is_left_of_a_deleted_task(world: World) -> None:
+    await world.complete_task("t1")
+    await world.tasks.delete("t1")
+    await sweeper(world).sweep()
+    assert world.files() == set()
+
+
+async def test_files_go_when_the_task_has_run_out(world: World) -> None:
+    await world.complete_task("t1")
+    await put(world, output_key("t1", "covered_0.webp"), age=48 * HOUR)
+    await world.storage.delete_prefix("t1/input/")
+    await sweeper(world).sweep()
+    assert world.files() == {"t1/output/covered_0.webp"}
+    await world.redis.delete(world.keys.task("t1"))
+    await sweeper(world, sweep_interval=0.0001).sweep()
+    assert world.files() == {"t1/output/covered_0.webp"}, "somebody else's turn still holds"
+    await world.redis.delete(world.keys.chore("files"))
+    await sweeper(world).sweep()
+    assert world.files() == set()
+
+
+async def test_what_is_not_a_file_of_a_task_is_not_touched(world: World) -> None:
+    kept = {
+        await put(world, key, age=99 * HOUR)
+        for key in ("readme.txt", "backup/2024.tar", "other/app/data/x", "t1/thumbs/a.png")
+    }
+    await sweeper(world).sweep()
+    assert world.files() == kept
+
+
+async def test_half_written_files_of_killed_processes_go(world: World) -> None:
+    await world.complete_task("t1")
+    await world.storage.delete_prefix("t1/input/")
+    for name, age in (("t1/output/x.webp#1", 1000), ("gone/input/0#2", 1000), ("new/input/0#1", 5)):
+        half_written(world.folder / name, age)
+    kept = await put(world, output_key("t1", "a#1.webp"), age=1000)
+    await sweeper(world).sweep()
+    assert world.files() == {kept, "new/input/0#1", "t1/output/covered_0.webp"}
+    assert not (world.folder / "gone").exists()
+
+
+async def test_more_tasks_than_a_page(world: World) -> None:
+    for number in range(PAGE + 50):
+        await put(world, input_key(f"old{number}", 0), age=1000)
+    await world.begin_task("live")
+    swept = sweeper(world)
+    await swept.sweep()
+    assert world.files() == {"live/input/0"}
+    assert swept._metrics.swept_objects._value.get() == PAGE + 50
+
+
+async def test_of_many_sweepers_one_does_a_chore_per_interval(world: World) -> None:
+    await sweeper(world).sweep()
+    old = await put(world, input_key("old", 0), age=1000)
+    await sweeper(world).sweep()
+    assert world.files() == {old}
+    assert 0 < await world.redis.pttl(world.keys.chore("files")) <= 54_000
+
+
+async def test_silent_tasks_are_given_up_others_are_kept_from_running_out(world: World) -> None:
+    await world.begin_task("silent")
+    await world.begin_task("slow")
+    await world.redis.delete(world.keys.images)
+    now = time.time() * 1000
+    await world.redis.zadd(
+        world.keys.open_tasks, {"silent": now - 2 * HOUR * 1000, "slow": now - HOUR * 900}
+    )
+    await world.redis.pexpire(world.keys.task("slow"), 5000)
+    await sweeper(world, task_ttl=2 * HOUR).sweep()
+    silent, slow = await world.tasks.state("silent"), await world.tasks.state("slow")
+    assert silent is not None
+    assert slow is not None
+    assert (silent.status, silent.errors[0].code) == ("failed", "timed_out")
+    assert slow.status == "processing"
+    assert await world.redis.pttl(world.keys.task("slow")) > 5000
+    assert await world.redis.xlen(world.keys.events) == 1
+
+
+async def test_silent_consumers_that_hold_nothing_are_forgotten(world: World) -> None:
+    await world.complete_task("t1")
+    await world.begin_task("held")
+    await world.redis.xgroup_create(world.keys.events, DISPATCHER_GROUP, "0")
+    for name in ("idle", "busy"):
+        await world.redis.xgroup_createconsumer(world.keys.images, WORKERS_GROUP, name)
+        await world.redis.xgroup_createconsumer(world.keys.events, DISPATCHER_GROUP, name)
+    await world.redis.xreadgroup(DISPATCHER_GROUP, "busy", {world.keys.events: ">"})
+
+    async def consumers(stream: str, group: str) -> set[bytes]:
+        return {row["name"] for row in await world.redis.xinfo_consumers(stream, group)}
+
+    await sweeper(world).sweep()
+    assert await consumers(world.keys.events, DISPATCHER_GROUP) == {b"idle", b"busy"}
+    await world.redis.delete(world.keys.chore("redis"))
+    await sweeper(world, consumer_idle=0).sweep()
+    assert await consumers(world.keys.events, DISPATCHER_GROUP) == {b"busy"}
+    assert await consumers(world.keys.images, WORKERS_GROUP) == {b"w"}
+
+
+async def test_groups_that_do_not_exist_yet_are_no_error(world: World) -> None:
+    await world.complete_task("t1")
+    await world.redis.xgroup_destroy(world.keys.images, WORKERS_GROUP)
+    await sweeper(world).sweep()
+    assert await world.redis.exists(world.keys.chore("files"))
+
+
+async def test_events_go_with_their_age_and_not_before(world: World) -> None:
+    now = int(time.time() * 1000)
+    for age_hours in (50, 49, 47, 1):
+        entry = f"{now - age_hours * HOUR * 1000}-0"
+        await world.redis.xadd(world.keys.events, {"n": age_hours}, id=entry)
+    await world.redis.zadd(world.keys.due_deliveries("upload"), {"a": 0, "b": now})
+    await sweeper(world).sweep()
+    left = [fields[b"n"] for _, fields in await world.redis.xrange(world.keys.events)]
+    assert left == [b"47", b"1"]
+    assert await world.redis.zrange(world.keys.due_deliveries("upload"), 0, -1) == [b"b"]
+
+
+async def test_the_dispatcher_sweeps(world: World) -> None:
+    await put(world, input_key("old", 0), age=1000)
+    async with dispatching(world.settings(sweep_interval_seconds=0.1)):
+
+        async def swept() -> bool:
+            return not world.files()
+
+        await eventually(swept)
+        await put(world, input_key("later", 0), age=1000)
+        await eventually(swept)

@@ -1,0 +1,87 @@
+"""What a webhook signs, what an answer means, and what its settings accept."""
+
+from datetime import UTC, datetime
+
+import pytest
+from standardwebhooks import Webhook
+
+from consumer.settings import DispatcherSettings
+from consumer.webhook import Verdict, answer_of, manifest, webhook_headers
+from schemas.settings import SettingsError
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        (200, Verdict.DELIVERED),
+        (204, Verdict.DELIVERED),
+        (299, Verdict.DELIVERED),
+        (300, Verdict.FAILED),
+        (301, Verdict.FAILED),
+        (307, Verdict.FAILED),
+        (400, Verdict.FAILED),
+        (404, Verdict.FAILED),
+        (409, Verdict.FAILED),
+        (410, Verdict.REFUSED),
+        (429, Verdict.FAILED),
+        (500, Verdict.FAILED),
+        (503, Verdict.FAILED),
+    ],
+)
+def test_only_2xx_is_a_success_and_only_410_is_final(status: int, verdict: Verdict) -> None:
+    assert answer_of(status, None, NOW).verdict is verdict
+
+
+def test_retry_after_is_taken_from_a_failure() -> None:
+    assert answer_of(503, "7", NOW).retry_after_seconds == 7
+    assert answer_of(200, "7", NOW).retry_after_seconds is None
+
+
+def test_the_manifest_is_the_task_and_a_line_per_file() -> None:
+    assert (
+        manifest("t1", [("a b.webp", "00ff"), ("ж.webp", "11")]) == "t1\na b.webp 00ff\nж.webp 11"
+    )
+
+
+def test_headers_without_a_secret_are_the_id_alone() -> None:
+    assert webhook_headers(None, "evt_1_upload", "x", NOW) == {"webhook-id": "evt_1_upload"}
+
+
+def test_headers_with_a_secret_verify() -> None:
+    signer = Webhook("whsec_c2VjcmV0")
+    headers = webhook_headers(signer, "evt_1_upload", "жx", datetime.now(UTC))
+    signer.verify("жx", headers, json_parse=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WEBHOOK_SECRET", "hunter2"),
+        ("WEBHOOK_SECRET", "whsec_"),
+        ("WEBHOOK_SECRET", "whsec_кириллица-hunter2"),
+        ("BACKEND_UPLOAD_URL", "ftp://user:hunter2@host/x"),
+        ("BACKEND_CALLBACK_URL", "http://user:hunter2@host:99999/x"),
+        ("BACKEND_CALLBACK_URL", "hunter2"),
+        ("WEBHOOK_RETRY_SECONDS", "5,soon"),
+        ("WEBHOOK_CONCURRENCY", "0"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_no_secret_is_shown(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name) as raised:
+        DispatcherSettings.load()
+    assert "hunter2" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_addresses_are_kept_as_they_were_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "http://host.docker.internal:8001/api/images/upload"
+    monkeypatch.setenv("BACKEND_UPLOAD_URL", address)
+    monkeypatch.setenv("BACKEND_CALLBACK_URL", "")
+    settings = DispatcherSettings.load()
+    assert settings.backend_upload_url == address
+    assert settings.backend_callback_url is None
