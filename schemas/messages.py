@@ -114,7 +114,7 @@ class ImageMessage(BaseModel):
         except ValidationError as error:
             # Only where and what: pydantic's own text would repeat the publisher's data.
             where = [".".join(map(str, e["loc"])) or "message" for e in error.errors()]
-            what = [e["msg"] for e in error.errors()]
+            what = [e["msg"].removeprefix("Value error, ") for e in error.errors()]
             raise ContractError(
                 "; ".join(f"{w}: {t}" for w, t in zip(where, what, strict=True))
             ) from None
