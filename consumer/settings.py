@@ -174,6 +174,10 @@ class WorkerSettings(ConsumerSettings):
 
     @property
     def slots(self) -> int:
-        """Most images claimed at once: enough to fill batches, few enough to leave others some."""
-        batches = 1 if self.processing_device == "cpu" else 3
-        return self.max_images_in_hand or 2 * self.threads + batches * self.processing_batch_size
+        """Most images claimed at once: enough to keep every thread busy and a GPU's batches full.
+
+        No more than that: what one worker holds, another cannot take.
+        """
+        on_cpu = self.processing_device == "cpu"
+        enough = 2 * self.threads if on_cpu else 3 * self.processing_batch_size
+        return self.max_images_in_hand or 2 * self.threads + enough

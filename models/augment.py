@@ -39,8 +39,9 @@ def is_frontal(quad: Quads) -> bool:
     return bool(width >= FRONTAL_RATIO * height)
 
 
-def choose_scale(rng: np.random.Generator, quads: Quads, shape: tuple[int, int], size: int,
-                 focus: int) -> float:
+def choose_scale(
+    rng: np.random.Generator, quads: Quads, shape: tuple[int, int], size: int, focus: int
+) -> float:
     """Return the zoom of the crop: as at inference, or so that the chosen plate gets a size."""
     fit = size / max(shape)
     if not len(quads) or rng.random() < 0.3:
@@ -51,8 +52,9 @@ def choose_scale(rng: np.random.Generator, quads: Quads, shape: tuple[int, int],
     return float(np.clip(scale, 0.45 * fit, max(2.2, fit)))
 
 
-def random_matrix(rng: np.random.Generator, quads: Quads, shape: tuple[int, int], size: int,
-                  turn: bool) -> npt.NDArray[np.float64]:
+def random_matrix(
+    rng: np.random.Generator, quads: Quads, shape: tuple[int, int], size: int, *, turn: bool
+) -> npt.NDArray[np.float64]:
     """Return a 2x3 matrix from image px to the crop of ``size`` px.
 
     With ``turn`` it may rotate and shear; without, it keeps upright boxes upright.
@@ -92,7 +94,7 @@ def clip_quads(quads: Quads, size: int) -> tuple[Quads, npt.NDArray[np.intp]]:
         hull = cv2.convexHull(np.ascontiguousarray(quad, np.float32))
         area = cv2.contourArea(hull)
         seen, polygon = cv2.intersectConvexConvex(hull, frame)
-        if area < 12 or polygon is None or seen < _MIN_VISIBLE * area:
+        if area < 12 or seen < _MIN_VISIBLE * area:
             continue
         whole = seen > 0.999 * area
         upright = bool((np.abs(np.roll(quad, -1, axis=0) - quad).min(axis=1) < 0.01).all())
@@ -106,8 +108,15 @@ def clip_quads(quads: Quads, size: int) -> tuple[Quads, npt.NDArray[np.intp]]:
     return np.array(out, np.float32).reshape(-1, 4, 2), np.array(kept, np.intp)
 
 
-def crop(rng: np.random.Generator, image: Array8, quads: Quads, oriented: bool,
-         size: int, backdrop: Array8 | None = None) -> Sample:
+def crop(
+    rng: np.random.Generator,
+    image: Array8,
+    quads: Quads,
+    *,
+    oriented: bool,
+    size: int,
+    backdrop: Array8 | None = None,
+) -> Sample:
     """Cut a random crop of ``size`` px out of an image whose ``quads`` are in its px.
 
     Where the crop reaches beyond the image it shows ``backdrop`` (any picture without plates),
@@ -116,11 +125,10 @@ def crop(rng: np.random.Generator, image: Array8, quads: Quads, oriented: bool,
     frontal = np.array([oriented or is_frontal(q) for q in quads], np.bool_)
     turn = bool(frontal.all())
     height, width = image.shape[:2]
-    matrix = random_matrix(rng, quads, (height, width), size, turn)
+    matrix = random_matrix(rng, quads, (height, width), size, turn=turn)
     grow = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
     if grow < 0.6:  # warpAffine does not average: reduce first, or small plates alias away
-        small = cv2.resize(image, None, fx=grow * 1.2, fy=grow * 1.2,
-                           interpolation=cv2.INTER_AREA)
+        small = cv2.resize(image, None, fx=grow * 1.2, fy=grow * 1.2, interpolation=cv2.INTER_AREA)
         ratio = np.array([width / small.shape[1], height / small.shape[0]])
         image, pixels = np.asarray(small, np.uint8), matrix.copy()
         pixels[:, :2] *= ratio
@@ -133,8 +141,14 @@ def crop(rng: np.random.Generator, image: Array8, quads: Quads, oriented: bool,
         canvas = np.full((size, size, 3), fill, np.uint8)
     else:
         canvas = np.asarray(cv2.resize(backdrop, (size, size), interpolation=cv2.INTER_AREA))
-    rgb = cv2.warpAffine(image, pixels, (size, size), canvas, flags=cv2.INTER_LINEAR,
-                         borderMode=cv2.BORDER_TRANSPARENT)
+    rgb = cv2.warpAffine(
+        image,
+        pixels,
+        (size, size),
+        canvas,
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_TRANSPARENT,
+    )
     moved = (quads @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
     seen, kept = clip_quads(moved, size)
     return Sample(np.asarray(rgb, np.uint8), seen, frontal[kept])

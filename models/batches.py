@@ -72,8 +72,7 @@ class Sampler:
         self.plated = [item for item in items if len(item.quads)]
         self.empty = [item for item in items if not len(item.quads)]
         self.mix, self.seed = mix, seed
-        weights = np.array([mix.oriented_weight if item.oriented else 1.0
-                            for item in self.plated])
+        weights = np.array([mix.oriented_weight if item.oriented else 1.0 for item in self.plated])
         self.weights = weights / weights.sum()
 
     def sample(self, step: int, place: int, size: int) -> Sample:
@@ -89,7 +88,7 @@ class Sampler:
         backdrop = None
         if self.empty and rng.random() < 0.6:
             backdrop = read_image(self.empty[int(rng.integers(0, len(self.empty)))].image)
-        sample = crop(rng, image, quads, item.oriented, size, backdrop)
+        sample = crop(rng, image, quads, oriented=item.oriented, size=size, backdrop=backdrop)
         if kind > 1 - self.mix.replaced:
             sample = replace_plates(rng, sample)
         if rng.random() < self.mix.lookalikes * (3 if negative else 1):
@@ -127,6 +126,9 @@ def collate(samples: Sequence[Sample]) -> Batch:
                 image.append(index)
     pixels = np.stack([sample.rgb for sample in samples])
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-    return Batch(images.contiguous(memory_format=torch.channels_last),
-                 torch.tensor(boxes, dtype=torch.float32).reshape(-1, 5),
-                 torch.tensor(exact, dtype=torch.bool), torch.tensor(image, dtype=torch.long))
+    return Batch(
+        images.contiguous(memory_format=torch.channels_last),
+        torch.tensor(boxes, dtype=torch.float32).reshape(-1, 5),
+        torch.tensor(exact, dtype=torch.bool),
+        torch.tensor(image, dtype=torch.long),
+    )

@@ -14,8 +14,16 @@ Colour = tuple[float, float, float]
 WIDTH_M, HEIGHT_M = 2.1, 1.7
 PLATE_Y_M = 1.16
 _PAINTS: tuple[Colour, ...] = (
-    (176, 32, 38), (34, 62, 120), (60, 64, 70), (150, 156, 162), (28, 92, 78), (205, 206, 203),
-    (120, 84, 50), (24, 26, 30), (196, 120, 40), (92, 118, 146),
+    (176, 32, 38),
+    (34, 62, 120),
+    (60, 64, 70),
+    (150, 156, 162),
+    (28, 92, 78),
+    (205, 206, 203),
+    (120, 84, 50),
+    (24, 26, 30),
+    (196, 120, 40),
+    (92, 118, 146),
 )
 
 
@@ -48,8 +56,14 @@ class _Canvas:
             return np.clip((soft - 0.5) * size / 3 + 0.5, 0, 1)
         return shape.astype(np.float32) / 255
 
-    def fill(self, points: list[tuple[float, float]], top: Colour, bottom: Colour | None = None,
-             rounding: float = 0.0, opacity: float = 1.0) -> None:
+    def fill(
+        self,
+        points: list[tuple[float, float]],
+        top: Colour,
+        bottom: Colour | None = None,
+        rounding: float = 0.0,
+        opacity: float = 1.0,
+    ) -> None:
         """Fill a polygon with a vertical gradient over its own height."""
         weights = self.mask(points, rounding)[..., None] * opacity
         ys = [y for _, y in points]
@@ -58,8 +72,13 @@ class _Canvas:
         self.rgb += weights * (colour - self.rgb)
         self.alpha = np.maximum(self.alpha, weights[..., 0])
 
-    def both(self, points: list[tuple[float, float]], top: Colour, bottom: Colour | None = None,
-             rounding: float = 0.0) -> None:
+    def both(
+        self,
+        points: list[tuple[float, float]],
+        top: Colour,
+        bottom: Colour | None = None,
+        rounding: float = 0.0,
+    ) -> None:
         """Fill a polygon and its mirror image on the other side of the car."""
         self.fill(points, top, bottom, rounding)
         self.fill([(WIDTH_M - x, y) for x, y in points], top, bottom, rounding)
@@ -81,14 +100,29 @@ def _draw_body(canvas: _Canvas, paint: Colour) -> None:
     canvas.fill(cabin, _shade(paint, 1.25), _shade(paint, 0.85), 0.05)
     window = [(0.52, 0.62), (0.65, 0.22), (0.78, 0.17), (1.32, 0.17), (1.45, 0.22), (1.58, 0.62)]
     canvas.fill(window, (96, 112, 124), (26, 32, 38), 0.03)
-    canvas.fill([(0.7, 0.6), (0.83, 0.19), (0.98, 0.19), (0.85, 0.6)], (190, 205, 215), None,
-                0, 0.25)
-    body = [(0.12, 0.9), (0.2, 0.7), (0.4, 0.63), (1.7, 0.63), (1.9, 0.7), (1.98, 0.9),
-            (1.98, 1.38), (1.86, 1.46), (0.24, 1.46), (0.12, 1.38)]
+    canvas.fill(
+        [(0.7, 0.6), (0.83, 0.19), (0.98, 0.19), (0.85, 0.6)], (190, 205, 215), None, 0, 0.25
+    )
+    body = [
+        (0.12, 0.9),
+        (0.2, 0.7),
+        (0.4, 0.63),
+        (1.7, 0.63),
+        (1.9, 0.7),
+        (1.98, 0.9),
+        (1.98, 1.38),
+        (1.86, 1.46),
+        (0.24, 1.46),
+        (0.12, 1.38),
+    ]
     canvas.fill(body, _shade(paint, 1.2), _shade(paint, 0.55), 0.06)
     canvas.fill(_box(0.3, 0.66, 1.8, 0.7), _shade(paint, 1.6), None, 0.01, 0.5)
-    canvas.both([(0.02, 0.62), (0.16, 0.56), (0.26, 0.6), (0.26, 0.7), (0.08, 0.72)],
-                _shade(paint, 1.1), _shade(paint, 0.7), 0.02)
+    canvas.both(
+        [(0.02, 0.62), (0.16, 0.56), (0.26, 0.6), (0.26, 0.7), (0.08, 0.72)],
+        _shade(paint, 1.1),
+        _shade(paint, 0.7),
+        0.02,
+    )
 
 
 def _draw_rear(canvas: _Canvas, paint: Colour) -> None:
@@ -107,8 +141,12 @@ def _draw_rear(canvas: _Canvas, paint: Colour) -> None:
 
 def _draw_front(canvas: _Canvas, paint: Colour) -> None:
     """Bonnet, lamps, grille and bumper of the front."""
-    canvas.fill([(0.46, 0.64), (1.64, 0.64), (1.76, 0.84), (0.34, 0.84)], _shade(paint, 1.35),
-                _shade(paint, 0.95), 0.03)
+    canvas.fill(
+        [(0.46, 0.64), (1.64, 0.64), (1.76, 0.84), (0.34, 0.84)],
+        _shade(paint, 1.35),
+        _shade(paint, 0.95),
+        0.03,
+    )
     lamp = [(0.15, 0.82), (0.5, 0.86), (0.56, 0.94), (0.48, 1.0), (0.17, 0.98)]
     canvas.both(lamp, (245, 248, 250), (150, 160, 168), 0.02)
     canvas.both(_box(0.24, 0.87, 0.36, 0.95), (255, 255, 250), (215, 222, 226), 0.03)

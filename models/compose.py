@@ -12,8 +12,9 @@ Quad = npt.NDArray[np.float32]
 
 def quad_size(quad: Quad) -> tuple[float, float]:
     """Return mean width and mean height (px) of a quad given as TL, TR, BR, BL."""
-    top, right, bottom, left = (float(np.linalg.norm(quad[(i + 1) % 4] - quad[i]))
-                                for i in range(4))
+    top, right, bottom, left = (
+        float(np.linalg.norm(quad[(i + 1) % 4] - quad[i])) for i in range(4)
+    )
     return (top + bottom) / 2, (left + right) / 2
 
 

@@ -63,7 +63,7 @@ def read_folder(root: Path, split: str) -> list[Item]:
         label = root / "labels" / split / f"{image.stem}.txt"
         if image.suffix.lower() in _SUFFIXES and label.is_file():
             source = image.stem.rpartition("_")[0] or image.stem
-            items.append(Item(image, read_label(label), source, False))
+            items.append(Item(image, read_label(label), source, oriented=False))
     if not items:
         raise FileNotFoundError(f"{root}: no images with labels in split {split!r}")
     tilted = {item.source for item in items if any(not is_upright(q) for q in item.quads)}
@@ -72,13 +72,13 @@ def read_folder(root: Path, split: str) -> list[Item]:
 
 def tighten(items: list[Item], factors: Mapping[str, float]) -> list[Item]:
     """Return items whose quads are scaled about their centres by the factor of their source."""
+
     def scaled(item: Item) -> Item:
         factor = factors.get(item.source, 1.0)
         centres = item.quads.mean(axis=1, keepdims=True)
         return replace(item, quads=(centres + (item.quads - centres) * factor).astype(np.float32))
 
-    return [scaled(item) if item.source in factors and len(item.quads) else item
-            for item in items]
+    return [scaled(item) if item.source in factors and len(item.quads) else item for item in items]
 
 
 def _add(quads: Quads, rows: list[list[float]]) -> Quads:
@@ -96,9 +96,14 @@ def apply_fixes(items: list[Item], *paths: Path) -> list[Item]:
         dropped = set(fixes.get("drop", []))
         items = [item for item in items if item.image.stem not in dropped]
         add, mask = fixes.get("add", {}), fixes.get("mask", {})
-        items = [replace(item, quads=_add(item.quads, add.get(item.image.stem, [])),
-                         masks=_add(item.masks, mask.get(item.image.stem, [])))
-                 for item in tighten(items, fixes.get("tighten", {}))]
+        items = [
+            replace(
+                item,
+                quads=_add(item.quads, add.get(item.image.stem, [])),
+                masks=_add(item.masks, mask.get(item.image.stem, [])),
+            )
+            for item in tighten(items, fixes.get("tighten", {}))
+        ]
     return items
 
 

@@ -55,20 +55,32 @@ def detect_all(detector: TorchDetector, items: Sequence[Item], imgsz: int) -> li
     return found
 
 
-def sweep(found: Sequence[Found], confidences: Iterable[float], paddings: Iterable[float],
-          loose: Sequence[str]) -> list[dict[str, Any]]:
+def sweep(
+    found: Sequence[Found],
+    confidences: Iterable[float],
+    paddings: Iterable[float],
+    loose: Sequence[str],
+) -> list[dict[str, Any]]:
     """Return the figures at every padding and confidence."""
     confidences = list(confidences)
-    return [{"padding": padding, "confidence": confidence,
-             **summarize(score(found, confidence, padding, loose))}
-            for padding in paddings for confidence in confidences]
+    return [
+        {
+            "padding": padding,
+            "confidence": confidence,
+            **summarize(score(found, confidence, padding, loose)),
+        }
+        for padding in paddings
+        for confidence in confidences
+    ]
 
 
 def _percent(group: dict[str, Any]) -> str:
     if not group["plates"]:
         return "-"
-    return (f"{100 * group['recall']:5.1f} % ({100 * group['low']:.1f}-{100 * group['high']:.1f})"
-            f" of {group['plates']:4}, by bounds {100 * group['hidden']:.1f} %")
+    return (
+        f"{100 * group['recall']:5.1f} % ({100 * group['low']:.1f}-{100 * group['high']:.1f})"
+        f" of {group['plates']:4}, by bounds {100 * group['hidden']:.1f} %"
+    )
 
 
 def show(summary: dict[str, Any]) -> None:
@@ -80,24 +92,34 @@ def show(summary: dict[str, Any]) -> None:
     for title in ("by_size", "by_angle", "by_source"):
         for name, group in summary[title].items():
             print(f"{title[3:]:7} {name:20} {_percent(group)}")
-    print(f"false covers per 100 images without plates  {summary['false_covers_per_100']}"
-          f"  ({summary['false_covers']} on {summary['negatives']})")
-    print(f"covered area / plate area, median           {summary['area_ratio_oriented']} oriented,"
-          f" {summary['area_ratio_upright']} upright labels")
-    print(f"angle error, median                         {summary['angle_error_oriented']}°,"
-          f" of plates tilted by 3° or more {summary['angle_error_tilted']}°")
+    print(
+        f"false covers per 100 images without plates  {summary['false_covers_per_100']}"
+        f"  ({summary['false_covers']} on {summary['negatives']})"
+    )
+    print(
+        f"covered area / plate area, median           {summary['area_ratio_oriented']} oriented,"
+        f" {summary['area_ratio_upright']} upright labels"
+    )
+    print(
+        f"angle error, median                         {summary['angle_error_oriented']}°,"
+        f" of plates tilted by 3° or more {summary['angle_error_tilted']}°"
+    )
 
 
 def show_sweep(curve: Sequence[dict[str, Any]]) -> None:
     """Print one line per padding and confidence."""
     print("\npadding  conf   <12px   12-24   >=24    all    bounds  false/100  area  angle")
     for line in curve:
-        sizes = "  ".join("   - " if g["recall"] is None else f"{100 * g['recall']:5.1f}%"
-                          for g in line["by_size"].values())
-        print(f"{line['padding']:7.2f}  {line['confidence']:.2f}  {sizes}  "
-              f"{100 * (line['all']['recall'] or 0):5.1f}%  "
-              f"{100 * (line['all']['hidden'] or 0):5.1f}%  {line['false_covers_per_100']!s:>8}  "
-              f"{line['area_ratio_oriented']}  {line['angle_error_oriented']}")
+        sizes = "  ".join(
+            "   - " if g["recall"] is None else f"{100 * g['recall']:5.1f}%"
+            for g in line["by_size"].values()
+        )
+        print(
+            f"{line['padding']:7.2f}  {line['confidence']:.2f}  {sizes}  "
+            f"{100 * (line['all']['recall'] or 0):5.1f}%  "
+            f"{100 * (line['all']['hidden'] or 0):5.1f}%  {line['false_covers_per_100']!s:>8}  "
+            f"{line['area_ratio_oriented']}  {line['angle_error_oriented']}"
+        )
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -110,11 +132,20 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--imgsz", type=int, help="long side at the input; default: the file's")
     parser.add_argument("--confidence", type=float, default=0.25)
     parser.add_argument("--padding", type=float, default=0.1)
-    parser.add_argument("--confidences", type=float, nargs="*", help="of the sweep",
-                        default=[0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5])
+    parser.add_argument(
+        "--confidences",
+        type=float,
+        nargs="*",
+        help="of the sweep",
+        default=[0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5],
+    )
     parser.add_argument("--paddings", type=float, nargs="*", default=[0.05, 0.1, 0.15])
-    parser.add_argument("--loose", nargs="*", default=list(LOOSE_SOURCES),
-                        help="sources with loose labels: covered at 80 %% of the area")
+    parser.add_argument(
+        "--loose",
+        nargs="*",
+        default=list(LOOSE_SOURCES),
+        help="sources with loose labels: covered at 80 %% of the area",
+    )
     parser.add_argument("--every", type=int, default=1, help="use every n-th image only")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
@@ -139,9 +170,16 @@ def main(argv: list[str] | None = None) -> None:
     show(summary)
     print(f"time per image, median                      {summary['seconds_per_image']} s")
     show_sweep(curve)
-    report = {"checkpoint": args.checkpoint.name, "digest": detector.digest, "images": len(items),
-              "imgsz": args.imgsz or detector.imgsz, "confidence": args.confidence,
-              "padding": args.padding, "summary": summary, "sweep": curve}
+    report = {
+        "checkpoint": args.checkpoint.name,
+        "digest": detector.digest,
+        "images": len(items),
+        "imgsz": args.imgsz or detector.imgsz,
+        "confidence": args.confidence,
+        "padding": args.padding,
+        "summary": summary,
+        "sweep": curve,
+    }
     (args.out / "report.json").write_text(json.dumps(report, indent=1))
     write_plots(summary, curve, args.out / "plots.png")
     write_sheets(found, result, args.confidence, args.padding, args.out)

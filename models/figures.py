@@ -27,15 +27,29 @@ def tile(found: Found, quad: Quads, confidence: float, padding: float, caption: 
     reach = max(20.0, float(np.ptp(quad, axis=0).max()) * 1.1)
     matrix = np.array([[1, 0, reach - centre[0]], [0, 1, reach - centre[1]]]) * TILE / (2 * reach)
     view = np.asarray(cv2.warpAffine(image, matrix, (TILE, TILE)), np.uint8)
-    shown = [(expand_quads(found.quads[i : i + 1], padding)[0],
-              (230, 30, 30) if score >= confidence else (235, 205, 20))
-             for i, score in enumerate(found.scores)]
+    shown = [
+        (
+            expand_quads(found.quads[i : i + 1], padding)[0],
+            (230, 30, 30) if score >= confidence else (235, 205, 20),
+        )
+        for i, score in enumerate(found.scores)
+    ]
     for corners, colour in [*shown, (quad, (40, 220, 60))]:
         points = np.rint((corners @ matrix[:, :2].T + matrix[:, 2]) * 16).astype(np.int32)
-        cv2.polylines(view, [points], True, colour, 1, cv2.LINE_AA, 4)
+        cv2.polylines(
+            view, [points], isClosed=True, color=colour, thickness=1, lineType=cv2.LINE_AA, shift=4
+        )
     cv2.rectangle(view, (0, TILE - 16), (TILE, TILE), (0, 0, 0), -1)
-    cv2.putText(view, caption, (3, TILE - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (255, 255, 255), 1,
-                cv2.LINE_AA)
+    cv2.putText(
+        view,
+        caption,
+        (3, TILE - 4),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        0.36,
+        (255, 255, 255),
+        1,
+        cv2.LINE_AA,
+    )
     return view
 
 
@@ -47,15 +61,36 @@ def contact_sheet(tiles: Sequence[Array8], path: Path, columns: int = 8) -> None
     cv2.imwrite(str(path), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))
 
 
-def write_sheets(found: Sequence[Found], result: Result, confidence: float, padding: float,
-                 folder: Path, limit: int = 160) -> None:
+def write_sheets(
+    found: Sequence[Found],
+    result: Result,
+    confidence: float,
+    padding: float,
+    folder: Path,
+    limit: int = 160,
+) -> None:
     """Write ``misses.png`` and ``false_covers.png``: at most ``limit`` of each, largest first."""
     misses = sorted((p for p in result.plates if not p.covered), key=lambda p: -p.height_px)
-    contact_sheet([tile(found[p.image], p.quad, confidence, padding,
-                        f"{p.source} {p.height_px:.0f}px {p.share:.0%}")
-                   for p in misses[:limit]], folder / "misses.png")
-    contact_sheet([tile(found[image], quad, confidence, padding, found[image].item.image.stem)
-                   for image, quad in result.false_covers[:limit]], folder / "false_covers.png")
+    contact_sheet(
+        [
+            tile(
+                found[p.image],
+                p.quad,
+                confidence,
+                padding,
+                f"{p.source} {p.height_px:.0f}px {p.share:.0%}",
+            )
+            for p in misses[:limit]
+        ],
+        folder / "misses.png",
+    )
+    contact_sheet(
+        [
+            tile(found[image], quad, confidence, padding, found[image].item.image.stem)
+            for image, quad in result.false_covers[:limit]
+        ],
+        folder / "false_covers.png",
+    )
 
 
 def _bars(axes: Any, groups: dict[str, Any], title: str) -> None:
@@ -83,11 +118,18 @@ def write_plots(summary: dict[str, Any], curve: Sequence[dict[str, Any]], path: 
     last = axes[1, 1]
     for padding in sorted({c["padding"] for c in curve}):
         line = [c for c in curve if c["padding"] == padding]
-        last.plot([c["false_covers_per_100"] or 0 for c in line],
-                  [c["all"]["recall"] or 0 for c in line], marker="o", label=f"padding {padding}")
+        last.plot(
+            [c["false_covers_per_100"] or 0 for c in line],
+            [c["all"]["recall"] or 0 for c in line],
+            marker="o",
+            label=f"padding {padding}",
+        )
         for c in line:
-            last.annotate(f"{c['confidence']:g}", (c["false_covers_per_100"] or 0,
-                                                   c["all"]["recall"] or 0), fontsize=7)
+            last.annotate(
+                f"{c['confidence']:g}",
+                (c["false_covers_per_100"] or 0, c["all"]["recall"] or 0),
+                fontsize=7,
+            )
     last.set_xlabel("false covers per 100 images without plates")
     last.set_ylabel("covered")
     last.set_title("by confidence")

@@ -10,10 +10,36 @@ from models.compose import Array8, paste
 from models.plates import draw_text
 from models.synthesis import overlaps, perspective_quad, weather
 
-_WORDS = ("bakery", "market", "flowers", "taxi", "hotel", "sale", "apteka", "produkty", "bank",
-          "cafe", "service", "open", "exit", "parking", "center", "studio", "pizza", "auto")
-_COLOURS = ((200, 30, 35), (20, 70, 160), (25, 120, 60), (235, 190, 30), (245, 245, 245),
-            (30, 30, 34), (120, 40, 110), (230, 110, 20))
+_WORDS = (
+    "bakery",
+    "market",
+    "flowers",
+    "taxi",
+    "hotel",
+    "sale",
+    "apteka",
+    "produkty",
+    "bank",
+    "cafe",
+    "service",
+    "open",
+    "exit",
+    "parking",
+    "center",
+    "studio",
+    "pizza",
+    "auto",
+)
+_COLOURS = (
+    (200, 30, 35),
+    (20, 70, 160),
+    (25, 120, 60),
+    (235, 190, 30),
+    (245, 245, 245),
+    (30, 30, 34),
+    (120, 40, 110),
+    (230, 110, 20),
+)
 
 
 def _panel(width: int, height: int, colour: tuple[int, ...]) -> Array8:
@@ -22,8 +48,13 @@ def _panel(width: int, height: int, colour: tuple[int, ...]) -> Array8:
     return picture
 
 
-def _write(picture: Array8, rng: np.random.Generator, text: str, box: tuple[int, int, int, int],
-           ink: tuple[int, ...]) -> None:
+def _write(
+    picture: Array8,
+    rng: np.random.Generator,
+    text: str,
+    box: tuple[int, int, int, int],
+    ink: tuple[int, ...],
+) -> None:
     """Write into a box (x, y, w, h) of an RGBA picture, in place; the ink is opaque."""
     x, y, w, h = box
     mask = draw_text(text, w, h, rng, bold=bool(rng.random() < 0.6))[..., None] / 255.0
@@ -73,11 +104,20 @@ def draw_shop_sign(rng: np.random.Generator) -> Array8:
 
 def draw_phone_number(rng: np.random.Generator) -> Array8:
     """A phone number as on a van: letters straight on the paint, nothing around them."""
-    text = _digits(rng, ("8-999-999-99-99", "+7 999 999-99-99", "99-99-99", "0800 999 999")
-                   [int(rng.integers(0, 4))])
+    text = _digits(
+        rng,
+        ("8-999-999-99-99", "+7 999 999-99-99", "99-99-99", "0800 999 999")[
+            int(rng.integers(0, 4))
+        ],
+    )
     picture = np.zeros((60, 34 * len(text), 4), np.uint8)
-    _write(picture, rng, text, (0, 5, 34 * len(text), 50),
-           _COLOURS[int(rng.integers(0, len(_COLOURS)))])
+    _write(
+        picture,
+        rng,
+        text,
+        (0, 5, 34 * len(text), 50),
+        _COLOURS[int(rng.integers(0, len(_COLOURS)))],
+    )
     return picture
 
 
@@ -94,8 +134,9 @@ def draw_sticker(rng: np.random.Generator) -> Array8:
 def stamp_time(rng: np.random.Generator, rgb: Array8) -> None:
     """Write a camera's timestamp along an edge of the picture, in place."""
     size = rgb.shape[0]
-    text = _digits(rng, ("2099-99-99 99:99:99", "99/99/2099 99:99", "CAM 9  99:99:99")
-                   [int(rng.integers(0, 3))])
+    text = _digits(
+        rng, ("2099-99-99 99:99:99", "99/99/2099 99:99", "CAM 9  99:99:99")[int(rng.integers(0, 3))]
+    )
     height = int(rng.integers(8, 22))
     width = min(size - 8, int(height * 0.7 * len(text)))
     label = np.zeros((height + 4, width + 4, 4), np.uint8)
@@ -121,8 +162,9 @@ def add_lookalikes(rng: np.random.Generator, sample: Sample, count: int) -> Samp
         picture = _DRAW[int(rng.integers(0, len(_DRAW)))](rng)
         height = float(np.exp(rng.uniform(np.log(10), np.log(90))))
         x, y = rng.uniform(0.05, 0.95, 2) * size
-        quad = perspective_quad(rng, (float(x), float(y)), height,
-                                picture.shape[1] / picture.shape[0])
+        quad = perspective_quad(
+            rng, (float(x), float(y)), height, picture.shape[1] / picture.shape[0]
+        )
         if not overlaps(quad, sample.quads):
             paste(rgb, weather(rng, picture, float(rng.uniform(60, 150))), quad)
     return sample._replace(rgb=rgb)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,6 +35,21 @@ def pad_targets(boxes: Tensor, exact: Tensor, image: Tensor, batch: int) -> tupl
     return padded, flags
 
 
+class _Positives(NamedTuple):
+    """What the anchors (P) that answer for a plate predict and should.
+
+    ``boxes`` and ``goals`` (P, 5) xywhr in units of the stride, as ``anchors`` (P, 2);
+    ``distances`` (P, 4 * reach); ``known`` (P,): the goal's angle counts; ``weight`` (P,).
+    """
+
+    distances: Tensor
+    boxes: Tensor
+    anchors: Tensor
+    goals: Tensor
+    known: Tensor
+    weight: Tensor
+
+
 class PlateLoss:
     """Loss of a batch.
 
@@ -47,55 +62,66 @@ class PlateLoss:
         network.args = type("Gains", (), GAINS)()
         self.base = v8OBBLoss(network)
 
-    def __call__(self, preds: dict[str, Any], boxes: Tensor, exact: Tensor,
-                 image: Tensor) -> Tensor:
+    def __call__(
+        self, preds: dict[str, Any], boxes: Tensor, exact: Tensor, image: Tensor
+    ) -> Tensor:
         """Return losses (4,): box, class, distribution, angle.
 
         ``boxes`` (N, 5): x, y, w, h in px of the batch and radians; ``exact`` (N,);
         ``image`` (N,): the index in the batch.
         """
         base = self.base
-        distances = preds["boxes"].float().permute(0, 2, 1).contiguous()
-        scores = preds["scores"].float().permute(0, 2, 1).contiguous()
-        angles = preds["angle"].float().permute(0, 2, 1).contiguous()
-        feats = [f.float() for f in preds["feats"]]
-        anchors, strides = make_anchors(feats, base.stride, 0.5)
+        distances, scores, angles = (
+            preds[name].float().permute(0, 2, 1).contiguous()
+            for name in ("boxes", "scores", "angle")
+        )
+        anchors, strides = make_anchors([f.float() for f in preds["feats"]], base.stride, 0.5)
         targets, flags = pad_targets(boxes, exact, image, scores.shape[0])
         decoded = base.bbox_decode(anchors, distances, angles)
-        losses = torch.zeros(4)
-        losses[2] = losses[2] + 0 * distances.sum() + 0 * angles.sum()
+        gains = torch.tensor(tuple(GAINS.values()))
+        # The zeros keep every branch in the graph of a batch without plates.
+        idle = 0 * (distances.sum() + angles.sum())
         if not targets.shape[1]:
-            losses[1] = base.bce(scores, torch.zeros_like(scores)).sum() / scores.shape[0]
-            return losses * torch.tensor(tuple(GAINS.values()))
+            found = base.bce(scores, torch.zeros_like(scores)).sum() / scores.shape[0]
+            return torch.stack((idle, found, idle, idle)) * gains
         assign = decoded.detach().clone()
         assign[..., :4] *= strides
         _, goal, weight, positive, index = base.assigner(
-            scores.detach().sigmoid(), assign, anchors * strides,
-            torch.zeros(*targets.shape[:2], 1), targets, targets.sum(2, keepdim=True).gt(0))
+            scores.detach().sigmoid(),
+            assign,
+            anchors * strides,
+            torch.zeros(*targets.shape[:2], 1),
+            targets,
+            targets.sum(2, keepdim=True).gt(0),
+        )
         total = weight.sum().clamp(min=1)
-        losses[1] = base.bce(scores, weight).sum() / total
-        if bool(positive.any()):
-            goal[..., :4] /= strides
-            known = flags.gather(1, index)[positive].bool()
-            box, dfl, angle = self._box_losses(distances, decoded, anchors, goal, positive,
-                                               known, weight[positive].sum(-1) / total)
-            losses[0], losses[2], losses[3] = box, losses[2] + dfl, angle
-        return losses * torch.tensor(tuple(GAINS.values()))
+        found = base.bce(scores, weight).sum() / total
+        if not bool(positive.any()):
+            return torch.stack((idle, found, idle, idle)) * gains
+        goal[..., :4] /= strides
+        chosen = _Positives(
+            distances=distances[positive],
+            boxes=decoded[positive],
+            anchors=anchors.expand(*goal.shape[:2], 2)[positive],
+            goals=goal[positive],
+            known=flags.gather(1, index)[positive].bool(),
+            weight=weight[positive].sum(-1) / total,
+        )
+        box, dfl, angle = self._box_losses(chosen)
+        return torch.stack((box, found, dfl, angle)) * gains
 
-    def _box_losses(self, distances: Tensor, decoded: Tensor, anchors: Tensor, goal: Tensor,
-                    positive: Tensor, known: Tensor, weight: Tensor
-                    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _box_losses(self, chosen: _Positives) -> tuple[Tensor, Tensor, Tensor]:
         """Return box, distribution and angle loss over the positive anchors."""
         inner: Any = self.base.bbox_loss
-        mine, wanted = decoded[positive], goal[positive]
+        mine, wanted, known = chosen.boxes, chosen.goals, chosen.known
         compared = torch.where(known[:, None], mine, upright_hull(mine))
         overlap = probiou(compared, wanted, floor=inner.floor).squeeze(-1)
-        box = ((1 - overlap) * weight).sum()
+        box = ((1 - overlap) * chosen.weight).sum()
         reach = inner.dfl_loss.reg_max
-        sides = rbox2dist(goal[..., :4], anchors, goal[..., 4:5], reg_max=reach - 1)[positive]
-        spread = inner.dfl_loss(distances[positive].view(-1, reach), sides).squeeze(-1)
-        dfl = (spread * weight * known).sum()
+        sides = rbox2dist(wanted[:, :4], chosen.anchors, wanted[:, 4:5], reg_max=reach - 1)
+        spread = inner.dfl_loss(chosen.distances.view(-1, reach), sides).squeeze(-1)
+        dfl = (spread * chosen.weight * known).sum()
         # sin² of the difference: half a turn is the same rectangle; the long side is the first.
         off = torch.sin(mine[:, 4] - wanted[:, 4]) ** 2
-        angle = (off * weight * known).sum()
+        angle = (off * chosen.weight * known).sum()
         return box, dfl, angle

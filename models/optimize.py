@@ -18,20 +18,26 @@ def freeze_stem(network: Any, layers: int) -> None:
     for layer in list(network.model)[:layers]:
         layer.eval()
         for parameter in layer.parameters():
-            parameter.requires_grad_(False)
+            parameter.requires_grad = False
 
 
-def make_optimizer(network: nn.Module, rate: float, decay: float = 5e-4,
-                   angle_factor: float = 4.0) -> torch.optim.Optimizer:
+def make_optimizer(
+    network: nn.Module, rate: float, decay: float = 5e-4, angle_factor: float = 4.0
+) -> torch.optim.Optimizer:
     """Return AdamW: no decay on biases and norms, and the new angle branch learns faster."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             key = (".cv4." in name, parameter.ndim > 1)
             groups.setdefault(key, []).append(parameter)
-    settings = [{"params": parameters, "lr": rate * (angle_factor if angle else 1.0),
-                 "weight_decay": decay if matrix else 0.0}
-                for (angle, matrix), parameters in sorted(groups.items())]
+    settings = [
+        {
+            "params": parameters,
+            "lr": rate * (angle_factor if angle else 1.0),
+            "weight_decay": decay if matrix else 0.0,
+        }
+        for (angle, matrix), parameters in sorted(groups.items())
+    ]
     optimizer = torch.optim.AdamW(settings, betas=(0.9, 0.999))
     for group in optimizer.param_groups:
         group["top_lr"] = group["lr"]
@@ -57,8 +63,8 @@ class Average:
     def __init__(self, network: nn.Module, decay: float = 0.998) -> None:
         self.network = copy.deepcopy(network).eval()
         self.decay, self.updates = decay, 0
-        for parameter in self.network.parameters():
-            parameter.requires_grad_(False)
+        for tensor in self.network.parameters():
+            tensor.requires_grad = False
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:

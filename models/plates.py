@@ -69,12 +69,18 @@ class Style:
 
 
 @lru_cache(maxsize=256)
-def _glyph(char: str, bold: bool) -> Array8:
+def _glyph(char: str, *, bold: bool) -> Array8:
     """Return the ink of a character as an 8-bit mask cropped to its bounding box."""
     font = ImageFont.load_default(_GLYPH_PX)
     picture = Image.new("L", (3 * _GLYPH_PX, 3 * _GLYPH_PX))
-    ImageDraw.Draw(picture).text((_GLYPH_PX, _GLYPH_PX), char, fill=255, font=font,
-                                 stroke_width=7 if bold else 2, stroke_fill=255)
+    ImageDraw.Draw(picture).text(
+        (_GLYPH_PX, _GLYPH_PX),
+        char,
+        fill=255,
+        font=font,
+        stroke_width=7 if bold else 2,
+        stroke_fill=255,
+    )
     box = picture.getbbox() or (0, 0, 1, 1)
     return np.asarray(picture.crop(box), dtype=np.uint8)
 
@@ -104,7 +110,7 @@ def draw_text(
     for place, char in enumerate(text):
         if char == " ":
             continue
-        glyph = made_up_glyph(rng) if char == "~" else _glyph(char, bold)
+        glyph = made_up_glyph(rng) if char == "~" else _glyph(char, bold=bold)
         tall = height if char.isalnum() or char == "~" else max(2, round(height * 0.15))
         natural = glyph.shape[1] * tall / glyph.shape[0]
         wide = max(1, round(min(0.86 * cell, natural * 1.25)))
@@ -116,9 +122,7 @@ def draw_text(
     return mask
 
 
-def fill_pattern(
-    pattern: str, letters: str, rng: np.random.Generator, *, void: bool = True
-) -> str:
+def fill_pattern(pattern: str, letters: str, rng: np.random.Generator, *, void: bool = True) -> str:
     """Return a text for ``pattern`` (see ``Field``).
 
     With ``void`` the running number is all zeros, which no register issues.
@@ -161,9 +165,7 @@ def _rounded(height: int, width: int, inset: float, radius: float) -> npt.NDArra
     return mask
 
 
-def draw_plate(
-    rng: np.random.Generator, style: Style, *, void: bool = True
-) -> tuple[Array8, str]:
+def draw_plate(rng: np.random.Generator, style: Style, *, void: bool = True) -> tuple[Array8, str]:
     """Draw a plate; return its picture (H, W, 4) RGBA at 1 px per mm, and its text.
 
     The picture is the plate and nothing else: its corners are the corners of the array.

@@ -30,8 +30,9 @@ class Scene(NamedTuple):
     quads: npt.NDArray[np.float32]
 
 
-def _vertical(top: tuple[int, int, int], bottom: tuple[int, int, int], height: int,
-              width: int) -> npt.NDArray[np.float32]:
+def _vertical(
+    top: tuple[int, int, int], bottom: tuple[int, int, int], height: int, width: int
+) -> npt.NDArray[np.float32]:
     ramp = np.linspace(0, 1, max(1, height), dtype=np.float32)[:, None, None]
     column = np.array(top, np.float32) * (1 - ramp) + np.array(bottom, np.float32) * ramp
     return np.broadcast_to(column, (max(1, height), width, 3)).copy()
@@ -58,8 +59,9 @@ def _draw_houses(picture: Array8, rng: np.random.Generator, horizon: int) -> Non
 def _draw_street(rng: np.random.Generator, width: int, height: int, horizon: int) -> Array8:
     """Sky, houses, trees, pavement and road, with a little noise; (height, width, 3)."""
     warm = float(rng.uniform(0, 1))
-    sky = _vertical((95 + int(50 * warm), 150, 205), (215, 222 - int(12 * warm), 228), horizon,
-                    width)
+    sky = _vertical(
+        (95 + int(50 * warm), 150, 205), (215, 222 - int(12 * warm), 228), horizon, width
+    )
     road = _vertical((128, 128, 126), (72, 73, 76), height - horizon, width)
     picture = np.vstack([sky, road]).astype(np.uint8)
     _draw_houses(picture, rng, horizon)
@@ -76,8 +78,12 @@ def _draw_street(rng: np.random.Generator, width: int, height: int, horizon: int
         far = (width / 2 + lane * width * 0.11, kerb)
         near = (width / 2 + lane * width * 0.42, height)
         half = width * 0.012
-        corners = [(far[0] - half / 4, far[1]), (far[0] + half / 4, far[1]),
-                   (near[0] + half, near[1]), (near[0] - half, near[1])]
+        corners = [
+            (far[0] - half / 4, far[1]),
+            (far[0] + half / 4, far[1]),
+            (near[0] + half, near[1]),
+            (near[0] - half, near[1]),
+        ]
         cv2.fillPoly(picture, [np.array(corners, np.int32)], (186, 186, 182), cv2.LINE_AA)
     return picture
 
@@ -88,22 +94,44 @@ def _draw_shadow(picture: Array8, quad: Quad) -> None:
     left, right = quad[3], quad[2]
     centre = (left + right) / 2
     wide = float(np.linalg.norm(right - left))
-    cv2.ellipse(mask, (round(float(centre[0])), round(float(centre[1] - wide * 0.03))),
-                (round(wide * 0.5), round(wide * 0.07)), 0, 0, 360, 255, -1, cv2.LINE_AA)
+    cv2.ellipse(
+        mask,
+        (round(float(centre[0])), round(float(centre[1] - wide * 0.03))),
+        (round(wide * 0.5), round(wide * 0.07)),
+        0,
+        0,
+        360,
+        255,
+        -1,
+        cv2.LINE_AA,
+    )
     soft = cv2.GaussianBlur(mask, (0, 0), max(1.0, wide * 0.02)).astype(np.float32)[..., None]
     picture[:] = (picture * (1 - 0.75 * soft / 255)).astype(np.uint8)
 
 
-def _place_car(picture: Array8, rng: np.random.Generator, centre_x: float, base_y: float,
-               car_width: float, styles: tuple[Style, ...]) -> Quad:
+def _place_car(
+    picture: Array8,
+    rng: np.random.Generator,
+    centre_x: float,
+    base_y: float,
+    car_width: float,
+    styles: tuple[Style, ...],
+) -> Quad:
     """Draw one car with its plate; return the plate's corners (4, 2)."""
     scale = car_width / WIDTH_M
     car = draw_car(rng, max(120.0, scale))
     tall = HEIGHT_M * scale
     yaw = float(rng.uniform(-0.05, 0.05)) * tall
     left, right = centre_x - car_width / 2, centre_x + car_width / 2
-    quad = np.array([[left, base_y - tall + yaw], [right, base_y - tall - yaw],
-                     [right, base_y - yaw / 3], [left, base_y + yaw / 3]], np.float32)
+    quad = np.array(
+        [
+            [left, base_y - tall + yaw],
+            [right, base_y - tall - yaw],
+            [right, base_y - yaw / 3],
+            [left, base_y + yaw / 3],
+        ],
+        np.float32,
+    )
     _draw_shadow(picture, quad)
     paste(picture, car.picture, quad)
     style = styles[int(rng.integers(0, len(styles)))]
@@ -111,8 +139,15 @@ def _place_car(picture: Array8, rng: np.random.Generator, centre_x: float, base_
     wide = _PLATE_WIDTH_M * min(1.0, style.w / 520)
     x, y = car.plate_centre_m
     half_w, half_h = wide / 2, wide * style.h / style.w / 2
-    corners = np.array([[x - half_w, y - half_h], [x + half_w, y - half_h],
-                        [x + half_w, y + half_h], [x - half_w, y + half_h]], np.float32)
+    corners = np.array(
+        [
+            [x - half_w, y - half_h],
+            [x + half_w, y - half_h],
+            [x + half_w, y + half_h],
+            [x - half_w, y + half_h],
+        ],
+        np.float32,
+    )
     metres = np.array([[0, 0], [WIDTH_M, 0], [WIDTH_M, HEIGHT_M], [0, HEIGHT_M]], np.float32)
     matrix = cv2.getPerspectiveTransform(metres, quad)
     placed = project(np.asarray(matrix, np.float64), corners)
@@ -129,7 +164,7 @@ def _finish(picture: Array8, rng: np.random.Generator) -> Array8:
     # One coarse field of noise, tiled: cheap at 12 megapixels and the same on every machine.
     tile = rng.normal(0, 3.0, (256, 256, 1)).astype(np.float32)
     noise = np.tile(tile, (height // 256 + 1, width // 256 + 1, 1))[:height, :width]
-    return np.rint((picture * light + noise).clip(0, 255)).astype(np.uint8)
+    return np.asarray(np.rint((picture * light + noise).clip(0, 255)), np.uint8)
 
 
 def draw_scene(
@@ -172,8 +207,9 @@ def draw_scene(
     return _roll(_finish(picture, rng), found, width, height, angle)
 
 
-def _roll(picture: Array8, quads: npt.NDArray[np.float32], width: int, height: int,
-          angle: float) -> Scene:
+def _roll(
+    picture: Array8, quads: npt.NDArray[np.float32], width: int, height: int, angle: float
+) -> Scene:
     """Turn the picture about its middle and cut out width x height px."""
     big_h, big_w = picture.shape[:2]
     matrix = cv2.getRotationMatrix2D((big_w / 2, big_h / 2), -angle, 1.0)
@@ -183,7 +219,9 @@ def _roll(picture: Array8, quads: npt.NDArray[np.float32], width: int, height: i
     shift = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     centres = np.linalg.inv(shift) @ full @ shift
     if angle:
-        picture = np.asarray(cv2.warpAffine(picture, centres[:2], (width, height),
-                                            borderMode=cv2.BORDER_REFLECT), np.uint8)
+        picture = np.asarray(
+            cv2.warpAffine(picture, centres[:2], (width, height), borderMode=cv2.BORDER_REFLECT),
+            np.uint8,
+        )
         quads = project(full, quads.reshape(-1, 2)).reshape(-1, 4, 2) if len(quads) else quads
     return Scene(np.ascontiguousarray(picture[:height, :width]), quads)

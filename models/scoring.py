@@ -25,8 +25,7 @@ from models.metrics import (
 
 COVERED, COVERED_LOOSE = 0.9, 0.8
 SIZES = ((0.0, 12.0, "< 12 px"), (12.0, 24.0, "12-24 px"), (24.0, math.inf, ">= 24 px"))
-ANGLES = ((0.0, 3.0, "0-3°"), (3.0, 10.0, "3-10°"), (10.0, 25.0, "10-25°"),
-          (25.0, 91.0, "> 25°"))
+ANGLES = ((0.0, 3.0, "0-3°"), (3.0, 10.0, "3-10°"), (10.0, 25.0, "10-25°"), (25.0, 91.0, "> 25°"))
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,9 @@ def inside_image(quads: Quads, width: int, height: int) -> Quads:
     return np.clip(quads, 0, np.array([width, height], np.float32)).astype(np.float32)
 
 
-def score_plate(image: int, found: Found, label: Quads, raw: Quads, covers: Quads,
-                needed: float) -> Plate:
+def score_plate(
+    image: int, found: Found, label: Quads, raw: Quads, covers: Quads, needed: float
+) -> Plate:
     """Return how a labelled plate fares under ``covers``, the padded ``raw`` quads."""
     share = covered_share(label, list(covers))
     shared = [overlap(label, cover) for cover in covers]
@@ -96,12 +96,24 @@ def score_plate(image: int, found: Found, label: Quads, raw: Quads, covers: Quad
     hidden = share >= needed
     if not hidden and not found.item.oriented:
         hidden = covered_share(label, [bounds(cover) for cover in covers]) >= needed
-    return Plate(image, label, found.item.source, found.item.oriented, plate_height(label),
-                 abs(long_angle(label)), share, ratio, turn, share >= needed, hidden)
+    return Plate(
+        image,
+        label,
+        found.item.source,
+        found.item.oriented,
+        plate_height(label),
+        abs(long_angle(label)),
+        share,
+        ratio,
+        turn,
+        share >= needed,
+        hidden,
+    )
 
 
-def score(found: Sequence[Found], confidence: float, padding: float,
-          loose: Sequence[str]) -> Result:
+def score(
+    found: Sequence[Found], confidence: float, padding: float, loose: Sequence[str]
+) -> Result:
     """Return the scores of detections over ``confidence``, expanded by ``padding``.
 
     ``loose``: sources whose labels are larger than the plates, covered at 80 % of the area.
@@ -112,8 +124,9 @@ def score(found: Sequence[Found], confidence: float, padding: float,
         covers = expand_quads(raw, padding) if len(raw) else raw
         size = np.array([one.width, one.height], np.float32)
         needed = COVERED_LOOSE if one.item.source in loose else COVERED
-        plates += [score_plate(image, one, label, raw, covers, needed)
-                   for label in one.item.quads * size]
+        plates += [
+            score_plate(image, one, label, raw, covers, needed) for label in one.item.quads * size
+        ]
         if not len(one.item.quads):
             negatives += 1
             false_covers += [(image, quad) for quad in covers]
@@ -127,17 +140,21 @@ def recall(plates: Sequence[Plate]) -> dict[str, Any]:
     """
     hits, hidden = sum(p.covered for p in plates), sum(p.hidden for p in plates)
     low, high = wilson(hits, len(plates))
-    return {"plates": len(plates), "covered": hits,
-            "recall": round(hits / len(plates), 4) if plates else None,
-            "low": round(low, 4), "high": round(high, 4),
-            "hidden": round(hidden / len(plates), 4) if plates else None}
+    return {
+        "plates": len(plates),
+        "covered": hits,
+        "recall": round(hits / len(plates), 4) if plates else None,
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "hidden": round(hidden / len(plates), 4) if plates else None,
+    }
 
 
-def grouped(plates: Sequence[Plate], key: Callable[[Plate], float],
-            bins: Sequence[tuple[float, float, str]]) -> dict[str, Any]:
+def grouped(
+    plates: Sequence[Plate], key: Callable[[Plate], float], bins: Sequence[tuple[float, float, str]]
+) -> dict[str, Any]:
     """Return the recall of plates by ranges [low, high) of a measure."""
-    return {name: recall([p for p in plates if low <= key(p) < high])
-            for low, high, name in bins}
+    return {name: recall([p for p in plates if low <= key(p) < high]) for low, high, name in bins}
 
 
 def _median(values: Sequence[float]) -> float | None:
@@ -154,8 +171,10 @@ def summarize(result: Result) -> dict[str, Any]:
         "all": recall(plates),
         "by_size": grouped(plates, lambda p: p.height_px, SIZES),
         "by_angle": grouped(oriented, lambda p: p.tilt, ANGLES),
-        "by_source": {s: recall([p for p in plates if p.source == s])
-                      for s in sorted({p.source for p in plates})},
+        "by_source": {
+            s: recall([p for p in plates if p.source == s])
+            for s in sorted({p.source for p in plates})
+        },
         "negatives": result.negatives,
         "false_covers": len(result.false_covers),
         "false_covers_per_100": None if per_100 is None else round(per_100, 2),

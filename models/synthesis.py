@@ -33,8 +33,9 @@ def upright(quad: Quad) -> Quad:
     return np.ascontiguousarray(best, np.float32)
 
 
-def perspective_quad(rng: np.random.Generator, centre: tuple[float, float], height: float,
-                     ratio: float) -> Quad:
+def perspective_quad(
+    rng: np.random.Generator, centre: tuple[float, float], height: float, ratio: float
+) -> Quad:
     """Return the corners of a plate of ``height`` px seen from a random side.
 
     ``ratio`` is its width over its height before it is turned away from the camera.
@@ -47,13 +48,15 @@ def perspective_quad(rng: np.random.Generator, centre: tuple[float, float], heig
     plane *= [width / 2, height / 2, 0]
     cy, sy, cx, sx = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
     cz, sz = math.cos(roll), math.sin(roll)
-    turn = (np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-            @ np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-            @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]))
+    turn = (
+        np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+        @ np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+        @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    )
     points = plane @ turn.T
     distance = width * float(rng.uniform(2.5, 9))
     flat = points[:, :2] * (distance / (distance + points[:, 2:]))
-    return (flat + centre).astype(np.float32)
+    return np.asarray(flat + centre, np.float32)
 
 
 def weather(rng: np.random.Generator, plate: Array8, brightness: float) -> Array8:
@@ -66,9 +69,13 @@ def weather(rng: np.random.Generator, plate: Array8, brightness: float) -> Array
         dirt = np.clip(dirt - 0.45, 0, 1) * float(rng.uniform(0.2, 1.5))
         rgb += dirt * (np.array([105, 92, 74], np.float32) - rgb)
     if rng.random() < 0.35:
-        edge = cv2.line(np.zeros((height, width), np.uint8),
-                        (int(rng.uniform(0, width)), 0), (int(rng.uniform(0, width)), height),
-                        255, int(width * rng.uniform(0.2, 0.9)))
+        edge = cv2.line(
+            np.zeros((height, width), np.uint8),
+            (int(rng.uniform(0, width)), 0),
+            (int(rng.uniform(0, width)), height),
+            255,
+            int(width * rng.uniform(0.2, 0.9)),
+        )
         soft = cv2.GaussianBlur(edge, (0, 0), 3).astype(np.float32)[..., None] / 255
         rgb *= 1 - soft * float(rng.uniform(0.2, 0.6))
     gain = np.clip(brightness / 120, 0.3, 1.15) * float(rng.uniform(0.75, 1.25))
@@ -83,7 +90,7 @@ def _around(rgb: Array8, quad: Quad) -> Array8:
     height, width = rgb.shape[:2]
     x, y = np.clip(quad.min(0).astype(int) - 3, 0, [width - 1, height - 1]).tolist()
     x2, y2 = np.clip(quad.max(0).astype(int) + 4, 1, [width, height]).tolist()
-    return rgb[y:max(y2, y + 1), x:max(x2, x + 1)]
+    return rgb[y : max(y2, y + 1), x : max(x2, x + 1)]
 
 
 def put_plate(rng: np.random.Generator, rgb: Array8, quad: Quad, style: Style) -> None:
@@ -99,8 +106,8 @@ def put_plate(rng: np.random.Generator, rgb: Array8, quad: Quad, style: Style) -
 def replace_plates(rng: np.random.Generator, sample: Sample) -> Sample:
     """Return the sample with drawn plates over those of its annotated ones that a style fits."""
     rgb, quads, exact = sample.rgb.copy(), sample.quads.copy(), sample.exact.copy()
-    for index, quad in enumerate(quads):
-        quad = upright(quad)
+    for index, label in enumerate(sample.quads):
+        quad = upright(label)
         width, height = quad_size(quad)
         fits = tuple(s for s in STYLES if abs(math.log(s.w / s.h * height / width)) < 0.3)
         if not fits or height < 5:
@@ -125,7 +132,8 @@ def _backing(rng: np.random.Generator, rgb: Array8, quad: Quad) -> None:
     grow = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32)
     grow *= np.array(rng.uniform(1.25, 2.4, 2), np.float32)
     matrix = cv2.getPerspectiveTransform(
-        np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32), quad)
+        np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32), quad
+    )
     paste(rgb, panel, project(np.asarray(matrix, np.float64), grow))
 
 
@@ -155,5 +163,4 @@ def add_plates(rng: np.random.Generator, sample: Sample, count: int) -> Sample:
         put_plate(rng, rgb, quad, style)
         quads.append(quad)
         exact.append(np.True_)
-    return Sample(rgb, np.array(quads, np.float32).reshape(-1, 4, 2),
-                  np.array(exact, np.bool_))
+    return Sample(rgb, np.array(quads, np.float32).reshape(-1, 4, 2), np.array(exact, np.bool_))

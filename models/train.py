@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,11 +50,12 @@ class Trainer:
     def __init__(self, plan: Plan, start: Path, work: Path) -> None:
         self.plan, self.work = plan, work
         torch.manual_seed(plan.seed)
-        self.network: Any = build_network(load_checkpoint(start))
-        for parameter in self.network.parameters():
-            parameter.requires_grad_(True)
-        self.network.model[-1].dfl.requires_grad_(False)
-        self.network.to(memory_format=torch.channels_last)
+        network: Any = build_network(load_checkpoint(start))
+        self.network = network
+        for parameter in network.parameters():
+            parameter.requires_grad = True
+        network.model[-1].dfl.requires_grad_(requires_grad=False)
+        network.to(memory_format=torch.channels_last)
         freeze_stem(self.network, plan.freeze)
         self.loss = PlateLoss(self.network)
         self.optimizer = make_optimizer(self.network, plan.rate)
@@ -79,17 +79,27 @@ class Trainer:
 
     def save(self, output: Path, source: str) -> None:
         """Write state, checkpoint and report; a reader never sees half a file."""
-        state = {"network": self.network.state_dict(), "step": self.step,
-                 "average": self.average.network.state_dict(), "updates": self.average.updates,
-                 "optimizer": self.optimizer.state_dict(), "seconds": self.seconds,
-                 "curve": self.curve}
+        state = {
+            "network": self.network.state_dict(),
+            "step": self.step,
+            "average": self.average.network.state_dict(),
+            "updates": self.average.updates,
+            "optimizer": self.optimizer.state_dict(),
+            "seconds": self.seconds,
+            "curve": self.curve,
+        }
         torch.save(state, self.work / "state.tmp")
-        os.replace(self.work / "state.tmp", self.work / "state.pt")
+        (self.work / "state.tmp").replace(self.work / "state.pt")
         temporary = output.with_suffix(".tmp")
         save_checkpoint(self.average.network, temporary, names=NAMES, source=source)
-        os.replace(temporary, output)
-        report = {"plan": asdict(self.plan), "gains": GAINS, "step": self.step,
-                  "seconds": round(self.seconds), "curve": self.curve}
+        temporary.replace(output)
+        report = {
+            "plan": asdict(self.plan),
+            "gains": GAINS,
+            "step": self.step,
+            "seconds": round(self.seconds),
+            "curve": self.curve,
+        }
         output.with_suffix(".json").write_text(json.dumps(report, indent=1))
 
     def progress(self) -> float:
@@ -107,7 +117,8 @@ class Trainer:
             predictions = self.network(batch.images)
         losses = self.loss(predictions, batch.boxes, batch.exact, batch.image)
         self.optimizer.zero_grad(set_to_none=True)
-        losses.sum().backward()
+        total: Any = losses.sum()
+        total.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self.optimizer.step()
         self.average.update(self.network)
@@ -126,8 +137,7 @@ class Trainer:
         print(f"{share:6.1%}  step {self.step}  {values}  {left:.0f} min left", flush=True)
 
 
-def run(trainer: Trainer, sampler: Sampler, output: Path, source: str, save_seconds: float
-        ) -> None:
+def run(trainer: Trainer, sampler: Sampler, output: Path, source: str, save_seconds: float) -> None:
     """Train to the end of the plan."""
     plan = trainer.plan
     last, saved = time.monotonic(), time.monotonic()
@@ -178,8 +188,16 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)
     args.work.mkdir(parents=True, exist_ok=True)
-    plan = Plan(args.batch, tuple(args.sizes), args.rate, args.freeze, args.steps, args.minutes,
-                args.seed, args.bfloat16)
+    plan = Plan(
+        args.batch,
+        tuple(args.sizes),
+        args.rate,
+        args.freeze,
+        args.steps,
+        args.minutes,
+        args.seed,
+        args.bfloat16,
+    )
     items = apply_fixes(read_folder(args.dataset, "train"), *args.fixes)
     trainer = Trainer(plan, args.start, args.work)
     trainer.resume()

@@ -196,6 +196,8 @@ def _delete_partial(root: Path, before: datetime) -> int:
     deleted = 0
     # os.walk, unlike glob, bears folders that vanish while it looks.
     for folder, _, names in os.walk(root):
+        if len(Path(folder).relative_to(root).parts) != 2:
+            continue  # no task's files are here (schemas/layout.py)
         for name in filter(_PARTIAL.search, names):
             deleted += _delete_if_old(Path(folder, name), before)
     return deleted

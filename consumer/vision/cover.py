@@ -154,7 +154,7 @@ def _cover_strip(
     origin = np.array((strip.columns.start, strip.rows.start), np.float32)
     matrix = cv2.getPerspectiveTransform(corners - 0.5, (quad - origin - 0.5).astype(np.float32))
     size = (region.shape[1], region.shape[0])
-    warped = cv2.warpPerspective(picture, matrix, size, borderValue=FILL)
+    warped = cv2.warpPerspective(picture, matrix, size, borderMode=cv2.BORDER_REPLICATE)
     cv2.copyTo(warped, strip.touched.view(np.uint8), region)
 
 

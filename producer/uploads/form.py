@@ -103,11 +103,9 @@ class UploadForm:
         return chunk
 
     async def _read(self, reading: Awaitable[T]) -> T:
-        if self._request.content.total_bytes > self._limits.max_request_bytes:
-            raise _request_too_large(self._limits)
         try:
             async with asyncio.timeout(self._limits.idle_seconds):
-                return await reading
+                answer = await reading
         except TimeoutError:
             raise SlowUploadError("The upload stood still for too long.") from None
         except (ConnectionError, ClientError, web.RequestPayloadError):
@@ -115,6 +113,9 @@ class UploadForm:
         except (ValueError, AssertionError, RuntimeError, HttpProcessingError):
             # aiohttp's reader has no one error for a body that is not what it says.
             raise MalformedRequestError("The body is not well-formed multipart.") from None
+        if self._request.content.total_bytes > self._limits.max_request_bytes:
+            raise _request_too_large(self._limits)
+        return answer
 
 
 class FilePart:

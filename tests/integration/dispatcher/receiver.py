@@ -89,7 +89,7 @@ class Receiver:
 @asynccontextmanager
 async def listening(receiver: Receiver, port: int = 0) -> AsyncIterator[Receiver]:
     app = web.Application(client_max_size=1 << 30)
-    app.router.add_post("/{path:.*}", receiver.handle)
+    app.router.add_route("*", "/{path:.*}", receiver.handle)  # GET: what follows a redirect
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     try:

@@ -106,6 +106,8 @@ async def test_what_is_not_a_file_of_a_task_is_not_touched(world: World) -> None
         await put(world, key, age=99 * HOUR)
         for key in ("readme.txt", "backup/2024.tar", "other/app/data/x", "t1/thumbs/a.png")
     }
+    half_written(world.folder / "backup/2025.tar#1", 99 * HOUR)
+    kept.add("backup/2025.tar#1")
     await sweeper(world).sweep()
     assert world.files() == kept
 

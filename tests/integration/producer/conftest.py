@@ -1,6 +1,7 @@
 """A producer on a real socket, a real server and a real folder."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from redis.asyncio import Redis
 from producer.app import create_runner
 from producer.settings import ProducerSettings
 from schemas.keys import Keys
-from schemas.messages import ImageMessage
+from schemas.messages import ContractLimits, ImageMessage
 from schemas.names import result_url
 from schemas.storage import Storage
 from schemas.store import TaskStore
@@ -23,6 +24,8 @@ from schemas.tasks import ImageResult
 JPEG = b"\xff\xd8\xff\xe0" + b"j" * 2000
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 2000
 WEBP = b"RIFF\x00\x01\x00\x00WEBPVP8 " + b"w" * 2000
+
+_LIMITS = ContractLimits(max_total=1000, inline_max_bytes=0)
 
 UPLOAD = "/api/v1/process-task/"
 
@@ -48,7 +51,7 @@ class RunningProducer:
         """POST files; returns status and JSON body."""
         form = aiohttp.FormData(quote_fields=False)
         for name, content in files:
-            form.add_field("files", content, filename=name, content_type="text/plain")
+            form.add_field("files", io.BytesIO(content), filename=name, content_type="text/plain")
         return await self.call("POST", UPLOAD, data=form, **options)
 
     async def call(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
@@ -68,7 +71,7 @@ class RunningProducer:
     async def messages(self) -> list[tuple[str, ImageMessage]]:
         """Entries of the work stream."""
         return [
-            (entry.decode(), ImageMessage.from_fields(fields, max_total=1000, inline_max_bytes=0))
+            (entry.decode(), ImageMessage.from_fields(fields, _LIMITS))
             for entry, fields in await self.redis.xrange(self.keys.images)
         ]
 

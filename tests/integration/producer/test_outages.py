@@ -1,0 +1,239 @@
+"""Redis or storage away, full or slow, while somebody uploads."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from producer.errors import BacklogFullError, UnsettledSubmitError
+from producer.uploads.submit import Submitter
+from schemas.keys import Keys
+from schemas.messages import ImageMessage
+from schemas.redis_client import connect_blocking
+from schemas.settings import Settings
+from schemas.store import TaskStore
+from tests.integration.producer.conftest import (
+    JPEG,
+    UPLOAD,
+    RunningProducer,
+    StartProducer,
+    eventually,
+)
+from tests.support.redis_server import RedisServer
+
+
+class Lossy:
+    """Stands between a client and Redis; while `deaf`, requests arrive but answers are lost."""
+
+    def __init__(self, server_port: int) -> None:
+        self._server_port = server_port
+        self.deaf = False
+        self.lost = 0
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[str]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        async with server:
+            yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_redis, to_redis = await asyncio.open_connection("127.0.0.1", self._server_port)
+        back = asyncio.create_task(self._answer(from_redis, writer))
+        try:
+            while data := await reader.read(65_536):
+                to_redis.write(data)
+        except OSError:
+            pass
+        finally:
+            to_redis.close()
+            await back
+            writer.close()
+
+    async def _answer(self, from_redis: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await from_redis.read(65_536):
+            if self.deaf:
+                self.lost += 1
+                break
+            writer.write(data)
+        writer.close()
+
+
+def port_of(url: str) -> int:
+    return int(url.rsplit(":", 1)[1].split("/")[0])
+
+
+async def stopped(producer: RunningProducer) -> None:
+    """Ask for an upload and check that Redis' absence is answered, quickly."""
+    async with asyncio.timeout(8):
+        status, problem = await producer.upload(("a.jpg", JPEG))
+    assert (status, problem["type"]) == (503, "urn:plate-detect:redis-away")
+
+
+async def test_redis_down_and_back(start_producer: StartProducer, own_redis: RedisServer) -> None:
+    producer = await start_producer(own_redis.url)
+    _, body = await producer.upload(("a.jpg", JPEG))
+    before = producer.files()
+    own_redis.kill()
+
+    await stopped(producer)
+    for path in (f"task-status/{body['task_id']}", f"task-events/{body['task_id']}"):
+        async with producer.session.get(f"{producer.url}/api/v1/{path}") as response:
+            assert response.status == 503
+            assert int(response.headers["Retry-After"]) > 0
+    assert (await producer.call("GET", "/health"))[0] == 200
+    status, problem = await producer.call("GET", "/ready")
+    assert (status, problem["detail"]) == (503, "Redis cannot be reached")
+    assert str(await producer.metric("plate_backlog_images")) == "nan"
+    assert producer.files() == before
+
+    own_redis.start()
+    assert (await producer.upload(("b.jpg", JPEG)))[0] == 202
+    assert (await producer.call("GET", f"/api/v1/task-status/{body['task_id']}"))[0] == 200
+
+
+async def test_events_outlive_a_restart_of_redis(
+    start_producer: StartProducer, own_redis: RedisServer
+) -> None:
+    producer = await start_producer(own_redis.url)
+    _, body = await producer.upload(("a.jpg", JPEG))
+    url = f"{producer.url}/api/v1/task-events/{body['task_id']}"
+    async with asyncio.timeout(30), producer.session.get(url) as response:
+        await response.content.readuntil(b"\r\n\r\n")
+        own_redis.kill()
+        await asyncio.sleep(0.6)  # at least one look while it is down
+        own_redis.start()
+        await producer.finish_next()
+        assert b"event: end" in await response.content.read()
+
+
+async def test_backlog_full(start_producer: StartProducer, redis_server: str) -> None:
+    producer = await start_producer(redis_server, max_backlog_images=3)
+    assert (await producer.upload(("a", JPEG), ("b", JPEG)))[0] == 202
+    before = producer.files()
+
+    # There is room for one more, but a task is taken whole or not at all.
+    status, problem = await producer.upload(("c", JPEG), ("d", JPEG))
+    assert (status, problem["type"]) == (503, "urn:plate-detect:backlog-full")
+    assert producer.files() == before
+    assert (await producer.call("GET", "/ready"))[0] == 200
+    assert (await producer.upload(("e", JPEG)))[0] == 202
+
+    await asyncio.sleep(1.1)  # readiness is at most a second old
+    assert (await producer.call("GET", "/ready"))[1]["detail"] == "the backlog is full"
+    # Now it shows before the body: nobody is asked to send it.
+    answer = await producer.raw(
+        b"POST /api/v1/process-task/ HTTP/1.1\r\nHost: x\r\nContent-Length: 500000000\r\n"
+        b"Content-Type: multipart/form-data; boundary=B\r\nExpect: 100-continue\r\n\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After: " in answer
+    assert b"Connection: close" in answer
+
+
+async def test_refusal_reaches_a_client_that_only_sends(
+    start_producer: StartProducer, redis_server: str
+) -> None:
+    """One that reads nothing until all is sent, as many do; its 8 MB are read past."""
+    producer = await start_producer(redis_server, max_backlog_images=1)
+    assert (await producer.upload(("a", JPEG)))[0] == 202
+    body = b"x" * 8_000_000
+    reader, writer = await asyncio.open_connection(producer.host, producer.port)
+    writer.write(
+        b"POST /api/v1/process-task/ HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n"
+        b"Content-Type: multipart/form-data; boundary=B\r\n\r\n"
+    )
+    for start in range(0, len(body), 1_000_000):
+        writer.write(body[start : start + 1_000_000])
+        await writer.drain()
+    assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
+    writer.close()
+
+
+async def test_redis_full(start_producer: StartProducer, own_redis: RedisServer) -> None:
+    producer = await start_producer(own_redis.url)
+    assert (await producer.upload(("a.jpg", JPEG)))[0] == 202
+    before = producer.files()
+    await producer.redis.config_set("maxmemory", 1)
+
+    status, problem = await producer.upload(("b.jpg", JPEG))
+    assert (status, problem["type"]) == (503, "urn:plate-detect:redis-full")
+    assert producer.files() == before
+    await producer.finish_next()  # work in hand goes on
+
+    await producer.redis.config_set("maxmemory", 0)
+    assert (await producer.upload(("b.jpg", JPEG)))[0] == 202
+
+
+async def test_lost_answer_is_asked_again(
+    start_producer: StartProducer, redis_server: str
+) -> None:
+    lossy = Lossy(port_of(redis_server))
+    async with lossy.listening() as url:
+        producer = await start_producer(url)
+        # The producer looks at the backlog before the body, so the loss begins behind that.
+        reader, writer = await asyncio.open_connection(producer.host, producer.port)
+        head = b'--B\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
+        body = head + JPEG + b"\r\n--B--\r\n"
+        writer.write(
+            b"POST " + UPLOAD.encode() + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            b"Content-Type: multipart/form-data; boundary=B\r\nContent-Length: %d\r\n\r\n"
+            % len(body)
+            + body[:-20]
+        )
+
+        async def body_wanted() -> bool:
+            return await producer.metric("plate_uploads_in_progress") == 1
+
+        await eventually(body_wanted)
+        lossy.deaf = True
+        writer.write(body[-20:])
+
+        async def lost() -> bool:
+            return lossy.lost > 0
+
+        await eventually(lost)
+        lossy.deaf = False
+        answer = await reader.read()
+        writer.close()
+        await producer.session.close()
+        await producer.redis.aclose()
+        async with Redis.from_url(redis_server) as redis:
+            assert await redis.xlen("{plates}:images") == 1
+    assert answer.startswith(b"HTTP/1.1 202 ")
+    assert any(name.endswith("/input/0") for name in producer.files())
+
+
+async def test_outcome_that_stays_unknown(redis_server: str) -> None:
+    lossy = Lossy(port_of(redis_server))
+    message = ImageMessage(task_id="t", total=1, object="t/input/0")
+    async with lossy.listening() as url:
+        redis = connect_blocking(Settings(_env_file=None, redis_url=url), block_seconds=0)
+        store = TaskStore(redis, Keys("{plates}"), task_ttl_ms=60_000)
+        submitter = Submitter(store, max_backlog=1, patience_seconds=0.5)
+        lossy.deaf = True
+        with pytest.raises(UnsettledSubmitError):
+            await submitter.submit("t", [message])
+        lossy.deaf = False
+        assert await redis.xlen("{plates}:images") == 1  # it was accepted: its files must stay
+        await submitter.submit("t", [message])  # and a repeat finds out
+        with pytest.raises(BacklogFullError):
+            await submitter.submit("u", [message.model_copy(update={"task_id": "u"})])
+        await redis.aclose()
+
+
+async def test_storage_away(producer: RunningProducer) -> None:
+    folder: Path = producer.folder
+    folder.rmdir()
+    folder.write_bytes(b"")  # a file where the folder should be
+
+    status, problem = await producer.upload(("a.jpg", JPEG))
+    assert (status, problem["type"]) == (503, "urn:plate-detect:storage-away")
+    assert await producer.messages() == []
+    status, problem = await producer.call("GET", "/ready")
+    assert (status, problem["detail"]) == (503, "the storage cannot be written")
+
+    folder.unlink()
+    assert (await producer.upload(("a.jpg", JPEG)))[0] == 202

@@ -1,0 +1,55 @@
+"""Drawn plates: the same seed gives the same picture; the texts belong to nobody."""
+
+import numpy as np
+import pytest
+
+from models.plate_styles import BY_NAME, REGIONS, STYLES
+from models.plates import draw_plate, fill_pattern, pick_style
+
+
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
+def test_every_style_draws_a_plate_of_its_size_with_readable_contrast(style):
+    picture, text = draw_plate(np.random.default_rng(1), style)
+    assert picture.shape == (round(style.h), round(style.w), 4)
+    assert picture.dtype == np.uint8
+    assert text.strip()
+    inner = picture[12:-12, 12:-12, :3].astype(int).sum(2)
+    assert np.ptp(inner) > 200, "letters must differ from the ground"
+    assert picture[picture.shape[0] // 2, picture.shape[1] // 2, 3] == 255
+    assert picture[0, 0, 3] == 0, "the corners are round"
+
+
+def test_same_seed_same_plate_and_another_seed_another_plate():
+    style = BY_NAME["ru"]
+    first, text = draw_plate(np.random.default_rng(7), style)
+    again, same_text = draw_plate(np.random.default_rng(7), style)
+    other, _ = draw_plate(np.random.default_rng(8), style)
+    assert text == same_text
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_running_number_is_void_unless_asked_otherwise():
+    for seed in range(20):
+        _, text = draw_plate(np.random.default_rng(seed), BY_NAME["ru"])
+        assert text.split()[1] == "000"
+        assert set(text.split()[0] + text.split()[2]) <= set("ABEKMHOPCTYX")
+    texts = {
+        draw_plate(np.random.default_rng(seed), BY_NAME["ru"], void=False)[1].split()[1]
+        for seed in range(20)
+    }
+    assert len(texts) > 10
+
+
+def test_pattern_letters_digits_and_literals():
+    rng = np.random.default_rng(0)
+    assert fill_pattern("##-x ~", "Q", rng) == "00-X ~"
+    assert fill_pattern("AAA", "Q", rng) == "QQQ"
+    assert fill_pattern("99", "Q", rng).isdigit()
+
+
+def test_regions_are_drawn_by_their_weights():
+    rng = np.random.default_rng(0)
+    drawn = [pick_style(rng, STYLES, REGIONS).region for _ in range(2000)]
+    assert drawn.count("ru") / 2000 == pytest.approx(REGIONS["ru"], abs=0.05)
+    assert {pick_style(rng, STYLES, {"us": 1.0}).region for _ in range(20)} == {"us"}
