@@ -47,7 +47,7 @@ async def worker(settings: WorkerSettings) -> None:
     """Run a worker and its monitor."""
     # Imported here: the dispatcher needs neither torch nor OpenCV.
     from consumer.metrics import WorkerMetrics
-    from consumer.worker import run_worker
+    from consumer.worker.process import run_worker
 
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)

@@ -192,15 +192,16 @@ def draw_scene(
     chosen = tuple(BY_NAME[name] for name in styles)
     columns = max(1, min(plates, math.ceil(math.sqrt(plates * max(1.0, width / height)))))
     rows = max(1, math.ceil(plates / columns))
-    # The square that stays in view at every roll decides how large the cars may be.
-    span = min(width, height) if angle % 180 else width
+    # Cars stand in a rectangle of the picture's shape that stays in view when it is turned.
+    share = min(width / big_w, height / big_h)
+    wide, tall = width * share, height * share
+    slot = min(wide * 0.94 / columns, tall * 0.9 / rows * WIDTH_M / HEIGHT_M)
     quads = []
     for i in range(plates):
         row, column = divmod(i, columns)
-        slot = min(span * 0.94 / columns, height * 0.9 / rows * WIDTH_M / HEIGHT_M)
         car_width = slot * float(rng.uniform(0.62, 0.86)) * (0.8 if plates == 1 else 1.0)
         centre = big_w / 2 + (column - (columns - 1) / 2) * slot
-        base = big_h / 2 + height * (0.28 if rows == 1 else -0.45 + 0.88 * (row + 1) / rows)
+        base = big_h / 2 + tall * (0.28 if rows == 1 else -0.45 + 0.88 * (row + 1) / rows)
         jitter = float(rng.uniform(-0.06, 0.06)) * slot
         quads.append(_place_car(picture, rng, centre + jitter, base, car_width, chosen))
     found = np.array(quads, np.float32).reshape(-1, 4, 2)

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
-from consumer.worker import run_worker
+from consumer.worker.process import run_worker
 from schemas.keys import Keys
 from schemas.storage import Storage
 from schemas.store import TaskStore

@@ -89,6 +89,7 @@ def test_a_crop_keeps_the_label_on_the_plate(seed, oriented):
         quad[None],
         oriented=oriented,
         size=256,
+        backdrop=np.full((9, 9, 3), 50, np.uint8),
     )
     assert sample.rgb.shape == (256, 256, 3)
     if len(sample.quads):

@@ -15,8 +15,8 @@ from redis.exceptions import RedisError, ResponseError
 from consumer.backoff import persist
 from consumer.errors import ImageError
 from consumer.metrics import WorkerMetrics
-from consumer.pipeline import Covered, ImagePipeline
-from consumer.stream import Entry
+from consumer.worker.pipeline import Covered, ImagePipeline
+from consumer.worker.stream import Entry
 from schemas.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
 from schemas.layout import output_key
 from schemas.messages import ContractError, ContractLimits, ImageMessage, addressee

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
-from consumer.batch import Batcher, Pixels
 from consumer.vision.obb import Detections
+from consumer.worker.batch import Batcher, Pixels
 
 
 class RecordingDetector:

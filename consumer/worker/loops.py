@@ -9,11 +9,11 @@ import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from consumer.backoff import Backoff, StoppedError, pause
-from consumer.batch import Batcher
-from consumer.hand import Hand
-from consumer.handler import EntryHandler
 from consumer.metrics import WorkerMetrics
-from consumer.stream import Abandoned, Entry, WorkStream
+from consumer.worker.batch import Batcher
+from consumer.worker.hand import Hand
+from consumer.worker.handler import EntryHandler
+from consumer.worker.stream import Abandoned, Entry, WorkStream
 from schemas.store import TaskStore
 
 log = structlog.get_logger()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from consumer.stream import Entry
+from consumer.worker.stream import Entry
 
 
 class Hand:

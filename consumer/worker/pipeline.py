@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from consumer.admission import MemoryBudget
-from consumer.batch import Batcher
 from consumer.errors import ImageError
 from consumer.metrics import WorkerMetrics
 from consumer.vision.codec import DecodedImage, decode, encode_webp, read_header
 from consumer.vision.cover import Stub, cover
 from consumer.vision.letterbox import Letterboxed, letterbox, to_image
 from consumer.vision.obb import Detections
+from consumer.worker.admission import MemoryBudget
+from consumer.worker.batch import Batcher
 from schemas.errors import ImageErrorCode
 from schemas.layout import output_key
 from schemas.messages import ImageMessage

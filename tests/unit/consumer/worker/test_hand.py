@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from consumer.hand import Hand
-from consumer.stream import Entry
+from consumer.worker.hand import Hand
+from consumer.worker.stream import Entry
 
 
 def entry(name: str) -> Entry:

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from consumer.admission import MemoryBudget
+from consumer.worker.admission import MemoryBudget
 
 
 async def test_budget_is_never_exceeded_and_all_get_their_turn() -> None:

@@ -13,18 +13,18 @@ import structlog
 import torch
 from redis.exceptions import RedisError
 
-from consumer.admission import MemoryBudget
 from consumer.backoff import persist
-from consumer.batch import Batcher
-from consumer.hand import Hand
-from consumer.handler import EntryHandler
-from consumer.loops import LeasePolicy, WorkerLoops
 from consumer.metrics import WorkerMetrics
-from consumer.pipeline import ImagePipeline, VisionOptions
 from consumer.settings import WorkerSettings
-from consumer.stream import READ_BLOCK_SECONDS, WorkStream
 from consumer.vision.cover import load_stub
 from consumer.vision.detector import Detector, load_detector
+from consumer.worker.admission import MemoryBudget
+from consumer.worker.batch import Batcher
+from consumer.worker.hand import Hand
+from consumer.worker.handler import EntryHandler
+from consumer.worker.loops import LeasePolicy, WorkerLoops
+from consumer.worker.pipeline import ImagePipeline, VisionOptions
+from consumer.worker.stream import READ_BLOCK_SECONDS, WorkStream
 from schemas.keys import Keys
 from schemas.messages import ContractLimits
 from schemas.redis_client import connect, connect_blocking

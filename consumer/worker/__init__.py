@@ -1,0 +1,1 @@
+"""The worker: claims images from the stream, covers them, settles their entries."""
