@@ -85,8 +85,6 @@ class Courier:
         due = await self._store.due(self._kind, free)
         self._metrics.due.labels(self._kind).set(due.total)
         for delivery_id in due.ids:
-            if stop.is_set():
-                return 0
             claim = await self._store.claim(
                 self._kind, delivery_id, lease_seconds=self._lease_seconds
             )

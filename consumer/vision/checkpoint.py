@@ -181,11 +181,14 @@ def _from_plain(content: dict[str, Any], path: Path, digest: str) -> Checkpoint:
     state = dict(content["state_dict"])
     if not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise ModelError(f"{path}: state_dict holds something else than tensors")
+    imgsz = int(content["imgsz"])
+    if imgsz < 1:
+        raise ModelError(f"{path}: imgsz {imgsz} is no size")
     return Checkpoint(
         yaml=architecture,
         names={int(index): str(name) for index, name in content["names"].items()},
         state_dict=state,
-        imgsz=int(content["imgsz"]),
+        imgsz=imgsz,
         source=str(content["source"]),
         head=_head(architecture, path),
         name=path.name,
@@ -203,7 +206,7 @@ def _from_stock(content: dict[str, Any], path: Path, digest: str) -> Checkpoint:
         yaml=architecture,
         names={int(index): str(name) for index, name in names.items()},
         state_dict=dict(_tensors(network)),
-        imgsz=imgsz if isinstance(imgsz, int) else DEFAULT_IMGSZ,
+        imgsz=imgsz if isinstance(imgsz, int) and imgsz > 0 else DEFAULT_IMGSZ,
         source=f"ultralytics {content.get('version') or 'checkpoint'}",
         head=_head(architecture, path),
         name=path.name,

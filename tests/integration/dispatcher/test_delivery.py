@@ -8,6 +8,7 @@ import socket
 import pytest
 import structlog
 
+from consumer.courier import LOOK_SECONDS
 from consumer.settings import DispatcherSettings
 from tests.integration.dispatcher.conftest import World, dispatching, eventually
 from tests.integration.dispatcher.receiver import (
@@ -137,6 +138,8 @@ async def test_what_is_not_2xx_is_tried_again_with_the_same_id(
             for kind in ("upload", "callback")
         ]
     assert len({post.webhook_id for post in posts}) == 2
+    # The wait is the schedule's, not that of the next look at what is due.
+    assert posts[2].at - posts[0].at < LOOK_SECONDS / 2
     assert {post.path for post in posts} <= {"/upload", "/callback"}
     assert sorted([ended["attempts"], also["attempts"]]) == ["1", "2"]
     assert sum(retries) == 1

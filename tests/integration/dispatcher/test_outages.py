@@ -201,3 +201,17 @@ async def test_more_pending_events_than_a_page_are_all_taken_over(world: World) 
     ):
         await receiver.posts(40)
     assert len({post.webhook_id for post in receiver.received}) == 40
+
+
+async def test_events_that_cannot_be_handled_do_not_hide_those_after_them(world: World) -> None:
+    for number in range(20):
+        await world.redis.xadd(world.keys.events, {"n": number})
+    await world.redis.xgroup_create(world.keys.events, DISPATCHER_GROUP, "0")
+    await world.redis.xreadgroup(DISPATCHER_GROUP, "dead", {world.keys.events: ">"})
+    stream = EventStream(
+        world.redis, world.redis, stream=world.keys.events, consumer="d", lease_ms=0
+    )
+    first, first_was_last = await stream.reclaim()
+    second, second_was_last = await stream.reclaim()
+    assert (first_was_last, second_was_last) == (False, True)
+    assert [int(fields[b"n"]) for _, fields in [*first, *second]] == list(range(20))

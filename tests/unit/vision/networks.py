@@ -17,10 +17,12 @@ CONFIGS = {"OBB": "yolov8n-obb.yaml", "OBB26": "yolo26n-obb.yaml", "Detect": "yo
 def network(head: str = "OBB", *, classes: int = 1, seed: int = 1) -> Any:
     """Return a network whose output differs from place to place and from picture to picture."""
     tasks = import_tasks()
+    architecture = tasks.yaml_model_load(CONFIGS[head])
+    architecture["scales"] = {"n": [0.33, 0.125, 256]}
     kind = tasks.OBBModel if head.startswith("OBB") else tasks.DetectionModel
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = kind(CONFIGS[head], ch=3, nc=classes, verbose=False).eval()
+        model = kind(architecture, ch=3, nc=classes, verbose=False).eval()
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.weight.data.uniform_(0.6, 1.6)
@@ -35,7 +37,7 @@ def network(head: str = "OBB", *, classes: int = 1, seed: int = 1) -> Any:
 def write(path: Path, head: str = "OBB", *, classes: int = 1) -> Path:
     """Write such a network to ``path`` as a model file."""
     names = {index: f"kind {index}" for index in range(classes)}
-    save_checkpoint(network(head, classes=classes), path, names=names, imgsz=320, source="random")
+    save_checkpoint(network(head, classes=classes), path, names=names, imgsz=160, source="random")
     return path
 
 

@@ -1,0 +1,92 @@
+"""The embedded server's port and configuration."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from cli import embedded
+from cli.settings import RunSettings
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_a_port_with_a_listener_is_not_free(taken_port: int) -> None:
+    assert not embedded.port_is_free(taken_port)
+    assert embedded.port_is_free(embedded.free_port())
+
+
+def test_the_port_of_the_last_run_is_kept(tmp_path: Path) -> None:
+    first = embedded.prepare(tmp_path, configured_port=0)
+    assert embedded.prepare(tmp_path, configured_port=0).port == first.port
+
+
+def test_a_remembered_port_that_is_taken_is_given_up(tmp_path: Path, taken_port: int) -> None:
+    (tmp_path / "port").write_text(f"{taken_port}\n")
+    assert embedded.prepare(tmp_path, configured_port=0).port != taken_port
+
+
+@pytest.mark.parametrize("garbage", ["", "no number", "-1", "99999999"])
+def test_a_spoilt_port_file_is_no_obstacle(tmp_path: Path, garbage: str) -> None:
+    (tmp_path / "port").write_text(garbage)
+    assert 0 < embedded.prepare(tmp_path, configured_port=0).port < 65536
+
+
+def test_a_configured_port_wins(tmp_path: Path) -> None:
+    port = embedded.free_port()
+    assert embedded.prepare(tmp_path, configured_port=port).url == f"redis://127.0.0.1:{port}/0"
+
+
+@pytest.mark.integration
+def test_what_was_written_survives_a_killed_server(tmp_path: Path) -> None:
+    folder = tmp_path / 'a "quoted" folder with blanks'
+    server = embedded.prepare(folder, configured_port=0)
+    for expected in (None, b"kept"):
+        process = subprocess.Popen(server.command)
+        try:
+            with Redis(port=server.port) as client:
+                _wait_for(client)
+                assert client.get("key") == expected
+                assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+                client.set("key", "kept")
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(client: Redis) -> None:
+    for _ in range(100):
+        try:
+            client.ping()
+            return
+        except RedisConnectionError:  # not listening yet, or reading its log
+            time.sleep(0.05)
+    raise AssertionError("the server does not answer")
+
+
+@pytest.mark.parametrize("name", ["REDIS_HOST", "REDIS_URL"])
+def test_a_named_server_is_used_instead(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for variable in ("REDIS_HOST", "REDIS_URL", "REDIS_PORT"):
+        monkeypatch.delenv(variable, raising=False)
+    assert not RunSettings.load().names_redis
+    (tmp_path / ".env").write_text(f"{name}=redis://elsewhere\n")
+    assert RunSettings.load().names_redis
+    (tmp_path / ".env").unlink()
+    monkeypatch.setenv(name, "redis://elsewhere")
+    assert RunSettings.load().names_redis
+    monkeypatch.setenv(name, "")
+    assert not RunSettings.load().names_redis

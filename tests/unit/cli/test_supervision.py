@@ -1,0 +1,84 @@
+"""The configuration that supervisor gets."""
+
+import configparser
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli import supervision
+
+
+def parsed(text: str) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(inline_comment_prefixes=(";", "#"), interpolation=None)
+    parser.read_string(text)
+    return parser
+
+
+def test_each_consumer_process_gets_its_own_metrics_port() -> None:
+    roles = supervision.roles(workers=3, metrics_port=9101)
+    ports = {role.name: role.metrics_port for role in roles}
+    assert ports == {
+        "producer": None,
+        "worker": 9101,
+        "dispatcher": 9102,
+        "worker-2": 9103,
+        "worker-3": 9104,
+    }
+
+
+def test_zero_switches_off_the_metrics_of_all() -> None:
+    roles = supervision.roles(workers=2, metrics_port=0)
+    assert [role.metrics_port for role in roles] == [None, 0, 0, 0]
+
+
+def test_further_workers_are_workers() -> None:
+    commands = [role.command[1:] for role in supervision.roles(workers=2, metrics_port=0)]
+    assert commands == [
+        ["-m", "producer"],
+        ["-m", "consumer", "worker"],
+        ["-m", "consumer", "dispatcher"],
+        ["-m", "consumer", "worker"],
+    ]
+
+
+@pytest.fixture
+def config() -> configparser.ConfigParser:
+    roles = supervision.roles(workers=1, metrics_port=9101)
+    return parsed(supervision.config(roles, ["/bin/server"], Path("/srv/100% mine/var"), 25))
+
+
+def test_the_server_outlives_the_roles(config: configparser.ConfigParser) -> None:
+    # Supervisor stops the highest number first and waits for it.
+    assert config.getint("group:roles", "priority") > config.getint("program:redis", "priority")
+
+
+def test_all_roles_are_stopped_together(config: configparser.ConfigParser) -> None:
+    assert config["group:roles"]["programs"] == "producer,worker,dispatcher"
+
+
+def test_a_role_has_its_drain_and_a_margin_to_stop(config: configparser.ConfigParser) -> None:
+    for name in ("producer", "worker", "dispatcher"):
+        assert config[f"program:{name}"]["stopsignal"] == "TERM"
+        assert config.getint(f"program:{name}", "stopwaitsecs") == 30
+
+
+def test_nothing_listens_for_supervisorctl(config: configparser.ConfigParser) -> None:
+    assert not {"inet_http_server", "unix_http_server"} & set(config.sections())
+
+
+def test_percent_signs_of_a_path_survive_supervisors_expansion(
+    config: configparser.ConfigParser,
+) -> None:
+    assert config["supervisord"]["logfile"] % {} == "/srv/100% mine/var/supervisord.log"
+
+
+def test_no_server_of_ours_when_redis_is_elsewhere() -> None:
+    config = parsed(supervision.config(supervision.roles(1, 0), None, Path("/var"), 25))
+    assert "program:redis" not in config
+
+
+def test_a_guarded_command_keeps_its_arguments() -> None:
+    command = supervision.guarded(["echo", "a b"], "SIGTERM")
+    assert command[0] == sys.executable
+    assert command[-3:] == ["SIGTERM", "echo", "a b"]

@@ -1,0 +1,88 @@
+"""README, .env.example and docker-compose.yml name every setting, with its real default."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from cli import settings_table
+from cli.main import app
+from schemas.settings import Settings
+
+PROJECT = Path(__file__).resolve().parents[2]
+REGENERATE = "regenerate it: plate-detect settings"
+
+# One name, one meaning; but each of the two serves its own metrics, and may run on one machine.
+MAY_DIFFER = {"METRICS_PORT"}
+SEED_DEFAULTS = {
+    "BACKEND_UPLOAD_URL": "",
+    "BACKEND_CALLBACK_URL": "",
+    "PROCESSING_DEVICE": "cpu",
+    "TASK_STORAGE_TTL_HOURS": "48",
+    "REDIS_HOST": "localhost",
+    "REDIS_PORT": "6379",
+    "PROCESSING_BATCH_SIZE": "16",
+    "MAX_FILES_PER_REQUEST": "50",
+    "MAX_FILE_SIZE_BYTES": "20971520",
+}
+
+
+def compose_environment(service: str) -> dict[str, str]:
+    text = (PROJECT / "docker-compose.yml").read_text(encoding="utf-8")
+    environment: dict[str, str] = yaml.safe_load(text)["services"][service]["environment"]
+    return environment
+
+
+def test_readme_has_the_table_of_all_settings() -> None:
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    _, _, rest = readme.partition("<!-- settings -->\n")
+    table, _, _ = rest.partition("<!-- /settings -->")
+    assert table.strip() == settings_table.markdown().strip(), f"{REGENERATE} --markdown"
+
+
+def test_env_example_is_fresh() -> None:
+    text = (PROJECT / ".env.example").read_text(encoding="utf-8")
+    assert text == settings_table.dotenv(), f"{REGENERATE} --env > .env.example"
+
+
+@pytest.mark.parametrize("service", ["producer", "worker", "worker-gpu", "dispatcher"])
+def test_compose_passes_every_setting_on(service: str) -> None:
+    model = settings_table.MODELS[service.removesuffix("-gpu")]
+    missing = {name.upper() for name in model.model_fields} - set(compose_environment(service))
+    assert not missing
+
+
+def test_every_setting_has_a_meaning() -> None:
+    assert not [setting.name for setting in settings_table.settings() if not setting.meaning]
+
+
+def test_a_name_means_the_same_to_every_process() -> None:
+    defaults: dict[str, set[str]] = {}
+    for setting in settings_table.settings():
+        defaults.setdefault(setting.name, set()).add(setting.default)
+    differing = {name for name, found in defaults.items() if len(found) > 1}
+    assert differing <= MAY_DIFFER
+
+
+def test_the_first_services_settings_keep_their_names_and_defaults() -> None:
+    defaults = {setting.name: setting.default for setting in settings_table.settings()}
+    assert {name: defaults[name] for name in SEED_DEFAULTS} == SEED_DEFAULTS
+
+
+@pytest.mark.parametrize("model", settings_table.MODELS.values())
+def test_the_example_is_accepted_when_uncommented(
+    model: type[Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uncommented = re.sub(r"^# ([A-Z_]+=)", r"\1", settings_table.dotenv(), flags=re.MULTILINE)
+    (tmp_path / ".env").write_text(uncommented, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert model.load()
+
+
+@pytest.mark.parametrize("option", ["", "--markdown", "--env"])
+def test_the_command_shows_them_all(option: str) -> None:
+    shown = CliRunner().invoke(app, ["settings", *option.split()], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    assert all(setting.name in shown.stdout for setting in settings_table.settings())

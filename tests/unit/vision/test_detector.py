@@ -1,0 +1,158 @@
+"""The detector: same plates in any batch, clear errors, and never a silent nothing."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from consumer.errors import ModelError
+from consumer.vision.detector import TorchDetector, load_detector
+from consumer.vision.obb import Detections
+from tests.unit.vision.networks import CONFIGS, network, pictures, write
+
+CONFIDENCE = 0.262
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("models") / "small.pt")
+
+
+@pytest.fixture(scope="module")
+def detector(model_file: Path) -> TorchDetector:
+    return load_detector(model_file, device="cpu", confidence=CONFIDENCE, max_batch=8)
+
+
+def assert_same(one: Detections, other: Detections) -> None:
+    assert len(one.scores) == len(other.scores) > 0
+    assert np.abs(one.scores - other.scores).max() <= 0.001
+    assert np.abs(one.quads - other.quads).max() <= 0.5
+
+
+def test_describes_its_file(detector: TorchDetector, model_file: Path) -> None:
+    assert detector.name == "small.pt"
+    assert detector.digest == hashlib.sha256(model_file.read_bytes()).hexdigest()
+    assert (detector.imgsz, detector.stride) == (160, 32)
+
+
+def test_the_same_image_gives_the_same_plates_in_any_batch(detector: TorchDetector) -> None:
+    batch = pictures()
+    alone = [detector.detect(image[None])[0] for image in batch]
+    assert len({len(found.scores) for found in alone}) > 1
+    order = [3, 0, 4, 1, 2, 3]
+    for index, found in zip(order, detector.detect(batch[order]), strict=True):
+        assert_same(found, alone[index])
+
+
+@pytest.mark.parametrize("head", CONFIGS)
+def test_raw_output_does_not_depend_on_the_batch(head: str, tmp_path: Path) -> None:
+    detector = load_detector(
+        write(tmp_path / "m.pt", head, classes=2), device="cpu", confidence=0.3, max_batch=8
+    )
+    batch = pictures(3)
+    together = detector._forward(batch)
+    assert together.shape[1] == 6 + head.startswith("OBB")
+    for image, raw in zip(batch, together, strict=True):
+        difference = np.abs(detector._forward(image[None])[0] - raw)
+        assert difference[:4].max() <= 0.5
+        assert difference[4:].max() <= 0.001
+    assert all(np.isfinite(found.quads).all() for found in detector.detect(batch))
+
+
+def test_large_batches_are_cut(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = load_detector(model_file, device="cpu", confidence=CONFIDENCE, max_batch=2)
+    sizes: list[int] = []
+    forward = detector._forward
+    monkeypatch.setattr(
+        detector, "_forward", lambda batch: (sizes.append(len(batch)), forward(batch))[1]
+    )
+    found = detector.detect(pictures())
+    assert sizes == [2, 2, 1]
+    assert_same(found[4], detector.detect(pictures()[4:])[0])
+
+
+def test_agrees_with_the_network_as_it_was_saved(detector: TorchDetector) -> None:
+    """Fusing, half precision on disk and channels_last change nothing that matters."""
+    batch = pictures(2)
+    with torch.inference_mode():
+        planes = torch.from_numpy(batch.transpose(0, 3, 1, 2).copy()).float() / 255
+        expected = network()(planes)[0].numpy()
+    ours = detector._forward(batch)
+    assert np.abs(ours[:, :4] - expected[:, :4]).max() < 2
+    assert np.abs(ours[:, 4:] - expected[:, 4:]).max() < 0.01
+
+
+def test_confidence_and_overlap_are_applied(model_file: Path) -> None:
+    batch = pictures(2)
+
+    def count(confidence: float, iou: float) -> int:
+        detector = load_detector(
+            model_file, device="cpu", confidence=confidence, iou=iou, max_batch=8
+        )
+        return sum(len(found.scores) for found in detector.detect(batch))
+
+    assert count(0.24, 0.5) > count(0.27, 0.5) > count(0.99, 0.5) == 0
+    assert count(0.25, 0.9) > count(0.25, 0.3)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_output_that_is_not_finite_raises(model_file: Path, value: float) -> None:
+    detector = load_detector(model_file, device="cpu", confidence=CONFIDENCE, max_batch=8)
+    detector._network.model[-1].cv2[0][-1].bias.data[3] = value  # type: ignore[union-attr,index]
+    with pytest.raises(ModelError, match="finite"):
+        detector.detect(pictures(1))
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        np.zeros((1, 64, 64, 3), np.float32),
+        np.zeros((64, 64, 3), np.uint8),
+        np.zeros((1, 3, 64, 64), np.uint8),
+        np.zeros((1, 64, 65, 3), np.uint8),
+    ],
+)
+def test_a_batch_of_the_wrong_kind_is_refused(
+    detector: TorchDetector, batch: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+) -> None:
+    with pytest.raises(ValueError, match=r"expected uint8|multiples"):
+        detector.detect(batch)
+
+
+def test_an_empty_batch_has_no_results(detector: TorchDetector) -> None:
+    assert detector.detect(np.zeros((0, 64, 64, 3), np.uint8)) == []
+
+
+def test_a_batch_that_is_a_view_is_read_right(detector: TorchDetector) -> None:
+    batch = pictures(2)
+    mirrored = batch[:, :, ::-1]
+    assert_same(detector.detect(mirrored)[1], detector.detect(mirrored.copy())[1])
+
+
+@pytest.mark.parametrize("device", ["", "gpu", "meta", "mps", "cuda:x"])
+def test_unknown_devices_are_refused(model_file: Path, device: str) -> None:
+    with pytest.raises(ModelError, match="cpu, cuda or cuda:N"):
+        load_detector(model_file, device=device, confidence=0.3, max_batch=1)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_cuda_that_is_not_there_is_refused(model_file: Path, device: str) -> None:
+    with pytest.raises(ModelError, match="no CUDA device"):
+        load_detector(model_file, device=device, confidence=0.3, max_batch=1)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_agrees_with_the_cpu(model_file: Path, detector: TorchDetector) -> None:
+    on_gpu = load_detector(model_file, device="cuda", confidence=CONFIDENCE, max_batch=8)
+    batch = pictures()
+    difference = np.abs(on_gpu._forward(batch) - detector._forward(batch))
+    assert difference[:, :4].max() < 4
+    assert difference[:, 4:].max() < 0.02
+    alone = on_gpu._forward(batch[2:3])[0]
+    together = on_gpu._forward(batch)[2]
+    assert np.abs(alone - together)[:4].max() <= 0.5
+    assert np.abs(alone - together)[4:].max() <= 0.001
