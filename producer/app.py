@@ -1,10 +1,13 @@
 """The web application: routes, middleware, and what lives as long as the process."""
 
 import asyncio
+import logging
+import warnings
 from collections.abc import AsyncIterator
 from time import monotonic
 
-from aiohttp import hdrs, web
+from aiohttp import BadContentDispositionHeader, BadContentDispositionParam, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from producer.docs import pages
@@ -40,8 +43,19 @@ def create_app(settings: ProducerSettings) -> web.Application:
     return app
 
 
+class _OnlyOurErrors(logging.Filter):
+    """Drops what aiohttp says of clients that do not speak HTTP: a traceback for each of them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 def create_runner(settings: ProducerSettings) -> web.AppRunner:
     """The application as a server that any address can be bound to."""
+    logging.getLogger("aiohttp.server").addFilter(_OnlyOurErrors())
+    # Its text is the header, and with it a file name.
+    warnings.simplefilter("ignore", BadContentDispositionHeader)
+    warnings.simplefilter("ignore", BadContentDispositionParam)
     return web.AppRunner(
         create_app(settings),
         access_log=None,

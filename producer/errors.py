@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import orjson
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import StreamReader, hdrs, web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
@@ -19,6 +19,7 @@ PROBLEM_KIND = web.ResponseKey("problem_kind", str)
 
 _LINGER_BYTES = 32 << 20
 _LINGER_SECONDS = 10.0
+_LINGER_SILENCE_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -169,7 +170,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         log.warning("storage is away", error=str(error))
         response = problem_response(StorageAwayError())
     except ConnectionError:
-        raise  # the client is gone: there is nobody to answer
+        response = problem_response(ClientGoneError())  # counted, if not read by anybody
     except Exception:
         log.exception("unexpected error")
         response = problem_response(ProducerError("The service failed; the cause is in its log."))
@@ -210,15 +211,20 @@ async def _without_the_body(request: web.Request, response: web.Response) -> web
     if not request.can_read_body or content.is_eof():
         return response
     response.force_close()
-    await response.prepare(request)
-    await response.write_eof()
-    if hdrs.EXPECT in request.headers and content.total_bytes == 0:
-        return response
-    until_bytes = content.total_bytes + _LINGER_BYTES
     try:
-        async with asyncio.timeout(_LINGER_SECONDS):
-            while content.total_bytes < until_bytes and await content.readany():
-                pass
+        await response.prepare(request)
+        await response.write_eof()
+        if hdrs.EXPECT not in request.headers or content.total_bytes > 0:
+            await _read_on(content)
     except (TimeoutError, OSError, web.RequestPayloadError):
-        pass
+        pass  # gone, or silent: it can have read the answer
     return response
+
+
+async def _read_on(content: StreamReader) -> None:
+    until_bytes = content.total_bytes + _LINGER_BYTES
+    async with asyncio.timeout(_LINGER_SECONDS):
+        while content.total_bytes < until_bytes:
+            async with asyncio.timeout(_LINGER_SILENCE_SECONDS):
+                if not await content.readany():
+                    return

@@ -95,10 +95,10 @@ def decode(data: bytes, *, max_pixels: int) -> DecodedImage:
     turn = orientation(container.exif)
     rgb = _upright(rgb, turn)
     if alpha is None or bool((alpha == _OPAQUE).all()):
-        return DecodedImage(np.ascontiguousarray(rgb), None)
+        return DecodedImage(rgb, None)
     alpha = _upright(alpha, turn)
     rgb[alpha == 0] = 0
-    return DecodedImage(np.ascontiguousarray(rgb), np.ascontiguousarray(alpha))
+    return DecodedImage(rgb, alpha)
 
 
 def encode_webp(image: DecodedImage, *, quality: int = 90, method: int = 2) -> bytes:
@@ -171,15 +171,14 @@ def _cmyk(bare: bytes, icc: bytes) -> Pixels:
     """
     with JpegImagePlugin.JpegImageFile(io.BytesIO(bare)) as image:
         image.load()
-        converted = _converted(image, icc, "CMYK")
+        converted = _converted(image, icc)
         return np.array(converted if converted is not None else image.convert("RGB"))
 
 
 def _to_srgb(pixels: Any, icc: bytes) -> Pixels:
     """Return uint8 (H, W, 3) for grey (H, W) or RGB (H, W, 3) ``pixels`` with profile ``icc``."""
     if icc:
-        space = "GRAY" if pixels.ndim == 2 else "RGB "
-        converted = _converted(Image.fromarray(pixels), icc, space)
+        converted = _converted(Image.fromarray(pixels), icc)
         if converted is not None:
             return np.array(converted)
     if pixels.ndim == 2:
@@ -187,12 +186,11 @@ def _to_srgb(pixels: Any, icc: bytes) -> Pixels:
     return np.asarray(pixels, np.uint8)
 
 
-def _converted(image: Image.Image, icc: bytes, space: str) -> Image.Image | None:
+def _converted(image: Image.Image, icc: bytes) -> Image.Image | None:
     """Convert from profile ``icc`` to sRGB; None if there is nothing to do or it is unusable."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        about = profile.profile
-        if about.xcolor_space != space or "sRGB" in (about.profile_description or ""):
+        if "sRGB" in (profile.profile.profile_description or ""):
             return None
         if image.mode != "RGB":
             return ImageCms.profileToProfile(image, profile, _SRGB, outputMode="RGB")

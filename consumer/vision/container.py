@@ -98,7 +98,7 @@ def _scan_jpeg(data: bytes) -> Container:
     profile: dict[int, bytes] = {}
     for marker, start, end in _jpeg_segments(data):
         body = data[start + 4 : end]
-        if marker in _JPEG_FRAMES and not container.width:
+        if marker in _JPEG_FRAMES:
             container.bit_depth, container.height, container.width, container.channels = (
                 struct.unpack_from(">BHHB", body)
             )
@@ -179,13 +179,11 @@ def _note_png_chunk(container: Container, kind: bytes, body: bytes) -> None:
 
 
 def _inflate(packed: bytes) -> bytes:
-    """A damaged or oversized profile counts as none: the pixels matter more than their tint."""
+    """Damage counts as no profile, as does what the limit cuts: pixels matter more than tint."""
     try:
-        unpacker = zlib.decompressobj()
-        profile = unpacker.decompress(packed, _MAX_PROFILE_BYTES)
+        return zlib.decompressobj().decompress(packed, _MAX_PROFILE_BYTES)
     except zlib.error:
         return b""
-    return profile if unpacker.eof else b""
 
 
 def _scan_webp(data: bytes) -> Container:

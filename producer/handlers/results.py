@@ -43,19 +43,21 @@ async def result(request: web.Request) -> web.StreamResponse:
     response.content_length = stored.size
     await response.prepare(request)
     if request.method != hdrs.METH_HEAD:
-        await _send(response, stored.chunks, services.settings.upload_idle_timeout_seconds)
+        idle_seconds = services.settings.upload_idle_timeout_seconds
+        try:
+            await _send(response, stored.chunks, idle_seconds)
+        except (StorageError, TimeoutError, ConnectionError) as error:
+            # The status line is out. A cut connection is all that still tells the client that
+            # what it has is not the whole.
+            log.warning("result cut off", task_id=state.task_id, error=type(error).__name__)
+            if request.transport is not None:
+                request.transport.abort()
     return response
 
 
 async def _send(
     response: web.StreamResponse, chunks: AsyncIterator[bytes], idle_seconds: float
 ) -> None:
-    # The status line is out: all that can still be done is to cut the connection, so that the
-    # client sees a short body instead of taking it for whole.
-    try:
-        async for chunk in chunks:
-            async with asyncio.timeout(idle_seconds):
-                await response.write(chunk)
-    except (StorageError, FileNotFoundError, TimeoutError) as error:
-        log.warning("result cut off", error=type(error).__name__)
-        raise ConnectionResetError from error
+    async for chunk in chunks:
+        async with asyncio.timeout(idle_seconds):
+            await response.write(chunk)

@@ -299,6 +299,25 @@ async def test_a_task_deleted_meanwhile_is_not_sent(world: World) -> None:
             assert running.count("plate_deliveries_total", kind=kind, outcome="cancelled") == 1
 
 
+async def test_a_task_deleted_before_its_end_is_called_back_as_failed(world: World) -> None:
+    await world.begin_task("t1")
+    assert await world.tasks.delete("t1")
+    async with listening(Receiver()) as receiver, dispatching(both(world, receiver)):
+        [post] = await receiver.posts(1)
+        await world.delivery_state("t1", "callback", "delivered")
+    assert json.loads(post.body)["errors"][0]["code"] == "deleted"
+
+
+async def test_a_new_event_is_sent_at_once_not_at_the_next_look(world: World) -> None:
+    async with listening(Receiver()) as receiver, dispatching(callback(world, receiver)):
+        await world.complete_task("t1")
+        await world.delivery_state("t1", "callback", "delivered")
+        await world.complete_task("t2")
+        completed = asyncio.get_running_loop().time()
+        [_, second] = await receiver.posts(2)
+    assert second.at - completed < LOOK_SECONDS / 2
+
+
 async def test_an_upload_without_its_files_is_cancelled_not_tried_for_ever(world: World) -> None:
     await world.complete_task("t1")
     await world.storage.delete_prefix("t1/")

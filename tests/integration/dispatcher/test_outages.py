@@ -1,10 +1,12 @@
 """The dispatcher while Redis, storage or another dispatcher is away."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import structlog
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from consumer.deliveries import DeliveryStore
 from consumer.events import EventHandler, EventReader, EventStream
@@ -187,6 +189,33 @@ async def test_while_originals_cannot_be_deleted_nobody_is_told(world: World) ->
     await reader.reclaim()
     assert (await store.due(DeliveryKind.CALLBACK, 1)).total == 1
     assert world.files() == {"t1/output/covered_0.webp"}
+
+
+async def test_what_an_interrupted_read_left_is_read_again_first(world: World) -> None:
+    handled: list[bytes] = []
+    outages = [RedisConnectionError("away")]
+
+    async def handle(entry: str, fields: Mapping[bytes, bytes]) -> None:
+        if outages and fields[b"n"] == b"17":
+            raise outages.pop()
+        handled.append(fields[b"n"])
+        await world.redis.xack(world.keys.events, DISPATCHER_GROUP, entry)
+
+    for number in range(20):
+        await world.redis.xadd(world.keys.events, {"n": number})
+    stream = EventStream(
+        world.redis, world.redis, stream=world.keys.events, consumer="d", lease_ms=60_000
+    )
+    reader = EventReader(stream, handle, lambda: None, reclaim_seconds=60)
+    await stream.ensure_group()
+    await reader.read()
+    with pytest.raises(RedisConnectionError):
+        await reader.read()
+    await world.redis.xadd(world.keys.events, {"n": 20})
+    for _ in range(3):
+        await reader.read()
+    assert handled[-2:] == [b"17", b"20"]
+    assert sorted(handled, key=int) == [b"%d" % number for number in range(21)]
 
 
 async def test_more_pending_events_than_a_page_are_all_taken_over(world: World) -> None:

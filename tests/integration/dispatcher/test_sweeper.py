@@ -12,6 +12,7 @@ from consumer.metrics import DispatcherMetrics
 from consumer.sweeper import PAGE, Sweeper, SweepRules
 from schemas.keys import DISPATCHER_GROUP, WORKERS_GROUP
 from schemas.layout import input_key, output_key
+from schemas.messages import ImageMessage
 from tests.integration.dispatcher.conftest import TTL_MS, World, dispatching, eventually
 
 pytestmark = pytest.mark.integration
@@ -158,6 +159,18 @@ async def test_silent_tasks_are_given_up_others_are_kept_from_running_out(world:
     assert slow.status == "processing"
     assert await world.redis.pttl(world.keys.task("slow")) > 5000
     assert await world.redis.xlen(world.keys.events) == 1
+
+
+async def test_more_silent_tasks_than_a_page(world: World) -> None:
+    names = [f"t{number}" for number in range(PAGE + 50)]
+    for name in names:
+        message = ImageMessage(task_id=name, object=input_key(name, 0))
+        await world.tasks.submit(name, [message], max_backlog=1000)
+    await world.redis.delete(world.keys.images)
+    await world.redis.zadd(world.keys.open_tasks, dict.fromkeys(names, 1))
+    await sweeper(world).sweep()
+    assert await world.redis.zcard(world.keys.open_tasks) == 0
+    assert await world.redis.xlen(world.keys.events) == PAGE + 50
 
 
 async def test_silent_consumers_that_hold_nothing_are_forgotten(world: World) -> None:

@@ -1,6 +1,7 @@
 """Broken, hostile and vanishing clients: a clear answer or none, and nothing left behind."""
 
 import asyncio
+import io
 import random
 
 import pytest
@@ -22,7 +23,7 @@ async def post(
     producer: RunningProducer, body: bytes, boundary: str = "B"
 ) -> tuple[int, dict[str, object]]:
     headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-    return await producer.call("POST", UPLOAD, data=body, headers=headers)
+    return await producer.call("POST", UPLOAD, data=io.BytesIO(body), headers=headers)
 
 
 def request(body: bytes, *, length: int | None = None) -> bytes:
@@ -51,8 +52,7 @@ def request(body: bytes, *, length: int | None = None) -> bytes:
         b'--B\r\nContent-Disposition: form-data; name="files"\r\n\r\ntext\r\n--B--\r\n',
         b'--B\r\nContent-Disposition: form-data; name="_charset_"\r\n\r\n'
         + b"u" * 99 + b"\r\n" + GOOD,
-        b"--B\r\nContent-Type: multipart/mixed; boundary=C\r\n"
-        b'Content-Disposition: form-data; name="files"\r\n\r\n--C\r\n\r\nx\r\n--C--\r\n--B--\r\n',
+        b"--B\r\nContent-Type: multipart/mixed; boundary=C\r\n\r\n--C\r\n\r\nx\r\n--C--\r\n",
         OTHER * 10_000 + GOOD,
     ],
     ids=range(15),
@@ -174,5 +174,5 @@ async def test_uploads_at_the_same_time_are_bounded(
     ids=["huge header", "huge path", "many headers", "TLS", "negative length"],
 )
 async def test_requests_that_are_not_http(producer: RunningProducer, head: bytes) -> None:
-    assert (await producer.raw(head)).startswith(b"HTTP/1.1 400 ")
+    assert b" 400 Bad Request" in (await producer.raw(head))[:30]
     assert (await producer.call("GET", "/health"))[0] == 200

@@ -28,29 +28,37 @@ from tests.support.redis_server import RedisServer
 class Lossy:
     """Stands between a client and Redis; while `deaf`, requests arrive but answers are lost."""
 
-    def __init__(self, server_port: int) -> None:
-        self._server_port = server_port
+    def __init__(self, server_url: str) -> None:
+        self._server_port = int(server_url.removesuffix("/0").rpartition(":")[2])
+        self._connections: set[asyncio.Task[None]] = set()
         self.deaf = False
         self.lost = 0
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        async with server:
-            yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        """Accept clients at the yielded URL."""
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.add(asyncio.create_task(self._serve(reader, writer)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_redis, to_redis = await asyncio.open_connection("127.0.0.1", self._server_port)
-        back = asyncio.create_task(self._answer(from_redis, writer))
+        answers = asyncio.create_task(self._answer(from_redis, writer))
         try:
             while data := await reader.read(65_536):
                 to_redis.write(data)
-        except OSError:
-            pass
         finally:
-            to_redis.close()
-            await back
-            writer.close()
+            answers.cancel()
+            await asyncio.gather(answers, return_exceptions=True)
+            for end in (to_redis, writer):
+                end.close()
+                await asyncio.gather(end.wait_closed(), return_exceptions=True)
 
     async def _answer(self, from_redis: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await from_redis.read(65_536):
@@ -59,10 +67,6 @@ class Lossy:
                 break
             writer.write(data)
         writer.close()
-
-
-def port_of(url: str) -> int:
-    return int(url.rsplit(":", 1)[1].split("/")[0])
 
 
 async def stopped(producer: RunningProducer) -> None:
@@ -167,12 +171,12 @@ async def test_redis_full(start_producer: StartProducer, own_redis: RedisServer)
     assert (await producer.upload(("b.jpg", JPEG)))[0] == 202
 
 
-async def test_lost_answer_is_asked_again(
-    start_producer: StartProducer, redis_server: str
-) -> None:
-    lossy = Lossy(port_of(redis_server))
+async def test_lost_answer_is_asked_again(start_producer: StartProducer, redis_server: str) -> None:
+    lossy = Lossy(redis_server)
     async with lossy.listening() as url:
         producer = await start_producer(url)
+        # The first upload makes the connections and loads the script.
+        assert (await producer.upload(("a.jpg", JPEG)))[0] == 202
         # The producer looks at the backlog before the body, so the loss begins behind that.
         reader, writer = await asyncio.open_connection(producer.host, producer.port)
         head = b'--B\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
@@ -191,43 +195,53 @@ async def test_lost_answer_is_asked_again(
         lossy.deaf = True
         writer.write(body[-20:])
 
-        async def lost() -> bool:
+        async def answer_lost() -> bool:
             return lossy.lost > 0
 
-        await eventually(lost)
-        lossy.deaf = False
-        answer = await reader.read()
-        writer.close()
-        await producer.session.close()
-        await producer.redis.aclose()
+        await eventually(answer_lost)
         async with Redis.from_url(redis_server) as redis:
-            assert await redis.xlen("{plates}:images") == 1
-    assert answer.startswith(b"HTTP/1.1 202 ")
-    assert any(name.endswith("/input/0") for name in producer.files())
+            assert await redis.xlen(producer.keys.images) == 2  # accepted, but nobody knows
+            lossy.deaf = False
+            answer = await reader.read()
+            writer.close()
+            assert answer.startswith(b"HTTP/1.1 202 ")
+            assert await redis.xlen(producer.keys.images) == 2
+        assert sum(name.endswith("/input/0") for name in producer.files()) == 2
 
 
 async def test_outcome_that_stays_unknown(redis_server: str) -> None:
-    lossy = Lossy(port_of(redis_server))
-    message = ImageMessage(task_id="t", total=1, object="t/input/0")
+    def task(task_id: str) -> list[ImageMessage]:
+        return [ImageMessage(task_id=task_id, total=1, object=f"{task_id}/input/0")]
+
+    lossy = Lossy(redis_server)
     async with lossy.listening() as url:
         redis = connect_blocking(Settings(_env_file=None, redis_url=url), block_seconds=0)
         store = TaskStore(redis, Keys("{plates}"), task_ttl_ms=60_000)
-        submitter = Submitter(store, max_backlog=1, patience_seconds=0.5)
+        submitter = Submitter(store, max_backlog=2, patience_seconds=0.5)
+        await submitter.submit("first", task("first"))
         lossy.deaf = True
         with pytest.raises(UnsettledSubmitError):
-            await submitter.submit("t", [message])
+            await submitter.submit("second", task("second"))
         lossy.deaf = False
-        assert await redis.xlen("{plates}:images") == 1  # it was accepted: its files must stay
-        await submitter.submit("t", [message])  # and a repeat finds out
+        assert await store.backlog() == 2  # it was accepted: its files must stay
+        await submitter.submit("second", task("second"))  # and a repeat finds out
         with pytest.raises(BacklogFullError):
-            await submitter.submit("u", [message.model_copy(update={"task_id": "u"})])
+            await submitter.submit("third", task("third"))
         await redis.aclose()
 
 
-async def test_storage_away(producer: RunningProducer) -> None:
-    folder: Path = producer.folder
+def block(folder: Path) -> None:
+    """Put a file where the folder should be."""
     folder.rmdir()
-    folder.write_bytes(b"")  # a file where the folder should be
+    folder.write_bytes(b"")
+
+
+def unblock(folder: Path) -> None:
+    folder.unlink()
+
+
+async def test_storage_away(producer: RunningProducer) -> None:
+    block(producer.folder)
 
     status, problem = await producer.upload(("a.jpg", JPEG))
     assert (status, problem["type"]) == (503, "urn:plate-detect:storage-away")
@@ -235,5 +249,5 @@ async def test_storage_away(producer: RunningProducer) -> None:
     status, problem = await producer.call("GET", "/ready")
     assert (status, problem["detail"]) == (503, "the storage cannot be written")
 
-    folder.unlink()
+    unblock(producer.folder)
     assert (await producer.upload(("a.jpg", JPEG)))[0] == 202

@@ -212,7 +212,5 @@ async def test_too_large_request_without_a_length(
 async def test_continue_is_sent_when_the_upload_is_wanted(producer: RunningProducer) -> None:
     form = aiohttp.FormData()
     form.add_field("files", JPEG, filename="a.jpg")
-    async with producer.session.post(
-        producer.url + UPLOAD, data=form, expect100=True
-    ) as response:
+    async with producer.session.post(producer.url + UPLOAD, data=form, expect100=True) as response:
         assert response.status == 202

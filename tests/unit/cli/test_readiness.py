@@ -19,7 +19,7 @@ def answering(status: int, body: bytes) -> Iterator[ReadinessProbe]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             """Keep quiet."""
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:

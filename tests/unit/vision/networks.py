@@ -27,7 +27,7 @@ def network(head: str = "OBB", *, classes: int = 1, seed: int = 1) -> Any:
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.weight.data.uniform_(0.6, 1.6)
                 module.bias.data.uniform_(-0.3, 0.3)
-                module.running_var.fill_(0.2)
+                torch.nn.init.constant_(module.get_buffer("running_var"), 0.2)
         for name in ("cv3", "one2one_cv3"):
             for branch in getattr(model.model[-1], name, None) or ():
                 branch[-1].bias.data.fill_(-1.0)

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image
 
 Pixels = NDArray[np.uint8]
 PIXELS = 10_000_000
@@ -88,18 +88,16 @@ def riff(*chunks: tuple[bytes, bytes]) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def swapped_profile() -> bytes:
-    """Return an ICC profile whose red is sRGB's green and the other way round."""
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    count = struct.unpack_from(">I", profile, 128)[0]
-    table = {
-        profile[132 + 12 * i : 136 + 12 * i]: profile[136 + 12 * i : 144 + 12 * i]
-        for i in range(count)
-    }
-    swapped = bytearray(profile)
-    for i in range(count):
-        name = bytes(swapped[132 + 12 * i : 136 + 12 * i])
-        other = {b"rXYZ": b"gXYZ", b"gXYZ": b"rXYZ"}.get(name)
-        if other:
-            swapped[136 + 12 * i : 144 + 12 * i] = table[other]
-    return bytes(swapped).replace("sRGB".encode("utf-16-be"), "Swap".encode("utf-16-be"))
+def stored_as(orientation: int) -> Pixels:
+    """Return how a camera stores ``quarters()`` so that ``orientation`` shows it upright."""
+    upright = Image.fromarray(quarters())
+    inverse = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }.get(orientation)
+    return np.array(upright if inverse is None else upright.transpose(inverse))

@@ -1,4 +1,4 @@
-"""Covering: nothing of a plate shines through, nothing beside it changes, and the stub is upright."""
+"""Covering: nothing of a plate shines through, nothing beside it changes, the stub is upright."""
 
 from pathlib import Path
 
@@ -74,7 +74,8 @@ def expand_about(quad: NDArray[np.float32], pixels: float) -> NDArray[np.float32
     across, down = quad[1] - quad[0], quad[3] - quad[0]
     across = across / np.linalg.norm(across) * pixels
     down = down / np.linalg.norm(down) * pixels
-    return (quad + (-across - down, across - down, across + down, down - across)).astype(np.float32)
+    shifts = np.array((-across - down, across - down, across + down, down - across))
+    return np.asarray(quad + shifts, np.float32)
 
 
 @given(plates, st.floats(0, 0.5))
@@ -245,5 +246,5 @@ def test_our_own_stub_is_opaque_to_the_corners() -> None:
     with Image.open(path) as image:
         assert image.mode == "RGBA"
         assert image.size == (520, 112)
-        assert image.getextrema()[3] == (255, 255)
+        assert image.getchannel("A").getextrema() == (255, 255)
     assert load_stub(path).rgb[0, 0].tolist() == list(FILL)

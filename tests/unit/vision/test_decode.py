@@ -1,14 +1,13 @@
 """Pixels, whatever they were stored as: upright, sRGB, 8 bits, and nothing beside them."""
 
 import struct
-import zlib
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image
 
 from consumer.vision.codec import DecodedImage, decode, encode_webp
+from tests.unit.vision.checks import decoded, off
 from tests.unit.vision.pictures import (
     PIXELS,
     chunk,
@@ -18,28 +17,10 @@ from tests.unit.vision.pictures import (
     quarters,
     riff,
     smooth,
-    swapped_profile,
+    stored_as,
     tiff,
 )
-
-RED, GREEN = (255, 0, 0), (0, 255, 0)
-
-
-def decoded(data: bytes) -> DecodedImage:
-    image = decode(data, max_pixels=PIXELS)
-    assert image.rgb.dtype == np.uint8
-    assert image.rgb.flags.c_contiguous
-    assert image.rgb.flags.writeable
-    if image.alpha is not None:
-        assert image.alpha.dtype == np.uint8
-        assert image.alpha.shape == image.rgb.shape[:2]
-        assert image.alpha.flags.writeable
-    return image
-
-
-def off(image: DecodedImage, expected: NDArray[np.uint8]) -> float:
-    assert image.rgb.shape == expected.shape
-    return float(np.abs(image.rgb.astype(int) - expected).mean())
+from tests.unit.vision.profiles import swapped_profile
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
@@ -56,21 +37,6 @@ def test_lossless_formats(format_: str, options: dict[str, object]) -> None:
 
 def test_lossy_webp() -> None:
     assert off(decoded(encoded(smooth(), "WEBP", quality=95)), smooth()) < 3
-
-
-def stored_as(orientation: int) -> NDArray[np.uint8]:
-    """Return how a camera stores ``quarters()`` so that ``orientation`` shows it upright."""
-    upright = Image.fromarray(quarters())
-    inverse = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }.get(orientation)
-    return np.array(upright if inverse is None else upright.transpose(inverse))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -114,20 +80,6 @@ def test_grey_jpeg() -> None:
     grey = smooth(channels=1)
     expected = np.repeat(grey, 3, axis=2)
     assert off(decoded(encoded(grey, "JPEG", quality=95)), expected) < 3
-
-
-@pytest.mark.parametrize("progressive", [False, True])
-def test_cmyk_jpeg(progressive: bool) -> None:
-    image = Image.fromarray(smooth()).convert("CMYK")
-    data = encoded(image, "JPEG", quality=95, progressive=progressive)
-    assert b"Adobe" in data
-    assert off(decoded(data), smooth()) < 4
-
-
-def test_cmyk_jpeg_is_upright() -> None:
-    image = Image.fromarray(stored_as(6)).convert("CMYK")
-    data = encoded(image, "JPEG", quality=95, exif=b"Exif\0\0" + tiff(6))
-    assert off(decoded(data), quarters()) < 12
 
 
 PNG_KINDS = [(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (2, 8), (2, 16), (3, 1), (3, 2), (3, 4),
@@ -188,59 +140,6 @@ def test_opaque_alpha_is_dropped(format_: str) -> None:
     stored = np.dstack((smooth(), np.full((48, 64), 255, np.uint8)))
     data = encoded(stored, format_, lossless=True, exif=tiff(1))
     assert decoded(data).alpha is None
-
-
-@pytest.mark.parametrize(
-    ("format_", "mode"), [("JPEG", "RGB"), ("PNG", "RGB"), ("WEBP", "RGB"), ("PNG", "RGBA")]
-)
-def test_colour_profile_is_converted(format_: str, mode: str) -> None:
-    source = Image.new("RGB", (32, 32), RED).convert(mode)
-    if mode == "RGBA":
-        source.putalpha(128)
-    image = decoded(encoded(source, format_, icc_profile=swapped_profile()))
-    assert np.abs(image.rgb.astype(int) - GREEN).max() < 12
-
-
-def test_grey_profile_is_converted() -> None:
-    light, dark = grey_profile(1.0), grey_profile(4.0)
-    shades = [decoded(encoded(np.full((8, 8, 1), 128, np.uint8), "PNG", icc_profile=profile))
-              .rgb[0, 0] for profile in (light, dark)]  # fmt: skip
-    assert shades[0][0] > 160 > 100 > shades[1][0]
-    assert all(len(set(shade.tolist())) == 1 for shade in shades)
-
-
-def grey_profile(gamma: float) -> bytes:
-    """Return an ICC profile of one channel with a plain power curve."""
-    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
-    white = b"XYZ " + bytes(4) + struct.pack(">iii", 63190, 65536, 54061)
-    tags = struct.pack(">I", 2) + b"wtpt" + struct.pack(">II", 156, 20)
-    tags += b"kTRC" + struct.pack(">II", 176, 16)
-    head = bytearray(128)
-    head[8:12], head[12:24], head[36:40] = b"\x02\x40\0\0", b"mntrGRAYXYZ ", b"acsp"
-    head[68:80] = struct.pack(">iii", 63190, 65536, 54061)
-    struct.pack_into(">I", head, 0, 192)
-    return bytes(head) + tags + white + curve
-
-
-@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
-@pytest.mark.parametrize("kind", ["noise", "cut", "lab", "grey", "srgb"])
-def test_unusable_profile_is_ignored(format_: str, kind: str) -> None:
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    profile = {
-        "noise": b"\x13\x37" * 200,
-        "cut": swapped_profile()[:200],
-        "lab": lab,
-        "grey": grey_profile(3.0),
-        "srgb": srgb,
-    }[kind]
-    image = decoded(encoded(Image.new("RGB", (32, 32), RED), format_, icc_profile=profile))
-    assert np.abs(image.rgb.astype(int) - RED).max() < 12
-
-
-@pytest.mark.parametrize("body", [b"name", b"name\0\0broken", b"n\0\0" + zlib.compress(bytes(1 << 25))])
-def test_broken_png_profile_is_ignored(body: bytes) -> None:
-    assert off(decoded(png(2, 8, smooth(), chunk(b"iCCP", body))), smooth()) == 0
 
 
 @pytest.mark.parametrize(

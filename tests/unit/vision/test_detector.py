@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from consumer.errors import ModelError
 from consumer.vision.detector import TorchDetector, load_detector
@@ -65,9 +66,12 @@ def test_large_batches_are_cut(model_file: Path, monkeypatch: pytest.MonkeyPatch
     detector = load_detector(model_file, device="cpu", confidence=CONFIDENCE, max_batch=2)
     sizes: list[int] = []
     forward = detector._forward
-    monkeypatch.setattr(
-        detector, "_forward", lambda batch: (sizes.append(len(batch)), forward(batch))[1]
-    )
+
+    def counted(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        sizes.append(len(batch))
+        return forward(batch)
+
+    monkeypatch.setattr(detector, "_forward", counted)
     found = detector.detect(pictures())
     assert sizes == [2, 2, 1]
     assert_same(found[4], detector.detect(pictures()[4:])[0])
@@ -115,7 +119,7 @@ def test_output_that_is_not_finite_raises(model_file: Path, value: float) -> Non
     ],
 )
 def test_a_batch_of_the_wrong_kind_is_refused(
-    detector: TorchDetector, batch: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+    detector: TorchDetector, batch: NDArray[np.uint8]
 ) -> None:
     with pytest.raises(ValueError, match=r"expected uint8|multiples"):
         detector.detect(batch)

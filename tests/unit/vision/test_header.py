@@ -12,6 +12,7 @@ from PIL import Image
 
 from consumer.errors import ImageError
 from consumer.vision.codec import MAX_SIDE, decode, read_header
+from consumer.vision.container import orientation
 from schemas.errors import ImageErrorCode as Code
 from tests.unit.vision.pictures import (
     PIXELS,
@@ -136,6 +137,27 @@ def test_animation_after_the_pixels_is_seen() -> None:
     assert refusal(data[:-12] + control + data[-12:]) == Code.ANIMATED_IMAGE
 
 
+def test_webp_that_only_claims_to_be_animated_is_refused() -> None:
+    still = bytearray(encoded(smooth(), "WEBP", exif=tiff(1)))
+    assert still[12:16] == b"VP8X"
+    still[20] |= 0x02
+    assert refusal(bytes(still)) == Code.ANIMATED_IMAGE
+
+
+@pytest.mark.parametrize("format_", ["PNG", "WEBP"])
+@pytest.mark.parametrize("missing", [1, 12, 40])
+def test_a_cut_file_needs_no_decoding_to_be_refused(format_: str, missing: int) -> None:
+    data = encoded(smooth(), format_)[:-missing]
+    with pytest.raises(ImageError, match="corrupt_image"):
+        read_header(data, max_pixels=PIXELS)
+
+
+@pytest.mark.parametrize("value", [0, 9, 65535])
+def test_unknown_orientations_count_as_none(value: int) -> None:
+    assert orientation(tiff(value)) == 1
+    assert orientation(tiff(6)) == 6
+
+
 def test_webp_animation_without_its_flag_is_seen() -> None:
     canvas = b"\0\0\0\0" + (9).to_bytes(3, "little") * 2
     assert refusal(riff((b"VP8X", canvas), (b"ANMF", bytes(40)))) == Code.ANIMATED_IMAGE
@@ -181,6 +203,9 @@ def test_memory_estimate_grows_with_what_costs() -> None:
     small = estimate(encoded(smooth(50, 200), "JPEG"))
     base = estimate(encoded(plain, "JPEG"))
     assert base - small == 50 * 200 * 16
+    lossless = encoded(with_alpha, "WEBP", lossless=True)
+    assert lossless[12:16] == b"VP8L"
+    assert estimate(lossless) == estimate(encoded(with_alpha, "PNG"))
     costs = [base, estimate(profile), estimate(encoded(with_alpha, "PNG"))]
     assert costs == sorted(set(costs))
     assert estimate(encoded(plain, "JPEG"), method=4) == base + 100 * 200 * 20

@@ -43,9 +43,7 @@ def test_shape_is_tight(height: int, width: int, imgsz: int) -> None:
 
 
 @given(st.integers(1, 300), st.integers(1, 300), SIZES)
-def test_pixels_have_the_shape_and_padding_of_the_plan(
-    height: int, width: int, imgsz: int
-) -> None:
+def test_pixels_have_the_shape_and_padding_of_the_plan(height: int, width: int, imgsz: int) -> None:
     white = np.full((height, width, 3), 255, np.uint8)
     boxed = letterbox(white, imgsz)
     assert boxed.pixels.shape == (*letterbox_shape(height, width, imgsz), 3)
@@ -89,7 +87,7 @@ def test_a_mark_is_found_where_the_mapping_says(height: int, width: int) -> None
     quad = np.array([[low, (high[0], low[1]), high, (low[0], high[1])]], np.float32)
     found = to_image(quad, boxed)[0]
     expected_low = np.array((left, top))
-    expected_high = expected_low + (width // 10, height // 10)
+    expected_high = expected_low + np.array((width // 10, height // 10))
     assert np.abs(found[0] - expected_low).max() <= 1.01 / boxed.scale
     assert np.abs(found[2] - expected_high).max() <= 1.01 / boxed.scale
 

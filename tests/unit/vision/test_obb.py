@@ -1,5 +1,7 @@
 """From raw numbers to plates: decoding, NMS, and which corner is the top left."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import pytest
@@ -30,7 +32,7 @@ BOXES = st.lists(
 )  # fmt: skip
 
 
-def boxes_of(rows: list[tuple[float, ...]]) -> Boxes:
+def boxes_of(rows: Sequence[tuple[float, ...]]) -> Boxes:
     return np.array(rows, np.float32).reshape(-1, 5)
 
 
@@ -64,9 +66,7 @@ def test_probabilistic_iou_is_the_one_of_ultralytics(rows: list[tuple[float, ...
 
 
 @given(BOXES, st.floats(0.05, 0.9))
-def test_nms_keeps_a_set_that_stands_for_all(
-    rows: list[tuple[float, ...]], iou: float
-) -> None:
+def test_nms_keeps_a_set_that_stands_for_all(rows: list[tuple[float, ...]], iou: float) -> None:
     boxes = boxes_of(rows)
     scores = np.random.default_rng(len(rows)).permutation(len(rows)).astype(np.float32)
     kept = rotated_nms(boxes, scores, iou)

@@ -1,0 +1,85 @@
+"""Colours: profiles become sRGB, CMYK becomes RGB, and a broken profile costs nothing."""
+
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from tests.unit.vision.checks import decoded, off
+from tests.unit.vision.pictures import (
+    chunk,
+    encoded,
+    png,
+    quarters,
+    smooth,
+    stored_as,
+    tiff,
+)
+from tests.unit.vision.profiles import cmyk_profile, grey_profile, swapped_profile
+
+RED, GREEN = (255, 0, 0), (0, 255, 0)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_cmyk_jpeg(progressive: bool) -> None:
+    image = Image.fromarray(smooth()).convert("CMYK")
+    data = encoded(image, "JPEG", quality=95, progressive=progressive)
+    assert b"Adobe" in data
+    assert off(decoded(data), smooth()) < 4
+
+
+def test_cmyk_jpeg_is_upright() -> None:
+    image = Image.fromarray(stored_as(6)).convert("CMYK")
+    data = encoded(image, "JPEG", quality=95, exif=b"Exif\0\0" + tiff(6))
+    assert off(decoded(data), quarters()) < 12
+
+
+def test_cmyk_profile_is_converted() -> None:
+    cyan = Image.new("CMYK", (32, 32), (255, 0, 0, 0))
+    image = decoded(encoded(cyan, "JPEG", quality=95, icc_profile=cmyk_profile()))
+    red, green, blue = image.rgb[16, 16].astype(int)
+    assert red > 100 + max(green, blue)
+
+
+@pytest.mark.parametrize(
+    ("format_", "mode"), [("JPEG", "RGB"), ("PNG", "RGB"), ("WEBP", "RGB"), ("PNG", "RGBA")]
+)
+def test_colour_profile_is_converted(format_: str, mode: str) -> None:
+    source = Image.new("RGB", (32, 32), RED).convert(mode)
+    if mode == "RGBA":
+        source.putalpha(128)
+    image = decoded(encoded(source, format_, icc_profile=swapped_profile()))
+    assert np.abs(image.rgb.astype(int) - GREEN).max() < 12
+
+
+def test_grey_profile_is_converted() -> None:
+    light, dark = grey_profile(1.0), grey_profile(4.0)
+    shades = [decoded(encoded(np.full((8, 8, 1), 128, np.uint8), "PNG", icc_profile=profile))
+              .rgb[0, 0] for profile in (light, dark)]  # fmt: skip
+    assert shades[0][0] > 160
+    assert shades[1][0] < 100
+    assert all(len(set(shade.tolist())) == 1 for shade in shades)
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["noise", "cut", "lab", "grey", "srgb"])
+def test_unusable_profile_is_ignored(format_: str, kind: str) -> None:
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = {
+        "noise": b"\x13\x37" * 200,
+        "cut": swapped_profile()[:200],
+        "lab": lab,
+        "grey": grey_profile(3.0),
+        "srgb": srgb,
+    }[kind]
+    image = decoded(encoded(Image.new("RGB", (32, 32), RED), format_, icc_profile=profile))
+    assert np.abs(image.rgb.astype(int) - RED).max() < 12
+
+
+@pytest.mark.parametrize(
+    "body", [b"name", b"name\0\0broken", b"n\0\0" + zlib.compress(bytes(1 << 25))]
+)
+def test_broken_png_profile_is_ignored(body: bytes) -> None:
+    assert off(decoded(png(2, 8, smooth(), chunk(b"iCCP", body))), smooth()) == 0
