@@ -68,9 +68,7 @@ def receiving(refuse: int = 0) -> Iterator[Receiver]:
     """A receiver on a free loopback port, on a thread of its own."""
     receiver, loop = Receiver(refuse), asyncio.new_event_loop()
     app = web.Application(client_max_size=1 << 30)
-    app.add_routes(
-        [web.post("/upload", receiver.upload), web.post("/callback", receiver.callback)]
-    )
+    app.add_routes([web.post("/upload", receiver.upload), web.post("/callback", receiver.callback)])
     runner = web.AppRunner(app, access_log=None)
 
     async def start() -> None:

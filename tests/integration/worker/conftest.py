@@ -37,10 +37,10 @@ class Bench:
         entry: bytes = await self.redis.xadd(KEYS.images, {"v": "1", **fields})  # type: ignore[arg-type]
         return entry.decode()
 
-    async def event(self, task_id: str, timeout: float = 30) -> dict[bytes, bytes]:
+    async def event(self, task_id: str) -> dict[bytes, bytes]:
         """Wait for a task's completion event."""
         last = "0"
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(30):
             while True:
                 answer: Any = await self.redis.xread({KEYS.events: last}, block=1000)
                 for entry, fields in answer[0][1] if answer else []:

@@ -146,9 +146,7 @@ async def test_flushall_under_way_does_not_stop_new_work(bench: Bench, worker: S
         assert (await bench.final("after")).status is TaskStatus.COMPLETED
 
 
-async def test_stop_finishes_what_is_in_hand_and_takes_no_more(
-    bench: Bench, worker: Start
-) -> None:
+async def test_stop_finishes_what_is_in_hand_and_takes_no_more(bench: Bench, worker: Start) -> None:
     for index in range(40):
         await bench.publish(task_id="t1", index=index, total=40, image=scene_file(index % 3))
     async with worker(max_images_in_hand=8):
