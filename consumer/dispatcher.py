@@ -50,7 +50,7 @@ def endpoints_of(settings: DispatcherSettings) -> dict[DeliveryKind, Endpoint]:
     """The webhooks that have an address."""
     silence = settings.webhook_timeout_seconds
     kinds = {
-        DeliveryKind.UPLOAD: (settings.backend_upload_url, settings.upload_timeout_seconds),
+        DeliveryKind.UPLOAD: (settings.backend_upload_url, settings.webhook_upload_timeout_seconds),
         DeliveryKind.CALLBACK: (settings.backend_callback_url, silence),
     }
     return {kind: Endpoint(url, total, silence) for kind, (url, total) in kinds.items() if url}

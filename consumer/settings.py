@@ -66,7 +66,7 @@ class DispatcherSettings(ConsumerSettings):
     webhook_timeout_seconds: float = Field(
         30, gt=0, description="Longest silence of a webhook's receiver, and of a whole callback"
     )
-    upload_timeout_seconds: float = Field(
+    webhook_upload_timeout_seconds: float = Field(
         300, gt=0, description="Longest time for a whole upload of one task's images"
     )
     webhook_concurrency: int = Field(

@@ -132,12 +132,11 @@ def _touched(
             normal = -normal
         reach = np.abs(normal).sum() * (0.5 + _SLACK)
         needed = -reach - normal[1] * (y - start[1])
+        # A level edge bounds rows, and the rows given are the quad's already.
         if abs(normal[0]) > _LEVEL * abs(normal[1]):
             column = start[0] + needed / normal[0]
             np.maximum(first, column, out=first, where=normal[0] > 0)
             np.minimum(last, column, out=last, where=normal[0] < 0)
-        else:
-            last[needed > 0] = left - 1
     return (x >= first[:, None]) & (x <= last[:, None])
 
 

@@ -46,7 +46,7 @@ class World:
             **{
                 "redis_url": self.url, "tasks_storage_url": self.folder.as_uri(),
                 "metrics_port": 0, "drain_seconds": 5, "lease_seconds": 1,
-                "webhook_timeout_seconds": 5, "upload_timeout_seconds": 10,
+                "webhook_timeout_seconds": 5, "webhook_upload_timeout_seconds": 10,
                 "webhook_retry_seconds": "0.05", **values,
             },
         )  # fmt: skip
@@ -113,7 +113,7 @@ class World:
 async def eventually(condition: Callable[[], Any]) -> None:
     """Ask until it is so: for what Redis and the file system give no signal of."""
     async with asyncio.timeout(15):
-        while not await condition():  # noqa: ASYNC110 - there is no event to wait for
+        while not await condition():
             await asyncio.sleep(0.01)
 
 

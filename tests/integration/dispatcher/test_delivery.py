@@ -160,7 +160,7 @@ async def test_a_receiver_that_never_answers_is_given_up_and_tried_again(world: 
 async def test_an_upload_is_given_up_by_silence_not_only_by_its_total_time(world: World) -> None:
     await world.complete_task("t1")
     receiver = Receiver(wait_for(asyncio.Event()), answer(200))
-    settings = {"webhook_timeout_seconds": 0.3, "upload_timeout_seconds": 60}
+    settings = {"webhook_timeout_seconds": 0.3, "webhook_upload_timeout_seconds": 60}
     async with listening(receiver):
         url = {"backend_upload_url": receiver.url}
         async with dispatching(world.settings(**settings, **url)):

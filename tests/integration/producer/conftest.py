@@ -102,7 +102,7 @@ StartProducer = Callable[..., Awaitable[RunningProducer]]
 async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
     """Wait until the condition holds; a TimeoutError if it never does."""
     async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 - what it waits for is elsewhere
+        while not await condition():
             await asyncio.sleep(0.02)
 
 

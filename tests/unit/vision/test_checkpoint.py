@@ -1,9 +1,11 @@
 """Model files: what is written is read, nothing in them runs, and ultralytics stays quiet."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -95,20 +97,25 @@ def test_settings_of_trainers_are_passed_over(
 
 
 class Bomb:
-    """Creates a file when it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
-    def __init__(self, target: Path) -> None:
-        self.target = target
+    def __init__(self, target: Path, call: Callable[..., Any]) -> None:
+        self.target, self.call = target, call
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Path.touch, (self.target,))
+        if self.call is eval:
+            return (eval, (f"__import__('os').mkdir({str(self.target)!r})",))
+        return (self.call, (self.target,))
 
 
 @pytest.mark.parametrize("key", ["model", "train_args", "format"])
+@pytest.mark.parametrize("call", [os.mkdir, eval, Path.mkdir])
 @pytest.mark.parametrize("zipped", [True, False])
-def test_code_in_a_file_does_not_run(tmp_path: Path, key: str, zipped: bool) -> None:
+def test_code_in_a_file_does_not_run(
+    tmp_path: Path, key: str, call: Callable[..., Any], zipped: bool
+) -> None:
     target = tmp_path / "was here"
-    content = {"format": FORMAT, "model": None, key: Bomb(target)}
+    content = {"format": FORMAT, "model": None, key: Bomb(target, call)}
     path = tmp_path / "evil.pt"
     if zipped:
         torch.save(content, path)

@@ -121,6 +121,14 @@ def test_the_stub_fills_the_quad_to_its_edges() -> None:
     assert (rgb == PLANTED).all()
 
 
+def test_a_stub_of_the_plates_size_is_copied_pixel_by_pixel() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (30, 100, 3), np.uint8)
+    quad = np.array([[[10, 20], [110, 20], [110, 50], [10, 50]]], np.float32)
+    rgb = planted(80, 130)
+    cover(rgb, quad, stub=Stub(noise), padding=0.0)
+    assert (rgb[20:50, 10:110] == noise).all()
+
+
 def test_a_small_plate_shows_the_whole_stub() -> None:
     """Shrunk by area: a fine pattern becomes its mean instead of a sample of it."""
     lines = np.zeros((120, 480, 3), np.uint8)

@@ -88,6 +88,15 @@ def test_agrees_with_the_network_as_it_was_saved(detector: TorchDetector) -> Non
     assert np.abs(ours[:, 4:] - expected[:, 4:]).max() < 0.01
 
 
+def test_the_network_sees_rgb_planes_from_0_to_1(model_file: Path) -> None:
+    detector = load_detector(model_file, device="cpu", confidence=CONFIDENCE, max_batch=8)
+    seen: list[torch.Tensor] = []
+    detector._network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    batch = pictures(2)
+    detector.detect(batch)
+    assert np.allclose(seen[0].numpy(), batch.transpose(0, 3, 1, 2) / 255, atol=1e-6)
+
+
 def test_confidence_and_overlap_are_applied(model_file: Path) -> None:
     batch = pictures(2)
 

@@ -38,10 +38,10 @@ def boxes_of(rows: Sequence[tuple[float, ...]]) -> Boxes:
 
 def test_decoding_an_obb_head_takes_the_best_class_and_the_angle() -> None:
     raw = np.array(
-        [[10, 20], [30, 40], [50, 60], [7, 8], [0.1, 0.2], [0.9, 0.3], [0.5, -0.5]], np.float32
+        [[10, 20], [30, 40], [50, 60], [7, 8], [0.1, 0.2], [0.9, 0.3], [2.0, -0.5]], np.float32
     )
     boxes, scores = decode_obb(raw, 0.25)
-    assert np.allclose(boxes, [[10, 30, 50, 7, 0.5], [20, 40, 60, 8, -0.5]])
+    assert np.allclose(boxes, [[10, 30, 50, 7, 2.0], [20, 40, 60, 8, -0.5]])
     assert np.allclose(scores, [0.9, 0.3])
     assert decode_obb(raw, 0.31)[1].tolist() == pytest.approx([0.9])
 
@@ -56,6 +56,7 @@ def test_decoding_a_detect_head_gives_level_boxes() -> None:
 def test_a_score_equal_to_the_confidence_counts() -> None:
     raw = np.array([[10], [30], [50], [7], [0.5], [0]], np.float32)
     assert len(decode_obb(raw, 0.5)[1]) == 1
+    assert len(decode_detect(raw[:5], 0.5)[1]) == 1
 
 
 @given(BOXES.filter(bool))
@@ -81,7 +82,8 @@ def test_nms_keeps_a_set_that_stands_for_all(rows: list[tuple[float, ...]], iou:
 def test_nms_has_no_maximum() -> None:
     grid = [(20.0 * x, 20.0 * y, 12.0, 4.0, 0.0) for x in range(40) for y in range(40)]
     boxes = boxes_of(grid)
-    assert len(rotated_nms(boxes, np.full(len(boxes), 0.5, np.float32), 0.5)) == 1600
+    kept = rotated_nms(boxes, np.full(len(boxes), 0.5, np.float32), 0.5)
+    assert kept.tolist() == list(range(1600))
 
 
 def test_equal_scores_keep_their_order() -> None:
