@@ -61,7 +61,7 @@ async def worker(settings: WorkerSettings) -> None:
 
 async def dispatcher(settings: DispatcherSettings) -> None:
     """Run a dispatcher and its monitor."""
-    from consumer.dispatcher import run_dispatcher
+    from consumer.dispatcher.process import run_dispatcher
     from consumer.metrics import DispatcherMetrics
 
     registry = CollectorRegistry()

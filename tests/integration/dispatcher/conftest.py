@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
-from consumer.dispatcher import run_dispatcher
+from consumer.dispatcher.process import run_dispatcher
 from consumer.metrics import DispatcherMetrics
 from consumer.settings import DispatcherSettings
 from schemas.errors import ImageErrorCode
@@ -120,7 +120,7 @@ async def eventually(condition: Callable[[], Any]) -> None:
 @pytest.fixture(autouse=True)
 def short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stop waits for the blocking read; not a second in each test."""
-    monkeypatch.setattr("consumer.events.READ_BLOCK_SECONDS", 0.1)
+    monkeypatch.setattr("consumer.dispatcher.events.READ_BLOCK_SECONDS", 0.1)
 
 
 @pytest.fixture

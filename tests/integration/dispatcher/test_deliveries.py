@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from consumer.deliveries import Claim, DeliveryState, DeliveryStore
-from consumer.webhook import DeliveryKind
+from consumer.dispatcher.deliveries import Claim, DeliveryState, DeliveryStore
+from consumer.dispatcher.webhook import DeliveryKind
 from schemas.events import CompletionEvent
 from schemas.keys import DISPATCHER_GROUP
 from tests.integration.dispatcher.conftest import TTL_MS, World

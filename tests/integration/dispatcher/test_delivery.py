@@ -8,7 +8,7 @@ import socket
 import pytest
 import structlog
 
-from consumer.courier import LOOK_SECONDS
+from consumer.dispatcher.courier import LOOK_SECONDS
 from consumer.settings import DispatcherSettings
 from tests.integration.dispatcher.conftest import World, dispatching, eventually
 from tests.integration.dispatcher.receiver import (

@@ -8,11 +8,11 @@ import pytest
 import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from consumer.deliveries import DeliveryStore
-from consumer.events import EventHandler, EventReader, EventStream
+from consumer.dispatcher.deliveries import DeliveryStore
+from consumer.dispatcher.events import EventHandler, EventReader, EventStream
+from consumer.dispatcher.webhook import DeliveryKind
 from consumer.metrics import DispatcherMetrics
 from consumer.settings import DispatcherSettings
-from consumer.webhook import DeliveryKind
 from schemas.keys import DISPATCHER_GROUP
 from schemas.storage import Storage, StorageError
 from tests.integration.dispatcher.conftest import (

@@ -13,7 +13,7 @@ from aiohttp import ClientSession, MultipartReader, StreamReader
 from aiohttp.base_protocol import BaseProtocol
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from consumer.webhook import (
+from consumer.dispatcher.webhook import (
     Answer,
     Delivery,
     DeliveryKind,

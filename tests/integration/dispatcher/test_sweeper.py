@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from consumer.deliveries import DeliveryStore
+from consumer.dispatcher.deliveries import DeliveryStore
+from consumer.dispatcher.sweeper import PAGE, Sweeper, SweepRules
 from consumer.metrics import DispatcherMetrics
-from consumer.sweeper import PAGE, Sweeper, SweepRules
 from schemas.keys import DISPATCHER_GROUP, WORKERS_GROUP
 from schemas.layout import input_key, output_key
 from schemas.messages import ImageMessage

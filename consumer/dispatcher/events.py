@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from consumer.deliveries import DeliveryStore
+from consumer.dispatcher.deliveries import DeliveryStore
+from consumer.dispatcher.webhook import DeliveryKind
 from consumer.metrics import DispatcherMetrics
-from consumer.webhook import DeliveryKind
 from schemas.events import CompletionEvent
 from schemas.keys import DISPATCHER_GROUP
 from schemas.layout import input_prefix

@@ -33,7 +33,7 @@ from aiohttp import (
 from aiohttp.abc import AbstractStreamWriter
 from standardwebhooks import Webhook
 
-from consumer.retry import parse_retry_after
+from consumer.dispatcher.retry import parse_retry_after
 from schemas.layout import output_key
 from schemas.storage import Storage, StorageError
 from schemas.tasks import TaskState

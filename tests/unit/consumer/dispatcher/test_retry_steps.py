@@ -6,7 +6,7 @@ import pytest
 from redis.exceptions import ReadOnlyError
 from structlog.testing import capture_logs
 
-from consumer.steps import keep_going
+from consumer.dispatcher.steps import keep_going
 from schemas.storage import StorageError
 
 

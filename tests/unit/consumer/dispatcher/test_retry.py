@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.retry import JITTER, RETRY_AFTER_MAX_SECONDS, RetryPolicy, parse_retry_after
+from consumer.dispatcher.retry import (
+    JITTER,
+    RETRY_AFTER_MAX_SECONDS,
+    RetryPolicy,
+    parse_retry_after,
+)
 from consumer.settings import DispatcherSettings
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from standardwebhooks import Webhook
 
+from consumer.dispatcher.webhook import Verdict, answer_of, manifest, webhook_headers
 from consumer.settings import DispatcherSettings
-from consumer.webhook import Verdict, answer_of, manifest, webhook_headers
 from schemas.settings import SettingsError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

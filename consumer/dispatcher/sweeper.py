@@ -10,7 +10,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from consumer.deliveries import DeliveryStore
+from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.metrics import DispatcherMetrics
 from schemas.keys import DISPATCHER_GROUP, WORKERS_GROUP, Keys
 from schemas.layout import input_prefix, output_prefix

@@ -12,7 +12,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from consumer.webhook import Delivery, DeliveryKind
+from consumer.dispatcher.webhook import Delivery, DeliveryKind
 from schemas import scripts
 from schemas.events import CompletionEvent
 from schemas.keys import DISPATCHER_GROUP, Keys

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import structlog
 from standardwebhooks import Webhook
 
-from consumer.courier import Courier
-from consumer.deliveries import DeliveryStore
-from consumer.events import READ_BLOCK_SECONDS, EventHandler, EventReader, EventStream
+from consumer.dispatcher.courier import Courier
+from consumer.dispatcher.deliveries import DeliveryStore
+from consumer.dispatcher.events import READ_BLOCK_SECONDS, EventHandler, EventReader, EventStream
+from consumer.dispatcher.retry import RetryPolicy
+from consumer.dispatcher.steps import keep_going
+from consumer.dispatcher.sweeper import Sweeper, SweepRules
+from consumer.dispatcher.webhook import DeliveryKind, Endpoint, WebhookSender, open_session
 from consumer.metrics import DispatcherMetrics
-from consumer.retry import RetryPolicy
 from consumer.settings import DispatcherSettings
-from consumer.steps import keep_going
-from consumer.sweeper import Sweeper, SweepRules
-from consumer.webhook import DeliveryKind, Endpoint, WebhookSender, open_session
 from schemas.keys import Keys
 from schemas.redis_client import connect, connect_blocking
 from schemas.storage import Storage

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from consumer.backoff import StoppedError, persist
-from consumer.deliveries import Claim, DeliveryState, DeliveryStore
+from consumer.dispatcher.deliveries import Claim, DeliveryState, DeliveryStore
+from consumer.dispatcher.retry import RetryPolicy
+from consumer.dispatcher.steps import TRANSIENT, keep_going
+from consumer.dispatcher.webhook import Answer, DeliveryKind, Verdict, WebhookSender
 from consumer.metrics import DispatcherMetrics
-from consumer.retry import RetryPolicy
-from consumer.steps import TRANSIENT, keep_going
-from consumer.webhook import Answer, DeliveryKind, Verdict, WebhookSender
 
 log = structlog.get_logger()
 

@@ -1,0 +1,1 @@
+"""The dispatcher: turns completion events into webhooks, and sweeps up."""
