@@ -66,7 +66,11 @@ async def dispatcher(settings: DispatcherSettings) -> None:
 
     registry = CollectorRegistry()
     metrics = DispatcherMetrics(registry)
-    async with serve_monitor(registry, settings.metrics_port, lambda: True):
+
+    def healthy() -> bool:
+        return metrics.seconds_since_beat < STUCK_AFTER_SECONDS
+
+    async with serve_monitor(registry, settings.metrics_port, healthy):
         await run_dispatcher(settings, metrics, _stop_on_signal())
 
 

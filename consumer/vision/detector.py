@@ -101,6 +101,7 @@ class TorchDetector:
         planes = pixels.permute(0, 3, 1, 2)
         output = self._network((planes.half() if self._cuda else planes.float()).div_(255))
         raw = (output[0] if isinstance(output, tuple) else output).float().cpu().numpy()
+        # Also what an NMS-free head would answer: its 300 boxes at most are not enough for us.
         if raw.ndim != 3 or raw.shape[:2] != (len(batch), self._rows):
             raise ModelError(f"the network answered with shape {raw.shape}, not a detection")
         if not np.isfinite(raw).all():
@@ -134,8 +135,6 @@ def load_detector(
 
 def _optimised(network: nn.Module, device: torch.device) -> nn.Module:
     model: Any = network
-    # Heads with an NMS-free branch of 300 boxes at most have an ordinary one too: that is used.
-    model.model[-1].end2end = False
     model = model.fuse(verbose=False).requires_grad_(requires_grad=False).eval()
     if device.type == "cuda":
         model = model.half()

@@ -66,21 +66,25 @@ class WorkerLoops:
 
     async def run(self, stop: asyncio.Event, *, drain_seconds: float) -> None:
         """Work until `stop`, then finish what is in hand for at most `drain_seconds`."""
+        drained = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            until_drained = [
-                group.create_task(self._batcher.run()),
-                group.create_task(self._repeat(self._renew, self._lease_seconds / 3)),
-                group.create_task(self._repeat(self._heartbeat, HEARTBEAT_SECONDS)),
-            ]
+            inference = group.create_task(self._batcher.run())
+            group.create_task(self._repeat(self._renew, self._lease_seconds / 3, drained))
+            group.create_task(self._repeat(self._heartbeat, HEARTBEAT_SECONDS, drained))
             self._in_work |= {
                 group.create_task(self._read_loop(group, stop)),
                 group.create_task(self._reclaim_loop(stop)),
             }
-            await stop.wait()
-            await self._hand.close()
-            await self._drain(drain_seconds)
-            for task in until_drained:
-                task.cancel()
+            try:
+                await stop.wait()
+                await self._hand.close()
+                await self._drain(drain_seconds)
+            finally:
+                # Also when a sibling failed. Loops end by event: a cancellation that arrives
+                # inside a Redis call may be swallowed there.
+                stop.set()
+                drained.set()
+                inference.cancel()
 
     async def _read_loop(self, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
         backoff = Backoff()
@@ -155,13 +159,15 @@ class WorkerLoops:
         self._metrics.in_flight.set(len(self._hand))
         self._metrics.backlog.set(await self._store.backlog())
 
-    async def _repeat(self, call: Callable[[], Awaitable[None]], seconds: float) -> None:
-        while True:
+    async def _repeat(
+        self, call: Callable[[], Awaitable[None]], seconds: float, until: asyncio.Event
+    ) -> None:
+        while not until.is_set():
             try:
                 await call()
             except (RedisError, OSError) as error:
                 log.warning("redis is away", during=call.__name__.strip("_"), error=repr(error))
-            await asyncio.sleep(seconds)
+            await pause(seconds, until)
 
     async def _recover(self, during: str, error: Exception) -> None:
         """Make the group again if it vanished; everything else passes with time."""

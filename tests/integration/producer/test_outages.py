@@ -31,17 +31,18 @@ class Lossy:
     def __init__(self, server_url: str) -> None:
         self._server_port = int(server_url.removesuffix("/0").rpartition(":")[2])
         self._connections: set[asyncio.Task[None]] = set()
+        self.url = ""
         self.deaf = False
         self.lost = 0
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[str]:
-        """Accept clients at the yielded URL."""
+    async def listening(self) -> AsyncIterator[None]:
+        """Accept clients at `url`."""
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        self.url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        yield
         server.close()
-        for connection in self._connections:
-            connection.cancel()
+        # Their clients are closed by now, so they end by themselves.
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -55,10 +56,9 @@ class Lossy:
                 to_redis.write(data)
         finally:
             answers.cancel()
-            await asyncio.gather(answers, return_exceptions=True)
-            for end in (to_redis, writer):
-                end.close()
-                await asyncio.gather(end.wait_closed(), return_exceptions=True)
+            to_redis.close()
+            writer.close()
+            await asyncio.wait([answers, *map(_closed, (to_redis, writer))])
 
     async def _answer(self, from_redis: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await from_redis.read(65_536):
@@ -67,6 +67,18 @@ class Lossy:
                 break
             writer.write(data)
         writer.close()
+
+
+@pytest.fixture
+async def lossy(redis_server: str) -> AsyncIterator[Lossy]:
+    """To be asked for before what connects through it, so that it ends after that."""
+    between = Lossy(redis_server)
+    async with between.listening():
+        yield between
+
+
+def _closed(writer: asyncio.StreamWriter) -> asyncio.Task[None]:
+    return asyncio.create_task(writer.wait_closed())
 
 
 async def stopped(producer: RunningProducer) -> None:
@@ -171,10 +183,11 @@ async def test_redis_full(start_producer: StartProducer, own_redis: RedisServer)
     assert (await producer.upload(("b.jpg", JPEG)))[0] == 202
 
 
-async def test_lost_answer_is_asked_again(start_producer: StartProducer, redis_server: str) -> None:
-    lossy = Lossy(redis_server)
-    async with lossy.listening() as url:
-        producer = await start_producer(url)
+async def test_lost_answer_is_asked_again(
+    lossy: Lossy, start_producer: StartProducer, redis_server: str
+) -> None:
+    async with asyncio.timeout(30):
+        producer = await start_producer(lossy.url)
         # The first upload makes the connections and loads the script.
         assert (await producer.upload(("a.jpg", JPEG)))[0] == 202
         # The producer looks at the backlog before the body, so the loss begins behind that.
@@ -209,13 +222,12 @@ async def test_lost_answer_is_asked_again(start_producer: StartProducer, redis_s
         assert sum(name.endswith("/input/0") for name in producer.files()) == 2
 
 
-async def test_outcome_that_stays_unknown(redis_server: str) -> None:
+async def test_outcome_that_stays_unknown(lossy: Lossy) -> None:
     def task(task_id: str) -> list[ImageMessage]:
         return [ImageMessage(task_id=task_id, total=1, object=f"{task_id}/input/0")]
 
-    lossy = Lossy(redis_server)
-    async with lossy.listening() as url:
-        redis = connect_blocking(Settings(_env_file=None, redis_url=url), block_seconds=0)
+    async with asyncio.timeout(30):
+        redis = connect_blocking(Settings(_env_file=None, redis_url=lossy.url), block_seconds=0)
         store = TaskStore(redis, Keys("{plates}"), task_ttl_ms=60_000)
         submitter = Submitter(store, max_backlog=2, patience_seconds=0.5)
         await submitter.submit("first", task("first"))

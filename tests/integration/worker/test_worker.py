@@ -4,7 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from consumer.metrics import WorkerMetrics
+from consumer.worker.process import run_worker
 from schemas.errors import ImageErrorCode
 from schemas.keys import WORKERS_GROUP
 from schemas.tasks import TaskStatus
@@ -156,6 +159,22 @@ async def test_stop_finishes_what_is_in_hand_and_takes_no_more(bench: Bench, wor
     pending: Any = await bench.redis.xpending(KEYS.images, WORKERS_GROUP)
     assert pending["pending"] == 0, "everything claimed was finished"
     assert 0 < await bench.store.backlog() < 38, "the rest waits for other workers"
+
+
+@pytest.mark.parametrize("turns", [0, 1, 3, 10, 30])
+async def test_stop_at_any_moment_of_the_start(bench: Bench, turns: int) -> None:
+    metrics, stop = WorkerMetrics(CollectorRegistry()), asyncio.Event()
+    beaten = asyncio.Event()
+    metrics.beat = beaten.set  # type: ignore[method-assign]
+    task = asyncio.create_task(run_worker(bench.settings, metrics, stop))
+    if turns:
+        # The heartbeat is in the middle of a Redis call some turns of the loop after its beat.
+        await beaten.wait()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    stop.set()
+    async with asyncio.timeout(15):
+        await task
 
 
 async def test_result_of_a_deleted_task_does_not_stay(bench: Bench, worker: Start) -> None:

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from consumer.vision.checkpoint import save_checkpoint
 from consumer.vision.quiet import import_tasks
 
+# For networks this small, handing work to a second thread on a busy machine takes most of the time.
+torch.set_num_threads(1)
+
 CONFIGS = {"OBB": "yolov8n-obb.yaml", "OBB26": "yolo26n-obb.yaml", "Detect": "yolov8n.yaml",
            "v10Detect": "yolov10n.yaml"}  # fmt: skip
 

@@ -84,6 +84,8 @@ def test_nms_has_no_maximum() -> None:
     boxes = boxes_of(grid)
     kept = rotated_nms(boxes, np.full(len(boxes), 0.5, np.float32), 0.5)
     assert kept.tolist() == list(range(1600))
+    halves = rotated_nms(boxes, np.tile(np.array([0.5, 0.6], np.float32), 800), 0.5)
+    assert halves.tolist() == [*range(1, 1600, 2), *range(0, 1600, 2)]
 
 
 def test_equal_scores_keep_their_order() -> None:

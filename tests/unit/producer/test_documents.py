@@ -1,0 +1,51 @@
+"""The committed OpenAPI document, and what the vendored interfaces may ask for."""
+
+import re
+from pathlib import Path
+
+import pytest
+from openapi_spec_validator import validate
+
+from producer.docs.__main__ import OPENAPI_FILE, rendered
+from producer.docs.openapi import openapi_document
+from producer.settings import ProducerSettings
+
+ASSETS = Path(__file__).parents[3] / "producer" / "assets"
+
+
+def test_committed_document_is_fresh() -> None:
+    assert OPENAPI_FILE.read_bytes() == rendered(), "run: python -m producer.docs"
+
+
+def test_document_ignores_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = rendered()
+    monkeypatch.setenv("MAX_FILES_PER_REQUEST", "7")
+    assert rendered() == before
+
+
+def test_document_is_valid_and_names_the_limits() -> None:
+    document = openapi_document(ProducerSettings(_env_file=None, max_files_per_request=7))
+    validate(document)
+    upload = document["paths"]["/api/v1/process-task/"]["post"]
+    form = upload["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["properties"]["files"]["maxItems"] == 7
+    assert form["properties"]["files"]["items"]["format"] == "binary"
+    assert set(upload["responses"]) == {"202", "400", "408", "413", "415", "500", "503"}
+    assert set(document["webhooks"]) == {"upload", "callback"}
+
+
+def test_every_reference_leads_somewhere() -> None:
+    text = rendered().decode()
+    document = openapi_document(ProducerSettings(_env_file=None))
+    references = set(re.findall(r'"#/components/(\w+)/(\w+)"', text))
+    assert references
+    for section, name in references:
+        assert name in document["components"][section]
+
+
+def test_vendored_scripts_name_no_host_to_fetch_from() -> None:
+    redoc = (ASSETS / "redoc" / "redoc.standalone.js").read_text(encoding="utf-8")
+    assert "cdn.redoc.ly" not in redoc
+    assert "fonts.googleapis.com" not in redoc
+    assert "validatorUrl: null" in (ASSETS / "docs.js").read_text(encoding="utf-8")
+    assert "url(http" not in (ASSETS / "swagger-ui" / "swagger-ui.css").read_text(encoding="utf-8")

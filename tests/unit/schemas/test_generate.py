@@ -1,0 +1,65 @@
+"""The committed JSON Schemas say what the models say."""
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+
+from schemas.errors import ImageErrorCode
+from schemas.generate import FOLDER, rendered
+from schemas.messages import ImageMessage
+from schemas.tasks import ImageFailure, ImageResult, Progress, TaskState, TaskStatus
+
+
+@pytest.mark.parametrize("name", sorted(rendered()))
+def test_committed_schema_is_fresh(name: str) -> None:
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    assert text == rendered()[name], "run: python -m schemas.generate"
+
+
+def test_no_schema_is_left_over() -> None:
+    assert {file.name for file in FOLDER.iterdir()} == set(rendered())
+
+
+def _validator(name: str) -> Any:
+    schema = json.loads(rendered()[f"{name}.json"])
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def test_message_schema_agrees_with_the_model() -> None:
+    validator = _validator("image-message")
+    message = ImageMessage(task_id="t", index=1, total=2, object="t/input/1")
+    assert validator.is_valid(message.model_dump(exclude_none=True))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"task_id": "t", "object": "t/input/0"},
+        {"v": 2, "task_id": "t", "object": "t/input/0"},
+        {"v": 1, "task_id": "t"},
+        {"v": 1, "task_id": "t", "object": "t/input/0", "image": "x"},
+        {"v": 1, "task_id": "a/b", "object": "t/input/0"},
+        {"v": 1, "task_id": "t", "index": -1, "object": "t/input/0"},
+        {"v": 1, "task_id": "t", "total": None, "object": "t/input/0"},
+    ],
+)
+def test_message_schema_refuses(fields: dict[str, object]) -> None:
+    assert not _validator("image-message").is_valid(fields)
+
+
+def test_state_schema_agrees_with_the_model() -> None:
+    state = TaskState(
+        task_id="t",
+        status=TaskStatus.COMPLETED,
+        results=[ImageResult(filename="a.webp", url="/a.webp")],
+        errors=[
+            ImageFailure(
+                index=1, filename=None, code=ImageErrorCode.CORRUPT_IMAGE, detail="Truncated."
+            )
+        ],
+        progress=Progress(done=2, total=2),
+    )
+    assert _validator("task-state").is_valid(json.loads(state.model_dump_json()))
