@@ -1,9 +1,6 @@
 """The dispatcher process: tells backends what became of tasks, and sweeps up."""
 
 import asyncio
-import os
-import secrets
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +15,7 @@ from consumer.dispatcher.retry import RetryPolicy
 from consumer.dispatcher.steps import keep_going
 from consumer.dispatcher.sweeper import Sweeper, SweepRules
 from consumer.dispatcher.webhook import DeliveryKind, Endpoint, WebhookSender, open_session
+from consumer.membership import consumer_name
 from consumer.metrics import DispatcherMetrics
 from consumer.settings import DispatcherSettings
 from schemas.keys import Keys
@@ -82,7 +80,7 @@ async def _assembled(
             storage=storage, metrics=metrics, rules=_sweep_rules(settings),
         )  # fmt: skip
         stream = EventStream(
-            redis, blocking, stream=keys.events, consumer=_consumer_name(),
+            redis, blocking, stream=keys.events, consumer=consumer_name(),
             lease_ms=int(settings.lease_seconds * 1000),
         )  # fmt: skip
         handler = EventHandler(
@@ -134,8 +132,3 @@ def _sweep_rules(settings: DispatcherSettings) -> SweepRules:
 def _signer(settings: DispatcherSettings) -> Webhook | None:
     secret = settings.webhook_secret
     return None if secret is None else Webhook(secret.get_secret_value())
-
-
-def _consumer_name() -> str:
-    """New at each start: a restarted process must not inherit entries it knows nothing of."""
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"

@@ -1,9 +1,6 @@
 """The worker process, put together from its settings."""
 
 import asyncio
-import os
-import secrets
-import socket
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -14,6 +11,7 @@ import torch
 from redis.exceptions import RedisError
 
 from consumer.backoff import persist
+from consumer.membership import consumer_name
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
 from consumer.vision.cover import load_stub
@@ -53,7 +51,7 @@ async def _open_loops(
         keys = Keys(settings.key_prefix)
         store = TaskStore(redis, keys, task_ttl_ms=settings.task_ttl_ms)
         stream = WorkStream(
-            redis, reader, stream=keys.images, consumer=_consumer_name(),
+            redis, reader, stream=keys.images, consumer=consumer_name(),
             lease_ms=int(settings.lease_seconds * 1000),
         )  # fmt: skip
         await persist(
@@ -129,8 +127,3 @@ def _thread_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
     finally:
         # Not waited for: what runs past the drain is left to its lease.
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _consumer_name() -> str:
-    """New at each start: a restarted process must not inherit entries it knows nothing of."""
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
