@@ -183,6 +183,20 @@ def test_sigterm_under_load_redelivers_nothing(own_redis: RedisServer, tmp_path:
         assert "plate_redeliveries_total 0.0" in metrics
 
 
+def test_nothing_of_a_task_outlives_its_ttl(own_redis: RedisServer, tmp_path: Path) -> None:
+    settings = {"TASK_STORAGE_TTL_HOURS": "0.002", "UPLOAD_GRACE_SECONDS": "1"}
+    with receiving() as receiver, start(own_redis.url, tmp_path, receiver, **settings) as service:
+        state = service.wait_final(service.submit(("a.jpg", scene_file())))
+        assert state["status"] == "completed"
+        assert len(stored_files(service)) == 1
+        wait_until(lambda: not list(service.storage.iterdir()), 60, "the folder to go")
+        url = f"{service.url}/api/v1/task-status/{state['task_id']}"
+        assert requests.get(url, timeout=10).status_code == 404
+        with Redis.from_url(own_redis.url) as redis:
+            wait_until(lambda: not redis.keys("{plates}:task:*"), 10, "the task's hash to go")
+            wait_until(lambda: redis.xlen("{plates}:events") == 0, 10, "its event to be trimmed")
+
+
 def test_wrong_setting_stops_the_start_with_one_line(redis_server: str, tmp_path: Path) -> None:
     for role, setting in (("worker", "PROCESSING_DEVICE"), ("dispatcher", "BACKEND_UPLOAD_URL")):
         service = Service(redis_server, tmp_path, **{setting: "nonsense"})
