@@ -95,7 +95,10 @@ class ImagePipeline:
             async with self._loads:
                 data = await self._load(message)
                 header = await self._in_thread(
-                    read_header, data, max_pixels=self._options.max_pixels
+                    read_header,
+                    data,
+                    max_pixels=self._options.max_pixels,
+                    method=self._options.webp_method,
                 )
                 await admitted.enter_async_context(
                     self._budget.hold(header.decoded_bytes + len(data))
