@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 from aiohttp import web
 
-from producer.app import create_runner
+from producer.app import create_runner, drain
 from producer.settings import ProducerSettings
 from schemas.logs import configure_logging
 from schemas.settings import SettingsError
@@ -42,6 +42,7 @@ async def _serve(settings: ProducerSettings) -> None:
         log.info("listening", host=settings.host, port=settings.port)
         await stop.wait()
         log.info("stopping")
+        await drain(runner)
     finally:
         await runner.cleanup()
 

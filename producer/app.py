@@ -6,6 +6,7 @@ import warnings
 from collections.abc import AsyncIterator
 from time import monotonic
 
+import structlog
 from aiohttp import BadContentDispositionHeader, BadContentDispositionParam, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
@@ -29,6 +30,9 @@ SETTINGS = web.AppKey("settings", ProducerSettings)
 
 _SUBMIT_PATIENCE_SECONDS = 20.0
 _KEEP_ALIVE_SECONDS = 75.0
+_CANCEL_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
 
 
 def create_app(settings: ProducerSettings) -> web.Application:
@@ -36,7 +40,6 @@ def create_app(settings: ProducerSettings) -> web.Application:
     app = web.Application(middlewares=[_measured, problems])
     app[SETTINGS] = settings
     app.cleanup_ctx.append(_services)
-    app.on_shutdown.append(_say_stopping)
     app.on_response_prepare.append(_common_headers)
     _add_routes(app)
     pages.add_to(app, settings)
@@ -50,9 +53,12 @@ class _OnlyOurErrors(logging.Filter):
         return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
+_ONLY_OUR_ERRORS = _OnlyOurErrors()
+
+
 def create_runner(settings: ProducerSettings) -> web.AppRunner:
     """The application as a server that any address can be bound to."""
-    logging.getLogger("aiohttp.server").addFilter(_OnlyOurErrors())
+    logging.getLogger("aiohttp.server").addFilter(_ONLY_OUR_ERRORS)
     # Its text is the header, and with it a file name.
     warnings.simplefilter("ignore", BadContentDispositionHeader)
     warnings.simplefilter("ignore", BadContentDispositionParam)
@@ -62,8 +68,22 @@ def create_runner(settings: ProducerSettings) -> web.AppRunner:
         auto_decompress=False,
         keepalive_timeout=_KEEP_ALIVE_SECONDS,
         lingering_time=0,  # the error middleware lingers, within a number of bytes
-        shutdown_timeout=settings.drain_seconds,
+        shutdown_timeout=_CANCEL_SECONDS,
     )
+
+
+async def drain(runner: web.AppRunner) -> None:
+    """Let nobody new in, and wait for the requests in flight.
+
+    Before the runner's own cleanup, which waits too, but gives a handler nothing more of its
+    request's body to read: an upload could only run into its timeout.
+    """
+    services = runner.app[SERVICES]
+    services.stopping.set()
+    for site in runner.sites:
+        await site.stop()
+    if not await services.in_flight.none_within(services.settings.drain_seconds):
+        log.warning("requests are cut off: they outlasted the drain")
 
 
 def _add_routes(app: web.Application) -> None:
@@ -110,10 +130,6 @@ async def _services(app: web.Application) -> AsyncIterator[None]:
     await submit_redis.aclose()
 
 
-async def _say_stopping(app: web.Application) -> None:
-    app[SERVICES].stopping.set()
-
-
 async def _common_headers(_: web.Request, response: web.StreamResponse) -> None:
     response.headers[hdrs.SERVER] = "plate-detect"  # aiohttp would name its versions
     response.headers["X-Content-Type-Options"] = "nosniff"
@@ -121,10 +137,12 @@ async def _common_headers(_: web.Request, response: web.StreamResponse) -> None:
 
 @web.middleware
 async def _measured(request: web.Request, handler: Handler) -> web.StreamResponse:
-    metrics, started = request.app[SERVICES].metrics, monotonic()
+    services, started = request.app[SERVICES], monotonic()
+    metrics = services.metrics
     method, route, status = method_of(request), route_of(request), "aborted"
     try:
-        response = await handler(request)
+        with services.in_flight:
+            response = await handler(request)
         status = str(response.status)
     except web.HTTPException as answer:
         status = str(answer.status)
@@ -132,6 +150,8 @@ async def _measured(request: web.Request, handler: Handler) -> web.StreamRespons
     finally:
         metrics.requests.labels(method, route, status).inc()
         metrics.request_seconds.labels(method, route).observe(monotonic() - started)
+    if services.stopping.is_set():
+        response.force_close()
     if method == hdrs.METH_POST and (reason := response.get(PROBLEM_KIND)):
         metrics.tasks_refused.labels(reason).inc()
     return response

@@ -23,6 +23,32 @@ _REDIS_PATIENCE_SECONDS = 5.0
 T = TypeVar("T")
 
 
+class InFlight:
+    """Counts the requests that are being answered: `with in_flight: …`."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def __enter__(self) -> None:
+        self._count += 1
+        self._none.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        if not self._count:
+            self._none.set()
+
+    async def none_within(self, seconds: float) -> bool:
+        """Wait until there is none; False if that takes too long."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._none.wait()
+        except TimeoutError:
+            return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """Connections and shared state of one producer process."""
@@ -36,6 +62,7 @@ class Services:
     intake: Intake
     event_streams: asyncio.Semaphore
     readiness: Readiness
+    in_flight: InFlight = field(default_factory=InFlight)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 

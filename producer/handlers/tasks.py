@@ -5,7 +5,7 @@ import re
 import structlog
 from aiohttp import hdrs, web
 
-from producer.errors import BacklogFullError, UnknownTaskError
+from producer.errors import BacklogFullError, TooBusyError, UnknownTaskError
 from producer.handlers.bodies import TaskAccepted
 from producer.handlers.services import SERVICES, Services, ask_redis
 from producer.uploads.form import UploadForm, check_headers
@@ -21,6 +21,8 @@ async def process_task(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     intake, metrics = services.intake, services.metrics
     check_headers(request, intake.limits)
+    if services.stopping.is_set():
+        raise TooBusyError("The service is shutting down; try again.")
     await _check_room(services)
     async with intake.slot():
         with metrics.uploads.track_inprogress():

@@ -15,23 +15,18 @@ async def test_alive_and_ready(producer: RunningProducer) -> None:
 
 
 async def test_readiness_cannot_be_used_to_hammer(producer: RunningProducer) -> None:
-    before = (await producer.redis.info("commandstats"))["cmdstat_info"]["calls"]
-    assert before > 0
-    for _ in range(50):
+    await producer.redis.config_resetstat()
+    for _ in range(100):
         assert (await producer.call("GET", "/ready"))[0] == 200
     stats = await producer.redis.info("commandstats")
-    looks = stats["cmdstat_xlen"]["calls"]
-    for _ in range(50):
-        await producer.call("GET", "/ready")
-    stats = await producer.redis.info("commandstats")
-    assert stats["cmdstat_xlen"]["calls"] - looks <= 2
+    assert 1 <= stats["cmdstat_xlen"]["calls"] <= 3  # a second each, on a slow machine too
 
 
 async def test_metrics_count_without_unbounded_labels(producer: RunningProducer) -> None:
     _, body = await producer.upload(("a.jpg", JPEG), ("b.jpg", JPEG))
     await producer.call("GET", f"/api/v1/task-status/{body['task_id']}")
     await producer.call("GET", "/some/path/that/a/scanner/tries")
-    await producer.call("BREW", "/health")
+    await producer.call("PROPFIND", "/health")
 
     assert await producer.metric("plate_tasks_accepted_total") == 1
     assert await producer.metric("plate_images_accepted_total") == 2
@@ -46,7 +41,7 @@ async def test_metrics_count_without_unbounded_labels(producer: RunningProducer)
         text = await response.text()
     assert body["task_id"] not in text
     assert "scanner" not in text
-    assert "BREW" not in text
+    assert "PROPFIND" not in text
 
 
 @pytest.mark.parametrize(
@@ -109,8 +104,10 @@ async def test_every_documented_path_is_a_route(producer: RunningProducer) -> No
     validate(document)
     for path, operations in document["paths"].items():
         for method in operations:
-            answer = await producer.call(method.upper(), re.sub(r"{\w+}", "x", path))
+            url = producer.url + re.sub(r"{\w+}", "x", path)
+            async with producer.session.request(method, url) as response:
+                text = await response.text()
             if "{" in path:  # the route is there, the task is not
-                assert answer[1]["type"].startswith("urn:plate-detect:unknown-"), path
+                assert "urn:plate-detect:unknown-" in text, path
             else:
-                assert answer[0] in (200, 400), path
+                assert response.status in (200, 400), path

@@ -26,13 +26,18 @@ from tests.support.redis_server import RedisServer
 
 
 class Lossy:
-    """Stands between a client and Redis; while `deaf`, requests arrive but answers are lost."""
+    """Stands between a client and Redis.
+
+    While `deaf`, requests arrive but answers are lost; the one request after `mute` is set does
+    not even arrive. The client cannot tell one from the other.
+    """
 
     def __init__(self, server_url: str) -> None:
         self._server_port = int(server_url.removesuffix("/0").rpartition(":")[2])
         self._connections: set[asyncio.Task[None]] = set()
         self.url = ""
         self.deaf = False
+        self.mute = False
         self.lost = 0
 
     @asynccontextmanager
@@ -52,8 +57,9 @@ class Lossy:
         from_redis, to_redis = await asyncio.open_connection("127.0.0.1", self._server_port)
         answers = asyncio.create_task(self._answer(from_redis, writer))
         try:
-            while data := await reader.read(65_536):
+            while (data := await reader.read(65_536)) and not self.mute:
                 to_redis.write(data)
+            self.mute = False
         finally:
             answers.cancel()
             to_redis.close()
@@ -239,6 +245,24 @@ async def test_outcome_that_stays_unknown(lossy: Lossy) -> None:
         await submitter.submit("second", task("second"))  # and a repeat finds out
         with pytest.raises(BacklogFullError):
             await submitter.submit("third", task("third"))
+        await redis.aclose()
+
+
+async def test_refusal_after_a_lost_answer_settles_nothing(lossy: Lossy) -> None:
+    def task(task_id: str) -> list[ImageMessage]:
+        return [ImageMessage(task_id=task_id, total=1, object=f"{task_id}/input/0")]
+
+    async with asyncio.timeout(30):
+        redis = connect_blocking(Settings(_env_file=None, redis_url=lossy.url), block_seconds=0)
+        store = TaskStore(redis, Keys("{plates}"), task_ttl_ms=60_000)
+        submitter = Submitter(store, max_backlog=1, patience_seconds=5)
+        await submitter.submit("first", task("first"))
+        with pytest.raises(BacklogFullError):
+            await submitter.submit("second", task("second"))
+        lossy.mute = True
+        with pytest.raises(UnsettledSubmitError):
+            await submitter.submit("second", task("second"))
+        assert not lossy.mute
         await redis.aclose()
 
 
