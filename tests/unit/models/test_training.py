@@ -157,6 +157,7 @@ def test_training_runs_stops_goes_on_and_writes_a_checkpoint_the_service_loads(d
 
 def test_one_of_steps_or_minutes(dataset, tmp_path, capsys):
     options = [str(dataset), "--work", str(tmp_path), "--output", str(tmp_path / "x.pt")]
+    options += ["--start", str(CHECKPOINT)]
     with pytest.raises(SystemExit):
         main(options)
     assert "either --steps or --minutes" in capsys.readouterr().err
