@@ -82,7 +82,9 @@ class DispatcherSettings(ConsumerSettings):
         60, gt=0, description="Time between two rounds of cleaning up, however many dispatchers run"
     )
     upload_grace_seconds: float = Field(
-        900, ge=0, description="Age at which files that belong to no task are deleted"
+        900,
+        ge=0,
+        description="Age at which files that belong to no task are deleted; keep it above UPLOAD_TIMEOUT_SECONDS",
     )
     task_timeout_seconds: float = Field(
         3600, gt=0, description="Inactivity after which the missing images of a task are given up"

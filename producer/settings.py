@@ -26,7 +26,7 @@ class ProducerSettings(Settings):
         16, ge=1, description="Uploads received at the same time; further ones wait a little"
     )
     upload_timeout_seconds: float = Field(
-        900, gt=0, description="Longest time for one whole upload"
+        600, gt=0, description="Longest time for one whole upload"
     )
     upload_idle_timeout_seconds: float = Field(
         30, gt=0, description="Longest silence of a client within an upload or a download"

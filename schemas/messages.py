@@ -102,6 +102,9 @@ class ImageMessage(BaseModel):
     @classmethod
     def _parse(cls, fields: Mapping[bytes, bytes], image: bytes | None) -> Self:
         known = {k: fields[k.encode()] for k in cls.model_fields if k.encode() in fields}
+        for name in ("index", "total"):
+            if name in known and _count(known[name]) is None:
+                raise ContractError(f"{name}: not a number of at most six digits")
         try:
             values: dict[str, object] = {k: v.decode() for k, v in known.items() if k != "image"}
             if "v" in values:
@@ -157,7 +160,8 @@ def _check_object_key(key: str, task_id: str) -> None:
     tail = key.removeprefix(head)
     if not key.startswith(head) or not tail or "/" in tail or tail in (".", ".."):
         raise ValueError("object must be a file directly under <task_id>/input/")
-    if not tail.isprintable() or len(tail.encode()) > 255:
+    # A local folder cannot hold names that end in `#<number>`: they mark unfinished writes.
+    if not tail.isprintable() or len(tail.encode()) > 255 or re.search(r"#[0-9]+$", tail):
         raise ValueError("object has an unusable name")
 
 

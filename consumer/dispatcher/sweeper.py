@@ -95,6 +95,7 @@ class Sweeper:
         oldest_ms = now_ms - int(self._rules.task_ttl * 1000)
         # Exact, so that an event never outlives the memory of its deliveries.
         await self._redis.xtrim(self._keys.events, minid=oldest_ms, approximate=False)
+        await self._redis.xtrim(self._keys.dead_letters, minid=oldest_ms, approximate=False)
         await self._deliveries.forget_unowned(oldest_ms)
 
     async def _expire_tasks(self, now_ms: int) -> None:
@@ -146,7 +147,7 @@ class Sweeper:
         pipeline = self._redis.pipeline(transaction=False)
         for folder in page:
             pipeline.hmget(self._keys.task(folder.task_id), "status", "deleted")
-        before = datetime.now(UTC) - timedelta(seconds=self._rules.upload_grace)
+        before = await self._oldest_wanted()
         for folder, (status, deleted) in zip(page, await pipeline.execute(), strict=True):
             known = None if status is None else TaskStatus(status.decode())
             swept = 0
@@ -155,6 +156,19 @@ class Sweeper:
             self._metrics.swept_objects.inc(swept)
             if swept:
                 log.info("files swept", task_id=folder.task_id, files=swept, task=known or "gone")
+
+    async def _oldest_wanted(self) -> datetime:
+        """Files of no known task are kept if they are newer than this.
+
+        The task of a direct publisher is known only when its turn has come: as long as an entry
+        waits, files that are not clearly older than it may be its original.
+        """
+        oldest: Any = await self._redis.xrange(self._keys.images, count=1)
+        since = datetime.now(UTC)
+        if oldest:
+            added = int(oldest[0][0].split(b"-")[0]) / 1000
+            since = min(since, datetime.fromtimestamp(added, UTC))
+        return since - timedelta(seconds=self._rules.upload_grace)
 
 
 def doomed(

@@ -62,13 +62,20 @@ class Hand:
         await self._change()
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[bool]:
-        """Wait until nothing is held and no read is under way, and keep it so; False if closed."""
+    async def alone(self, *, patience_seconds: float) -> AsyncIterator[bool]:
+        """Wait until nothing is held and no read is under way, and keep it so.
+
+        Yields False if the hand was closed, or not empty in time: an entry that waits for a
+        server must not keep this process from reading for ever.
+        """
         self._waiting_alone += 1
         try:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._closed or self._is_free())
-            yield not self._closed
+            try:
+                async with asyncio.timeout(patience_seconds), self._changed:
+                    await self._changed.wait_for(lambda: self._closed or self._is_free())
+            except TimeoutError:
+                pass
+            yield not self._closed and self._is_free()
         finally:
             self._waiting_alone -= 1
             await self._change()

@@ -10,7 +10,14 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import (
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 
 from consumer.backoff import persist
 from consumer.errors import ImageError
@@ -32,6 +39,8 @@ T = TypeVar("T")
 Transient = tuple[type[Exception], ...]
 
 _SERVERS_AWAY: Transient = (RedisError, OSError)
+_PASSING = (OutOfMemoryError, ReadOnlyError, MasterDownError, TryAgainError)
+_PASSING_CODES = ("NOREPLICAS", "MISCONF", "BUSY")
 _SETTLED = (BeginAnswer.DUPLICATE, BeginAnswer.GONE)
 
 
@@ -79,9 +88,14 @@ class EntryHandler:
             await self._reject(entry, message, answer)
 
     async def give_up(self, entry: Entry) -> None:
-        """Dead-letter an entry that was delivered too often."""
+        """Dead-letter an entry that was delivered too often, and delete its original."""
         code = ImageErrorCode.TOO_MANY_DELIVERIES
-        await self._dead_letter(entry, code, IMAGE_ERROR_MEANINGS[code])
+        done = await self._dead_letter(entry, code, IMAGE_ERROR_MEANINGS[code])
+        try:
+            message = ImageMessage.from_fields(entry.fields, self._limits)
+        except ContractError:
+            return
+        await self._delete_ended(message, done)
 
     async def _run(self, entry: Entry, message: ImageMessage) -> None:
         try:
@@ -141,14 +155,13 @@ class EntryHandler:
     async def _refuse(self, entry: Entry, why: str) -> None:
         await self._dead_letter(entry, ImageErrorCode.INVALID_MESSAGE, why)
 
-    async def _dead_letter(self, entry: Entry, code: ImageErrorCode, detail: str) -> None:
+    async def _dead_letter(self, entry: Entry, code: ImageErrorCode, detail: str) -> FinishAnswer:
         to = addressee(entry.fields, self._limits)
         if to is None:
-            await self._record(entry, code, detail=detail)
-            return
+            return await self._record(entry, code, detail=detail)
         name = base_name(entry.fields.get(b"filename", b"image").decode(errors="replace"))
         failure = ImageFailure(index=to.index, filename=name, code=code, detail=detail)
-        await self._record(
+        return await self._record(
             entry, code, task_id=to.task_id, failure=failure, total=to.total, detail=detail
         )
 
@@ -158,10 +171,17 @@ class EntryHandler:
         if answer is BeginAnswer.OUTPUT_CONFLICT:
             detail = "output is the name of another image's result"
             failure = _failure(message, ImageErrorCode.INVALID_MESSAGE, detail)
-        await self._record(
+        done = await self._record(
             entry, answer, task_id=message.task_id, failure=failure, total=message.total,
             detail=answer.replace("_", " "),
         )  # fmt: skip
+        await self._delete_ended(message, done)
+
+    async def _delete_ended(self, message: ImageMessage, done: FinishAnswer) -> None:
+        """Delete the original of an image that a dead letter has just ended; no other's."""
+        ended = (FinishAnswer.WRITTEN, FinishAnswer.COMPLETED, FinishAnswer.FAILED)
+        if done in ended and message.object is not None:
+            await self._delete([message.object])
 
     async def _record(
         self,
@@ -172,7 +192,7 @@ class EntryHandler:
         task_id: str = "",
         failure: ImageFailure | None = None,
         total: int | None = None,
-    ) -> None:
+    ) -> FinishAnswer:
         done = await self._persist(
             lambda: self._store.dead_letter(
                 entry.id, reason=reason, task_id=task_id, failure=failure, total=total,
@@ -183,6 +203,7 @@ class EntryHandler:
         self._metrics.dead_letters.labels(reason).inc()
         log.warning("dead letter", reason=reason, entry=entry.id, task_id=task_id, detail=detail)
         self._log_end(task_id, done)
+        return done
 
     def _log_end(self, task_id: str, done: FinishAnswer) -> None:
         if done in (FinishAnswer.COMPLETED, FinishAnswer.FAILED):
@@ -197,9 +218,9 @@ class EntryHandler:
 
 
 def _note_or_raise(error: Exception) -> None:
-    # The server's own refusal will not change by asking again, unless memory or a replica is short.
-    passing = ("OOM", "LOADING", "BUSY", "READONLY", "MASTERDOWN", "TRYAGAIN", "NOREPLICAS")
-    if isinstance(error, ResponseError) and not str(error).startswith(passing):
+    """Wait for what passes: a lost connection, a failover, a full or starting server."""
+    passing = isinstance(error, _PASSING) or str(error).startswith(_PASSING_CODES)
+    if isinstance(error, ResponseError) and not passing:
         raise error
     log.warning("waiting for a server", error=repr(error))
 

@@ -71,6 +71,7 @@ class WorkerLoops:
             inference = group.create_task(self._batcher.run())
             group.create_task(self._repeat(self._renew, self._lease_seconds / 3, drained))
             group.create_task(self._repeat(self._heartbeat, HEARTBEAT_SECONDS, drained))
+            group.create_task(self._repeat(self._measure, HEARTBEAT_SECONDS, drained))
             self._in_work |= {
                 group.create_task(self._read_loop(group, stop)),
                 group.create_task(self._reclaim_loop(stop)),
@@ -113,7 +114,7 @@ class WorkerLoops:
                 found = await self._stream.abandoned(RECLAIM_PAGE)
                 for candidate in found:
                     if not stop.is_set() and candidate.id not in self._hand:
-                        await self._take_over(candidate)
+                        await self._try_to_take_over(candidate)
                 backoff.reset()
                 if len(found) < RECLAIM_PAGE:
                     await pause(RECLAIM_SECONDS * random.uniform(0.5, 1), stop)  # noqa: S311
@@ -121,13 +122,26 @@ class WorkerLoops:
                 await self._recover("reclaim", error)
                 await pause(backoff.next_delay(), stop)
 
+    async def _try_to_take_over(self, candidate: Abandoned) -> None:
+        """Whatever is wrong with one entry must not keep those behind it waiting."""
+        try:
+            await self._take_over(candidate)
+        except StoppedError:
+            log.warning("stopped while waiting for a server", entry=candidate.id)
+        except ResponseError as error:
+            if "NOGROUP" in str(error):
+                raise
+            log.exception("abandoned entry cannot be settled", entry=candidate.id)
+
     async def _take_over(self, candidate: Abandoned) -> None:
         if candidate.deliveries >= self._max_deliveries:
             fields = await self._stream.fields(candidate.id)
-            if fields is not None:
+            if fields is None:
+                await self._stream.acknowledge(candidate.id)
+            else:
                 await self._handler.give_up(Entry(candidate.id, fields, candidate.deliveries))
             return
-        async with self._hand.alone() as allowed:
+        async with self._hand.alone(patience_seconds=self._lease_seconds) as allowed:
             entry = await self._stream.claim(candidate) if allowed else None
             if entry is None:
                 return
@@ -155,7 +169,10 @@ class WorkerLoops:
                 log.warning("leases lost to another worker", entries=still_held)
 
     async def _heartbeat(self) -> None:
+        # Says that the loops turn, so it asks no server, which may be slow to answer.
         self._metrics.beat()
+
+    async def _measure(self) -> None:
         self._metrics.in_flight.set(len(self._hand))
         self._metrics.backlog.set(await self._store.backlog())
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from consumer.backoff import Backoff
 from consumer.errors import ImageError
 from consumer.metrics import WorkerMetrics
 from consumer.vision.codec import DecodedImage, decode, encode_webp, read_header
@@ -23,9 +24,12 @@ from consumer.worker.batch import Batcher
 from schemas.errors import ImageErrorCode
 from schemas.layout import output_key
 from schemas.messages import ImageMessage
-from schemas.storage import ObjectTooLargeError, Storage
+from schemas.storage import ObjectTooLargeError, Storage, StorageError
 
 T = TypeVar("T")
+
+READ_TRIES = 6
+"""Tries of one original, over some seconds, while storage is otherwise well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +118,24 @@ class ImagePipeline:
             return message.image
         try:
             with self._metrics.stage("load"):
-                return await self._storage.get(
-                    message.object or "", max_bytes=self._options.max_file_bytes
-                )
+                return await self._read_original(message.object or "")
         except FileNotFoundError:
             raise ImageError(ImageErrorCode.INPUT_MISSING, "not in storage") from None
         except ObjectTooLargeError:
             raise ImageError(
                 ImageErrorCode.FILE_TOO_LARGE, f"over {self._options.max_file_bytes} bytes"
             ) from None
+
+    async def _read_original(self, key: str) -> bytes:
+        """Read an object that storage, working otherwise, may refuse for ever."""
+        backoff = Backoff(base=0.2, cap=2.0)
+        for _ in range(READ_TRIES):
+            try:
+                return await self._storage.get(key, max_bytes=self._options.max_file_bytes)
+            except StorageError:
+                await self._storage.check()
+                await asyncio.sleep(backoff.next_delay())
+        raise ImageError(ImageErrorCode.INTERNAL_ERROR, "storage refuses to read the original")
 
     def _prepare(self, data: bytes) -> tuple[DecodedImage, Letterboxed]:
         with self._metrics.stage("decode"):

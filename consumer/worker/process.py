@@ -10,7 +10,7 @@ import structlog
 import torch
 from redis.exceptions import RedisError
 
-from consumer.backoff import persist
+from consumer.backoff import StoppedError, persist
 from consumer.membership import consumer_name
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
@@ -35,9 +35,12 @@ log = structlog.get_logger()
 async def run_worker(settings: WorkerSettings, metrics: WorkerMetrics, stop: asyncio.Event) -> None:
     """Load the model, join the group, work until `stop`, drain."""
     detector = await asyncio.to_thread(_load_detector, settings)
-    async with _open_loops(settings, metrics, detector, stop) as loops:
-        log.info("worker ready", device=settings.processing_device, model=detector.digest[:12])
-        await loops.run(stop, drain_seconds=settings.drain_seconds)
+    try:
+        async with _open_loops(settings, metrics, detector, stop) as loops:
+            log.info("worker ready", device=settings.processing_device, model=detector.digest[:12])
+            await loops.run(stop, drain_seconds=settings.drain_seconds)
+    except StoppedError:
+        log.info("stopped before redis could be reached")
 
 
 @asynccontextmanager

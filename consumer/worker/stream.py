@@ -103,6 +103,10 @@ class WorkStream:
             return None
         return Entry(candidate.id, rows[0][1], candidate.deliveries + 1)
 
+    async def acknowledge(self, entry_id: str) -> None:
+        """Give up an entry that somebody deleted from the stream: nothing is left to do for it."""
+        await self._redis.xack(self._stream, WORKERS_GROUP, entry_id)
+
     async def fields(self, entry_id: str) -> Mapping[bytes, bytes] | None:
         """An entry's fields without taking it over; None if it was deleted."""
         rows: Any = await self._redis.xrange(self._stream, entry_id, entry_id)

@@ -119,7 +119,8 @@ async def test_abandoned_entry_is_taken_over(bench: Bench, worker: Start) -> Non
 
 async def test_entry_delivered_too_often_is_given_up(bench: Bench, worker: Start) -> None:
     await bench.redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
-    entry = await bench.publish(task_id="t1", image=scene_file(), filename="p.jpg")
+    await bench.storage.put("t1/input/0", scene_file())
+    entry = await bench.publish(task_id="t1", object="t1/input/0", filename="p.jpg")
     await bench.redis.xreadgroup(WORKERS_GROUP, "dead", {KEYS.images: ">"})
     for _ in range(3):
         await bench.redis.xclaim(KEYS.images, WORKERS_GROUP, "dead", 0, [entry])
@@ -129,6 +130,46 @@ async def test_entry_delivered_too_often_is_given_up(bench: Bench, worker: Start
     assert state.errors[0].filename == "p.jpg"
     letters: Any = await bench.redis.xrange(KEYS.dead_letters)
     assert letters[0][1][b"deliveries"] == b"4"
+    assert not [path for path in bench.folder.rglob("*") if path.is_file()], "no original is left"
+
+
+async def test_original_that_storage_refuses_ends_its_image_only(
+    bench: Bench, worker: Start
+) -> None:
+    await bench.redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
+    await bench.publish(task_id="abandoned", image=scene_file())
+    await bench.redis.xreadgroup(WORKERS_GROUP, "dead", {KEYS.images: ">"})
+    loop = bench.folder / "t1" / "input" / "0"
+    loop.parent.mkdir(parents=True)
+    loop.symlink_to(loop)  # a file that can never be opened, whoever tries
+    await bench.publish(task_id="t1", object="t1/input/0")
+    async with worker():
+        assert (await bench.final("t1")).errors[0].code is ImageErrorCode.INTERNAL_ERROR
+        assert (await bench.final("abandoned")).status is TaskStatus.COMPLETED
+
+
+async def test_entry_that_cannot_be_settled_does_not_block_those_behind_it(
+    bench: Bench, worker: Start
+) -> None:
+    await bench.redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
+    stuck = await bench.publish(task_id="stuck", image=scene_file())
+    await bench.publish(task_id="behind", image=scene_file())
+    await bench.redis.set(KEYS.task("stuck"), "not a hash")
+    await bench.redis.xreadgroup(WORKERS_GROUP, "dead", {KEYS.images: ">"})
+    for _ in range(3):
+        await bench.redis.xclaim(KEYS.images, WORKERS_GROUP, "dead", 0, [stuck])
+    async with worker():
+        assert (await bench.final("behind")).status is TaskStatus.COMPLETED
+
+
+async def test_stop_before_redis_was_ever_there(bench: Bench) -> None:
+    settings = bench.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    stop = asyncio.Event()
+    task = asyncio.create_task(run_worker(settings, WorkerMetrics(CollectorRegistry()), stop))
+    await asyncio.sleep(3)  # the model is loaded, Redis is being asked in vain
+    stop.set()
+    async with asyncio.timeout(20):
+        await task
 
 
 async def test_group_destroyed_under_way_is_made_again(bench: Bench, worker: Start) -> None:

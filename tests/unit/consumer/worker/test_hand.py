@@ -50,7 +50,7 @@ async def test_alone_waits_for_held_entries_and_for_a_read_under_way() -> None:
     alone = asyncio.Event()
 
     async def redelivered() -> None:
-        async with hand.alone() as allowed:
+        async with hand.alone(patience_seconds=60) as allowed:
             assert allowed
             alone.set()
             await asyncio.sleep(0)
@@ -72,7 +72,7 @@ async def test_no_read_starts_while_one_waits_to_be_alone() -> None:
     order: list[str] = []
 
     async def redelivered() -> None:
-        async with hand.alone():
+        async with hand.alone(patience_seconds=60):
             order.append("alone")
 
     async def read() -> None:
@@ -98,7 +98,7 @@ async def test_closed_hand_takes_nothing_more() -> None:
             return free
 
     async def redelivered() -> bool:
-        async with hand.alone() as allowed:
+        async with hand.alone(patience_seconds=60) as allowed:
             return allowed
 
     waiting = asyncio.gather(read(), redelivered())
@@ -108,12 +108,21 @@ async def test_closed_hand_takes_nothing_more() -> None:
         assert await waiting == [0, False]
 
 
+async def test_alone_gives_up_when_an_entry_does_not_end() -> None:
+    hand = Hand(2)
+    hand.take(entry("1"))
+    async with hand.alone(patience_seconds=0.01) as allowed:
+        assert not allowed
+    async with asyncio.timeout(1), hand.reserve() as free:
+        assert free == 1, "reading goes on"
+
+
 async def test_cancelled_wait_for_alone_lets_reads_go_on() -> None:
     hand = Hand(2)
     hand.take(entry("1"))
 
     async def redelivered() -> None:
-        async with hand.alone():
+        async with hand.alone(patience_seconds=60):
             pytest.fail("was never alone")
 
     task = asyncio.create_task(redelivered())
