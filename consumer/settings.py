@@ -84,7 +84,8 @@ class DispatcherSettings(ConsumerSettings):
     upload_grace_seconds: float = Field(
         900,
         ge=0,
-        description="Age at which files that belong to no task are deleted; keep it above UPLOAD_TIMEOUT_SECONDS",
+        description="Age at which files that belong to no task are deleted; "
+        "keep it above UPLOAD_TIMEOUT_SECONDS",
     )
     task_timeout_seconds: float = Field(
         3600, gt=0, description="Inactivity after which the missing images of a task are given up"

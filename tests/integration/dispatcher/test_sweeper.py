@@ -55,6 +55,26 @@ async def test_old_files_of_no_task_go_young_ones_stay(world: World) -> None:
     assert not (world.folder / "old").exists()
 
 
+async def test_original_of_a_direct_message_waits_as_long_as_its_entry(world: World) -> None:
+    queued = int((time.time() - 5000) * 1000)
+    await world.redis.xadd(world.keys.images, {"v": "1", "task_id": "direct"}, id=f"{queued}-0")
+    waiting = await put(world, input_key("direct", 0), age=5100)
+    await put(world, input_key("lost", 0), age=6000)
+    await sweeper(world).sweep()
+    assert world.files() == {waiting}
+    await world.redis.delete(world.keys.images, world.keys.chore("files"))
+    await sweeper(world).sweep()
+    assert world.files() == set()
+
+
+async def test_dead_letters_are_forgotten_with_their_tasks(world: World) -> None:
+    old = int((time.time() - TTL_MS / 1000 - 60) * 1000)
+    await world.redis.xadd(world.keys.dead_letters, {"reason": "x"}, id=f"{old}-0")
+    await world.redis.xadd(world.keys.dead_letters, {"reason": "y"})
+    await sweeper(world).sweep()
+    assert await world.redis.xlen(world.keys.dead_letters) == 1
+
+
 async def test_an_upload_that_still_goes_on_is_kept_whole(world: World) -> None:
     kept = {
         await put(world, input_key("slow", 0), age=5000),

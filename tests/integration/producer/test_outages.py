@@ -47,8 +47,11 @@ class Lossy:
         self.url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
         yield
         server.close()
-        # Their clients are closed by now, so they end by themselves.
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        # Their clients are closed by now, so they end by themselves; not so after a failed test.
+        if self._connections:
+            _, left = await asyncio.wait(self._connections, timeout=5)
+            for connection in left:
+                connection.cancel()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections.add(asyncio.create_task(self._serve(reader, writer)))
