@@ -58,6 +58,10 @@ async def result(request: web.Request) -> web.StreamResponse:
 async def _send(
     response: web.StreamResponse, chunks: AsyncIterator[bytes], idle_seconds: float
 ) -> None:
-    async for chunk in chunks:
+    # Storage and client both may fall silent.
+    while True:
         async with asyncio.timeout(idle_seconds):
+            chunk = await anext(chunks, None)
+            if chunk is None:
+                return
             await response.write(chunk)

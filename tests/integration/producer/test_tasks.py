@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from urllib.parse import quote
 
 import aiohttp
@@ -113,6 +114,21 @@ async def test_result_whose_file_is_gone(producer: RunningProducer) -> None:
     await producer.storage.delete_prefix(f"{body['task_id']}/")
     path = f"/tasks_storage/{body['task_id']}/output/covered_a.webp"
     assert (await producer.call("GET", path))[0] == 404
+
+
+async def test_result_that_breaks_off_is_not_taken_for_whole(
+    start_producer: StartProducer, redis_server: str
+) -> None:
+    producer = await start_producer(redis_server, upload_idle_timeout_seconds=1)
+    _, body = await producer.upload(("a.jpg", JPEG))
+    await producer.finish_next(b"c" * 60_000_000)  # more than the sockets' buffers hold
+    path = f"/tasks_storage/{body['task_id']}/output/covered_a.webp"
+    async with asyncio.timeout(20), producer.session.get(producer.url + path) as response:
+        assert response.status == 200
+        os.truncate(producer.folder / body["task_id"] / "output" / "covered_a.webp", 0)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+    assert (await producer.call("GET", "/health"))[0] == 200
 
 
 async def test_delete_takes_files_and_results(producer: RunningProducer) -> None:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from cli.embedded import free_port
 from cli.readiness import ReadinessProbe
+from tests.support.ports import free_port
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from cli.embedded import free_port
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 
