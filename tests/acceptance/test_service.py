@@ -29,7 +29,8 @@ def start(redis_url: str, folder: Path, receiver: Receiver, **settings: str) -> 
     hooks = {name.upper(): url for name, url in webhooks(receiver).items()}
     return running(
         redis_url, folder, "worker", "dispatcher", "producer", **hooks,
-        WEBHOOK_UPLOAD_TIMEOUT_SECONDS="5", WEBHOOK_RETRY_SECONDS="0.2", SWEEP_INTERVAL_SECONDS="0.5", **settings,
+        WEBHOOK_UPLOAD_TIMEOUT_SECONDS="5",
+        WEBHOOK_RETRY_SECONDS="0.2", SWEEP_INTERVAL_SECONDS="0.5", **settings,
     )  # fmt: skip
 
 
