@@ -15,6 +15,8 @@ from models.dataset import Array8, Quads
 # together with the image and then is an exact oriented label.
 FRONTAL_RATIO = 3.0
 PLATE_PX = (7.0, 300.0)
+CLOSE_UP_SHARE = 0.1
+LYING_SHARE = 0.06
 _MIN_VISIBLE = 0.35
 _GREY = (114, 114, 114)
 
@@ -42,14 +44,27 @@ def is_frontal(quad: Quads) -> bool:
 def choose_scale(
     rng: np.random.Generator, quads: Quads, shape: tuple[int, int], size: int, focus: int
 ) -> float:
-    """Return the zoom of the crop: as at inference, or so that the chosen plate gets a size."""
+    """Return the zoom of the crop: as at inference, a close-up, or the chosen plate at a size."""
     fit = size / max(shape)
-    if not len(quads) or rng.random() < 0.3:
+    kind = rng.random()
+    if not len(quads) or kind < 0.3:
         return fit * float(rng.uniform(0.7, 1.3))
+    if kind < 0.3 + CLOSE_UP_SHARE:
+        longest = float(np.linalg.norm(np.ptp(quads[focus], axis=0)))
+        # Enlarged further the plate would be mere blur, which no close-up shows.
+        return min(6.0, float(rng.uniform(0.4, 0.95)) * size / max(1.0, longest))
     low, high = (math.log(px) for px in PLATE_PX)
     wanted = math.exp(low + (high - low) * float(rng.beta(1.0, 2.2)))
     scale = wanted / max(1.0, short_side(quads[focus]))
     return float(np.clip(scale, 0.45 * fit, max(2.2, fit)))
+
+
+def random_turn(rng: np.random.Generator) -> float:
+    """Return an angle in degrees: mostly small, sometimes none, rarely any (a camera on its side)."""
+    kind = rng.random()
+    if kind < LYING_SHARE:
+        return float(rng.uniform(-90, 90))
+    return float(np.clip(rng.normal(0, 13), -42, 42)) if kind < 0.82 else 0.0
 
 
 def random_matrix(
@@ -63,7 +78,7 @@ def random_matrix(
     focus = int(rng.integers(0, len(quads))) if len(quads) else 0
     scale = choose_scale(rng, quads, shape, size, focus)
     stretch = float(np.exp(rng.normal(0, 0.06)))
-    degrees = float(np.clip(rng.normal(0, 13), -42, 42)) if turn and rng.random() < 0.8 else 0.0
+    degrees = random_turn(rng) if turn else 0.0
     shear = float(rng.normal(0, 0.08)) if turn else 0.0
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     flip = -1.0 if rng.random() < 0.3 else 1.0

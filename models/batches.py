@@ -16,6 +16,7 @@ from torch import Tensor
 from models.augment import Sample, crop, damage, relight
 from models.dataset import Item, Quads, load, read_image
 from models.lookalikes import add_lookalikes
+from models.scenes import draw_scene
 from models.synthesis import add_plates, replace_plates
 
 MIN_PLATE_PX = 5.0
@@ -26,13 +27,14 @@ class Mix:
     """Shares of a batch: real images as they are, with plates replaced, and negatives.
 
     ``added`` and ``lookalikes`` are the chances that a sample also gets drawn plates placed
-    freely and drawn look-alikes. ``oriented_weight``: how often an image of an oriented source
-    is drawn compared to another.
+    freely and drawn look-alikes. ``scenes``: drawn streets, half of them without a car.
+    ``oriented_weight``: how often an image of an oriented source is drawn compared to another.
     """
 
     replaced: float = 0.2
     negative: float = 0.2
-    added: float = 0.18
+    scenes: float = 0.06
+    added: float = 0.1
     lookalikes: float = 0.2
     oriented_weight: float = 2.0
 
@@ -65,6 +67,16 @@ def upright_box(quad: Quads) -> tuple[float, float, float, float, float]:
     return x, y, w, h, 0.0
 
 
+def scene_sample(rng: np.random.Generator, size: int) -> Sample:
+    """Return a drawn street of ``size`` px a side."""
+    plates = int(rng.integers(1, 5)) if rng.random() < 0.5 else 0
+    scene = draw_scene(rng, size, size, plates, angle=float(rng.normal(0, 8)))
+    sample = Sample(scene.rgb, scene.quads, np.ones(len(scene.quads), np.bool_))
+    if rng.random() < 0.3:
+        sample = add_lookalikes(rng, sample, 1)
+    return sample._replace(rgb=damage(rng, relight(rng, sample.rgb)))
+
+
 class Sampler:
     """Draws training samples; the same seed, step and place give the same sample."""
 
@@ -79,6 +91,8 @@ class Sampler:
         """Return the sample at a place of the batch of a step."""
         rng = np.random.default_rng([self.seed, step, place])
         kind = rng.random()
+        if rng.random() < self.mix.scenes:
+            return scene_sample(rng, size)
         negative = bool(self.empty) and kind < self.mix.negative
         if negative:
             item = self.empty[int(rng.integers(0, len(self.empty)))]

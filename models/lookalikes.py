@@ -131,6 +131,27 @@ def draw_sticker(rng: np.random.Generator) -> Array8:
     return picture
 
 
+def draw_grid(rng: np.random.Generator) -> Array8:
+    """Rows of equal panes: a facade's windows, a grille, a fence, a radiator, a rack of shelves."""
+    columns, rows = int(rng.integers(2, 9)), int(rng.integers(1, 7))
+    wide, tall = int(rng.integers(16, 64)), int(rng.integers(12, 48))
+    gap_x, gap_y = int(rng.integers(3, wide)), int(rng.integers(3, tall + 8))
+    wall = float(rng.uniform(30, 225))
+    picture = _panel(columns * (wide + gap_x) + gap_x, rows * (tall + gap_y) + gap_y, (0, 0, 0))
+    picture[..., :3] = (wall * np.exp(rng.normal(0, 0.08, 3))).clip(0, 255)
+    tint = np.exp(rng.normal(0, 0.1, 3))
+    pane = wall * float(np.exp(rng.choice([-0.6, 0.5]) + rng.normal(0, 0.25)))
+    cross = rng.random() < 0.4
+    for row in range(rows):
+        for column in range(columns):
+            x, y = gap_x + column * (wide + gap_x), gap_y + row * (tall + gap_y)
+            tone = (pane * tint * float(np.exp(rng.normal(0, 0.15)))).clip(0, 255)
+            picture[y : y + tall, x : x + wide, :3] = tone
+            if cross:
+                picture[y : y + tall, x + wide // 2 - 1 : x + wide // 2 + 1, :3] = 235
+    return picture
+
+
 def stamp_time(rng: np.random.Generator, rgb: Array8) -> None:
     """Write a camera's timestamp along an edge of the picture, in place."""
     size = rgb.shape[0]
@@ -150,7 +171,14 @@ def stamp_time(rng: np.random.Generator, rgb: Array8) -> None:
     paste(rgb, label, np.array(corners, np.float32))
 
 
-_DRAW = (draw_round_sign, draw_road_board, draw_shop_sign, draw_phone_number, draw_sticker)
+_DRAW = (
+    draw_round_sign,
+    draw_road_board,
+    draw_shop_sign,
+    draw_phone_number,
+    draw_sticker,
+    draw_grid,
+)
 
 
 def add_lookalikes(rng: np.random.Generator, sample: Sample, count: int) -> Sample:
@@ -159,8 +187,10 @@ def add_lookalikes(rng: np.random.Generator, sample: Sample, count: int) -> Samp
     if rng.random() < 0.3 and not len(sample.quads):
         stamp_time(rng, rgb)
     for _ in range(count):
-        picture = _DRAW[int(rng.integers(0, len(_DRAW)))](rng)
-        height = float(np.exp(rng.uniform(np.log(10), np.log(90))))
+        draw = _DRAW[int(rng.integers(0, len(_DRAW)))]
+        picture = draw(rng)
+        most = 320 if draw is draw_grid else 90
+        height = float(np.exp(rng.uniform(np.log(10), np.log(most))))
         x, y = rng.uniform(0.05, 0.95, 2) * size
         quad = perspective_quad(
             rng, (float(x), float(y)), height, picture.shape[1] / picture.shape[0]

@@ -40,7 +40,9 @@ def perspective_quad(
 
     ``ratio`` is its width over its height before it is turned away from the camera.
     """
-    yaw = math.radians(float(np.clip(rng.normal(0, 25), -60, 60)))
+    steep = rng.random() < 0.2  # seen along the car's side: higher than wide
+    yaw = math.radians(float(rng.uniform(50, 74) if steep else np.clip(rng.normal(0, 25), -60, 60)))
+    yaw *= float(rng.choice([-1, 1]))
     pitch = math.radians(float(np.clip(rng.normal(0, 12), -35, 35)))
     roll = math.radians(float(np.clip(rng.normal(0, 11), -40, 40)))
     width = height * ratio
