@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 
 @dataclass
@@ -32,20 +32,20 @@ class Receiver:
 
     async def upload(self, request: web.Request) -> web.Response:
         """`POST /upload`: form field task_id and repeated files `images`."""
-        form = await request.post()
+        upload = Upload(request.headers["webhook-id"], "", {}, set())
+        # Part by part: `request.post()` would leave temporary files behind when it is cut off.
+        async for part in await request.multipart():
+            assert isinstance(part, BodyPartReader)
+            if part.name == "task_id":
+                upload.task_id = await part.text()
+                continue
+            assert part.name == "images"
+            assert part.filename
+            upload.images[part.filename] = bytes(await part.read())
+            upload.content_types.add(part.headers["Content-Type"])
         if self._refuses():
             return web.Response(status=503)
-        images = form.getall("images")
-        assert all(isinstance(image, web.FileField) for image in images)
-        files = [image for image in images if isinstance(image, web.FileField)]
-        self.uploads.append(
-            Upload(
-                request.headers["webhook-id"],
-                str(form["task_id"]),
-                {image.filename: image.file.read() for image in files},
-                {image.content_type for image in files},
-            )
-        )
+        self.uploads.append(upload)
         return web.Response()
 
     async def callback(self, request: web.Request) -> web.Response:

@@ -113,6 +113,7 @@ async def by_python_multipart(content_type: str, body: bytes) -> Form:
         file.file_object.seek(0)
         assert file.field_name == b"images"
         files.append((file.file_name.decode(), "image/webp", file.file_object.read()))
+        file.close()
 
     form = parser.create_form_parser(
         {"Content-Type": content_type.encode()},
