@@ -4,6 +4,10 @@
 TORCH_INDEX_URL ?=
 # Options of the program: make run ARGS="--workers 2"; of pytest: make test ARGS="-k stream"
 ARGS ?=
+# What `make eval` measures, and where its report goes: with pictures of the dataset.
+DATASET ?=
+CHECKPOINT ?= models/plate-obb.pt
+OUT ?= build/eval
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,13 +16,17 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c '$(SUPPORTED)' 2>/dev/null && { echo $$python; break; }; done)
 
-.PHONY: run test check lint types imports deploy-check format lock clean
+.PHONY: run test eval check lint types imports deploy-check format lock clean
 
 run: $(VENV)/.installed ## start everything; Ctrl-C stops it
 	@$(BIN)/plate-detect run $(ARGS)
 
 test: $(VENV)/.installed-dev ## the whole test suite
 	$(BIN)/pytest $(ARGS)
+
+eval: $(VENV)/.installed-dev ## measure the detector: make eval DATASET=folder [CHECKPOINT=file.pt] [OUT=folder]
+	@test -n "$(DATASET)" || { echo "Name a YOLO-OBB folder: make eval DATASET=folder" >&2; exit 1; }
+	$(BIN)/python -m models.evaluate "$(DATASET)" --checkpoint "$(CHECKPOINT)" --out "$(OUT)" $(ARGS)
 
 check: lint types imports deploy-check ## everything but the tests
 

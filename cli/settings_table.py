@@ -61,7 +61,7 @@ def settings() -> list[Setting]:
 def default_text(field: FieldInfo) -> str:
     """The default as one would write it in `.env`; empty when there is none."""
     default = field.get_default()
-    if default is None:
+    if default is None or default == ():
         return ""
     if isinstance(default, bool):
         return str(default).lower()

@@ -3,6 +3,8 @@
 import asyncio
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import structlog
@@ -12,13 +14,14 @@ from prometheus_client import CollectorRegistry
 from consumer.errors import ConsumerError
 from consumer.monitor import serve_monitor
 from consumer.settings import ConsumerSettings, DispatcherSettings, WorkerSettings
+from consumer.vitals import Vitals
+from consumer.watchdog import EXIT_STATUS, guarded
 from schemas.logs import configure_logging
 from schemas.settings import SettingsError
 
 log = structlog.get_logger()
 
 S = TypeVar("S", bound=ConsumerSettings)
-STUCK_AFTER_SECONDS = 30.0
 
 
 def main() -> int:
@@ -35,6 +38,13 @@ def main() -> int:
         uvloop.run(run)
     except (SettingsError, ConsumerError, OSError) as error:
         return _complain(str(error))
+    except BaseExceptionGroup as group:
+        # From the sibling loops; a defect that we do not know keeps its traceback.
+        known, unknown = group.split(ConsumerError)
+        if known is None or unknown is not None:
+            raise
+        log.critical("ended", reasons=[str(error) for error in known.exceptions])
+        return EXIT_STATUS
     return 0
 
 
@@ -51,11 +61,7 @@ async def worker(settings: WorkerSettings) -> None:
 
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
-
-    def healthy() -> bool:
-        return metrics.seconds_since_beat < STUCK_AFTER_SECONDS
-
-    async with serve_monitor(registry, settings.metrics_port, healthy):
+    async with _observed(registry, settings, metrics.vitals):
         await run_worker(settings, metrics, _stop_on_signal())
 
 
@@ -66,12 +72,18 @@ async def dispatcher(settings: DispatcherSettings) -> None:
 
     registry = CollectorRegistry()
     metrics = DispatcherMetrics(registry)
-
-    def healthy() -> bool:
-        return metrics.seconds_since_beat < STUCK_AFTER_SECONDS
-
-    async with serve_monitor(registry, settings.metrics_port, healthy):
+    async with _observed(registry, settings, metrics.vitals):
         await run_dispatcher(settings, metrics, _stop_on_signal())
+
+
+@asynccontextmanager
+async def _observed(
+    registry: CollectorRegistry, settings: ConsumerSettings, vitals: Vitals
+) -> AsyncIterator[None]:
+    """Tell how the process is, and end it if it hangs."""
+    port = settings.metrics_port
+    async with serve_monitor(registry, port, lambda: vitals.complaints), guarded(vitals):
+        yield
 
 
 def _stop_on_signal() -> asyncio.Event:

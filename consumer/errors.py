@@ -18,3 +18,7 @@ class ImageError(ConsumerError):
 
 class ModelError(ConsumerError):
     """The checkpoint cannot be loaded or is not a detector that we can run."""
+
+
+class SickDetectorError(ConsumerError):
+    """The detector fails whatever it is given: its device or memory is broken, not the images."""

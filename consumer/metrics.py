@@ -6,8 +6,13 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from consumer.vitals import Vitals
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+STUCK_AFTER_SECONDS = 60.0
+"""Silence of a loop that `/health` complains of; a turn with a mute server takes up to 44 s."""
 
 
 class WorkerMetrics:
@@ -19,6 +24,10 @@ class WorkerMetrics:
             ["outcome"], registry=registry,
         )  # fmt: skip
         self.plates = Counter("plate_plates_covered", "Plates covered", registry=registry)
+        self.needing_review = Counter(
+            "plate_results_needing_review", "Results with a cover below REVIEW_CONFIDENCE",
+            registry=registry,
+        )  # fmt: skip
         self.batch_size = Histogram(
             "plate_batch_size", "Images of one forward pass", buckets=_SIZES, registry=registry
         )
@@ -39,7 +48,7 @@ class WorkerMetrics:
         self.dead_letters = Counter(
             "plate_dead_letters", "Entries given up", ["reason"], registry=registry
         )
-        self._last_beat = time.monotonic()
+        self.vitals = Vitals()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -56,15 +65,6 @@ class WorkerMetrics:
         """Record a forward pass."""
         self.batch_size.observe(size)
         self.observe_stage("inference", seconds)
-
-    def beat(self) -> None:
-        """Say that the loops still turn."""
-        self._last_beat = time.monotonic()
-
-    @property
-    def seconds_since_beat(self) -> float:
-        """How long the loops have said nothing."""
-        return time.monotonic() - self._last_beat
 
 
 class DispatcherMetrics:
@@ -92,13 +92,8 @@ class DispatcherMetrics:
         self.expired_tasks = Counter(
             "plate_expired_tasks", "Tasks whose missing images were given up", registry=registry
         )
-        self._last_beat = time.monotonic()
+        self.vitals = Vitals()
 
-    def beat(self) -> None:
-        """Say that the loops still turn."""
-        self._last_beat = time.monotonic()
-
-    @property
-    def seconds_since_beat(self) -> float:
-        """How long the loops have said nothing."""
-        return time.monotonic() - self._last_beat
+    def beat(self, loop: str = "events") -> None:
+        """Say that a loop still turns."""
+        self.vitals.beat(loop, limit_seconds=STUCK_AFTER_SECONDS)

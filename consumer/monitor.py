@@ -1,6 +1,6 @@
 """`/metrics` and `/health` of a consumer process."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -10,9 +10,13 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 @asynccontextmanager
 async def serve_monitor(
-    registry: CollectorRegistry, port: int, healthy: Callable[[], bool]
+    registry: CollectorRegistry, port: int, complaints: Callable[[], Sequence[str]]
 ) -> AsyncIterator[None]:
-    """Serve both for as long as the block runs; nothing if `port` is 0. Raises OSError if taken."""
+    """Serve both for as long as the block runs; nothing if `port` is 0. Raises OSError if taken.
+
+    Args:
+        complaints: why the process is not healthy, in words; none if it is.
+    """
     if not port:
         yield
         return
@@ -23,10 +27,9 @@ async def serve_monitor(
         )
 
     async def health(_: web.Request) -> web.Response:
-        alive = healthy()
-        return web.json_response(
-            {"status": "ok" if alive else "stuck"}, status=200 if alive else 503
-        )
+        found = list(complaints())
+        body = {"status": "stuck", "reasons": found} if found else {"status": "ok"}
+        return web.json_response(body, status=503 if found else 200)
 
     app = web.Application()
     app.add_routes([web.get("/metrics", metrics), web.get("/health", health)])

@@ -25,6 +25,12 @@ class ConsumerSettings(Settings):
     )
 
 
+def _class_list(text: str) -> str:
+    if text and not all(item.strip() for item in text.split(",")):
+        raise ValueError("must be names or numbers of classes, separated by commas")
+    return text
+
+
 def _http_url(url: str | None) -> str | None:
     if url is not None:
         parts = urlsplit(url)
@@ -90,6 +96,9 @@ class DispatcherSettings(ConsumerSettings):
     task_timeout_seconds: float = Field(
         3600, gt=0, description="Inactivity after which the missing images of a task are given up"
     )
+    dead_letter_ttl_hours: float = Field(
+        48, gt=0, description="Life of a dead letter, and of the original that is kept for it"
+    )
     consumer_idle_seconds: float = Field(
         600, gt=0, description="Silence after which a group forgets a consumer that holds nothing"
     )
@@ -129,6 +138,10 @@ class WorkerSettings(ConsumerSettings):
     inference_threads: int = Field(
         0, ge=0, description="Threads of one forward pass on the CPU; 0: half the usable CPUs"
     )
+    inference_timeout_seconds: float = Field(
+        120, gt=0, description="Time of one forward pass after which the process counts as hung "
+        "and ends itself, so that others take its images",
+    )  # fmt: skip
     max_images_in_hand: int = Field(
         0, ge=0, description="Most images claimed at once; 0: by threads and batch size"
     )
@@ -141,8 +154,26 @@ class WorkerSettings(ConsumerSettings):
     detect_imgsz: int = Field(
         640, ge=64, le=4096, multiple_of=32, description="Long side of the detector's input, pixels"
     )
+    detect_tiling: Literal["auto", "off", "on"] = Field(
+        "auto", description="Closer looks at large images. `auto`: at 2 MP and more, for at most "
+        "about as much time again; `on`: at everything in full resolution; `off`: none",
+    )  # fmt: skip
     detect_confidence: float = Field(
         0.25, gt=0, lt=1, description="Least score of a detection that is covered"
+    )
+    review_confidence: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A cover with a lower score makes its image `needs_review`; "
+        "what is covered is up to DETECT_CONFIDENCE",
+    )
+    detections: bool = Field(
+        default=False,
+        description="`true`: task-status tells quads and scores of each image's covers",
+    )
+    cover_classes: Annotated[str, AfterValidator(_class_list)] = Field(
+        "", description="Names or numbers of the model's classes to cover, by commas; empty: all"
     )
     cover_mode: Literal["image", "fill"] = Field(
         "image", description="`image`: the stub image; `fill`: one opaque colour"
@@ -164,6 +195,16 @@ class WorkerSettings(ConsumerSettings):
     max_deliveries: int = Field(
         4, ge=1, description="Deliveries of an image before it is dead-lettered"
     )
+    dead_letter_keep_inputs: bool = Field(
+        default=False,
+        description="Whether originals of dead letters are kept, for DEAD_LETTER_TTL_HOURS, so "
+        "that they can be replayed",
+    )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """`cover_classes` one by one."""
+        return tuple(item.strip() for item in self.cover_classes.split(",") if item.strip())
 
     @property
     def threads(self) -> int:

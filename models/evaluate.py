@@ -14,16 +14,20 @@ import argparse
 import json
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from consumer.vision.codec import decode
 from consumer.vision.detector import TorchDetector, load_detector
-from consumer.vision.letterbox import letterbox, to_image
-from models.dataset import Item, read_folder
+from consumer.vision.merge import merge
+from consumer.vision.obb import Detections
+from consumer.vision.tiling import TILINGS, Tiling, View, views
+from models.dataset import Item, Quads, read_folder
 from models.figures import write_plots, write_sheets
 from models.scoring import Found, score, summarize
 
@@ -33,44 +37,85 @@ LOWEST = 0.03
 SHIPPED = Path(__file__).parent / "plate-obb.pt"
 
 
-def detect(detector: TorchDetector, item: Item, imgsz: int) -> Found:
+@dataclass(frozen=True)
+class Seen:
+    """What the detector says of each view of an image; the views' pixels are gone.
+
+    Kept by view: what a detection displaces when the views are merged depends on the confidence.
+    """
+
+    item: Item
+    width: int
+    height: int
+    views: list[View]
+    answers: list[Detections]
+    seconds: float
+
+    def found(self, confidence: float) -> Found:
+        """Return the image's detections as a detector of this confidence would give them."""
+        sure = [answer.scores >= confidence for answer in self.answers]
+        merged = merge(
+            self.views,
+            [
+                Detections(answer.quads[keep], answer.scores[keep])
+                for answer, keep in zip(self.answers, sure, strict=True)
+            ],
+        )
+        return self._as_found(merged.quads, merged.scores)
+
+    def shown(self, confidence: float) -> Found:
+        """Return ``found(confidence)`` and, to look at, what was seen with less confidence."""
+        sure, all_ = self.found(confidence), self.found(LOWEST)
+        faint = all_.scores < confidence
+        return self._as_found(
+            np.concatenate((sure.quads, all_.quads[faint])),
+            np.concatenate((sure.scores, all_.scores[faint])),
+        )
+
+    def _as_found(self, quads: Quads, scores: npt.NDArray[np.float32]) -> Found:
+        return Found(self.item, self.width, self.height, quads, scores, self.seconds)
+
+
+def detect(detector: TorchDetector, item: Item, imgsz: int, tiling: Tiling) -> Seen:
     """Return what the detector finds in an item's file, exactly as the worker would ask it."""
     data = item.image.read_bytes()
     started = time.perf_counter()
     rgb = decode(data, max_pixels=MAX_PIXELS).rgb
-    boxed = letterbox(rgb, imgsz)
-    answer = detector.detect(boxed.pixels[None])[0]
-    quads = to_image(answer.quads, boxed)
+    seen = views(rgb, imgsz, tiling)
+    answers = [detector.detect(view.pixels[None])[0] for view in seen]
     seconds = time.perf_counter() - started
-    return Found(item, rgb.shape[1], rgb.shape[0], quads, answer.scores, seconds)
+    bare = [replace(view, pixels=np.broadcast_to(np.uint8(0), view.pixels.shape)) for view in seen]
+    return Seen(item, rgb.shape[1], rgb.shape[0], bare, answers, seconds)
 
 
-def detect_all(detector: TorchDetector, items: Sequence[Item], imgsz: int) -> list[Found]:
+def detect_all(
+    detector: TorchDetector, items: Sequence[Item], imgsz: int, tiling: Tiling
+) -> list[Seen]:
     """Return the detections of all items, telling the progress."""
-    found = []
+    seen = []
     for index, item in enumerate(items):
-        found.append(detect(detector, item, imgsz))
+        seen.append(detect(detector, item, imgsz, tiling))
         if (index + 1) % 200 == 0:
             print(f"{index + 1} of {len(items)} images", flush=True)
-    return found
+    return seen
 
 
 def sweep(
-    found: Sequence[Found],
+    seen: Sequence[Seen],
     confidences: Iterable[float],
     paddings: Iterable[float],
     loose: Sequence[str],
 ) -> list[dict[str, Any]]:
     """Return the figures at every padding and confidence."""
-    confidences = list(confidences)
+    found = {confidence: [one.found(confidence) for one in seen] for confidence in confidences}
     return [
         {
             "padding": padding,
             "confidence": confidence,
-            **summarize(score(found, confidence, padding, loose)),
+            **summarize(score(these, confidence, padding, loose)),
         }
         for padding in paddings
-        for confidence in confidences
+        for confidence, these in found.items()
     ]
 
 
@@ -130,6 +175,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--split", default="val")
     parser.add_argument("--imgsz", type=int, help="long side at the input; default: the file's")
+    parser.add_argument("--tiling", choices=TILINGS, default="auto", help="as DETECT_TILING")
     parser.add_argument("--confidence", type=float, default=0.25)
     parser.add_argument("--padding", type=float, default=0.1)
     parser.add_argument(
@@ -162,11 +208,12 @@ def main(argv: list[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     detector = load_detector(args.checkpoint, device=args.device, confidence=LOWEST, max_batch=1)
     items = read_folder(args.dataset, args.split)[:: args.every]
-    found = detect_all(detector, items, args.imgsz or detector.imgsz)
+    seen = detect_all(detector, items, args.imgsz or detector.imgsz, args.tiling)
+    found = [one.found(args.confidence) for one in seen]
     result = score(found, args.confidence, args.padding, args.loose)
     summary = summarize(result)
     summary["seconds_per_image"] = round(float(np.median([f.seconds for f in found])), 4)
-    curve = sweep(found, args.confidences, args.paddings, args.loose)
+    curve = sweep(seen, args.confidences, args.paddings, args.loose)
     show(summary)
     print(f"time per image, median                      {summary['seconds_per_image']} s")
     show_sweep(curve)
@@ -175,6 +222,7 @@ def main(argv: list[str] | None = None) -> None:
         "digest": detector.digest,
         "images": len(items),
         "imgsz": args.imgsz or detector.imgsz,
+        "tiling": args.tiling,
         "confidence": args.confidence,
         "padding": args.padding,
         "summary": summary,
@@ -182,7 +230,8 @@ def main(argv: list[str] | None = None) -> None:
     }
     (args.out / "report.json").write_text(json.dumps(report, indent=1))
     write_plots(summary, curve, args.out / "plots.png")
-    write_sheets(found, result, args.confidence, args.padding, args.out)
+    shown = [one.shown(args.confidence) for one in seen]
+    write_sheets(shown, result, args.confidence, args.padding, args.out)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from aiohttp import BadContentDispositionHeader, BadContentDispositionParam, hdr
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
+from producer.access import guard
 from producer.docs import pages
 from producer.errors import PROBLEM_KIND, problems
 from producer.handlers import events, operations, results, tasks
@@ -18,7 +19,9 @@ from producer.handlers.readiness import Readiness
 from producer.handlers.services import SERVICES, Services
 from producer.metrics import Metrics, method_of, route_of
 from producer.settings import ProducerSettings
+from producer.uploads.cleanups import Cleanups
 from producer.uploads.form import UploadLimits
+from producer.uploads.idempotency import IdempotencyKeys
 from producer.uploads.intake import Intake
 from producer.uploads.submit import Submitter
 from schemas.keys import Keys
@@ -31,13 +34,14 @@ SETTINGS = web.AppKey("settings", ProducerSettings)
 _SUBMIT_PATIENCE_SECONDS = 20.0
 _KEEP_ALIVE_SECONDS = 75.0
 _CANCEL_SECONDS = 1.0
+_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 log = structlog.get_logger(__name__)
 
 
 def create_app(settings: ProducerSettings) -> web.Application:
     """The whole producer; connections are made when it starts."""
-    app = web.Application(middlewares=[_measured, problems])
+    app = web.Application(middlewares=[_measured, problems, guard(settings.api_keys)])
     app[SETTINGS] = settings
     app.cleanup_ctx.append(_services)
     app.on_response_prepare.append(_common_headers)
@@ -111,8 +115,9 @@ async def _services(app: web.Application) -> AsyncIterator[None]:
         patience_seconds=_SUBMIT_PATIENCE_SECONDS,
     )
     storage = Storage.open(settings.storage_url)
+    cleanups = Cleanups()
     slots = settings.max_concurrent_uploads
-    intake = Intake(storage, submitter, UploadLimits.of(settings), slots=slots)
+    intake = Intake(storage, submitter, UploadLimits.of(settings), cleanups, slots=slots)
     app[SERVICES] = Services(
         settings=settings,
         redis=redis,
@@ -121,11 +126,14 @@ async def _services(app: web.Application) -> AsyncIterator[None]:
         storage=storage,
         metrics=Metrics(),
         intake=intake,
+        idempotency=IdempotencyKeys(
+            store, cleanups, lease_seconds=settings.idempotency_lease_seconds
+        ),
         event_streams=asyncio.Semaphore(settings.max_event_streams),
         readiness=Readiness(store, storage, max_backlog=settings.max_backlog_images),
     )
     yield
-    await intake.close()
+    await cleanups.close()  # what is left belongs to the sweeper and to leases
     await redis.aclose()
     await submit_redis.aclose()
 
@@ -133,6 +141,10 @@ async def _services(app: web.Application) -> AsyncIterator[None]:
 async def _common_headers(_: web.Request, response: web.StreamResponse) -> None:
     response.headers[hdrs.SERVER] = "plate-detect"  # aiohttp would name its versions
     response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["X-Frame-Options"] = "DENY"
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
+    # The documentation's pages bring their own; nothing else is a page.
+    response.headers.setdefault("Content-Security-Policy", _POLICY)
 
 
 @web.middleware

@@ -59,6 +59,14 @@ class NoFilesError(ProducerError):
     kind = "no-files"
 
 
+class UnauthorizedError(ProducerError):
+    status = 401
+    kind = "unauthorized"
+
+    def __init__(self) -> None:
+        super().__init__("Send a valid API key as X-API-Key or as Authorization: Bearer.")
+
+
 class UnknownTaskError(ProducerError):
     status = 404
     kind = "unknown-task"
@@ -78,6 +86,23 @@ class UnknownResultError(ProducerError):
 class SlowUploadError(ProducerError):
     status = 408
     kind = "slow-upload"
+
+
+class KeyInUseError(ProducerError):
+    status = 409
+    kind = "idempotency-key-in-use"
+    retry_after_seconds = 2
+
+    def __init__(self) -> None:
+        super().__init__("A request with this Idempotency-Key is still being received.")
+
+
+class KeyReusedError(ProducerError):
+    status = 422
+    kind = "idempotency-key-reused"
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was used for a request with other files.")
 
 
 class TooManyFilesError(ProducerError):
@@ -181,6 +206,8 @@ def problem_response(error: ProducerError) -> web.Response:
     """The answer that belongs to an error."""
     response = _problem(error.status, f"{TYPE_PREFIX}{error.kind}", str(error))
     response[PROBLEM_KIND] = error.kind
+    if error.status == 401:
+        response.headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="plate-detect"'
     if error.retry_after_seconds is not None:
         response.headers[hdrs.RETRY_AFTER] = str(error.retry_after_seconds)
     return response

@@ -24,6 +24,9 @@ class Metrics:
         )
         self.upload_bytes = self._counter("plate_upload_bytes", "Bytes of received image files")
         self.tasks_accepted = self._counter("plate_tasks_accepted", "Tasks put into the stream")
+        self.tasks_repeated = self._counter(
+            "plate_tasks_repeated", "Uploads answered with the task of their idempotency key"
+        )
         self.images_accepted = self._counter("plate_images_accepted", "Images put into the stream")
         self.tasks_refused = self._counter(
             "plate_tasks_refused", "Uploads answered with an error", "reason"

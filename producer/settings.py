@@ -1,6 +1,11 @@
 """Settings of the producer, on top of what every process shares."""
 
-from pydantic import Field
+import hashlib
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
 
 from schemas.settings import Settings
 
@@ -8,11 +13,34 @@ from schemas.settings import Settings
 _OVERHEAD_BYTES = 1_048_576
 
 
+# Short ones could be guessed, and their digests turned back into them.
+_API_KEY = re.compile(r"[!-+\--~]{16,256}")
+
+
+def _digests(value: object) -> object:
+    """SHA-256 of each key of a comma-separated list: the keys themselves are not kept."""
+    if not isinstance(value, str):
+        return value
+    keys = [key.strip() for key in value.split(",") if key.strip()]
+    if not all(map(_API_KEY.fullmatch, keys)):
+        raise ValueError("each key must be 16 to 256 visible ASCII characters without a comma")
+    return tuple(hashlib.sha256(key.encode()).digest() for key in dict.fromkeys(keys))
+
+
 class ProducerSettings(Settings):
     """What only the HTTP side reads."""
 
     host: str = Field("0.0.0.0", description="Address that the HTTP server listens on")
     port: int = Field(8000, ge=1, le=65535, description="Port that the HTTP server listens on")
+    api_keys: Annotated[tuple[bytes, ...], NoDecode, BeforeValidator(_digests)] = Field(
+        (),
+        repr=False,
+        description="Keys, separated by commas, one of which every request about tasks must "
+        "carry (`X-API-Key` or `Authorization: Bearer`); empty: open to all",
+    )
+    idempotency_lease_seconds: float = Field(
+        15, gt=0, description="Silence after which a dead producer's idempotency keys are free"
+    )
     max_request_size_mb: int = Field(
         0,
         ge=0,

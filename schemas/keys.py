@@ -39,9 +39,18 @@ class Keys:
         """
         return f"{self.prefix}:due-deliveries:{kind}"
 
+    @property
+    def dead_deliveries(self) -> str:
+        """Sorted set of the deliveries that were given up, scored by when (epoch ms)."""
+        return f"{self.prefix}:dead-deliveries"
+
     def chore(self, name: str) -> str:
         """Who does a recurring chore now, of however many processes could."""
         return f"{self.prefix}:chore:{name}"
+
+    def idempotency(self, digest: str) -> str:
+        """Hash of one idempotency key: who holds it, then which task it became."""
+        return f"{self.prefix}:idempotency:{digest}"
 
     def task(self, task_id: str) -> str:
         """Hash of one task."""

@@ -16,6 +16,16 @@ def input_key(task_id: str, index: int) -> str:
     return f"{task_id}/input/{index}"
 
 
+def quarantine_prefix(task_id: str) -> str:
+    """Originals that are kept beyond their task's end, for a replay of their dead letters."""
+    return f"{task_id}/quarantine/"
+
+
+def quarantine_key(task_id: str, entry: str) -> str:
+    """The original of one dead-lettered stream entry."""
+    return f"{task_id}/quarantine/{entry}"
+
+
 def output_prefix(task_id: str) -> str:
     """Results."""
     return f"{task_id}/output/"

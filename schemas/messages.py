@@ -154,6 +154,15 @@ def _version(text: str) -> int:
     return 1
 
 
+def is_own_object(key: str, task_id: str) -> bool:
+    """Whether a storage key is one that a message of this task may name as its `object`."""
+    try:
+        _check_object_key(key, task_id)
+    except ValueError:
+        return False
+    return re.fullmatch(TASK_ID_PATTERN, task_id) is not None
+
+
 def _check_object_key(key: str, task_id: str) -> None:
     # Any other place would let a publisher have somebody else's files read and deleted.
     head = f"{task_id}/input/"

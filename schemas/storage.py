@@ -185,7 +185,7 @@ async def _chunks(response: "GetResult") -> AsyncIterator[bytes]:
 
 
 def _delete_empty_folders(top: Path) -> None:
-    for folder in (top / "input", top / "output", top):
+    for folder in (top / "input", top / "output", top / "quarantine", top):
         try:
             folder.rmdir()
         except OSError:

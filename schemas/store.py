@@ -1,6 +1,7 @@
 """The atomic steps of a task, as calls."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 
@@ -15,11 +16,40 @@ from schemas.tasks import ImageFailure, ImageResult, Progress, TaskState, TaskSt
 
 
 class SubmitAnswer(StrEnum):
-    """What became of a submitted task. `exists`: an earlier call with this id was accepted."""
+    """What became of a submitted task.
+
+    `exists`: an earlier call with this id was accepted. `lost`: another upload holds the
+    idempotency key by now.
+    """
 
     ACCEPTED = "accepted"
     EXISTS = "exists"
     BACKLOG = "backlog"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a submit binds to an idempotency key: `digest` tells one request's content.
+
+    `record` names the key (a digest of scope and key), `token` the upload that holds it.
+    """
+
+    record: str
+    token: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierUse:
+    """The task that an idempotency key has become, and the digest of its request's content."""
+
+    task_id: str
+    digest: str
+
+
+class KeyBusyError(Exception):
+    """Another upload holds the idempotency key."""
 
 
 class BeginAnswer(StrEnum):
@@ -57,19 +87,50 @@ class TaskStore:
             name: redis.register_script(scripts.source(name))
             for name in (
                 "submit", "begin", "finish", "dead_letter", "renew", "expire", "delete", "reap",
+                "reserve", "release",
             )
         }  # fmt: skip
 
     async def submit(
-        self, task_id: str, messages: Sequence[ImageMessage], *, max_backlog: int
+        self,
+        task_id: str,
+        messages: Sequence[ImageMessage],
+        *,
+        max_backlog: int,
+        binding: Binding | None = None,
+        replay_of: str = "",
     ) -> SubmitAnswer:
-        """Accept a task whole or not at all; raises redis' OutOfMemoryError on a full server."""
-        args: list[str | bytes | int] = [task_id, len(messages), max_backlog, self._ttl]
+        """Accept a task whole or not at all; raises redis' OutOfMemoryError on a full server.
+
+        `replay_of` names the dead letter that the task repeats.
+        """
+        args: list[str | bytes | int] = [
+            task_id, len(messages), max_backlog, self._ttl,
+            binding.token if binding else "", binding.digest if binding else "", replay_of,
+        ]  # fmt: skip
         for message in messages:
             flat = [part for pair in message.to_fields().items() for part in pair]
             args += [len(flat), *flat]
         keys = [self._keys.task(task_id), self._keys.images, self._keys.open_tasks]
+        if binding is not None:
+            keys.append(self._keys.idempotency(binding.record))
         return SubmitAnswer(await self._run("submit", keys, args))
+
+    async def reserve(self, record: str, token: str, *, lease_ms: int) -> EarlierUse | None:
+        """Hold an idempotency key, or renew the hold; None: held.
+
+        Raises:
+            KeyBusyError: another upload holds it.
+        """
+        args: list[str | int] = [token, lease_ms, self._keys.task("")]
+        answer: list[bytes] = await self._run("reserve", [self._keys.idempotency(record)], args)
+        if answer[0] == b"busy":
+            raise KeyBusyError
+        return EarlierUse(answer[1].decode(), answer[2].decode()) if len(answer) > 1 else None
+
+    async def release(self, record: str, token: str) -> None:
+        """Give a hold back; nothing happens if it is not this upload's or has become a task."""
+        await self._run("release", [self._keys.idempotency(record)], [token])
 
     async def begin(self, entry: str, message: ImageMessage) -> BeginAnswer:
         """Take up an image. `duplicate` and `gone` have been acked and deleted."""
@@ -172,4 +233,5 @@ def _task_state(task_id: str, fields: dict[bytes, bytes]) -> TaskState:
         results=results,
         errors=errors,
         progress=Progress(done=int(fields[b"done"]), total=total),
+        needs_review=any(result.needs_review for result in results),
     )

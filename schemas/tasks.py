@@ -1,10 +1,15 @@
 """A task as its user sees it: status, results, errors, progress."""
 
 from enum import StrEnum
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from schemas.errors import ImageErrorCode
+
+MAX_REPORTED_COVERS = 100
+"""Most covers of one image that are told one by one: what a task keeps in Redis stays bounded."""
 
 
 class TaskStatus(StrEnum):
@@ -25,11 +30,45 @@ class _Public(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class Detection(_Public):
+    """A plate that was found, and covered together with a margin around it."""
+
+    quad: Annotated[tuple[tuple[float, float], ...], Field(min_length=4, max_length=4)] = Field(
+        description="Corners x, y in pixels of the result, clockwise from the plate's top left; "
+        "they may lie outside the picture"
+    )
+    score: float = Field(ge=0, le=1, description="How sure the detector is")
+
+
+def _absent(detections: list[Detection] | None) -> bool:
+    return detections is None
+
+
+def _unneeded(review: bool) -> bool:  # noqa: FBT001 - called by pydantic with the field's value
+    return not review
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    del schema["default"]
+
+
 class ImageResult(_Public):
-    """A covered image."""
+    """A covered image. Results of older versions lack what has a default."""
 
     filename: str = Field(description="Name of the result")
     url: str = Field(description="Path of the result on this service, percent-encoded")
+    needs_review: bool = Field(
+        default=False,
+        exclude_if=_unneeded,
+        description="Told only when true: a cover's score is below REVIEW_CONFIDENCE",
+    )
+    detections: list[Detection] | SkipJsonSchema[None] = Field(
+        None,
+        exclude_if=_absent,
+        json_schema_extra=_without_default,
+        description="With DETECTIONS only: what is covered, the most certain first; of more than "
+        f"{MAX_REPORTED_COVERS} those with the lowest scores",
+    )
 
 
 class ImageFailure(_Public):
@@ -59,3 +98,4 @@ class TaskState(_Public):
     results: list[ImageResult] = Field(description="Covered images, in index order")
     errors: list[ImageFailure] = Field(description="Images without a result, in index order")
     progress: Progress
+    needs_review: bool = Field(default=False, description="Whether any of the results needs review")

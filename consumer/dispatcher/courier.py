@@ -80,6 +80,7 @@ class Courier:
 
     async def _look(self, stop: asyncio.Event) -> float:
         """Start what is due and has a slot; returns how long nothing else will be due."""
+        self._metrics.beat(str(self._kind))
         self._bell.clear()
         free = self._slots - len(self._in_flight)
         due = await self._store.due(self._kind, free)

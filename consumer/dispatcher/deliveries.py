@@ -111,7 +111,10 @@ class DeliveryStore:
     ) -> bool:
         """Record how a try ended; False if the lease had ended and the claim is another's."""
         delivery = claim.delivery
-        keys = [self._keys.due_deliveries(delivery.kind), self._keys.delivery(delivery.id)]
+        keys = [
+            self._keys.due_deliveries(delivery.kind), self._keys.delivery(delivery.id),
+            self._keys.dead_deliveries,
+        ]  # fmt: skip
         args: list[str | int] = [delivery.id, claim.token, state, reason, int(delay_seconds * 1000)]
         return bool(await self._settle(keys=keys, args=args) != b"lost")
 
@@ -130,6 +133,7 @@ class DeliveryStore:
         await self._redis.xack(self._keys.events, DISPATCHER_GROUP, entry)
 
     async def forget_unowned(self, before_ms: int) -> int:
-        """Drop due times whose delivery has long expired: those of an address no longer set."""
+        """Drop what has long expired: due times of an address no longer set, dead deliveries."""
         keys = [self._keys.due_deliveries(kind) for kind in DeliveryKind]
+        keys.append(self._keys.dead_deliveries)
         return sum([await self._redis.zremrangebyscore(key, "-inf", before_ms) for key in keys])

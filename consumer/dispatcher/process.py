@@ -126,6 +126,7 @@ def _sweep_rules(settings: DispatcherSettings) -> SweepRules:
         task_timeout=settings.task_timeout_seconds,
         consumer_idle=settings.consumer_idle_seconds,
         task_ttl=settings.task_storage_ttl_hours * 3600,
+        dead_letter_ttl=settings.dead_letter_ttl_hours * 3600,
     )
 
 

@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.metrics import DispatcherMetrics
 from schemas.keys import DISPATCHER_GROUP, WORKERS_GROUP, Keys
-from schemas.layout import input_prefix, output_prefix
+from schemas.layout import input_prefix, output_prefix, quarantine_prefix
 from schemas.storage import Storage
 from schemas.store import TaskStore
 from schemas.tasks import TaskStatus
@@ -29,11 +29,15 @@ LISTING_SHARE = 0.05
 
 @dataclass(slots=True)
 class Folder:
-    """What a listing shows of one task: the time of its last change, and if originals are left."""
+    """What a listing shows of one task: the times of its last change, and if originals are left.
+
+    `newest_kept` is that of the originals in quarantine, None without any.
+    """
 
     task_id: str
     newest: datetime
     has_inputs: bool
+    newest_kept: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class SweepRules:
     task_timeout: float
     consumer_idle: float
     task_ttl: float
+    dead_letter_ttl: float
 
 
 class Sweeper:
@@ -95,7 +100,8 @@ class Sweeper:
         oldest_ms = now_ms - int(self._rules.task_ttl * 1000)
         # Exact, so that an event never outlives the memory of its deliveries.
         await self._redis.xtrim(self._keys.events, minid=oldest_ms, approximate=False)
-        await self._redis.xtrim(self._keys.dead_letters, minid=oldest_ms, approximate=False)
+        oldest_letter_ms = now_ms - int(self._rules.dead_letter_ttl * 1000)
+        await self._redis.xtrim(self._keys.dead_letters, minid=oldest_letter_ms, approximate=False)
         await self._deliveries.forget_unowned(oldest_ms)
 
     async def _expire_tasks(self, now_ms: int) -> None:
@@ -148,10 +154,14 @@ class Sweeper:
         for folder in page:
             pipeline.hmget(self._keys.task(folder.task_id), "status", "deleted")
         before = await self._oldest_wanted()
+        kept_since = datetime.now(UTC) - timedelta(seconds=self._rules.dead_letter_ttl)
         for folder, (status, deleted) in zip(page, await pipeline.execute(), strict=True):
             known = None if status is None else TaskStatus(status.decode())
             swept = 0
-            for prefix in doomed(folder, known, deleted=deleted is not None, before=before):
+            prefixes = doomed(folder, known, deleted=deleted is not None, before=before)
+            if folder.newest_kept and (deleted is not None or folder.newest_kept < kept_since):
+                prefixes.append(quarantine_prefix(folder.task_id))
+            for prefix in prefixes:
                 swept += await self._storage.delete_prefix(prefix)
             self._metrics.swept_objects.inc(swept)
             if swept:
@@ -197,12 +207,15 @@ async def folders(listing: AsyncIterator[tuple[str, datetime]]) -> AsyncIterator
     current: Folder | None = None
     async for key, changed in listing:
         parts = key.split("/")
-        if len(parts) != 3 or parts[1] not in ("input", "output"):
+        if len(parts) != 3 or parts[1] not in ("input", "output", "quarantine"):
             continue
         if current is None or current.task_id != parts[0]:
             if current is not None:
                 yield current
             current = Folder(parts[0], changed, has_inputs=False)
+        if parts[1] == "quarantine":
+            current.newest_kept = max(current.newest_kept or changed, changed)
+            continue
         current.newest = max(current.newest, changed)
         current.has_inputs |= parts[1] == "input"
     if current is not None:

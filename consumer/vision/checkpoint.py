@@ -30,6 +30,9 @@ from consumer.vision.quiet import import_tasks
 
 FORMAT = "plate-detect/1"
 DEFAULT_IMGSZ = 640
+_SIZES = range(1, 8193)
+_CHANNELS = 3
+_LONGEST_REASON = 300
 
 _NETWORKS = {
     "OBB": "OBBModel",
@@ -130,8 +133,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def build_network(checkpoint: Checkpoint) -> nn.Module:
     """Return the network of ``checkpoint``: float32, on the CPU, in eval mode, not fused.
 
-    Raises ModelError if architecture and weights do not fit each other.
+    Raises ModelError if architecture and weights do not fit each other, or not our RGB images.
     """
+    channels = checkpoint.yaml.get("channels", _CHANNELS)
+    if channels != _CHANNELS:
+        raise ModelError(f"{checkpoint.name}: made for {channels} colour channels, not {_CHANNELS}")
     network_class = getattr(import_tasks(), _NETWORKS[checkpoint.head])
     try:
         with torch.random.fork_rng(devices=[]):
@@ -141,10 +147,21 @@ def build_network(checkpoint: Checkpoint) -> nn.Module:
             name: tensor.float() if tensor.is_floating_point() else tensor
             for name, tensor in checkpoint.state_dict.items()
         }
+        if _is_fused(state, network):
+            raise ModelError(f"{checkpoint.name}: its layers are fused; save it before fuse()")
         network.load_state_dict(state, strict=True)
+    except ModelError:
+        raise
     except Exception as error:
-        raise ModelError(f"the network cannot be built: {error}") from error
+        # torch names each tensor that does not fit: hundreds of lines.
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        raise ModelError(f"{checkpoint.name}: the network cannot be built: {reason}") from error
     return network.eval()
+
+
+def _is_fused(state: Mapping[str, torch.Tensor], network: nn.Module) -> bool:
+    # What fuse() leaves of a convolution and its normalisation is a convolution with a bias.
+    return any(name.endswith(".conv.bias") for name in state.keys() - network.state_dict().keys())
 
 
 def _unpickled(data: bytes, path: Path) -> Any:
@@ -182,7 +199,7 @@ def _from_plain(content: dict[str, Any], path: Path, digest: str) -> Checkpoint:
     if not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise ModelError(f"{path}: state_dict holds something else than tensors")
     imgsz = int(content["imgsz"])
-    if imgsz < 1:
+    if imgsz not in _SIZES:
         raise ModelError(f"{path}: imgsz {imgsz} is no size")
     return Checkpoint(
         yaml=architecture,
@@ -206,7 +223,7 @@ def _from_stock(content: dict[str, Any], path: Path, digest: str) -> Checkpoint:
         yaml=architecture,
         names={int(index): str(name) for index, name in names.items()},
         state_dict=dict(_tensors(network)),
-        imgsz=imgsz if isinstance(imgsz, int) and imgsz > 0 else DEFAULT_IMGSZ,
+        imgsz=imgsz if isinstance(imgsz, int) and imgsz in _SIZES else DEFAULT_IMGSZ,
         source=f"ultralytics {content.get('version') or 'checkpoint'}",
         head=_head(architecture, path),
         name=path.name,

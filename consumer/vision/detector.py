@@ -1,5 +1,6 @@
 """The plate detector: a YOLO network, its forward pass, and nothing of ultralytics' predictor."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,11 +11,13 @@ from torch import nn
 
 from consumer.errors import ModelError
 from consumer.vision.checkpoint import Checkpoint, build_network, load_checkpoint
+from consumer.vision.classes import chosen_classes
 from consumer.vision.letterbox import STRIDE
 from consumer.vision.obb import DECODERS, Detections, detections
 
 DEFAULT_IOU = 0.5
 _BOX_ROWS = 4
+_PIXELS_PER_IMAGE = 640 * 640
 
 
 class Detector(Protocol):
@@ -57,12 +60,17 @@ class TorchDetector:
         confidence: float,
         iou: float,
         max_batch: int,
+        classes: Sequence[str] = (),
     ) -> None:
         self.name, self.digest = checkpoint.name, checkpoint.digest
         self.imgsz = checkpoint.imgsz
         self._decoder = DECODERS[checkpoint.head]
         angle_rows = 1 if checkpoint.head.startswith("OBB") else 0
-        self._rows = _BOX_ROWS + network.get_submodule("model")[-1].nc + angle_rows  # type: ignore[index]
+        count: int = network.get_submodule("model")[-1].nc  # type: ignore[index]
+        self._rows = _BOX_ROWS + count + angle_rows
+        names = {index: checkpoint.names.get(index, str(index)) for index in range(count)}
+        unwanted = set(names) - set(chosen_classes(classes, names))
+        self._unread = [_BOX_ROWS + index for index in sorted(unwanted)]
         self._device, self._cuda = device, device.type == "cuda"
         self._confidence, self._iou, self._max_batch = confidence, iou, max_batch
         self._network = network
@@ -73,13 +81,17 @@ class TorchDetector:
         if batch.shape[1] % self.stride or batch.shape[2] % self.stride:
             raise ValueError(f"{batch.shape[1:3]} are not multiples of {self.stride}")
         found: list[Detections] = []
-        for start in range(0, len(batch), self._max_batch):
-            raws = self._forward(batch[start : start + self._max_batch])
+        # A pass of large tiles must not take more memory than one of as many small images.
+        fitting = self._max_batch * _PIXELS_PER_IMAGE // (batch.shape[1] * batch.shape[2])
+        most = max(1, min(self._max_batch, fitting))
+        for start in range(0, len(batch), most):
+            raws = self._forward(batch[start : start + most])
             found.extend(map(self._read, raws))
         return found
 
     def _read(self, raw: NDArray[np.float32]) -> Detections:
-        return detections(raw, self._decoder, confidence=self._confidence, iou=self._iou)
+        wanted = np.delete(raw, self._unread, axis=0) if self._unread else raw
+        return detections(wanted, self._decoder, confidence=self._confidence, iou=self._iou)
 
     def warm_up(self) -> None:
         """Run the smallest and the largest batch once, so that the first real one is not slow.
@@ -110,27 +122,48 @@ class TorchDetector:
 
 
 def load_detector(
-    path: Path, *, device: str, confidence: float, iou: float = DEFAULT_IOU, max_batch: int
+    path: Path,
+    *,
+    device: str,
+    confidence: float,
+    iou: float = DEFAULT_IOU,
+    max_batch: int,
+    classes: Sequence[str] = (),
 ) -> TorchDetector:
     """Load the model file ``path`` on ``device`` (cpu, cuda or cuda:N) and warm it up.
 
     ``confidence``: plates below this score (0 to 1) are not reported. ``iou``: overlap over which
-    two boxes count as one plate. Batches are cut into parts of ``max_batch``.
+    two boxes count as one plate. Batches are cut into parts of ``max_batch``. ``classes``: names
+    or ids of the classes that are reported; all if empty.
     The number of threads is torch's own setting, which this leaves alone.
-    Raises ModelError: file missing or not a detector, device not available.
+    Raises ModelError: file missing or not a detector that runs, no such device or class.
     """
     target = _device(device)
     checkpoint = load_checkpoint(path)
+    network = build_network(checkpoint)
+    _check_stride(network, path)
     detector = TorchDetector(
-        _optimised(build_network(checkpoint), target),
+        _optimised(network, target),
         checkpoint,
         device=target,
         confidence=confidence,
         iou=iou,
         max_batch=max_batch,
+        classes=classes,
     )
-    detector.warm_up()
+    try:
+        detector.warm_up()
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{path}: the network does not run: {reason}") from error
     return detector
+
+
+def _check_stride(network: nn.Module, path: Path) -> None:
+    """Refuse what would run on some shapes of image only: those with a coarser (P6) output."""
+    stride = int(torch.as_tensor(network.stride).max())
+    if stride > STRIDE:
+        raise ModelError(f"{path}: an output has stride {stride}; up to {STRIDE} are supported")
 
 
 def _optimised(network: nn.Module, device: torch.device) -> nn.Module:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 STRIDE = 32
 # The grey that ultralytics pads with in training: a network meets no unknown border.
-_PADDING = 114
+PADDING = 114
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def letterbox_shape(height: int, width: int, imgsz: int) -> tuple[int, int]:
     only when enlarged. The short side is never padded to a square.
     """
     scaled_height, scaled_width = _scaled(height, width, imgsz)
-    return _round_up(scaled_height), _round_up(scaled_width)
+    return round_up(scaled_height), round_up(scaled_width)
 
 
 def letterbox(rgb: NDArray[np.uint8], imgsz: int) -> Letterboxed:
@@ -40,7 +40,7 @@ def letterbox(rgb: NDArray[np.uint8], imgsz: int) -> Letterboxed:
     scaled_height, scaled_width = _scaled(height, width, imgsz)
     box_height, box_width = letterbox_shape(height, width, imgsz)
     top, left = (box_height - scaled_height) // 2, (box_width - scaled_width) // 2
-    pixels = np.full((box_height, box_width, 3), _PADDING, np.uint8)
+    pixels = np.full((box_height, box_width, 3), PADDING, np.uint8)
     inside = pixels[top : top + scaled_height, left : left + scaled_width]
     shrinks = scaled_height < height
     # INTER_LINEAR drops pixels when it shrinks a photo: small plates lose their strokes.
@@ -60,5 +60,6 @@ def _scaled(height: int, width: int, imgsz: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _round_up(side: int) -> int:
+def round_up(side: int) -> int:
+    """Return the least multiple of the stride that is not less than ``side``."""
     return -(-side // STRIDE) * STRIDE

@@ -3,18 +3,27 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import structlog
 
-from consumer.vision.detector import Detector
+from consumer.errors import SickDetectorError
 from consumer.vision.obb import Detections
 
+if TYPE_CHECKING:
+    # That module needs torch, which the stand-in detector does without.
+    from consumer.vision.detector import Detector
+
 log = structlog.get_logger()
+
+FAILURES_BEFORE_PROBE = 3
+"""Inputs that failed alone, one after the other, before the detector itself is suspected."""
 
 Pixels = npt.NDArray[np.uint8]
 Shape = tuple[int, ...]
@@ -38,20 +47,24 @@ class Batcher:
         batch_size: most inputs of one forward pass.
         max_wait_seconds: how long the first input may wait for company.
         observe: called with size and seconds of each forward pass that succeeded.
+        guard: entered on the inference thread around each forward pass.
     """
 
     def __init__(
         self,
-        detector: Detector,
+        detector: "Detector",
         *,
         batch_size: int,
         max_wait_seconds: float,
         observe: Callable[[int, float], None],
+        guard: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._detector = detector
         self._batch_size = batch_size
         self._max_wait = max_wait_seconds
         self._observe = observe
+        self._guard = guard
+        self._failures = 0
         self._ready: dict[Shape, deque[_Input]] = {}
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="inference")
@@ -63,8 +76,21 @@ class Batcher:
         self._arrived.set()
         return await item.result
 
+    async def detect_all(self, inputs: Sequence[Pixels]) -> list[Detections]:
+        """Detections of several inputs that belong together: the first failure ends them all."""
+        waiting = [asyncio.ensure_future(self.detect(pixels)) for pixels in inputs]
+        try:
+            return await asyncio.gather(*waiting)
+        except BaseException:
+            for one in waiting:
+                one.cancel()
+            raise
+
     async def run(self) -> None:
-        """Serve until cancelled."""
+        """Serve until cancelled.
+
+        Raises SickDetectorError: it failed several inputs in a row, and then a harmless one too.
+        """
         try:
             while True:
                 await self._arrived.wait()
@@ -107,6 +133,7 @@ class Batcher:
         except Exception as error:  # noqa: BLE001 - whatever it was, it belongs to its image
             await self._bisect(batch, error)
             return
+        self._failures = 0
         self._observe(len(batch), seconds)
         for item, detections in zip(batch, found, strict=True):
             if not item.result.done():
@@ -114,15 +141,32 @@ class Batcher:
 
     def _forward(self, batch: list[_Input]) -> tuple[list[Detections], float]:
         started = time.perf_counter()
-        found = self._detector.detect(np.stack([item.pixels for item in batch]))
+        with self._guard():
+            found = self._detector.detect(np.stack([item.pixels for item in batch]))
         return found, time.perf_counter() - started
 
     async def _bisect(self, batch: list[_Input], error: Exception) -> None:
         if len(batch) == 1:
             if not batch[0].result.done():
                 batch[0].result.set_exception(error)
+            await self._suspect_the_detector(batch[0].pixels.shape)
             return
         log.warning("batch failed, halving it", images=len(batch), error=repr(error))
         middle = len(batch) // 2
         await self._run_batch(batch[:middle])
         await self._run_batch(batch[middle:])
+
+    async def _suspect_the_detector(self, shape: Shape) -> None:
+        """Tell a sick detector from bad images before it spends their deliveries one by one."""
+        self._failures += 1
+        if self._failures < FAILURES_BEFORE_PROBE:
+            return
+        noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        probe = _Input(noise, asyncio.get_running_loop().create_future())
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._forward, [probe])
+        except Exception as error:
+            raise SickDetectorError(
+                f"the detector failed {self._failures} images in a row and then noise: {error!r}"
+            ) from error
+        self._failures = 0

@@ -34,11 +34,18 @@ class Hand:
         return list(self._entries)
 
     @asynccontextmanager
-    async def reserve(self) -> AsyncIterator[int]:
-        """Wait for room and keep it for one read; yields the free slots, 0 if closed."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._closed or self._has_room())
-            self._reserved = 0 if self._closed else self._slots - len(self._entries)
+    async def reserve(self, *, patience_seconds: float | None = None) -> AsyncIterator[int]:
+        """Wait for room and keep it for one read; yields the free slots.
+
+        Yields 0 if the hand was closed, or had no room in time (None: for as long as it takes).
+        """
+        try:
+            async with asyncio.timeout(patience_seconds), self._changed:
+                await self._changed.wait_for(lambda: self._closed or self._has_room())
+        except TimeoutError:
+            pass
+        if not self._closed and self._has_room():
+            self._reserved = self._slots - len(self._entries)
         try:
             yield self._reserved
         finally:

@@ -42,6 +42,7 @@ _SERVERS_AWAY: Transient = (RedisError, OSError)
 _PASSING = (OutOfMemoryError, ReadOnlyError, MasterDownError, TryAgainError)
 _PASSING_CODES = ("NOREPLICAS", "MISCONF", "BUSY")
 _SETTLED = (BeginAnswer.DUPLICATE, BeginAnswer.GONE)
+_TOO_LATE = (FinishAnswer.CLOSED, FinishAnswer.GONE)
 
 
 class EntryHandler:
@@ -110,10 +111,16 @@ class EntryHandler:
             self._count(error.code, done)
         else:
             url = result_url(message.task_id, message.output_name)
-            result = ImageResult(filename=message.output_name, url=url)
+            told = covered.report
+            result = ImageResult(
+                filename=message.output_name, url=url,
+                needs_review=told.needs_review, detections=told.detections,
+            )  # fmt: skip
             done = await self._finish(entry, message, result, _provenance(covered, self._model))
             self._count("covered", done)
-            self._metrics.plates.inc(covered.plates)
+            self._metrics.plates.inc(told.plates)
+            if told.needs_review and done not in _TOO_LATE:
+                self._metrics.needing_review.inc()
         await self._clean_up(message, done)
 
     async def _finish(
@@ -131,8 +138,7 @@ class EntryHandler:
         return done
 
     def _count(self, outcome: str, done: FinishAnswer) -> None:
-        late = done in (FinishAnswer.CLOSED, FinishAnswer.GONE)
-        self._metrics.images.labels("superseded" if late else outcome).inc()
+        self._metrics.images.labels("superseded" if done in _TOO_LATE else outcome).inc()
 
     async def _clean_up(self, message: ImageMessage, done: FinishAnswer) -> None:
         """Delete the original; and the result too if its task was deleted meanwhile."""
@@ -233,6 +239,7 @@ def _provenance(covered: Covered, model: str) -> dict[str, object]:
     return {
         "input_sha256": covered.input_sha256,
         "output_sha256": covered.output_sha256,
-        "plates": covered.plates,
+        "plates": covered.report.plates,
+        "scores": covered.report.scores,
         "model": model,
     }

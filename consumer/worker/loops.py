@@ -9,7 +9,7 @@ import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from consumer.backoff import Backoff, StoppedError, pause
-from consumer.metrics import WorkerMetrics
+from consumer.metrics import STUCK_AFTER_SECONDS, WorkerMetrics
 from consumer.worker.batch import Batcher
 from consumer.worker.hand import Hand
 from consumer.worker.handler import EntryHandler
@@ -22,6 +22,8 @@ RECLAIM_PAGE = 16
 RECLAIM_SECONDS = 1.0
 """Between two looks for abandoned entries; adds to the lease until a dead worker's are taken."""
 HEARTBEAT_SECONDS = 2.0
+ROOM_PATIENCE_SECONDS = 5.0
+"""Longest wait for room in one turn of the read loop, so that the loop is seen to turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,6 @@ class WorkerLoops:
         async with asyncio.TaskGroup() as group:
             inference = group.create_task(self._batcher.run())
             group.create_task(self._repeat(self._renew, self._lease_seconds / 3, drained))
-            group.create_task(self._repeat(self._heartbeat, HEARTBEAT_SECONDS, drained))
             group.create_task(self._repeat(self._measure, HEARTBEAT_SECONDS, drained))
             self._in_work |= {
                 group.create_task(self._read_loop(group, stop)),
@@ -90,6 +91,7 @@ class WorkerLoops:
     async def _read_loop(self, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
         backoff = Backoff()
         while not stop.is_set():
+            self._metrics.vitals.beat("read", limit_seconds=STUCK_AFTER_SECONDS)
             try:
                 await self._read(group)
                 backoff.reset()
@@ -98,7 +100,7 @@ class WorkerLoops:
                 await pause(backoff.next_delay(), stop)
 
     async def _read(self, group: asyncio.TaskGroup) -> None:
-        async with self._hand.reserve() as free:
+        async with self._hand.reserve(patience_seconds=ROOM_PATIENCE_SECONDS) as free:
             if not free:
                 return
             for entry in await self._stream.read(free):
@@ -161,16 +163,14 @@ class WorkerLoops:
             await self._hand.drop(entry.id)
 
     async def _renew(self) -> None:
+        limit = max(STUCK_AFTER_SECONDS, self._lease_seconds)
+        self._metrics.vitals.beat("renew", limit_seconds=limit)
         held = self._hand.entry_ids
         if held:
             lost = await self._store.renew(self._stream.consumer, held)
             still_held = [entry for entry in lost if entry in self._hand]
             if still_held:
                 log.warning("leases lost to another worker", entries=still_held)
-
-    async def _heartbeat(self) -> None:
-        # Says that the loops turn, so it asks no server, which may be slow to answer.
-        self._metrics.beat()
 
     async def _measure(self) -> None:
         self._metrics.in_flight.set(len(self._hand))

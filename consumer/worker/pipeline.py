@@ -15,12 +15,14 @@ from typing import Any, TypeVar
 from consumer.backoff import Backoff
 from consumer.errors import ImageError
 from consumer.metrics import WorkerMetrics
-from consumer.vision.codec import DecodedImage, decode, encode_webp, read_header
+from consumer.vision.codec import DecodedImage, ImageHeader, decode, encode_webp, read_header
 from consumer.vision.cover import Stub, cover
-from consumer.vision.letterbox import Letterboxed, letterbox, to_image
+from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
+from consumer.vision.tiling import Tiling, View, view_bytes, views
 from consumer.worker.admission import MemoryBudget
 from consumer.worker.batch import Batcher
+from consumer.worker.report import CoverReport, Reporting, report
 from schemas.errors import ImageErrorCode
 from schemas.layout import output_key
 from schemas.messages import ImageMessage
@@ -39,17 +41,19 @@ class VisionOptions:
     stub: Stub | None
     padding: float
     imgsz: int
+    tiling: Tiling
     max_pixels: int
     max_file_bytes: int
     webp_quality: int
     webp_method: int
+    reporting: Reporting
 
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """A stored result: how many plates it covers, and the digests of both files."""
+    """A stored result: what it covers, and the digests of both files."""
 
-    plates: int
+    report: CoverReport
     input_sha256: str
     output_sha256: str
 
@@ -104,14 +108,13 @@ class ImagePipeline:
                     max_pixels=self._options.max_pixels,
                     method=self._options.webp_method,
                 )
-                await admitted.enter_async_context(
-                    self._budget.hold(header.decoded_bytes + len(data))
-                )
-            image, boxed = await self._in_thread(self._prepare, data)
-            found = await self._batcher.detect(boxed.pixels)
-            webp = await self._in_thread(self._conceal, image, boxed, found)
+                needed = header.decoded_bytes + len(data) + self._view_bytes(header)
+                await admitted.enter_async_context(self._budget.hold(needed))
+            image, seen = await self._in_thread(self._prepare, data)
+            answers = await self._batcher.detect_all([view.pixels for view in seen])
+            webp, told = await self._in_thread(self._conceal, image, seen, answers)
             digests = await self._in_thread(lambda: (_sha256(data), _sha256(webp)))
-            return Covered(len(found.scores), *digests), webp
+            return Covered(told, *digests), webp
 
     async def _load(self, message: ImageMessage) -> bytes:
         if message.image is not None:
@@ -137,18 +140,31 @@ class ImagePipeline:
                 await asyncio.sleep(backoff.next_delay())
         raise ImageError(ImageErrorCode.INTERNAL_ERROR, "storage refuses to read the original")
 
-    def _prepare(self, data: bytes) -> tuple[DecodedImage, Letterboxed]:
+    def _view_bytes(self, header: ImageHeader) -> int:
+        options = self._options
+        return view_bytes(header.height, header.width, options.imgsz, options.tiling)
+
+    def _prepare(self, data: bytes) -> tuple[DecodedImage, list[View]]:
         with self._metrics.stage("decode"):
             image = decode(data, max_pixels=self._options.max_pixels)
-            return image, letterbox(image.rgb, self._options.imgsz)
+            return image, views(image.rgb, self._options.imgsz, self._options.tiling)
 
-    def _conceal(self, image: DecodedImage, boxed: Letterboxed, found: Detections) -> bytes:
+    def _conceal(
+        self, image: DecodedImage, seen: list[View], answers: list[Detections]
+    ) -> tuple[bytes, CoverReport]:
         options = self._options
         with self._metrics.stage("cover"):
-            quads = to_image(found.quads, boxed)
-            cover(image.rgb, quads, stub=options.stub, padding=options.padding, alpha=image.alpha)
+            found = merge(seen, answers)
+            cover(
+                image.rgb,
+                found.quads,
+                stub=options.stub,
+                padding=options.padding,
+                alpha=image.alpha,
+            )
         with self._metrics.stage("encode"):
-            return encode_webp(image, quality=options.webp_quality, method=options.webp_method)
+            webp = encode_webp(image, quality=options.webp_quality, method=options.webp_method)
+        return webp, report(found, options.reporting)
 
     async def _in_thread(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         loop = asyncio.get_running_loop()

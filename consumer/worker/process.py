@@ -1,40 +1,61 @@
 """The worker process, put together from its settings."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
 import structlog
-import torch
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from consumer.backoff import StoppedError, persist
 from consumer.membership import consumer_name
-from consumer.metrics import WorkerMetrics
+from consumer.metrics import STUCK_AFTER_SECONDS, WorkerMetrics
 from consumer.settings import WorkerSettings
 from consumer.vision.cover import load_stub
-from consumer.vision.detector import Detector, load_detector
+from consumer.vision.standin import Poison, StandInDetector, chosen_standin
+from consumer.vitals import Vitals
 from consumer.worker.admission import MemoryBudget
 from consumer.worker.batch import Batcher
 from consumer.worker.hand import Hand
 from consumer.worker.handler import EntryHandler
 from consumer.worker.loops import LeasePolicy, WorkerLoops
 from consumer.worker.pipeline import ImagePipeline, VisionOptions
+from consumer.worker.quarantine import QuarantiningStore
+from consumer.worker.report import Reporting
 from consumer.worker.stream import READ_BLOCK_SECONDS, WorkStream
 from schemas.keys import Keys
-from schemas.messages import ContractLimits
+from schemas.messages import ContractLimits, ImageMessage
 from schemas.redis_client import connect, connect_blocking
 from schemas.storage import Storage
 from schemas.store import TaskStore
 
+if TYPE_CHECKING:
+    # That module needs torch, which the stand-in detector does without.
+    from consumer.vision.detector import Detector
+
 log = structlog.get_logger()
+
+T = TypeVar("T")
+
+STAGE_LIMIT_SECONDS = 600.0
+"""Longest time for one image in one stage on the CPU; many times what the largest one takes."""
 
 
 async def run_worker(settings: WorkerSettings, metrics: WorkerMetrics, stop: asyncio.Event) -> None:
-    """Load the model, join the group, work until `stop`, drain."""
+    """Load the model, join the group, work until `stop`, drain.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+        ExceptionGroup: a loop failed; with SickDetectorError if the detector did.
+    """
+    metrics.vitals.expect("model", "the model is not loaded")
     detector = await asyncio.to_thread(_load_detector, settings)
+    metrics.vitals.meet("model")
     try:
         async with _open_loops(settings, metrics, detector, stop) as loops:
             log.info("worker ready", device=settings.processing_device, model=detector.digest[:12])
@@ -45,14 +66,15 @@ async def run_worker(settings: WorkerSettings, metrics: WorkerMetrics, stop: asy
 
 @asynccontextmanager
 async def _open_loops(
-    settings: WorkerSettings, metrics: WorkerMetrics, detector: Detector, stop: asyncio.Event
+    settings: WorkerSettings, metrics: WorkerMetrics, detector: "Detector", stop: asyncio.Event
 ) -> AsyncIterator[WorkerLoops]:
     """Connect everything; what was opened is closed in reverse order."""
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(connect(settings))
         reader = await stack.enter_async_context(connect_blocking(settings, READ_BLOCK_SECONDS))
         keys = Keys(settings.key_prefix)
-        store = TaskStore(redis, keys, task_ttl_ms=settings.task_ttl_ms)
+        storage = Storage.open(settings.storage_url)
+        store = _task_store(settings, redis, keys, storage)
         stream = WorkStream(
             redis, reader, stream=keys.images, consumer=consumer_name(),
             lease_ms=int(settings.lease_seconds * 1000),
@@ -61,10 +83,11 @@ async def _open_loops(
             stream.ensure_group, transient=(RedisError, OSError), give_up=stop,
             on_failure=lambda error: log.warning("waiting for redis", error=repr(error)),
         )  # fmt: skip
-        storage = Storage.open(settings.storage_url)
+        metrics.vitals.beat("read", limit_seconds=STUCK_AFTER_SECONDS)
         batcher = _batcher(settings, detector, metrics)
-        threads = stack.enter_context(_thread_pool(settings.threads))
-        pipeline = _pipeline(settings, storage, batcher, threads, metrics)
+        threads = stack.enter_context(_thread_pool(settings.threads, metrics.vitals))
+        kind = _PoisonablePipeline if isinstance(detector, StandInDetector) else ImagePipeline
+        pipeline = _pipeline(kind, settings, storage, batcher, threads, metrics)
         handler = EntryHandler(
             store, storage, pipeline, metrics, give_up=stop,
             limits=ContractLimits(settings.max_files_per_request, settings.inline_max_bytes),
@@ -76,29 +99,51 @@ async def _open_loops(
         )  # fmt: skip
 
 
-def _load_detector(settings: WorkerSettings) -> Detector:
+def _task_store(settings: WorkerSettings, redis: Redis, keys: Keys, storage: Storage) -> TaskStore:
+    if not settings.dead_letter_keep_inputs:
+        return TaskStore(redis, keys, task_ttl_ms=settings.task_ttl_ms)
+    return QuarantiningStore(
+        redis, keys, storage,
+        task_ttl_ms=settings.task_ttl_ms, max_bytes=settings.max_file_size_bytes,
+    )  # fmt: skip
+
+
+def _load_detector(settings: WorkerSettings) -> "Detector":
     # The image threads are the parallelism: OpenCV's own pool would only fight with them.
     cv2.setNumThreads(1)
+    if standin := chosen_standin(settings.model_path):
+        log.warning(
+            "STAND-IN DETECTOR, FOR TESTS ONLY: it sees nothing, every image is covered whole",
+            model=standin.name,
+        )
+        return standin
+    import torch
+
+    from consumer.vision.detector import load_detector
+
     torch.set_num_threads(settings.forward_threads)
     return load_detector(
         settings.model_path,
         device=settings.processing_device,
         confidence=settings.detect_confidence,
         max_batch=settings.processing_batch_size,
+        classes=settings.classes,
     )
 
 
-def _batcher(settings: WorkerSettings, detector: Detector, metrics: WorkerMetrics) -> Batcher:
+def _batcher(settings: WorkerSettings, detector: "Detector", metrics: WorkerMetrics) -> Batcher:
     on_gpu = settings.processing_device != "cpu"
     return Batcher(
         detector,
         batch_size=settings.processing_batch_size,
         max_wait_seconds=settings.batch_max_wait_ms / 1000 if on_gpu else 0,
         observe=metrics.observe_batch,
+        guard=partial(metrics.vitals.must_end, "forward pass", settings.inference_timeout_seconds),
     )
 
 
 def _pipeline(
+    kind: type[ImagePipeline],
     settings: WorkerSettings,
     storage: Storage,
     batcher: Batcher,
@@ -110,21 +155,48 @@ def _pipeline(
         stub=stub,
         padding=settings.cover_padding,
         imgsz=settings.detect_imgsz,
+        tiling=settings.detect_tiling,
         max_pixels=settings.max_image_pixels,
         max_file_bytes=settings.max_file_size_bytes,
         webp_quality=settings.webp_quality,
         webp_method=settings.webp_method,
+        reporting=Reporting(settings.review_confidence, settings.detections),
     )
     budget = MemoryBudget(settings.memory_budget_mb << 20)
-    return ImagePipeline(
+    return kind(
         storage, batcher, threads, budget,
         loads=settings.threads + 1, options=options, metrics=metrics,
     )  # fmt: skip
 
 
+class _PoisonablePipeline(ImagePipeline):
+    """Beside the stand-in: a file that a test names kills the process that is to decode it."""
+
+    async def _load(self, message: ImageMessage) -> bytes:
+        data = await super()._load(message)
+        Poison.from_environment().swallow(data)
+        return data
+
+
+class _GuardedPool(ThreadPoolExecutor):
+    """Threads for the stages of images, each call under the watchdog's eyes."""
+
+    def __init__(self, threads: int, vitals: Vitals) -> None:
+        super().__init__(threads, thread_name_prefix="image")
+        self._vitals = vitals
+
+    def submit(self, call: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Run the call on a thread."""
+        return super().submit(self._guarded, partial(call, *args, **kwargs))
+
+    def _guarded(self, call: Callable[[], T]) -> T:
+        with self._vitals.must_end("stage of an image", STAGE_LIMIT_SECONDS):
+            return call()
+
+
 @contextmanager
-def _thread_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="image")
+def _thread_pool(threads: int, vitals: Vitals) -> Iterator[ThreadPoolExecutor]:
+    pool = _GuardedPool(threads, vitals)
     try:
         yield pool
     finally:

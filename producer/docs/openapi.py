@@ -4,10 +4,12 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from producer.access import API_KEY_HEADER
 from producer.docs.webhooks import webhooks
 from producer.errors import PROBLEM_JSON, TYPE_PREFIX, Problem, ProducerError
 from producer.handlers.bodies import ServiceStatus, TaskAccepted
 from producer.settings import ProducerSettings
+from producer.uploads.idempotency import HEADER, KEY_PATTERN
 from schemas.errors import IMAGE_ERROR_MEANINGS
 from schemas.messages import TASK_ID_PATTERN
 from schemas.tasks import TaskState
@@ -19,6 +21,9 @@ Json = dict[str, Any]
 _DESCRIPTION = """\
 Covers vehicle licence plates in images. Send JPEG, PNG or WebP files, get a `task_id`, and fetch
 the covered images as WebP when the task is done, or have them sent to your own service.
+
+Where the operator has set API keys, every call about tasks needs one, and any of them shows all
+tasks. `/health`, `/ready`, `/metrics` and this documentation need none.
 
 Every error has a body of `{"detail": "…"}`, a superset of which is RFC 9457: `type` names the
 kind of problem for programs.
@@ -49,13 +54,27 @@ def openapi_document(settings: ProducerSettings) -> Json:
             {"name": "tasks", "description": "Images in, covered images out"},
             {"name": "operations", "description": "For operators and orchestrators"},
         ],
-        "paths": _task_paths(settings) | _operations_paths(),
+        "paths": _secured(_task_paths(settings), settings) | _operations_paths(),
         "webhooks": webhooks(),
         "components": {
             "schemas": schemas["$defs"],
             "responses": {f"Problem{status}": _problem(status) for status in _kinds_by_status()},
+            "securitySchemes": {
+                "ApiKey": {"type": "apiKey", "in": "header", "name": API_KEY_HEADER},
+                "Bearer": {"type": "http", "scheme": "bearer"},
+            },
         },
     }
+
+
+def _secured(paths: Json, settings: ProducerSettings) -> Json:
+    """Each of these operations with what it asks for: a key, if the operator has set any."""
+    security: list[Json] = [{"ApiKey": []}, {"Bearer": []}]
+    for operations in paths.values():
+        for operation in operations.values():
+            operation["security"] = security if settings.api_keys else [{}, *security]
+            operation["responses"]["401"] = {"$ref": "#/components/responses/Problem401"}
+    return paths
 
 
 def _task_paths(settings: ProducerSettings) -> Json:
@@ -115,11 +134,25 @@ def _process_task(settings: ProducerSettings) -> Json:
         "type: JPEG, PNG or WebP. One file that is refused refuses the whole request. The same "
         "path without the slash at its end works too.",
         {"202": accepted},
-        problems=(400, 408, 413, 415, 503),
+        problems=(400, 408, 409, 413, 415, 422, 503),
     )
+    operation["parameters"] = [_idempotency_key()]
     encoding = {"files": {"contentType": "image/jpeg, image/png, image/webp"}}
     content = {"multipart/form-data": {"schema": form, "encoding": encoding}}
     return operation | {"requestBody": {"required": True, "content": content}}
+
+
+def _idempotency_key() -> Json:
+    return {
+        "name": HEADER,
+        "in": "header",
+        "required": False,
+        "description": "Makes a repeat safe: the same key with the same files (names and contents, "
+        "in order) is answered with the same task as long as that task exists; with other files "
+        "it is refused (422), and while the first request is still being received, too (409). "
+        "Keys of different API keys are different.",
+        "schema": {"type": "string", "pattern": KEY_PATTERN},
+    }
 
 
 def _result() -> Json:
@@ -193,9 +226,12 @@ def _problem(status: int) -> Json:
     answer = _content(
         f"`type` is one of {kinds}", PROBLEM_JSON, {"$ref": "#/components/schemas/Problem"}
     )
-    if status == 503:
+    if status in (409, 503):
         seconds = {"schema": {"type": "integer"}, "description": "Seconds to wait"}
         answer["headers"] = {"Retry-After": seconds}
+    if status == 401:
+        challenge = {"schema": {"type": "string"}, "description": "How to authenticate"}
+        answer["headers"] = {"WWW-Authenticate": challenge}
     return answer
 
 

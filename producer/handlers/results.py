@@ -33,7 +33,6 @@ async def result(request: web.Request) -> web.StreamResponse:
         headers={
             hdrs.CONTENT_TYPE: "image/webp",
             hdrs.CACHE_CONTROL: "private, no-cache",
-            "Content-Security-Policy": "default-src 'none'",
         }
     )
     response.etag = stored.etag

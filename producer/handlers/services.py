@@ -12,6 +12,7 @@ from producer.errors import RedisAwayError
 from producer.handlers.readiness import Readiness
 from producer.metrics import Metrics
 from producer.settings import ProducerSettings
+from producer.uploads.idempotency import IdempotencyKeys
 from producer.uploads.intake import Intake
 from schemas.keys import Keys
 from schemas.storage import Storage
@@ -60,6 +61,7 @@ class Services:
     storage: Storage
     metrics: Metrics
     intake: Intake
+    idempotency: IdempotencyKeys
     event_streams: asyncio.Semaphore
     readiness: Readiness
     in_flight: InFlight = field(default_factory=InFlight)

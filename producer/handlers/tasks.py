@@ -5,10 +5,14 @@ import re
 import structlog
 from aiohttp import hdrs, web
 
+from producer.access import CALLER
 from producer.errors import BacklogFullError, TooBusyError, UnknownTaskError
 from producer.handlers.bodies import TaskAccepted
 from producer.handlers.services import SERVICES, Services, ask_redis
+from producer.metrics import Metrics
 from producer.uploads.form import UploadForm, check_headers
+from producer.uploads.idempotency import HEADER, Claim, checked_key
+from producer.uploads.intake import AcceptedTask
 from schemas.layout import task_prefix
 from schemas.messages import TASK_ID_PATTERN
 from schemas.tasks import TaskState
@@ -19,25 +23,41 @@ log = structlog.get_logger(__name__)
 async def process_task(request: web.Request) -> web.Response:
     """Take in one multipart upload as a new task."""
     services = request.app[SERVICES]
-    intake, metrics = services.intake, services.metrics
-    check_headers(request, intake.limits)
+    check_headers(request, services.intake.limits)
+    key = checked_key(request.headers.getall(HEADER, []))
     if services.stopping.is_set():
         raise TooBusyError("The service is shutting down; try again.")
-    await _check_room(services)
-    async with intake.slot():
-        with metrics.uploads.track_inprogress():
-            await _send_continue(request)
-            task = await intake.take(UploadForm(request, intake.limits))
-    metrics.tasks_accepted.inc()
-    metrics.images_accepted.inc(task.images)
-    metrics.upload_bytes.inc(task.total_bytes)
-    log.info("task accepted", task_id=task.task_id, images=task.images, bytes=task.total_bytes)
+    async with services.idempotency.claim(request[CALLER], key) as claim:
+        if claim is None or claim.earlier is None:
+            await _check_room(services)
+        task = await _receive(request, services, claim)
+    _count(services.metrics, task)
     return web.Response(
         status=202,
         text=TaskAccepted(task_id=task.task_id).model_dump_json(),
         content_type="application/json",
         headers={hdrs.LOCATION: f"/api/v1/task-status/{task.task_id}"},
     )
+
+
+async def _receive(request: web.Request, services: Services, claim: Claim | None) -> AcceptedTask:
+    intake = services.intake
+    async with intake.slot():
+        with services.metrics.uploads.track_inprogress():
+            await _send_continue(request)
+            form = UploadForm(request, intake.limits, hashing=claim is not None)
+            return await intake.take(form, claim)
+
+
+def _count(metrics: Metrics, task: AcceptedTask) -> None:
+    metrics.upload_bytes.inc(task.total_bytes)
+    if task.repeated:
+        metrics.tasks_repeated.inc()
+        log.info("task asked for again", task_id=task.task_id)
+        return
+    metrics.tasks_accepted.inc()
+    metrics.images_accepted.inc(task.images)
+    log.info("task accepted", task_id=task.task_id, images=task.images, bytes=task.total_bytes)
 
 
 async def task_status(request: web.Request) -> web.Response:

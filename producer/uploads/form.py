@@ -1,6 +1,7 @@
 """Reading the files of a multipart form, chunk by chunk and within limits."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -71,11 +72,17 @@ def is_image(head: bytes) -> bool:
 
 
 class UploadForm:
-    """One request's multipart body. Fields other than `files` are read past."""
+    """One request's multipart body. Fields other than `files` are read past.
 
-    def __init__(self, request: web.Request, limits: UploadLimits) -> None:
+    With `hashing` each file is digested as it is read.
+    """
+
+    def __init__(
+        self, request: web.Request, limits: UploadLimits, *, hashing: bool = False
+    ) -> None:
         self._request = request
         self._limits = limits
+        self._hashing = hashing
 
     async def files(self) -> AsyncIterator["FilePart"]:
         """The files in their order; each is to be read before the next is asked for."""
@@ -87,7 +94,7 @@ class UploadForm:
             if part.name == FILES_FIELD and part.filename is None:
                 raise MalformedRequestError(f"“{FILES_FIELD}” holds text instead of a file.")
             if part.name == FILES_FIELD and part.filename:
-                yield FilePart(self, part, self._limits.max_file_bytes)
+                yield FilePart(self, part, self._limits.max_file_bytes, hashing=self._hashing)
                 continue
             other_parts += 1
             if other_parts > MAX_OTHER_PARTS:
@@ -121,13 +128,21 @@ class UploadForm:
 class FilePart:
     """One file of a form, read once from start to end."""
 
-    def __init__(self, form: UploadForm, part: BodyPartReader, max_bytes: int) -> None:
+    def __init__(
+        self, form: UploadForm, part: BodyPartReader, max_bytes: int, *, hashing: bool
+    ) -> None:
         self._form = form
         self._part = part
         self._max_bytes = max_bytes
         self._head = b""
+        self._digest = hashlib.sha256() if hashing else None
         self.filename = part.filename or ""
         self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        """Digest in hex of what was read; empty if it is not wanted."""
+        return "" if self._digest is None else self._digest.hexdigest()
 
     async def check_type(self) -> None:
         """Look at the first bytes; the declared type and the name's ending say nothing."""
@@ -152,6 +167,8 @@ class FilePart:
         self.size += len(chunk)
         if self.size > self._max_bytes:
             raise FileTooLargeError(f"A file has more than {self._max_bytes} bytes.")
+        if self._digest is not None:
+            self._digest.update(chunk)
         return chunk
 
 

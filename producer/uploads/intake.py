@@ -10,6 +10,8 @@ import structlog
 
 from producer.errors import (
     BacklogFullError,
+    KeyInUseError,
+    KeyReusedError,
     NoFilesError,
     RedisFullError,
     SlowUploadError,
@@ -17,12 +19,15 @@ from producer.errors import (
     TooManyFilesError,
     UnsettledSubmitError,
 )
+from producer.uploads.cleanups import Cleanups
 from producer.uploads.form import FILES_FIELD, UploadForm, UploadLimits
+from producer.uploads.idempotency import Claim, content_digest
 from producer.uploads.submit import Submitter
 from schemas.layout import input_key, task_prefix
 from schemas.messages import ImageMessage
 from schemas.names import base_name, unique_output_names
 from schemas.storage import Storage, StorageError
+from schemas.store import EarlierUse
 
 _SLOT_WAIT_SECONDS = 10.0
 _CLEANUP_SECONDS = 30.0
@@ -32,31 +37,39 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AcceptedTask:
-    """What was taken in."""
+    """What was taken in; `repeated`: by an earlier request with the same idempotency key."""
 
     task_id: str
     images: int
     total_bytes: int
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class _StoredFile:
+class _File:
     key: str
     filename: str
     size: int
+    sha256: str
 
 
 class Intake:
     """Receives uploads, at most `slots` at the same time."""
 
     def __init__(
-        self, storage: Storage, submitter: Submitter, limits: UploadLimits, *, slots: int
+        self,
+        storage: Storage,
+        submitter: Submitter,
+        limits: UploadLimits,
+        cleanups: Cleanups,
+        *,
+        slots: int,
     ) -> None:
         self._storage = storage
         self._submitter = submitter
         self.limits = limits
         self._slots = asyncio.Semaphore(slots)
-        self._cleanups: set[asyncio.Task[None]] = set()
+        self._cleanups = cleanups
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
@@ -71,43 +84,58 @@ class Intake:
         finally:
             self._slots.release()
 
-    async def take(self, form: UploadForm) -> AcceptedTask:
+    async def take(self, form: UploadForm, claim: Claim | None = None) -> AcceptedTask:
         """Store and enqueue a task; after any error nothing of it is left.
 
         The exception is UnsettledSubmitError: the task may have been accepted, its files stay.
+        With a claim of an idempotency key the form has to be one that digests its files.
         """
+        if claim is not None and claim.earlier is not None:
+            return await self._compare(form, claim.earlier)
         task_id = str(uuid4())
         try:
-            async with asyncio.timeout(self.limits.total_seconds):
-                files = await self._store(task_id, form)
-        except TimeoutError:
-            await self._discard(task_id)
-            raise SlowUploadError("The upload took too long.") from None
+            files = await self._receive(form, task_id)
         except BaseException:
             await self._discard(task_id)
             raise
-        await self._submit(task_id, files)
+        await self._submit(task_id, files, claim)
         return AcceptedTask(task_id, len(files), sum(file.size for file in files))
 
-    async def close(self) -> None:
-        """Wait for deletions under way; what is left belongs to the sweeper."""
-        if self._cleanups:
-            await asyncio.wait(self._cleanups, timeout=_CLEANUP_SECONDS)
+    async def _compare(self, form: UploadForm, earlier: EarlierUse) -> AcceptedTask:
+        """Read a repeated request without storing it; raises KeyReusedError if it is another."""
+        files = await self._receive(form, None)
+        if content_digest((file.filename, file.sha256) for file in files) != earlier.digest:
+            raise KeyReusedError
+        size = sum(file.size for file in files)
+        return AcceptedTask(earlier.task_id, len(files), size, repeated=True)
 
-    async def _store(self, task_id: str, form: UploadForm) -> list[_StoredFile]:
-        files: list[_StoredFile] = []
-        async for part in form.files():
-            if len(files) == self.limits.max_files:
-                raise TooManyFilesError(f"A task has at most {self.limits.max_files} images.")
-            await part.check_type()
-            key = input_key(task_id, len(files))
-            await self._storage.put(key, part.chunks())
-            files.append(_StoredFile(key, base_name(part.filename), part.size))
+    async def _receive(self, form: UploadForm, task_id: str | None) -> list[_File]:
+        """Read all files in time, and store them as those of a task if there is one."""
+        try:
+            async with asyncio.timeout(self.limits.total_seconds):
+                files = [file async for file in self._files(form, task_id)]
+        except TimeoutError:
+            raise SlowUploadError("The upload took too long.") from None
         if not files:
             raise NoFilesError(f"Send one or more files in the field “{FILES_FIELD}”.")
         return files
 
-    async def _submit(self, task_id: str, files: list[_StoredFile]) -> None:
+    async def _files(self, form: UploadForm, task_id: str | None) -> AsyncIterator[_File]:
+        count = 0
+        async for part in form.files():
+            if count == self.limits.max_files:
+                raise TooManyFilesError(f"A task has at most {self.limits.max_files} images.")
+            await part.check_type()
+            key = "" if task_id is None else input_key(task_id, count)
+            if key:
+                await self._storage.put(key, part.chunks())
+            else:
+                async for _ in part.chunks():
+                    pass
+            yield _File(key, base_name(part.filename), part.size, part.sha256)
+            count += 1
+
+    async def _submit(self, task_id: str, files: list[_File], claim: Claim | None) -> None:
         outputs = unique_output_names(file.filename for file in files)
         messages = [
             ImageMessage(
@@ -120,21 +148,19 @@ class Intake:
             )
             for index, (file, output) in enumerate(zip(files, outputs, strict=True))
         ]
+        digests = [(file.filename, file.sha256) for file in files]
+        binding = None if claim is None else claim.binding(digests)
         try:
-            await self._submitter.submit(task_id, messages)
+            await self._submitter.submit(task_id, messages, binding)
         except UnsettledSubmitError:
             log.error("submit without an answer; files kept", task_id=task_id)
             raise
-        except (BacklogFullError, RedisFullError):
+        except (BacklogFullError, RedisFullError, KeyInUseError):
             await self._discard(task_id)
             raise
 
     async def _discard(self, task_id: str) -> None:
-        # A task of its own: the caller may be under cancellation.
-        cleanup = asyncio.create_task(self._delete_files(task_id))
-        self._cleanups.add(cleanup)
-        cleanup.add_done_callback(self._cleanups.discard)
-        await asyncio.shield(cleanup)
+        await self._cleanups.run(self._delete_files(task_id))
 
     async def _delete_files(self, task_id: str) -> None:
         try:

@@ -6,9 +6,14 @@ from collections.abc import Sequence
 
 from redis.exceptions import OutOfMemoryError, RedisError
 
-from producer.errors import BacklogFullError, RedisFullError, UnsettledSubmitError
+from producer.errors import (
+    BacklogFullError,
+    KeyInUseError,
+    RedisFullError,
+    UnsettledSubmitError,
+)
 from schemas.messages import ImageMessage
-from schemas.store import SubmitAnswer, TaskStore
+from schemas.store import Binding, SubmitAnswer, TaskStore
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
@@ -26,11 +31,13 @@ class Submitter:
         self._max_backlog = max_backlog
         self._patience = patience_seconds
 
-    async def submit(self, task_id: str, messages: Sequence[ImageMessage]) -> None:
-        """Accept a task.
+    async def submit(
+        self, task_id: str, messages: Sequence[ImageMessage], binding: Binding | None = None
+    ) -> None:
+        """Accept a task, and bind it to its idempotency key if there is one.
 
         Raises:
-            BacklogFullError, RedisFullError: surely not accepted.
+            BacklogFullError, RedisFullError, KeyInUseError: surely not accepted.
             UnsettledSubmitError: perhaps accepted.
         """
         unsettled = False
@@ -38,7 +45,9 @@ class Submitter:
         give_up = asyncio.get_running_loop().time() + self._patience
         while True:
             try:
-                answer = await self._store.submit(task_id, messages, max_backlog=self._max_backlog)
+                answer = await self._store.submit(
+                    task_id, messages, max_backlog=self._max_backlog, binding=binding
+                )
             except OutOfMemoryError:
                 raise (UnsettledSubmitError if unsettled else RedisFullError) from None
             except RedisError:
@@ -46,8 +55,9 @@ class Submitter:
                 if asyncio.get_running_loop().time() + pause > give_up:
                     raise UnsettledSubmitError from None
             else:
-                if answer is not SubmitAnswer.BACKLOG:
+                if answer in (SubmitAnswer.ACCEPTED, SubmitAnswer.EXISTS):
                     return
-                raise UnsettledSubmitError if unsettled else BacklogFullError
+                refused = KeyInUseError if answer is SubmitAnswer.LOST else BacklogFullError
+                raise UnsettledSubmitError if unsettled else refused
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

@@ -29,19 +29,24 @@ local function open_task(task, open, task_id, total, status, now, ttl)
   touch(task, open, task_id, now, ttl)
 end
 
--- The JSON of task-status, field for field as schemas/tasks.py writes it.
+-- The JSON of task-status, field for field as schemas/tasks.py writes it. What is looked for in a
+-- result cannot be part of a name in it: there, quotes are escaped.
 local function payload(task, task_id, status, total)
-  local results, errors = {}, {}
+  local results, errors, review = {}, {}, false
   for index = 0, total - 1 do
     local result = redis.call('HGET', task, 'result:' .. index)
     local failure = redis.call('HGET', task, 'error:' .. index)
-    if result then results[#results + 1] = result end
+    if result then
+      results[#results + 1] = result
+      review = review or string.find(result, '"needs_review":true', 1, true) ~= nil
+    end
     if failure then errors[#errors + 1] = failure end
   end
   return '{"task_id":"' .. task_id .. '","status":"' .. status
     .. '","results":[' .. table.concat(results, ',')
     .. '],"errors":[' .. table.concat(errors, ',')
-    .. '],"progress":{"done":' .. total .. ',"total":' .. total .. '}}'
+    .. '],"progress":{"done":' .. total .. ',"total":' .. total
+    .. '},"needs_review":' .. tostring(review) .. '}'
 end
 
 -- The one terminal transition of a task, with its one event.

@@ -7,9 +7,22 @@
 local task, images, open = KEYS[1], KEYS[2], KEYS[3]
 local group, entry, task_id, index = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local total, ttl, now = tonumber(ARGV[5]), ARGV[8], now_ms()
-if #redis.call('XRANGE', images, entry, entry) == 0 then return 'settled' end
-redis.call('XADD', KEYS[5], '*', 'reason', ARGV[9], 'entry', entry, 'task_id', task_id,
-  'at', now, unpack(ARGV, 10))
+local found = redis.call('XRANGE', images, entry, entry)[1]
+if not found then return 'settled' end
+local letter = {'reason', ARGV[9], 'entry', entry, 'task_id', task_id, 'at', now}
+-- What a replay needs and a person asks for; nothing that is longer than a name may be.
+local kept = {index = 1, total = 1, filename = 1, output = 1, object = 1, traceparent = 1}
+for at = 1, #found[2], 2 do
+  local name, value = found[2][at], found[2][at + 1]
+  if kept[name] and #value <= 1024 then
+    letter[#letter + 1], letter[#letter + 2] = name, value
+  elseif name == 'image' then
+    letter[#letter + 1], letter[#letter + 2] = 'image_bytes', #value
+    letter[#letter + 1], letter[#letter + 2] = 'image_sha1', redis.sha1hex(value)
+  end
+end
+for at = 10, #ARGV do letter[#letter + 1] = ARGV[at] end
+redis.call('XADD', KEYS[5], '*', unpack(letter))
 local done = 'recorded'
 if index >= 0 then
   if redis.call('EXISTS', task) == 0 and index < (total or 1) then

@@ -12,6 +12,8 @@ if not status or is_final(status) then
   return 'closed'
 end
 redis.call('PEXPIRE', task, ARGV[3])
+local record = redis.call('HGET', task, 'idempotency')
+if record then redis.call('PEXPIRE', record, 2 * tonumber(ARGV[3])) end
 if not active or now - active < tonumber(ARGV[2]) then return 'active' end
 local oldest = redis.call('XRANGE', images, '-', '+', 'COUNT', 1)[1]
 if oldest and tonumber(string.match(oldest[1], '^%d+')) <= active then return 'queued' end

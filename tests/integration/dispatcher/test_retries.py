@@ -1,6 +1,7 @@
 """Webhooks whose receiver refuses, is silent, slow or away: tried again, or given up."""
 
 import asyncio
+import json
 import socket
 
 import pytest

@@ -23,7 +23,7 @@ HOUR = 3600
 def sweeper(world: World, **rules: float) -> Sweeper:
     defaults = {
         "sweep_interval": 60, "upload_grace": 900, "task_timeout": HOUR, "consumer_idle": 600,
-        "task_ttl": 48 * HOUR,
+        "task_ttl": 48 * HOUR, "dead_letter_ttl": 48 * HOUR,
     }  # fmt: skip
     return Sweeper(
         world.redis, world.keys, world.tasks,

@@ -94,15 +94,17 @@ def test_documented_curl_commands(start: Start, tmp_path: Path) -> None:
     assert "image1" not in (tmp_path / "log").read_text()
 
 
-def begin_upload(port: int) -> tuple[socket.socket, bytes]:
+def begin_upload(port: int, *headers: bytes) -> tuple[socket.socket, bytes]:
     """Send half an upload; returns the connection and the other half."""
     head = b'--B\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
     body = head + JPEG + b"\r\n--B--\r\n"
     connection = socket.create_connection(("127.0.0.1", port), timeout=15)
     connection.sendall(
         b"POST /api/v1/process-task/ HTTP/1.1\r\nHost: x\r\n"
-        b"Content-Type: multipart/form-data; boundary=B\r\nContent-Length: %d\r\n\r\n"
+        b"Content-Type: multipart/form-data; boundary=B\r\nContent-Length: %d\r\n"
         % len(body)
+        + b"".join(line + b"\r\n" for line in headers)
+        + b"\r\n"
         + body[:500]
     )
     time.sleep(0.3)
@@ -141,6 +143,38 @@ def test_upload_that_outlasts_the_drain_leaves_nothing(start: Start, tmp_path: P
     connection.close()
     assert list((tmp_path / "storage").rglob("*")) == []
     assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_key_of_a_producer_killed_mid_upload_is_free_after_its_lease(
+    start: Start, tmp_path: Path
+) -> None:
+    port, other_port = free_port(), free_port()
+    process = start(PORT=str(port), IDEMPOTENCY_LEASE_SECONDS="3")
+    start(PORT=str(other_port))
+    wait_until_listening(port)
+    wait_until_listening(other_port)
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+
+    def upload() -> str:
+        return curl(
+            f"http://127.0.0.1:{other_port}/api/v1/process-task/", "-H", "Idempotency-Key: k",
+            "-F", f"files=@{tmp_path}/a.jpg", "-w", "%{http_code}", "-o", f"{tmp_path}/answer",
+        )  # fmt: skip
+
+    connection, _ = begin_upload(port, b"Idempotency-Key: k")
+    process.kill()
+    killed = time.monotonic()
+    connection.close()
+    assert upload() == "409"
+    while upload() == "409":
+        assert time.monotonic() < killed + 4.5
+        time.sleep(0.1)
+    first = (tmp_path / "answer").read_text()
+    assert upload() == "202"
+    assert (tmp_path / "answer").read_text() == first
+    # Nobody but the sweeper can know of the files that the dead process was writing.
+    inputs = {path.parts[-3] for path in (tmp_path / "storage").glob("*/input/0")}
+    assert inputs == {json.loads(first)["task_id"]}
 
 
 def test_progress_stream_does_not_hold_up_the_end(start: Start, tmp_path: Path) -> None:

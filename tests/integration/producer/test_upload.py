@@ -36,6 +36,7 @@ async def test_files_become_one_task_with_an_entry_each(producer: RunningProduce
             "results": [],
             "errors": [],
             "progress": {"done": 0, "total": 3},
+            "needs_review": False,
         },
     )
 

@@ -8,10 +8,19 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from schemas.errors import ImageErrorCode
+from schemas.events import CompletionEvent
 from schemas.keys import WORKERS_GROUP, Keys
 from schemas.messages import ContractLimits, ImageMessage
-from schemas.store import BeginAnswer, FinishAnswer, SubmitAnswer, TaskStore
-from schemas.tasks import ImageFailure, ImageResult, TaskStatus
+from schemas.store import (
+    BeginAnswer,
+    Binding,
+    EarlierUse,
+    FinishAnswer,
+    KeyBusyError,
+    SubmitAnswer,
+    TaskStore,
+)
+from schemas.tasks import Detection, ImageFailure, ImageResult, TaskStatus
 
 pytestmark = pytest.mark.integration
 KEYS = Keys("{plates}")
@@ -114,6 +123,52 @@ async def test_partial_failure_completes_and_total_failure_fails(
         assert state is not None
         assert event[b"payload"].decode() == state.model_dump_json()
         assert state.errors[0].detail == 'broken "quote" \\ and ü'
+
+
+LOOKS_LIKE_JSON = '","needs_review":true,"x":"\\","needs_review":true.webp'
+
+
+@pytest.mark.parametrize(
+    ("reviews", "expected"), [((False, False), False), ((False, True), True), ((True, None), True)]
+)
+async def test_one_result_to_review_marks_its_task(
+    redis: Redis, store: TaskStore, reviews: tuple[bool | None, ...], expected: bool
+) -> None:
+    await store.submit("t1", messages("t1", 2), max_backlog=10)
+    for (entry, message), review in zip(await take(redis), reviews, strict=True):
+        await store.begin(entry, message)
+        covers = [Detection(quad=((-0.5, 0), (9.1, 0), (9, 3), (0, 3)), score=0.4)]
+        public = ImageResult(
+            filename=LOOKS_LIKE_JSON, url="/a", needs_review=bool(review),
+            detections=covers if review else None,
+        )  # fmt: skip
+        await store.finish(entry, message, failure(message) if review is None else public, {})
+    state = await store.state("t1")
+    assert state is not None
+    assert state.needs_review is expected
+    assert [result.needs_review for result in state.results] == [
+        review for review in reviews if review is not None
+    ]
+    [(_, event)] = await redis.xrange(KEYS.events)
+    assert event[b"payload"].decode() == state.model_dump_json()
+
+
+async def test_results_of_an_older_worker_are_read(redis: Redis, store: TaskStore) -> None:
+    await store.submit("t1", messages("t1", 2), max_backlog=10)
+    (e0, m0), (e1, m1) = await take(redis)
+    await store.begin(e0, m0)
+    await store.finish(e0, m0, result(m0), {})
+    old = '{"filename":"covered_0.webp","url":"/covered_0.webp"}'
+    await redis.hset(KEYS.task("t1"), "result:0", old)
+    state = await store.state("t1")
+    assert state is not None
+    assert (state.needs_review, state.results) == (False, [result(m0)])
+    await store.begin(e1, m1)
+    await store.finish(e1, m1, result(m1).model_copy(update={"needs_review": True}), {})
+    [(_, event)] = await redis.xrange(KEYS.events)
+    told = CompletionEvent.from_fields(event)
+    assert told.state == await store.state("t1")
+    assert told.state.needs_review
 
 
 async def test_direct_publisher_needs_no_submit(redis: Redis, store: TaskStore) -> None:
@@ -250,3 +305,56 @@ async def test_full_server_refuses_work_and_finishes_what_it_has(
     finally:
         await redis.config_set("maxmemory", "0")
     assert await store.state("t2") is None
+
+
+async def test_idempotency_key_from_its_hold_to_its_task(redis: Redis, store: TaskStore) -> None:
+    record = KEYS.idempotency("k")
+    assert await store.reserve("k", "one", lease_ms=5000) is None
+    assert await store.reserve("k", "one", lease_ms=9000) is None  # the same upload: a renewal
+    assert 5000 < await redis.pttl(record) <= 9000
+    with pytest.raises(KeyBusyError):
+        await store.reserve("k", "two", lease_ms=5000)
+    await store.release("k", "two")
+    assert await redis.exists(record)
+
+    late = Binding("k", "two", "d2")
+    answer = await store.submit("t2", messages("t2", 1), max_backlog=9, binding=late)
+    assert answer is SubmitAnswer.LOST
+    assert await store.backlog() == 0
+    assert await store.state("t2") is None
+
+    binding = Binding("k", "one", "d1")
+    for expected in (SubmitAnswer.ACCEPTED, SubmitAnswer.EXISTS):
+        answer = await store.submit("t1", messages("t1", 1), max_backlog=9, binding=binding)
+        assert answer is expected
+    for token in ("one", "two"):
+        assert await store.reserve("k", token, lease_ms=5) == EarlierUse("t1", "d1")
+        await store.release("k", token)
+    assert await redis.pttl(record) > await redis.pttl(KEYS.task("t1")) > 0
+
+
+async def test_refused_submit_leaves_the_key_to_its_holder(redis: Redis, store: TaskStore) -> None:
+    await store.reserve("k", "one", lease_ms=5000)
+    binding = Binding("k", "one", "d")
+    answer = await store.submit("t1", messages("t1", 1), max_backlog=0, binding=binding)
+    assert answer is SubmitAnswer.BACKLOG
+    with pytest.raises(KeyBusyError):
+        await store.reserve("k", "two", lease_ms=5000)
+    await store.release("k", "one")
+    assert not await redis.exists(KEYS.idempotency("k"))
+    # The lease may have run out with nobody else interested: the submit is as good as before.
+    answer = await store.submit("t1", messages("t1", 1), max_backlog=9, binding=binding)
+    assert answer is SubmitAnswer.ACCEPTED
+    assert await store.reserve("k", "two", lease_ms=5) == EarlierUse("t1", "d")
+
+
+async def test_key_lives_as_long_as_a_task_that_is_kept_open(
+    redis: Redis, store: TaskStore
+) -> None:
+    await store.submit("t1", messages("t1", 1), max_backlog=9, binding=Binding("k", "one", "d"))
+    await redis.pexpire(KEYS.idempotency("k"), 1000)
+    await redis.pexpire(KEYS.task("t1"), 1000)
+    assert await store.expire("t1", timeout_ms=60_000) == "active"
+    assert await redis.pttl(KEYS.idempotency("k")) > await redis.pttl(KEYS.task("t1")) > 1000
+    await redis.delete(KEYS.task("t1"))
+    assert await store.reserve("k", "two", lease_ms=5000) is None

@@ -30,7 +30,9 @@ def test_document_is_valid_and_names_the_limits() -> None:
     form = upload["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["properties"]["files"]["maxItems"] == 7
     assert form["properties"]["files"]["items"]["format"] == "binary"
-    assert set(upload["responses"]) == {"202", "400", "408", "413", "415", "500", "503"}
+    assert set(upload["responses"]) == {
+        "202", "400", "401", "408", "409", "413", "415", "422", "500", "503",
+    }  # fmt: skip
     assert set(document["webhooks"]) == {"upload", "callback"}
 
 

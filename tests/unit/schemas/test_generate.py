@@ -9,7 +9,7 @@ import pytest
 from schemas.errors import ImageErrorCode
 from schemas.generate import FOLDER, rendered
 from schemas.messages import ImageMessage
-from schemas.tasks import ImageFailure, ImageResult, Progress, TaskState, TaskStatus
+from schemas.tasks import Detection, ImageFailure, ImageResult, Progress, TaskState, TaskStatus
 
 
 @pytest.mark.parametrize("name", sorted(rendered()))
@@ -54,12 +54,19 @@ def test_state_schema_agrees_with_the_model() -> None:
     state = TaskState(
         task_id="t",
         status=TaskStatus.COMPLETED,
-        results=[ImageResult(filename="a.webp", url="/a.webp")],
+        results=[
+            ImageResult(filename="a.webp", url="/a.webp"),
+            ImageResult(
+                filename="b.webp", url="/b.webp", needs_review=True,
+                detections=[Detection(quad=((0, 1), (2, 1), (2, 3), (0, 3)), score=0.4)],
+            ),
+        ],
         errors=[
             ImageFailure(
-                index=1, filename=None, code=ImageErrorCode.CORRUPT_IMAGE, detail="Truncated."
+                index=2, filename=None, code=ImageErrorCode.CORRUPT_IMAGE, detail="Truncated."
             )
         ],
-        progress=Progress(done=2, total=2),
-    )
+        progress=Progress(done=3, total=3),
+        needs_review=True,
+    )  # fmt: skip
     assert _validator("task-state").is_valid(json.loads(state.model_dump_json()))

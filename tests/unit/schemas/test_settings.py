@@ -56,6 +56,11 @@ def test_empty_value_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ("KEY_PREFIX", "plates"),
         ("COVER_MODE", "blur"),
         ("DETECT_IMGSZ", "650"),
+        ("REVIEW_CONFIDENCE", "-0.1"),
+        ("REVIEW_CONFIDENCE", "1.5"),
+        ("DETECTIONS", "some"),
+        ("COVER_CLASSES", ","),
+        ("COVER_CLASSES", "plate,,car"),
     ],
 )
 def test_wrong_value_is_named_in_one_line(
@@ -73,6 +78,17 @@ def test_wrong_address_is_named_without_its_password(monkeypatch: pytest.MonkeyP
     with pytest.raises(SettingsError, match=r"TASKS_STORAGE_URL.*file://") as caught:
         Settings.load()
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "classes"),
+    [("", ()), ("plate", ("plate",)), (" number plate , 3", ("number plate", "3"))],
+)
+def test_classes_are_separated_by_commas(
+    value: str, classes: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COVER_CLASSES", value)
+    assert WorkerSettings.load().classes == classes
 
 
 def test_shipped_files_are_found_from_any_folder() -> None:

@@ -1,0 +1,230 @@
+"""`plate-detect deliveries`: webhooks that wait or were given up."""
+
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import desk
+from cli.desk import Desk, OperatorError, Tally
+
+if TYPE_CHECKING:
+    from consumer.dispatcher.ledger import DeliveryFilter, DeliveryLedger, DeliveryRecord
+
+app = typer.Typer(no_args_is_help=True, help="Webhooks that wait for a try, or were given up.")
+
+
+class State(StrEnum):
+    """What can be chosen by `--state`."""
+
+    DUE = "due"
+    DEAD = "dead"
+
+
+class Kind(StrEnum):
+    """What can be chosen by `--kind`."""
+
+    UPLOAD = "upload"
+    CALLBACK = "callback"
+
+
+States = Annotated[State | None, typer.Option("--state", help="`due` waits, `dead` was given up.")]
+Kinds = Annotated[Kind | None, typer.Option("--kind", help="Only this webhook.")]
+DeliveryId = Annotated[str, typer.Argument(metavar="ID")]
+
+
+@app.command("list")
+def list_deliveries(
+    state: States = None,
+    kind: Kinds = None,
+    reason: desk.Reason = "",
+    task: desk.Task = "",
+    older_than: desk.Older = None,
+    newer_than: desk.Newer = None,
+    limit: desk.Limit = 100,
+    as_json: desk.Json = False,
+) -> None:
+    """Show deliveries: those that wait, then the dead, each by time."""
+
+    async def work(at: Desk) -> None:
+        shown: list[DeliveryRecord] = []
+        wanted = _filter(state, kind, reason, task, older_than, newer_than)
+        async for record in _ledger(at).select(wanted):
+            shown.append(record)
+            if len(shown) == limit:
+                break
+        if as_json:
+            for record in shown:
+                desk.print_json(_row(record))
+        else:
+            columns = ("webhook-id", "state", "age", "due in", "tries", "last answer", "task")
+            desk.print_table(columns, map(_cells, shown))
+
+    desk.at_desk(work)
+
+
+@app.command()
+def show(delivery_id: DeliveryId, as_json: desk.Json = False) -> None:
+    """Show all that is known of one delivery, its payload too."""
+
+    async def work(at: Desk) -> None:
+        record = await _get(_ledger(at), delivery_id)
+        if as_json:
+            desk.print_json(_row(record))
+        else:
+            told = {"webhook-id": record.id, "kind": str(record.kind)}
+            desk.print_fields({**told, "age": desk.age(record.age_seconds), **_public(record)})
+
+    desk.at_desk(work)
+
+
+@app.command()
+def replay(
+    ids: desk.Ids = None,
+    state: States = None,
+    kind: Kinds = None,
+    reason: desk.Reason = "",
+    task: desk.Task = "",
+    older_than: desk.Older = None,
+    newer_than: desk.Newer = None,
+    everything: desk.All = False,
+    dry_run: desk.DryRun = False,
+    as_json: desk.Json = False,
+) -> None:
+    """Make deliveries due now, under the same webhook-id and with all tries before them.
+
+    That needs what they send: the task, and for an upload its files. A receiver may get one that
+    is just being tried twice.
+    """
+
+    async def work(at: Desk) -> None:
+        from consumer.dispatcher.ledger import DeliveryError
+
+        tally, ledger = Tally(as_json), _ledger(at)
+        wanted = _filter(state, kind, reason, task, older_than, newer_than)
+        async for record in _chosen(ledger, ids, wanted, tally, everything=everything):
+            try:
+                await (ledger.check_replay(record) if dry_run else ledger.replay(record))
+            except DeliveryError as error:
+                tally.fail(record.id, str(error))
+            else:
+                tally.tell(record.id, "would be replayed" if dry_run else "due now")
+        tally.end("no such deliveries")
+
+    desk.at_desk(work)
+
+
+@app.command()
+def purge(
+    ids: desk.Ids = None,
+    state: States = None,
+    kind: Kinds = None,
+    reason: desk.Reason = "",
+    task: desk.Task = "",
+    older_than: desk.Older = None,
+    newer_than: desk.Newer = None,
+    everything: desk.All = False,
+    dry_run: desk.DryRun = False,
+    as_json: desk.Json = False,
+) -> None:
+    """Give deliveries up for good: they are never sent again."""
+
+    async def work(at: Desk) -> None:
+        from consumer.dispatcher.ledger import DeliveryError
+
+        tally, ledger = Tally(as_json), _ledger(at)
+        wanted = _filter(state, kind, reason, task, older_than, newer_than)
+        async for record in _chosen(ledger, ids, wanted, tally, everything=everything):
+            try:
+                if not dry_run:
+                    await ledger.purge(record)
+            except DeliveryError as error:
+                tally.fail(record.id, str(error))
+            else:
+                tally.tell(record.id, "would be purged" if dry_run else "purged")
+        tally.end("no such deliveries")
+
+    desk.at_desk(work)
+
+
+def _ledger(at: Desk) -> "DeliveryLedger":
+    from consumer.dispatcher.ledger import DeliveryLedger
+
+    return DeliveryLedger(at.redis, at.keys, at.storage)
+
+
+def _filter(
+    state: State | None,
+    kind: Kind | None,
+    reason: str,
+    task: str,
+    older_than: float | None,
+    newer_than: float | None,
+) -> "DeliveryFilter":
+    from consumer.dispatcher.deliveries import DeliveryState
+    from consumer.dispatcher.ledger import DeliveryFilter
+    from consumer.dispatcher.webhook import DeliveryKind
+
+    states = (DeliveryState.DUE, DeliveryState.DEAD)
+    return DeliveryFilter(
+        states if state is None else (DeliveryState(state),),
+        None if kind is None else DeliveryKind(kind),
+        reason,
+        task,
+        older_than,
+        newer_than,
+    )
+
+
+async def _chosen(
+    ledger: "DeliveryLedger",
+    ids: list[str] | None,
+    wanted: "DeliveryFilter",
+    tally: Tally,
+    *,
+    everything: bool,
+) -> AsyncIterator["DeliveryRecord"]:
+    filters = (
+        wanted.kind, wanted.reason, wanted.task_id, wanted.older_than_seconds,
+        wanted.newer_than_seconds, wanted.states if len(wanted.states) == 1 else (),
+    )  # fmt: skip
+    desk.check_choice(ids, filters, everything=everything)
+    if not ids:
+        async for record in ledger.select(wanted):
+            yield record
+    for delivery_id in ids or ():
+        try:
+            yield await _get(ledger, delivery_id)
+        except OperatorError as error:
+            tally.fail(delivery_id, str(error))
+
+
+async def _get(ledger: "DeliveryLedger", delivery_id: str) -> "DeliveryRecord":
+    record = await ledger.get(delivery_id)
+    if record is None:
+        raise OperatorError(f"there is no delivery {desk.printable(delivery_id)}")
+    return record
+
+
+def _public(record: "DeliveryRecord") -> dict[str, str]:
+    """Without the token, which is the claim of a try."""
+    return {name: value for name, value in record.fields.items() if name != "token"}
+
+
+def _row(record: "DeliveryRecord") -> dict[str, object]:
+    return {
+        "id": record.id,
+        "kind": str(record.kind),
+        "age_seconds": record.age_seconds,
+        "due_in_seconds": record.due_seconds,
+        **_public(record),
+    }
+
+
+def _cells(record: "DeliveryRecord") -> tuple[str, ...]:
+    due = "" if record.due_seconds is None else desk.age(max(0.0, record.due_seconds))
+    return (
+        record.id, record.state, desk.age(record.age_seconds), due,
+        record.fields.get("attempts", "0"), record.reason, record.task_id,
+    )  # fmt: skip

@@ -1,0 +1,192 @@
+"""Webhook deliveries for the operator: which are dead or waiting, to be sent again or given up."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from consumer.dispatcher.deliveries import DeliveryState
+from consumer.dispatcher.webhook import DeliveryKind
+from schemas import scripts
+from schemas.keys import Keys
+from schemas.layout import output_key
+from schemas.storage import Storage
+from schemas.tasks import TaskState
+
+_PAGE = 200
+
+
+class DeliveryError(Exception):
+    """A delivery cannot be sent again or given up; the message is one line for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """One delivery. `fields` are those of its hash, as text; `age_seconds` since its creation.
+
+    `due_seconds` is the time until its next try, None unless it waits.
+    """
+
+    id: str
+    kind: DeliveryKind
+    age_seconds: float
+    due_seconds: float | None
+    fields: dict[str, str]
+
+    @property
+    def state(self) -> str:
+        """One of DeliveryState."""
+        return self.fields["state"]
+
+    @property
+    def reason(self) -> str:
+        """How its last try ended; empty before the first."""
+        return self.fields.get("status", "")
+
+    @property
+    def task_id(self) -> str:
+        """The task that it tells of."""
+        return self.fields["task_id"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Which deliveries; what is None or empty excludes nothing."""
+
+    states: tuple[DeliveryState, ...] = (DeliveryState.DUE, DeliveryState.DEAD)
+    kind: DeliveryKind | None = None
+    reason: str = ""
+    task_id: str = ""
+    older_than_seconds: float | None = None
+    newer_than_seconds: float | None = None
+
+    def admits(self, record: DeliveryRecord) -> bool:
+        """Whether a delivery is one of them."""
+        older, newer = self.older_than_seconds, self.newer_than_seconds
+        return (
+            record.state in self.states
+            and (not self.reason or record.reason == self.reason)
+            and (not self.task_id or record.task_id == self.task_id)
+            and (older is None or record.age_seconds >= older)
+            and (newer is None or record.age_seconds <= newer)
+        )
+
+
+class DeliveryLedger:
+    """Looks into what the couriers work on."""
+
+    def __init__(self, redis: Redis, keys: Keys, storage: Storage) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._storage = storage
+        self._replay = redis.register_script(scripts.source("replay_delivery"))
+        self._purge = redis.register_script(scripts.source("purge_delivery"))
+
+    async def select(self, wanted: DeliveryFilter) -> AsyncIterator[DeliveryRecord]:
+        """The deliveries that a filter admits: first those that wait, then the dead."""
+        for delivery_id in await self._ids(wanted):
+            record = await self.get(delivery_id)
+            if record is not None and wanted.admits(record):
+                yield record
+
+    async def get(self, delivery_id: str) -> DeliveryRecord | None:
+        """One delivery, or None if there is none with this id."""
+        kind = _kind_of(delivery_id)
+        if kind is None:
+            return None
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.time()
+        pipeline.hgetall(self._keys.delivery(delivery_id))
+        pipeline.zscore(self._keys.due_deliveries(kind), delivery_id)
+        (seconds, microseconds), row, due_ms = await pipeline.execute()
+        if not row:
+            return None
+        now_ms = seconds * 1000 + microseconds // 1000
+        fields = {name.decode(): value.decode(errors="replace") for name, value in row.items()}
+        return DeliveryRecord(
+            delivery_id,
+            kind,
+            age_seconds=max(0, now_ms - int(fields["created_at"])) / 1000,
+            due_seconds=None if due_ms is None else (due_ms - now_ms) / 1000,
+            fields=fields,
+        )
+
+    async def replay(self, record: DeliveryRecord) -> None:
+        """Make a delivery due now, with the same webhook-id and all its tries before it.
+
+        Raises:
+            DeliveryError: it is over, or what it would send is gone.
+        """
+        await self.check_replay(record)
+        kind = record.kind
+        answer = await self._replay(
+            keys=[
+                self._keys.due_deliveries(kind), self._keys.delivery(record.id),
+                self._keys.dead_deliveries, self._keys.task(record.task_id),
+            ],
+            args=[record.id],
+        )  # fmt: skip
+        _expect(answer, DeliveryState.DUE)
+
+    async def check_replay(self, record: DeliveryRecord) -> None:
+        """Raise DeliveryError if the delivery could not be sent again."""
+        if record.state not in (DeliveryState.DUE, DeliveryState.DEAD):
+            raise DeliveryError(f"it is {record.state}")
+        if not await self._redis.exists(self._keys.task(record.task_id)):
+            raise DeliveryError("its task is gone")
+        if record.kind is DeliveryKind.UPLOAD and not await self._has_files(record):
+            raise DeliveryError("its files are gone")
+
+    async def purge(self, record: DeliveryRecord) -> None:
+        """Give a delivery up for good; raises DeliveryError if it is over already."""
+        keys = [
+            self._keys.due_deliveries(record.kind), self._keys.delivery(record.id),
+            self._keys.dead_deliveries,
+        ]  # fmt: skip
+        _expect(await self._purge(keys=keys, args=[record.id]), DeliveryState.CANCELLED)
+
+    async def _has_files(self, record: DeliveryRecord) -> bool:
+        state = TaskState.model_validate_json(record.fields.get("payload", ""))
+        try:
+            for result in state.results:
+                await self._storage.size(output_key(record.task_id, result.filename))
+        except FileNotFoundError:
+            return False
+        return True
+
+    async def _ids(self, wanted: DeliveryFilter) -> list[str]:
+        kinds = list(DeliveryKind) if wanted.kind is None else [wanted.kind]
+        found: list[str] = []
+        if DeliveryState.DUE in wanted.states:
+            for kind in kinds:
+                found += await self._members(self._keys.due_deliveries(kind))
+        if DeliveryState.DEAD in wanted.states:
+            dead = await self._members(self._keys.dead_deliveries)
+            found += [delivery_id for delivery_id in dead if _kind_of(delivery_id) in kinds]
+        return found
+
+    async def _members(self, key: str) -> list[str]:
+        """All at once, so that what is done with one shifts no other out of sight."""
+        found: list[str] = []
+        while True:
+            first = len(found)
+            rows: Any = await self._redis.zrange(key, first, first + _PAGE - 1)
+            found += [row.decode() for row in rows]
+            if len(rows) < _PAGE:
+                return found
+
+
+def _kind_of(delivery_id: str) -> DeliveryKind | None:
+    _, _, kind = delivery_id.rpartition("_")
+    return DeliveryKind(kind) if kind in list(DeliveryKind) else None
+
+
+def _expect(answer: bytes, state: DeliveryState) -> None:
+    text = answer.decode()
+    if text == "gone":
+        raise DeliveryError("its task is gone")
+    if text == "missing":
+        raise DeliveryError("it has run out")
+    if text != state:
+        raise DeliveryError(f"it is {text}")

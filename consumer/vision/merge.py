@@ -1,0 +1,88 @@
+"""From the detections of an image's views to those of the image."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from consumer.vision.obb import Array, Detections, prob_iou
+from consumer.vision.tiling import View
+
+SAME_PLATE_IOU = 0.5
+"""Overlap over which detections of two views are one plate."""
+_INSIDE = 0.8  # so much of a detection within another one: it adds nothing
+_EDGE = 6.0  # pixels of the tile: what ends closer than this to a cut side may go on beyond it
+
+
+def merge(views: Sequence[View], answers: Sequence[Detections]) -> Detections:
+    """Return the plates of an image in its pixels, the most certain first.
+
+    ``answers``: for each view its detections, in its pixels. A plate seen in several views is
+    reported once. What a tile's side may have cut off counts as found only where no view shows the
+    plate whole: then part of a plate is better than none of it.
+    """
+    quads = np.concatenate(
+        [to_image(found.quads, view) for view, found in zip(views, answers, strict=True)]
+    )
+    scores = np.concatenate([found.scores for found in answers])
+    if len(views) > 1:
+        cut = np.concatenate(
+            [is_cut(found.quads, view) for view, found in zip(views, answers, strict=True)]
+        )
+        kept = _distinct(quads, scores, cut)
+        quads, scores = quads[kept], scores[kept]
+    return Detections(quads, scores)
+
+
+def to_image(quads: Array, view: View) -> Array:
+    """Map (N, 4, 2) corners in a view's pixels to corners in image pixels."""
+    offset, scale = np.array(view.offset, np.float32), np.array(view.scale, np.float32)
+    return ((quads - offset) / scale).astype(np.float32)
+
+
+def is_cut(quads: Array, view: View) -> NDArray[np.bool_]:
+    """Return which of (N, 4, 2) quads reach a side of the view beyond which the picture goes on."""
+    height, width = view.pixels.shape[:2]
+    low, high = quads.min(axis=1), quads.max(axis=1)
+    left, top, right, bottom = view.cut
+    reach = np.zeros(len(quads), np.bool_)
+    reach |= left & (low[:, 0] < _EDGE)
+    reach |= top & (low[:, 1] < _EDGE)
+    reach |= right & (high[:, 0] > width - _EDGE)
+    reach |= bottom & (high[:, 1] > height - _EDGE)
+    return reach
+
+
+def _distinct(quads: Array, scores: Array, cut: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return the indexes of the quads to keep, best first, equal scores in input order.
+
+    Greedy NMS in which whole plates come before those that may be cut, whatever their scores: a
+    part seen clearly must not displace the whole. Nor does a part displace another, unless it
+    holds it: together they may hide a plate that neither holds.
+    """
+    boxes = _boxes(quads)
+    kept: list[int] = []
+    for index in np.lexsort((-scores, cut)):
+        others = np.array(kept, np.intp)
+        same = prob_iou(boxes[index], boxes[others]) > SAME_PLATE_IOU
+        if not (same & ~cut[others]).any() and not _lies_inside(quads[index], quads[others]):
+            kept.append(int(index))
+    order = np.array(kept, np.intp)
+    return order[np.argsort(-scores[order], kind="stable")]
+
+
+def _lies_inside(quad: Array, others: Array) -> bool:
+    """Return whether nearly all of ``quad`` (4, 2) lies within one of ``others`` (N, 4, 2)."""
+    low, high = quad.min(axis=0), quad.max(axis=0)
+    near = (others.min(axis=1) < high).all(axis=1) & (others.max(axis=1) > low).all(axis=1)
+    needed = _INSIDE * cv2.contourArea(quad)
+    return any(cv2.intersectConvexConvex(quad, other)[0] >= needed for other in others[near])
+
+
+def _boxes(quads: Array) -> Array:
+    """Return (N, 5) centre x, y, width, height and angle of rectangles given as (N, 4, 2)."""
+    across, down = quads[:, 1] - quads[:, 0], quads[:, 3] - quads[:, 0]
+    sides = np.stack((np.hypot(*across.T), np.hypot(*down.T)), -1)
+    angle = np.arctan2(across[:, 1], across[:, 0])[:, None]
+    return np.concatenate((quads.mean(axis=1), sides, angle), axis=1).astype(np.float32)

@@ -1,0 +1,165 @@
+"""Which views of an image the detector is given: all of it, and a large image also closer up.
+
+A small input makes small plates of a large photo invisible. Such an image is looked at again at a
+larger scale, whole where that fits one input, else in tiles of one shape that overlap.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from consumer.vision.letterbox import PADDING, letterbox, letterbox_shape, round_up
+
+Pixels = NDArray[np.uint8]
+Tiling = Literal["auto", "off", "on"]
+TILINGS: tuple[Tiling, ...] = get_args(Tiling)
+
+AUTO_FROM_PIXELS = 2_000_000
+"""Smaller images get nothing beyond the whole view unless tiling is on."""
+_AUTO_BASE_PIXELS, _AUTO_SHARE = 650_000, 0.14
+# Measured: a photo's other work and a forward pass both cost by the pixel, so that a share of the
+# image's pixels is a share of its time; the base is for frames that are hardly larger than 2 MP.
+_WORTHWHILE = 1.5  # a second look at less than this times the first one's scale finds little
+_FULL_AFTER = 4.0  # a larger step between two scales gets one between them
+TILE_PIXELS = 2_500_000
+"""Most pixels of one tile, so that memory of a forward pass stays bounded."""
+OVERLAP = 160
+"""Least overlap of neighbouring tiles, pixels of the tile: wider plates the whole view sees."""
+_MOST_PARTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One input of the detector, uint8 ``pixels`` (h, w, 3).
+
+    An image point p lies at ``p * scale + offset`` in them, both (x, y). ``cut``: whether the
+    picture goes on beyond the left, top, right and bottom side.
+    """
+
+    pixels: Pixels
+    scale: tuple[float, float]
+    offset: tuple[int, int]
+    cut: tuple[bool, bool, bool, bool] = (False, False, False, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Closeup:
+    """An image scaled to ``height`` x ``width``, seen in ``rows`` x ``columns`` equal tiles."""
+
+    height: int
+    width: int
+    tile_height: int
+    tile_width: int
+    rows: int
+    columns: int
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles."""
+        return self.rows * self.columns
+
+    @property
+    def tile_pixels(self) -> int:
+        """Pixels of all tiles together: what the detector has to look at."""
+        return self.tiles * self.tile_height * self.tile_width
+
+
+def closeups(height: int, width: int, imgsz: int, tiling: Tiling) -> list[Closeup]:
+    """Return what is looked at beyond the whole view of an image at input size ``imgsz``."""
+    whole = imgsz / max(height, width)
+    auto = _auto_scale(height, width)
+    scales: list[float] = []
+    if tiling == "auto" and height * width >= AUTO_FROM_PIXELS and auto >= whole * _WORTHWHILE:
+        scales = [auto]
+    if tiling == "on" and whole < 1:
+        between = whole * _FULL_AFTER < 1 and whole * _WORTHWHILE <= auto < 1
+        scales = [auto, 1.0] if between else [1.0]
+    return [closeup(height, width, scale) for scale in scales]
+
+
+def closeup(height: int, width: int, scale: float) -> Closeup:
+    """Return the tiles of an image seen at ``scale``: as few pixels as the overlap allows."""
+    height, width = max(1, round(height * scale)), max(1, round(width * scale))
+    return min(_divisions(height, width), key=lambda it: (it.tile_pixels, it.tiles))
+
+
+def view_bytes(height: int, width: int, imgsz: int, tiling: Tiling) -> int:
+    """Return the memory that the views of an image take, in bytes, and their copies in a batch."""
+    box_height, box_width = letterbox_shape(height, width, imgsz)
+    pixels = 2 * box_height * box_width
+    for near in closeups(height, width, imgsz, tiling):
+        pixels += near.height * near.width + near.tile_pixels
+    return 3 * pixels
+
+
+def views(rgb: Pixels, imgsz: int, tiling: Tiling) -> list[View]:
+    """Return the views of uint8 (H, W, 3) ``rgb``: the whole letterbox first, then the tiles.
+
+    Tiles may share memory with ``rgb``, which must not change while they are in use.
+    """
+    boxed = letterbox(rgb, imgsz)
+    whole = View(boxed.pixels, (boxed.scale, boxed.scale), (boxed.offset_x, boxed.offset_y))
+    found = [whole]
+    height, width = rgb.shape[:2]
+    for near in closeups(height, width, imgsz, tiling):
+        found += _tiles(rgb, near)
+    return found
+
+
+def _auto_scale(height: int, width: int) -> float:
+    pixels = height * width
+    return float(min(1.0, ((_AUTO_BASE_PIXELS + _AUTO_SHARE * pixels) / pixels) ** 0.5))
+
+
+def _divisions(height: int, width: int) -> Iterator[Closeup]:
+    """Yield, for each number of rows, the fewest columns that make the tiles small enough."""
+    for rows in range(1, _MOST_PARTS):
+        tile_height = _side(height, rows)
+        for columns in range(1, _MOST_PARTS):
+            tile_width = _side(width, columns)
+            if tile_height * tile_width <= TILE_PIXELS:
+                yield Closeup(height, width, tile_height, tile_width, rows, columns)
+                if columns == 1:
+                    return  # more rows would only add overlap
+                break
+
+
+def _side(length: int, parts: int) -> int:
+    """Return the side of ``parts`` tiles that cover ``length`` with overlap."""
+    return round_up(-(-(length + (parts - 1) * OVERLAP) // parts))
+
+
+def _starts(length: int, side: int, parts: int) -> list[int]:
+    """Return where tiles begin: evenly, the last ends where the picture does."""
+    return [round(i * (length - side) / (parts - 1)) for i in range(parts)] if parts > 1 else [0]
+
+
+def _tiles(rgb: Pixels, near: Closeup) -> Iterator[View]:
+    height, width = rgb.shape[:2]
+    size = (near.width, near.height)
+    # Scaled once and then sliced: tiles of their own would scale what they share twice.
+    if size != (width, height):
+        rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+    scale = near.width / width, near.height / height
+    tile_height, tile_width = near.tile_height, near.tile_width
+    for top in _starts(near.height, tile_height, near.rows):
+        for left in _starts(near.width, tile_width, near.columns):
+            part = rgb[top : top + tile_height, left : left + tile_width]
+            pad_y, pad_x = (tile_height - len(part)) // 2, (tile_width - part.shape[1]) // 2
+            right, bottom = left + tile_width < near.width, top + tile_height < near.height
+            pixels = _padded(part, tile_height, tile_width, pad_y, pad_x)
+            offset = pad_x - left, pad_y - top
+            yield View(pixels, scale, offset, (left > 0, top > 0, right, bottom))
+
+
+def _padded(part: Pixels, height: int, width: int, top: int, left: int) -> Pixels:
+    """Return ``part`` on grey; itself if there is nothing to add."""
+    if part.shape[:2] == (height, width):
+        return part
+    pixels = np.full((height, width, 3), PADDING, np.uint8)
+    pixels[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return pixels

@@ -1,0 +1,169 @@
+"""Dead letters for the operator: what was given up and why, to be replayed or forgotten.
+
+A letter holds a reason and metadata, never pixels. Its original may still be in storage: in
+quarantine (DEAD_LETTER_KEEP_INPUTS), or among the inputs of a task that has not ended.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid5
+
+from redis.asyncio import Redis
+
+from schemas.keys import Keys
+from schemas.layout import input_key, input_prefix, quarantine_prefix
+from schemas.messages import ImageMessage, is_own_object
+from schemas.names import base_name
+from schemas.storage import Storage
+from schemas.store import SubmitAnswer, TaskStore
+
+_PAGE = 200
+_NAMESPACE = UUID("6f1d8a52-8f0f-4c55-9a0e-7f2f6f1c0d5b")
+
+
+class ReplayError(Exception):
+    """A letter cannot be replayed; the message is one line for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One letter. `fields` are the stream's, as text; `age_seconds` is by the server's clock."""
+
+    id: str
+    age_seconds: float
+    fields: dict[str, str]
+
+    @property
+    def reason(self) -> str:
+        """Why it was given up, for programs."""
+        return self.fields.get("reason", "")
+
+    @property
+    def task_id(self) -> str:
+        """The task that it was charged to; empty if that is in doubt."""
+        return self.fields.get("task_id", "")
+
+    @property
+    def originals(self) -> list[str]:
+        """Storage keys under which its original may lie, the best first; no foreign ones."""
+        kept, sent = self.fields.get("kept", ""), self.fields.get("object", "")
+        keys = [kept] if kept.startswith(quarantine_prefix(self.task_id)) else []
+        return keys + ([sent] if is_own_object(sent, self.task_id) else [])
+
+
+@dataclass(frozen=True, slots=True)
+class LetterFilter:
+    """Which letters; what is None or empty excludes nothing."""
+
+    reason: str = ""
+    task_id: str = ""
+    older_than_seconds: float | None = None
+    newer_than_seconds: float | None = None
+
+    def admits(self, letter: DeadLetter) -> bool:
+        """Whether a letter is one of them."""
+        older, newer = self.older_than_seconds, self.newer_than_seconds
+        return (
+            (not self.reason or letter.reason == self.reason)
+            and (not self.task_id or letter.task_id == self.task_id)
+            and (older is None or letter.age_seconds >= older)
+            and (newer is None or letter.age_seconds <= newer)
+        )
+
+
+class DeadLetters:
+    """The stream of dead letters, with what belongs to it in storage."""
+
+    def __init__(self, redis: Redis, keys: Keys, tasks: TaskStore, storage: Storage) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._tasks = tasks
+        self._storage = storage
+
+    async def select(self, wanted: LetterFilter) -> AsyncIterator[DeadLetter]:
+        """The letters that a filter admits, oldest first."""
+        now_ms, start = await self._now_ms(), "-"
+        while True:
+            rows: Any = await self._redis.xrange(self._keys.dead_letters, start, count=_PAGE)
+            for entry, fields in rows:
+                letter = _letter(entry, fields, now_ms)
+                if wanted.admits(letter):
+                    yield letter
+            if len(rows) < _PAGE:
+                return
+            start = f"({rows[-1][0].decode()}"
+
+    async def get(self, letter_id: str) -> DeadLetter | None:
+        """One letter, or None if there is none with this id."""
+        rows: Any = await self._redis.xrange(self._keys.dead_letters, letter_id, letter_id)
+        if not rows:
+            return None
+        entry, fields = rows[0]
+        return _letter(entry, fields, await self._now_ms())
+
+    async def original(self, letter: DeadLetter) -> str | None:
+        """Storage key of its original, or None if that is gone."""
+        for key in letter.originals:
+            try:
+                await self._storage.size(key)
+            except FileNotFoundError:
+                continue
+            return key
+        return None
+
+    async def replay(self, letter: DeadLetter, *, max_backlog: int) -> str:
+        """Submit its original as a new task of one image, then forget the letter.
+
+        Safe to repeat: the same letter becomes the same new task, whose id is returned.
+
+        Raises:
+            ReplayError: the original is gone, or there is no room for another task.
+        """
+        task_id = str(uuid5(_NAMESPACE, f"{letter.id} {letter.task_id}"))
+        if await self._tasks.state(task_id) is None:
+            original = await self.original(letter)
+            if original is None:
+                raise ReplayError("its original is gone (DEAD_LETTER_KEEP_INPUTS keeps originals)")
+            await self._submit(letter, task_id, original, max_backlog)
+        await self.purge(letter)
+        return task_id
+
+    async def purge(self, letter: DeadLetter) -> None:
+        """Delete its original from quarantine, then the letter."""
+        kept = letter.fields.get("kept")
+        if kept in letter.originals:
+            await self._storage.delete(kept)
+        await self._redis.xdel(self._keys.dead_letters, letter.id)
+
+    async def _submit(
+        self, letter: DeadLetter, task_id: str, original: str, max_backlog: int
+    ) -> None:
+        # Written anew, not linked: a sweeper must see a young file until the task is known.
+        await self._storage.put(input_key(task_id, 0), self._storage.stream(original))
+        message = ImageMessage(
+            task_id=task_id,
+            total=1,
+            filename=base_name(letter.fields.get("filename", "image")),
+            object=input_key(task_id, 0),
+        )
+        answer = await self._tasks.submit(
+            task_id,
+            [message],
+            max_backlog=max_backlog,
+            replay_of=f"{letter.task_id}:{letter.fields.get('index', '0')}",
+        )
+        if answer not in (SubmitAnswer.ACCEPTED, SubmitAnswer.EXISTS):
+            await self._storage.delete_prefix(input_prefix(task_id))
+            raise ReplayError("too many images are waiting (MAX_BACKLOG_IMAGES)")
+
+    async def _now_ms(self) -> int:
+        seconds, microseconds = await self._redis.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+def _letter(entry: bytes, fields: dict[bytes, bytes], now_ms: int) -> DeadLetter:
+    letter_id = entry.decode()
+    age_seconds = max(0, now_ms - int(letter_id.partition("-")[0])) / 1000
+    text = {k.decode(errors="replace"): v.decode(errors="replace") for k, v in fields.items()}
+    return DeadLetter(letter_id, age_seconds, text)

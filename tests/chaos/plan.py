@@ -1,0 +1,55 @@
+"""What a run does: its size, its seed, and the settings of the service under test."""
+
+from dataclasses import dataclass
+
+LEASE_SECONDS = 2.0
+UPLOAD_GRACE_SECONDS = 12.0
+CONSUMER_IDLE_SECONDS = 6.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run goes on until at least so many images were accepted and so many processes killed."""
+
+    images: int
+    kills: int
+    seed: int
+    poisons: int
+    server: str = "valkey"
+    workers: int = 4
+    dispatchers: int = 2
+    producers: int = 2
+    fault_seconds: float = 2.0
+    image_ms: int = 100
+    backlog: int = 150
+    settle_seconds: float = 120.0
+    limit_seconds: float = 600.0
+
+
+SHORT = {"images": 300, "kills": 10, "poisons": 1, "fault_seconds": 1.5}
+FULL = {"images": 5000, "kills": 100, "poisons": 6}
+
+
+def settings(plan: Plan, *, poison: str, backend_url: str) -> dict[str, str]:
+    """Environment of every process of the service."""
+    return {
+        "MODEL_PATH": f"stand-in:{plan.image_ms}",
+        "PLATE_DETECT_TEST_POISON": poison,
+        "PROCESSING_THREADS": "1",
+        "COVER_MODE": "fill",
+        "LEASE_SECONDS": str(LEASE_SECONDS),
+        "DRAIN_SECONDS": "10",
+        "METRICS_PORT": "0",
+        "HOST": "127.0.0.1",
+        "LOG_FORMAT": "json",
+        "MAX_BACKLOG_IMAGES": str(2 * plan.backlog),
+        "UPLOAD_TIMEOUT_SECONDS": "8",
+        "UPLOAD_GRACE_SECONDS": str(UPLOAD_GRACE_SECONDS),
+        "SWEEP_INTERVAL_SECONDS": "1",
+        "CONSUMER_IDLE_SECONDS": str(CONSUMER_IDLE_SECONDS),
+        "BACKEND_UPLOAD_URL": f"{backend_url}/upload",
+        "BACKEND_CALLBACK_URL": f"{backend_url}/callback",
+        "WEBHOOK_TIMEOUT_SECONDS": "5",
+        "WEBHOOK_UPLOAD_TIMEOUT_SECONDS": "5",
+        "WEBHOOK_RETRY_SECONDS": "0.5,1,2",
+    }

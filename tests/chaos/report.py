@@ -1,0 +1,42 @@
+"""Figures of runs as JSON, as a table, and into the README."""
+
+import re
+from pathlib import Path
+
+from tests.chaos.run import Figures
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+_MARKED = re.compile(r"(<!-- chaos -->\n).*?(<!-- /chaos -->)", re.DOTALL)
+
+
+def table(figures: Figures) -> str:
+    """A Markdown table of what was done and what became of it."""
+    kills = figures.kills
+    done = ", ".join(f"{count} × {kind}" for kind, count in sorted(kills.items()))
+    rows = {
+        "images, tasks": f"{figures.images}, {figures.tasks}",
+        "server, seed": f"{figures.server}, {figures.seed}",
+        "killed with SIGKILL": f"{sum(kills.values())}: {done}",
+        "stopped past the lease": f"{figures.freezes}",
+        "connections cut": f"{figures.connections_cut}",
+        "poison images": f"{figures.poison_images}, which killed {figures.poison_deaths} workers",
+        "under fire, then settled after": f"{figures.seconds_under_fire:.0f} s, "
+        f"{figures.seconds_to_settle:.0f} s",
+        "**tasks lost**": f"**{figures.tasks_lost}**",
+        "completion events": f"{figures.completion_events}, one for each task",
+        "dead letters": f"{figures.dead_letters}, the poison images",
+        "webhooks delivered": f"{figures.webhooks_received} of {figures.webhooks_wanted}, "
+        f"{figures.webhooks_repeated} of them repeated",
+        "left over (keys, files, names)": f"{len(figures.leftovers)}",
+    }
+    lines = [f"| {what} | {result} |" for what, result in rows.items()]
+    return "\n".join(["| | |", "|---|---|", *lines])
+
+
+def write_readme(figures: Figures) -> None:
+    """Replace the table in the README."""
+    text = README.read_text(encoding="utf-8")
+    if not _MARKED.search(text):
+        raise SystemExit("README.md has no <!-- chaos --> markers")
+    block = f"\\g<1>{table(figures)}\n\\g<2>"
+    README.write_text(_MARKED.sub(block, text), encoding="utf-8")

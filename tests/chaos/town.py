@@ -1,0 +1,190 @@
+"""The service under test: a server, a proxy before it, all roles, and who restarts them."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+from redis import Redis
+
+from tests.chaos.plan import Plan
+from tests.support.ports import free_port
+from tests.support.proxy import Proxy
+from tests.support.receiver import Receiver
+from tests.support.redis_server import RedisServer
+from tests.support.service import ROOT, Role, wait_until
+
+RESTART_SECONDS = 0.3
+
+
+@dataclass
+class Member:
+    """One process of the service, under supervision."""
+
+    role: Role
+    condemned: bool = False
+    frozen: bool = False
+
+    @property
+    def name(self) -> str:
+        """`worker-2`."""
+        return self.role.name
+
+    @property
+    def kind(self) -> str:
+        """`worker`."""
+        return self.role.name.split("-")[0]
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        """The process that runs now, or ran last."""
+        assert self.role.process is not None
+        return self.role.process
+
+
+@dataclass
+class Town:
+    """Everything that a run works with."""
+
+    server: RedisServer
+    proxy: Proxy
+    receiver: Receiver
+    storage: Path
+    members: list[Member]
+    producer_urls: list[str]
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    kills: Counter[str] = field(default_factory=Counter)
+    poison_deaths: int = 0
+    unexpected_exits: list[str] = field(default_factory=list)
+
+    def redis(self) -> Redis:
+        """A client that goes straight to the server."""
+        return Redis.from_url(self.server.url, socket_timeout=5, socket_connect_timeout=2)
+
+    def kill(self, member: Member) -> None:
+        """SIGKILL; supervision starts it again."""
+        with self.lock:
+            member.condemned = True
+            member.process.send_signal(signal.SIGKILL)
+            self.kills[member.kind] += 1
+
+    def freeze(self, member: Member) -> None:
+        """SIGSTOP."""
+        with self.lock:
+            member.frozen = True
+            member.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self, member: Member) -> None:
+        """SIGCONT."""
+        with self.lock:
+            member.process.send_signal(signal.SIGCONT)
+            member.frozen = False
+
+    def runners(self, kind: str) -> list[Member]:
+        """Members of a role that run now."""
+        with self.lock:
+            return [
+                member
+                for member in self.members
+                if member.kind == kind and not member.frozen and member.process.poll() is None
+            ]
+
+    def look_after(self) -> None:
+        """Start again whoever has ended; note who should not have."""
+        for member in self.members:
+            with self.lock:
+                status = member.process.poll()
+                if status is None:
+                    continue
+                if not member.condemned:
+                    self._note(member, status)
+                member.condemned = False
+            time.sleep(RESTART_SECONDS)
+            with self.lock:
+                member.role.start()
+
+    def _note(self, member: Member, status: int) -> None:
+        if member.kind == "worker" and status == -signal.SIGKILL:
+            self.poison_deaths += 1
+        else:
+            self.unexpected_exits.append(f"{member.name} ended by itself with {status}")
+
+    def is_ready(self) -> bool:
+        """Whether each producer takes tasks, and a worker is there."""
+        try:
+            answers = [requests.get(f"{url}/ready", timeout=3) for url in self.producer_urls]
+        except requests.RequestException:
+            return False
+        return all(answer.status_code == 200 for answer in answers)
+
+    @property
+    def logs(self) -> str:
+        """The ends of all logs."""
+        return "\n".join(f"--- {m.name}\n{m.role.log[-3000:]}" for m in self.members)
+
+
+@contextmanager
+def founded(
+    plan: Plan, binary: str, folder: Path, receiver: Receiver, environment: dict[str, str]
+) -> Iterator[Town]:
+    """Start everything; half of the processes reach the server through the proxy."""
+    (folder / "redis").mkdir()
+    server = RedisServer(binary, folder / "redis")
+    server.start()
+    with Proxy(server.port) as proxy:
+        members, urls = _members(plan, folder, server, proxy, environment)
+        town = Town(server, proxy, receiver, folder / "tasks_storage", members, urls)
+        try:
+            for member in members:
+                member.role.start()
+            wait_until(town.is_ready, 60, lambda: f"the service\n{town.logs}")
+            with _supervision(town):
+                yield town
+        finally:
+            for member in members:
+                if member.role.process is not None and member.process.poll() is None:
+                    member.process.kill()
+                    member.process.wait()
+            server.stop()
+
+
+def _members(
+    plan: Plan, folder: Path, server: RedisServer, proxy: Proxy, environment: dict[str, str]
+) -> tuple[list[Member], list[str]]:
+    counts = {"worker": plan.workers, "dispatcher": plan.dispatchers, "producer": plan.producers}
+    members, urls = [], []
+    for kind, count in counts.items():
+        for number in range(count):
+            port = free_port()
+            own = {
+                **os.environ, **environment, "PYTHONPATH": str(ROOT), "PORT": str(port),
+                "REDIS_URL": server.url if number % 2 else f"redis://127.0.0.1:{proxy.port}/0",
+            }  # fmt: skip
+            members.append(Member(Role(f"{kind}-{number + 1}", own, folder)))
+            if kind == "producer":
+                urls.append(f"http://127.0.0.1:{port}")
+    return members, urls
+
+
+@contextmanager
+def _supervision(town: Town) -> Iterator[None]:
+    done = threading.Event()
+
+    def supervise() -> None:
+        while not done.wait(0.1):
+            town.look_after()
+
+    thread = threading.Thread(target=supervise, name="supervision")
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,130 @@
+"""What a process tells of its health, and what ends it."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry
+
+from consumer import vitals as vitals_module
+from consumer.monitor import serve_monitor
+from consumer.vitals import Vitals
+from consumer.watchdog import EXIT_STATUS, Watchdog
+from tests.support.ports import free_port
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+async def asked(vitals: Vitals) -> tuple[int, dict[str, Any]]:
+    port = free_port()
+    async with (
+        serve_monitor(CollectorRegistry(), port, lambda: vitals.complaints),
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}/health") as answer,
+    ):
+        return answer.status, await answer.json()
+
+
+async def test_health_names_the_reason_until_it_is_gone() -> None:
+    vitals = Vitals()
+    vitals.expect("model", "the model is not loaded")
+    assert await asked(vitals) == (
+        503, {"status": "stuck", "reasons": ["the model is not loaded"]}
+    )  # fmt: skip
+    vitals.meet("model")
+    assert await asked(vitals) == (200, {"status": "ok"})
+
+
+async def test_silent_loop_and_hung_call_are_complaints(monkeypatch: pytest.MonkeyPatch) -> None:
+    vitals, now = Vitals(), 1000.0
+    monkeypatch.setattr(vitals_module.time, "monotonic", lambda: now)
+    vitals.beat("read", limit_seconds=60)
+    with vitals.must_end("forward pass", 30):
+        now = 1015.0
+        assert vitals.complaints == []
+        now = 1061.0
+        assert vitals.complaints == [
+            "the read loop has made no progress for 61 s",
+            "a forward pass has hung for 61 s",
+        ]
+        vitals.beat("read", limit_seconds=60)
+    assert vitals.complaints == []
+
+
+@contextmanager
+def watched(vitals: Vitals) -> Iterator[tuple[list[str], threading.Event]]:
+    reasons: list[str] = []
+    ended = threading.Event()
+
+    def end(reason: str) -> None:
+        reasons.append(reason)
+        ended.set()
+
+    watchdog = Watchdog(vitals, end, tick_seconds=0.02)
+    watchdog.start()
+    try:
+        yield reasons, ended
+    finally:
+        watchdog.stop()
+
+
+def test_watchdog_bites_a_call_that_does_not_end() -> None:
+    vitals = Vitals()
+    with watched(vitals) as (reasons, ended), vitals.must_end("forward pass", 0.2):
+        assert ended.wait(5)
+    assert reasons == ["a forward pass has not ended within 0.2 s"]
+
+
+def test_watchdog_leaves_many_short_calls_alone() -> None:
+    vitals = Vitals()
+    with watched(vitals) as (reasons, _):
+        until = time.monotonic() + 0.6
+        while time.monotonic() < until:
+            with vitals.must_end("forward pass", 0.3):
+                time.sleep(0.01)
+    assert reasons == []
+
+
+def test_time_in_which_the_process_was_stopped_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vitals = Vitals()
+    real, leap = time.monotonic, 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: real() + leap)
+    with watched(vitals) as (_, ended), vitals.must_end("forward pass", 30):
+        assert not ended.wait(0.1)
+        leap = 3600.0
+        assert not ended.wait(0.2)
+
+
+def test_hung_event_loop_ends_the_process_though_a_thread_never_returns() -> None:
+    program = """
+import asyncio, threading, time
+from consumer import watchdog
+from consumer.vitals import Vitals
+
+watchdog.LOOP_LIMIT_SECONDS = 0.5
+threading.Thread(target=time.sleep, args=(600,)).start()
+
+async def main():
+    async with watchdog.guarded(Vitals()):
+        await asyncio.sleep(0.2)
+        time.sleep(600)
+
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, cwd=PROJECT, env={**os.environ},
+        capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == EXIT_STATUS
+    assert "turn of the event loop has not ended" in done.stdout + done.stderr
+    assert 'File "<string>", line 12 in main' in done.stderr

@@ -1,0 +1,62 @@
+"""A detector that fails everything is told from images that are to blame themselves."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from consumer.errors import SickDetectorError
+from consumer.vision.obb import Detections
+from consumer.worker.batch import FAILURES_BEFORE_PROBE, Batcher, Pixels
+
+
+class FailingDetector:
+    """Fails flat pictures, or everything."""
+
+    digest = name = "failing"
+    imgsz, stride = 64, 32
+
+    def __init__(self, *, sick: bool) -> None:
+        self.sick = sick
+        self.inputs = 0
+
+    def detect(self, batch: Pixels) -> list[Detections]:
+        self.inputs += len(batch)
+        if self.sick or (batch == batch[:, :1, :1]).all(axis=(1, 2, 3)).any():
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return [Detections(np.zeros((0, 4, 2), np.float32), np.zeros(0, np.float32))] * len(batch)
+
+
+def batcher(detector: FailingDetector) -> Batcher:
+    return Batcher(detector, batch_size=1, max_wait_seconds=0, observe=lambda *_: None)
+
+
+def flat(value: int) -> Pixels:
+    return np.full((32, 64, 3), value, np.uint8)
+
+
+async def test_sick_detector_ends_the_batcher_after_a_few_images() -> None:
+    detector = FailingDetector(sick=True)
+    tested = batcher(detector)
+    waiting = [asyncio.ensure_future(tested.detect(flat(v))) for v in range(20)]
+    with pytest.raises(SickDetectorError, match="illegal memory access"):
+        async with asyncio.timeout(10):
+            await tested.run()
+    assert detector.inputs == FAILURES_BEFORE_PROBE + 1
+    assert sum(future.done() for future in waiting) == FAILURES_BEFORE_PROBE
+    for future in waiting:
+        future.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_bad_images_in_a_row_do_not_end_it() -> None:
+    tested = batcher(FailingDetector(sick=False))
+    running = asyncio.create_task(tested.run())
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(
+            *(tested.detect(flat(v)) for v in range(10)), return_exceptions=True
+        )
+    assert all(isinstance(answer, RuntimeError) for answer in answers)
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

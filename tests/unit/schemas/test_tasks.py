@@ -1,0 +1,53 @@
+"""Results and states of older versions, which lack the newer fields, are read."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from schemas.events import CompletionEvent
+from schemas.tasks import Detection, ImageResult, TaskState
+
+OLD_RESULT = {"filename": "a.webp", "url": "/a.webp"}
+OLD_STATE = {
+    "task_id": "t", "status": "completed", "results": [OLD_RESULT], "errors": [],
+    "progress": {"done": 1, "total": 1},
+}  # fmt: skip
+
+
+def test_an_old_result_needs_no_review_and_has_no_detections() -> None:
+    result = ImageResult.model_validate(OLD_RESULT)
+    assert (result.needs_review, result.detections) == (False, None)
+    assert json.loads(result.model_dump_json()) == OLD_RESULT
+
+
+def test_an_old_event_is_read() -> None:
+    event = CompletionEvent(
+        event_id="evt_t", type="task.completed", task_id="t", payload=json.dumps(OLD_STATE)
+    )
+    assert event.state.needs_review is False
+    assert event.state.results[0].needs_review is False
+
+
+def test_detections_are_there_even_if_there_are_none() -> None:
+    result = ImageResult(filename="a.webp", url="/a.webp", detections=[])
+    assert json.loads(result.model_dump_json())["detections"] == []
+    assert ImageResult.model_validate_json(result.model_dump_json()) == result
+
+
+def test_a_state_survives_its_json_to_the_letter() -> None:
+    quad = ((0.1, 2.0), (3.3, 4.0), (5.0, 6.0), (-7.5, 8.0))
+    result = ImageResult(
+        filename="a.webp", url="/a.webp", needs_review=True,
+        detections=[Detection(quad=quad, score=0.123)],
+    )  # fmt: skip
+    state = TaskState.model_validate({**OLD_STATE, "results": [result], "needs_review": True})
+    text = state.model_dump_json()
+    assert TaskState.model_validate_json(text) == state
+    assert TaskState.model_validate_json(text).model_dump_json() == text
+
+
+@pytest.mark.parametrize("corners", [3, 5])
+def test_a_quad_has_four_corners(corners: int) -> None:
+    with pytest.raises(ValidationError):
+        Detection(quad=((0, 0),) * corners, score=0.5)
