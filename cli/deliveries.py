@@ -137,6 +137,7 @@ def purge(
         wanted = _filter(state, kind, reason, task, older_than, newer_than)
         async for record in _chosen(ledger, ids, wanted, tally, everything=everything):
             try:
+                ledger.check_purge(record)
                 if not dry_run:
                     await ledger.purge(record)
             except DeliveryError as error:

@@ -88,7 +88,7 @@ class Tally:
         if self.as_json:
             print_json({"id": item_id, "outcome": "error", "error": reason})
         else:
-            print(f"plate-detect: {item_id}: {reason}", file=sys.stderr)
+            print(f"plate-detect: {printable(item_id)}: {reason}", file=sys.stderr)
 
     def end(self, nothing: str) -> None:
         """Say if there was nothing to do, and end with the right status."""

@@ -131,15 +131,18 @@ class DeliveryLedger:
 
     async def check_replay(self, record: DeliveryRecord) -> None:
         """Raise DeliveryError if the delivery could not be sent again."""
-        if record.state not in (DeliveryState.DUE, DeliveryState.DEAD):
-            raise DeliveryError(f"it is {record.state}")
+        _check_open(record)
         if not await self._redis.exists(self._keys.task(record.task_id)):
             raise DeliveryError("its task is gone")
         if record.kind is DeliveryKind.UPLOAD and not await self._has_files(record):
             raise DeliveryError("its files are gone")
 
+    def check_purge(self, record: DeliveryRecord) -> None:
+        """Raise DeliveryError if there is nothing left to give up."""
+        _check_open(record)
+
     async def purge(self, record: DeliveryRecord) -> None:
-        """Give a delivery up for good; raises DeliveryError if it is over already."""
+        """Give a delivery up for good; raises DeliveryError if it has been delivered."""
         keys = [
             self._keys.due_deliveries(record.kind), self._keys.delivery(record.id),
             self._keys.dead_deliveries,
@@ -180,6 +183,11 @@ class DeliveryLedger:
 def _kind_of(delivery_id: str) -> DeliveryKind | None:
     _, _, kind = delivery_id.rpartition("_")
     return DeliveryKind(kind) if kind in list(DeliveryKind) else None
+
+
+def _check_open(record: DeliveryRecord) -> None:
+    if record.state not in (DeliveryState.DUE, DeliveryState.DEAD):
+        raise DeliveryError(f"it is {record.state}")
 
 
 def _expect(answer: bytes, state: DeliveryState) -> None:

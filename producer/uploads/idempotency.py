@@ -101,6 +101,7 @@ class IdempotencyKeys:
         except UnsettledSubmitError:
             raise  # the key may be bound to the task by now, else it goes by its lease
         except BaseException:
+            renewing.cancel()  # first: a renewal after the release would hold the key again
             await self._cleanups.run(self._release(claim))
             raise
         finally:

@@ -1,4 +1,8 @@
-"""`python -m tests.chaos --images 5000 --kills 100 --seed 7`: one run, its figures, its verdict."""
+"""One run, its figures and its verdict.
+
+`python -m tests.chaos --images 5000 --kills 100 --seed 7`; with `--recovery`, the times that it
+takes to recover from one fault at a time.
+"""
 
 import argparse
 import json
@@ -8,37 +12,55 @@ import tempfile
 from pathlib import Path
 
 from tests.chaos.plan import FULL, Plan
+from tests.chaos.recovery import measure
 from tests.chaos.report import table, write_readme
 from tests.chaos.run import run
 from tests.support.redis_server import server_binaries
 
+RECOVERY_KILLS = 30
+
 
 def main() -> int:
     """Run; 0 if every promise held."""
+    args = _arguments()
+    seed = secrets.randbelow(1_000_000) if args.seed is None else args.seed
+    print(f"seed {seed}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
+        folder = args.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        if args.recovery:
+            recovery = measure(RECOVERY_KILLS, seed, args.server, folder)
+            told, shown, passed = recovery.as_json(), recovery.table(), recovery.passed
+        else:
+            figures = run(_plan(args, seed), folder)
+            told, shown, passed = figures.as_json(), table(figures), figures.passed
+    print(json.dumps(told, indent=2))
+    print(shown)
+    if passed and args.readme:
+        write_readme("recovery" if args.recovery else "chaos", shown)
+    return 0 if passed else 1
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--images", type=int, default=FULL["images"])
     parser.add_argument("--kills", type=int, default=FULL["kills"])
     parser.add_argument("--poisons", type=int, default=FULL["poisons"])
     parser.add_argument("--fault-seconds", type=float, default=Plan.fault_seconds)
+    parser.add_argument("--image-ms", type=int, default=FULL["image_ms"])
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--server", choices=sorted(server_binaries()), default="valkey")
+    parser.add_argument("--recovery", action="store_true", help="measure the times of recovery")
     parser.add_argument("--readme", action="store_true", help="write the table into README.md")
     parser.add_argument("--keep", type=Path, help="folder for logs and data; else a temporary one")
-    args = parser.parse_args()
-    seed = secrets.randbelow(1_000_000) if args.seed is None else args.seed
-    print(f"seed {seed}", flush=True)
-    plan = Plan(
-        args.images, args.kills, seed, args.poisons, args.server, fault_seconds=args.fault_seconds
-    )
-    with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
-        folder = args.keep or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        figures = run(plan, folder)
-    print(json.dumps(figures.as_json(), indent=2))
-    print(table(figures))
-    if figures.passed and args.readme:
-        write_readme(figures)
-    return 0 if figures.passed else 1
+    return parser.parse_args()
+
+
+def _plan(args: argparse.Namespace, seed: int) -> Plan:
+    return Plan(
+        args.images, args.kills, seed, args.poisons, args.server,
+        fault_seconds=args.fault_seconds, image_ms=args.image_ms,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

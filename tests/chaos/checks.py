@@ -125,7 +125,7 @@ class Evidence:
         found = Counter((fields[b"task_id"].decode(), fields[b"reason"].decode())
                         for fields in self.letters)  # fmt: skip
         if found != expected:
-            yield f"dead letters beyond poison {found - expected}, poison without {expected - found}"
+            yield f"dead letters: {found - expected} too many, {expected - found} missing"
 
     def _of_samples(self) -> Iterator[str]:
         """The stand-in has everything covered: a result with picture in it was never covered."""

@@ -1,6 +1,5 @@
 """Clients: some send tasks over HTTP, some publish straight to the stream, all insist."""
 
-import os
 import random
 import threading
 import time
@@ -54,7 +53,7 @@ class Client:
 
     def _has_room(self) -> bool:
         try:
-            return int(self._redis.xlen(STREAM)) < self._plan.backlog  # type: ignore[arg-type]
+            return int(self._redis.xlen(STREAM)) < self._plan.backlog
         except (RedisError, OSError):
             return True  # a real client would not know either
 
@@ -124,7 +123,7 @@ class Client:
         while True:
             folder.mkdir(parents=True, exist_ok=True)
             try:
-                os.replace(beside, folder / f"{index}-{sha256(image)[:8]}")
+                beside.replace(folder / f"{index}-{sha256(image)[:8]}")
             except FileNotFoundError:
                 continue  # the service has just removed the empty folder
             return f"{task_id}/input/{index}-{sha256(image)[:8]}"

@@ -27,7 +27,7 @@ class Plan:
 
 
 SHORT = {"images": 300, "kills": 10, "poisons": 1, "fault_seconds": 1.5}
-FULL = {"images": 5000, "kills": 100, "poisons": 6}
+FULL = {"images": 5000, "kills": 100, "poisons": 6, "image_ms": 200}
 
 
 def settings(plan: Plan, *, poison: str, backend_url: str) -> dict[str, str]:

@@ -1,12 +1,10 @@
 """Figures of runs as JSON, as a table, and into the README."""
 
-import re
 from pathlib import Path
 
 from tests.chaos.run import Figures
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-_MARKED = re.compile(r"(<!-- chaos -->\n).*?(<!-- /chaos -->)", re.DOTALL)
 
 
 def table(figures: Figures) -> str:
@@ -33,10 +31,12 @@ def table(figures: Figures) -> str:
     return "\n".join(["| | |", "|---|---|", *lines])
 
 
-def write_readme(figures: Figures) -> None:
-    """Replace the table in the README."""
+def write_readme(mark: str, table: str) -> None:
+    """Replace the table between the README's `<!-- mark -->` and `<!-- /mark -->`."""
+    start, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
     text = README.read_text(encoding="utf-8")
-    if not _MARKED.search(text):
-        raise SystemExit("README.md has no <!-- chaos --> markers")
-    block = f"\\g<1>{table(figures)}\n\\g<2>"
-    README.write_text(_MARKED.sub(block, text), encoding="utf-8")
+    before, found, rest = text.partition(start)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise SystemExit(f"README.md has no place {start.strip()} … {end}")
+    README.write_text(f"{before}{start}{table}\n{end}{after}", encoding="utf-8")

@@ -59,7 +59,7 @@ class Figures:
 
 
 def run(plan: Plan, folder: Path) -> Figures:
-    """Run in an empty folder; raises AssertionError if the service does not even start or settle."""
+    """Run in an empty folder; raises AssertionError if the service does not start or settle."""
     poisons = [picture(POISON_NUMBERS + number) for number in range(plan.poisons)]
     digests = {sha256(poison) for poison in poisons}
     figures = Figures(plan.server, plan.seed)

@@ -11,7 +11,7 @@ from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.dispatcher.sweeper import PAGE, Sweeper, SweepRules
 from consumer.metrics import DispatcherMetrics
 from schemas.keys import DISPATCHER_GROUP, WORKERS_GROUP
-from schemas.layout import input_key, output_key
+from schemas.layout import input_key, output_key, quarantine_key
 from schemas.messages import ImageMessage
 from tests.integration.dispatcher.conftest import TTL_MS, World, dispatching, eventually
 
@@ -72,6 +72,26 @@ async def test_dead_letters_are_forgotten_with_their_tasks(world: World) -> None
     await world.redis.xadd(world.keys.dead_letters, {"reason": "x"}, id=f"{old}-0")
     await world.redis.xadd(world.keys.dead_letters, {"reason": "y"})
     await sweeper(world).sweep()
+    assert await world.redis.xlen(world.keys.dead_letters) == 1
+
+
+async def test_dead_letters_and_kept_originals_have_a_life_of_their_own(world: World) -> None:
+    old = int((time.time() - 3 * HOUR) * 1000)
+    await world.redis.xadd(world.keys.dead_letters, {"reason": "old"}, id=f"{old}-0")
+    await world.redis.xadd(world.keys.dead_letters, {"reason": "young"})
+    await world.complete_task("ended")
+    young = {
+        await put(world, quarantine_key("ended", "1-0"), age=HOUR),
+        await put(world, quarantine_key("unknown", "1-0"), age=HOUR),
+    }
+    await put(world, quarantine_key("expired", "1-0"), age=3 * HOUR)
+    await put(world, input_key("unknown", 0), age=3 * HOUR)
+    await world.begin_task("deleted")
+    await world.tasks.delete("deleted")
+    await put(world, quarantine_key("deleted", "1-0"))  # written as the task was deleted
+    await sweeper(world, dead_letter_ttl=2 * HOUR).sweep()
+    assert world.files() == young | {"ended/output/covered_0.webp"}
+    assert not (world.folder / "expired").exists()
     assert await world.redis.xlen(world.keys.dead_letters) == 1
 
 

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from consumer.metrics import WorkerMetrics
 from consumer.worker.process import run_worker
+from schemas.dead_letters import DeadLetters, LetterFilter
 from schemas.errors import ImageErrorCode
 from schemas.keys import WORKERS_GROUP
 from schemas.tasks import TaskStatus
@@ -131,6 +132,35 @@ async def test_entry_delivered_too_often_is_given_up(bench: Bench, worker: Start
     letters: Any = await bench.redis.xrange(KEYS.dead_letters)
     assert letters[0][1][b"deliveries"] == b"4"
     assert not [path for path in bench.folder.rglob("*") if path.is_file()], "no original is left"
+
+
+async def test_kept_original_of_a_dead_letter_becomes_a_new_task(
+    bench: Bench, worker: Start
+) -> None:
+    await bench.redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
+    await bench.storage.put("t1/input/0", scene_file())
+    entry = await bench.publish(task_id="t1", object="t1/input/0", filename="p.jpg")
+    await bench.redis.xreadgroup(WORKERS_GROUP, "dead", {KEYS.images: ">"})
+    for _ in range(3):
+        await bench.redis.xclaim(KEYS.images, WORKERS_GROUP, "dead", 0, [entry])
+    box = DeadLetters(bench.redis, KEYS, bench.store, bench.storage)
+    async with worker(dead_letter_keep_inputs=True):
+        assert (await bench.final("t1")).status is TaskStatus.FAILED
+        (letter,) = [found async for found in box.select(LetterFilter())]
+        kept = bench.folder / "t1" / "quarantine" / entry
+        assert kept.read_bytes() == scene_file()
+        # The letter comes before the deletion: wait for the worker to have done both.
+        async with asyncio.timeout(10):
+            while (bench.folder / "t1" / "input" / "0").exists():
+                await asyncio.sleep(0.02)
+        assert await box.original(letter) == f"t1/quarantine/{entry}"
+        replayed = await box.replay(letter, max_backlog=10)
+        state = await bench.final(replayed)
+        await _until_empty(bench)
+    assert state.status is TaskStatus.COMPLETED
+    assert_covered(scene(), bench.result(replayed, "covered_p.webp"))
+    left = [str(p.relative_to(bench.folder)) for p in bench.folder.rglob("*") if p.is_file()]
+    assert left == [f"{replayed}/output/covered_p.webp"], "no original is left"
 
 
 async def test_original_that_storage_refuses_ends_its_image_only(
