@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -43,9 +43,17 @@ def main() -> int:
         known, unknown = group.split(ConsumerError)
         if known is None or unknown is not None:
             raise
-        log.critical("ended", reasons=[str(error) for error in known.exceptions])
+        log.critical("ended", reasons=list(_reasons(known)))
         return EXIT_STATUS
     return 0
+
+
+def _reasons(error: BaseException) -> Iterator[str]:
+    if not isinstance(error, BaseExceptionGroup):
+        yield str(error)
+        return
+    for one in error.exceptions:
+        yield from _reasons(one)
 
 
 def _configured(role: str, settings: S) -> S:

@@ -11,7 +11,8 @@ from PIL import Image
 
 from consumer.vision.cover import cover, load_stub
 from consumer.vision.detector import load_detector
-from consumer.vision.letterbox import letterbox, to_image
+from consumer.vision.merge import merge
+from consumer.vision.tiling import views
 from models.scenes import draw_scene
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,11 +27,11 @@ def main() -> None:
     detector = load_detector(
         ROOT / "models/plate-obb.pt", device="cpu", confidence=0.25, max_batch=1
     )
-    boxed = letterbox(before, 640)
-    [found] = detector.detect(boxed.pixels[None])
+    seen = views(before, 640, "auto")
+    found = merge(seen, [detector.detect(view.pixels[None])[0] for view in seen])
     after = before.copy()
     stub = load_stub(ROOT / "static/cover.png")
-    cover(after, to_image(found.quads, boxed), stub=stub, padding=0.1)
+    cover(after, found.quads, stub=stub, padding=0.1)
     sheet = np.full((HEIGHT, 2 * WIDTH + GAP, 3), 255, np.uint8)
     sheet[:, :WIDTH], sheet[:, WIDTH + GAP :] = before, after
     buffer = io.BytesIO()

@@ -49,12 +49,6 @@ def letterbox(rgb: NDArray[np.uint8], imgsz: int) -> Letterboxed:
     return Letterboxed(pixels, imgsz / max(height, width), left, top)
 
 
-def to_image(quads: NDArray[np.float32], letterboxed: Letterboxed) -> NDArray[np.float32]:
-    """Map (N, 4, 2) corners in letterbox pixels to corners in image pixels."""
-    offset = np.array((letterboxed.offset_x, letterboxed.offset_y), np.float32)
-    return ((quads - offset) / np.float32(letterboxed.scale)).astype(np.float32)
-
-
 def _scaled(height: int, width: int, imgsz: int) -> tuple[int, int]:
     scale = imgsz / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))

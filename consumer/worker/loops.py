@@ -111,9 +111,16 @@ class WorkerLoops:
 
     async def _reclaim_loop(self, stop: asyncio.Event) -> None:
         backoff = Backoff()
+        server_was_away = False
         while not stop.is_set():
             try:
                 found = await self._stream.abandoned(RECLAIM_PAGE)
+                if server_was_away:
+                    # Nobody could renew: the living do so first, a third of a lease at most
+                    # after the server's return, or an outage would count as their death.
+                    server_was_away = False
+                    await pause(self._lease_seconds / 2, stop)
+                    continue
                 for candidate in found:
                     if not stop.is_set() and candidate.id not in self._hand:
                         await self._try_to_take_over(candidate)
@@ -121,6 +128,7 @@ class WorkerLoops:
                 if len(found) < RECLAIM_PAGE:
                     await pause(RECLAIM_SECONDS * random.uniform(0.5, 1), stop)  # noqa: S311
             except (RedisError, OSError) as error:
+                server_was_away = True
                 await self._recover("reclaim", error)
                 await pause(backoff.next_delay(), stop)
 

@@ -65,14 +65,14 @@ class Evidence:
 
     def lost(self) -> list[str]:
         """Accepted tasks of which nothing is known, or that have not ended."""
-        return [
-            task_id for task_id in self.ledger.promises
-            if self.tasks.get(task_id, {}).get(b"status") not in (b"completed", b"failed")
-        ]  # fmt: skip
+        return [task_id for task_id in self.ledger.promises if not self._has_ended(task_id)]
+
+    def _has_ended(self, task_id: str) -> bool:
+        return self.tasks.get(task_id, {}).get(b"status") in (b"completed", b"failed")
 
     def _of_task(self, promise: Promise, session: requests.Session) -> Iterator[str]:
         task_id = promise.task_id
-        if task_id in self.lost():
+        if not self._has_ended(task_id):
             yield f"task {task_id} ({promise.way}) is lost or has not ended"
             return
         events = self.events[task_id]

@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from tests.chaos.ledger import picture
 from tests.chaos.plan import LEASE_SECONDS, Plan, settings
@@ -80,6 +81,7 @@ def measure(kills: int, seed: int, server: str, folder: Path) -> Recovery:
         environment = settings(plan, poison="", backend_url=receiver.url)
         binary = server_binaries()[server]
         with founded(plan, binary, folder, receiver, environment) as town, town.redis() as redis:
+            _wait_joined(redis, town)
             for number in range(kills):
                 found.after_kill_seconds.append(_after_kill(town, redis, number, rng))
             for number, seconds in enumerate(ABSENCES_SECONDS):
@@ -99,7 +101,7 @@ def _after_kill(town: Town, redis: Redis, number: int, rng: random.Random) -> fl
     _next_owner(redis, owner)
     seconds = time.monotonic() - killed
     _wait_done(town, redis)
-    wait_until(lambda: len(_members_of_group(redis, town)) >= 3, 30, lambda: town.logs)
+    _wait_joined(redis, town)
     return round(seconds, 3)
 
 
@@ -116,9 +118,17 @@ def _next_owner(redis: Redis, former: str) -> str:
 def _members_of_group(redis: Redis, town: Town) -> list[str]:
     """The living workers that have joined: others do not help yet."""
     living = {str(member.process.pid) for member in town.members}
-    consumers: Any = redis.xinfo_consumers(STREAM, GROUP)
+    try:
+        consumers: Any = redis.xinfo_consumers(STREAM, GROUP)
+    except ResponseError:
+        return []  # no worker has made the group yet
     names = [consumer["name"].decode() for consumer in consumers]
     return [name for name in names if name.rsplit("-", 2)[1] in living]
+
+
+def _wait_joined(redis: Redis, town: Town) -> None:
+    wanted = sum(member.kind == "worker" for member in town.members)
+    wait_until(lambda: len(_members_of_group(redis, town)) == wanted, 30, lambda: town.logs)
 
 
 def _after_return(

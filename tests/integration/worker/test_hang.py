@@ -1,13 +1,23 @@
-"""A worker whose forward pass never comes back ends itself, and another takes its image."""
+"""A worker whose detector hangs, or fails everything, ends itself; others take its images."""
 
+import asyncio
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import requests
+from prometheus_client import CollectorRegistry
 from redis import Redis
 
+from consumer import __main__ as entry_point
+from consumer.errors import SickDetectorError
+from consumer.metrics import WorkerMetrics
+from consumer.vision.obb import Detections
 from consumer.watchdog import EXIT_STATUS
+from consumer.worker import process
+from consumer.worker.batch import Pixels
+from tests.integration.worker.conftest import KEYS, Bench
 from tests.support.pictures import scene_file
 from tests.support.service import Service, wait_until
 
@@ -26,9 +36,9 @@ def test_hung_forward_pass(redis_server: str, tmp_path: Path) -> None:
             wait_until(lambda: reasons(hung), 30, lambda: f"a complaint\n{hung.logs}")
             [reason] = reasons(hung)
             assert reason.startswith("a forward pass has hung for")
-            process = hung.roles["worker"].process
-            assert isinstance(process, subprocess.Popen)
-            assert process.wait(30) == EXIT_STATUS
+            running = hung.roles["worker"].process
+            assert isinstance(running, subprocess.Popen)
+            assert running.wait(30) == EXIT_STATUS
             [pending] = redis.xpending_range("{plates}:images", "workers", "-", "+", 10)
             assert pending["times_delivered"] == 1
 
@@ -56,3 +66,41 @@ def reasons(service: Service) -> list[str]:
         return []
     found: list[str] = answer.json()["reasons"]
     return found
+
+
+class SickDetector:
+    """Loads well, then fails everything, as a GPU does after an illegal memory access."""
+
+    name = digest = "sick"
+    imgsz, stride = 640, 32
+
+    def detect(self, batch: Pixels) -> list[Detections]:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+async def test_sick_detector_spends_no_second_delivery(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_load_detector", lambda _: SickDetector())
+    settings = bench.settings.model_copy(update={"max_images_in_hand": 6, "lease_seconds": 20})
+    metrics = WorkerMetrics(CollectorRegistry())
+    for index in range(6):
+        await bench.publish(task_id="t1", index=index, total=6, image=scene_file(index))
+    with pytest.raises(ExceptionGroup) as raised:
+        async with asyncio.timeout(20):
+            await process.run_worker(settings, metrics, asyncio.Event())
+    assert raised.group_contains(SickDetectorError)
+    rows = await bench.redis.xpending_range(KEYS.images, "workers", "-", "+", 10)
+    assert [row["times_delivered"] for row in rows] == [1] * 6
+    assert await bench.redis.xlen(KEYS.dead_letters) == 0
+
+
+async def test_sick_detector_ends_the_process_with_a_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def ends(settings: object) -> None:
+        raise ExceptionGroup("", [ExceptionGroup("", [SickDetectorError("it fails everything")])])
+
+    monkeypatch.setattr(entry_point, "worker", ends)
+    monkeypatch.setattr(sys, "argv", ["consumer", "worker"])
+    assert await asyncio.to_thread(entry_point.main) == EXIT_STATUS

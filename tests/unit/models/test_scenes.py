@@ -7,7 +7,8 @@ import pytest
 
 from consumer.vision.cover import expand_quads
 from consumer.vision.detector import load_detector
-from consumer.vision.letterbox import letterbox, to_image
+from consumer.vision.merge import merge
+from consumer.vision.tiling import views
 from models.metrics import covered_share, long_angle
 from models.scenes import draw_scene
 
@@ -76,9 +77,9 @@ def test_the_real_checkpoint_covers_the_plates_and_nothing_else():
     for seed in range(12):
         number = 1 + seed % 3
         scene = draw_scene(np.random.default_rng(seed), 960, 720, number)
-        boxed = letterbox(scene.rgb, 640)
-        [found] = detector.detect(boxed.pixels[None])
-        covers = expand_quads(to_image(found.quads, boxed), 0.1)
+        seen = views(scene.rgb, 640, "auto")
+        found = merge(seen, [detector.detect(view.pixels[None])[0] for view in seen])
+        covers = expand_quads(found.quads, 0.1)
         covered += sum(covered_share(quad, list(covers)) >= 0.9 for quad in scene.quads)
         plates += number
         extra += max(0, len(covers) - number)

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.vision.letterbox import letterbox, letterbox_shape, to_image
+from consumer.vision.letterbox import letterbox, letterbox_shape
+from consumer.vision.merge import to_image
+from consumer.vision.tiling import views
 from tests.unit.vision.pictures import smooth
 
 SIDES = st.integers(1, 3000)
@@ -69,9 +71,10 @@ def test_points_return(
 ) -> None:
     tiny = np.zeros((max(height // 8, 1), max(width // 8, 1), 3), np.uint8)
     boxed = letterbox(tiny, imgsz)
+    [view] = views(tiny, imgsz, "off")
     quads = np.array([corners], np.float64)
     inside = quads * boxed.scale + (boxed.offset_x, boxed.offset_y)
-    back = to_image(inside.astype(np.float32), boxed)
+    back = to_image(inside.astype(np.float32), view)
     assert back.dtype == np.float32
     assert np.allclose(back, quads, atol=0.01 + 1e-3 / boxed.scale)
 
@@ -85,7 +88,7 @@ def test_a_mark_is_found_where_the_mapping_says(height: int, width: int) -> None
     bright = np.argwhere((boxed.pixels > 180).all(axis=2))
     low, high = bright.min(axis=0)[::-1], bright.max(axis=0)[::-1] + 1
     quad = np.array([[low, (high[0], low[1]), high, (low[0], high[1])]], np.float32)
-    found = to_image(quad, boxed)[0]
+    found = to_image(quad, views(rgb, 320, "off")[0])[0]
     expected_low = np.array((left, top))
     expected_high = expected_low + np.array((width // 10, height // 10))
     assert np.abs(found[0] - expected_low).max() <= 1.01 / boxed.scale
@@ -107,4 +110,5 @@ def test_the_image_is_not_written_to() -> None:
 
 
 def test_no_quads_stay_no_quads() -> None:
-    assert to_image(np.zeros((0, 4, 2), np.float32), letterbox(smooth(), 320)).shape == (0, 4, 2)
+    [view] = views(smooth(), 320, "off")
+    assert to_image(np.zeros((0, 4, 2), np.float32), view).shape == (0, 4, 2)

@@ -44,6 +44,16 @@ async def test_full_hand_waits_for_a_drop() -> None:
     assert await waiting == 1
 
 
+async def test_wait_for_room_ends_in_time_so_that_the_loop_is_seen_to_turn() -> None:
+    hand = Hand(1)
+    hand.take(entry("1"))
+    async with hand.reserve(patience_seconds=0.01) as free:
+        assert free == 0
+    await hand.drop("1-0")
+    async with hand.reserve(patience_seconds=0.01) as free:
+        assert free == 1
+
+
 async def test_alone_waits_for_held_entries_and_for_a_read_under_way() -> None:
     hand = Hand(4)
     hand.take(entry("1"))

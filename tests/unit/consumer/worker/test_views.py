@@ -1,0 +1,115 @@
+"""Views of large images, batched, with the real checkpoint: the same plates in any batch."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from consumer.vision.detector import TorchDetector, load_detector
+from consumer.vision.merge import merge
+from consumer.vision.obb import Detections
+from consumer.vision.tiling import Tiling, closeups, views
+from consumer.worker.batch import Batcher
+from models.scenes import draw_scene
+
+CHECKPOINT = Path(__file__).parents[4] / "models" / "plate-obb.pt"
+WIDTH, HEIGHT = 2400, 1350
+
+
+@pytest.fixture(scope="module")
+def detector() -> TorchDetector:
+    return load_detector(CHECKPOINT, device="cpu", confidence=0.25, max_batch=8)
+
+
+def street(seed: int) -> np.ndarray:
+    """A drawn street of scenes side by side: small plates, also where tiles meet."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        np.hstack([draw_scene(rng, WIDTH // 4, HEIGHT // 3, plates=2).rgb for _ in range(4)])
+        for _ in range(3)
+    ]
+    return np.ascontiguousarray(np.vstack(rows))
+
+
+async def together(
+    detector: TorchDetector, pictures: list[np.ndarray], tiling: Tiling
+) -> tuple[list[Detections], list[int]]:
+    """Plates of pictures that share batches, as the worker finds them, and the batches' sizes."""
+    sizes: list[int] = []
+    batcher = Batcher(
+        detector,
+        batch_size=8,
+        max_wait_seconds=0,
+        observe=lambda size, _seconds: sizes.append(size),
+    )
+    task = asyncio.create_task(batcher.run())
+    try:
+        async with asyncio.timeout(100):
+            seen = [views(rgb, 640, tiling) for rgb in pictures]
+            answers = await asyncio.gather(
+                *(batcher.detect_all([view.pixels for view in some]) for some in seen)
+            )
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    return [merge(some, found) for some, found in zip(seen, answers, strict=True)], sizes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tiling", ["auto", "on"])
+async def test_the_same_image_gives_the_same_plates_in_any_batch(
+    detector: TorchDetector, tiling: Tiling
+) -> None:
+    torch.set_num_threads(1)
+    pictures = [street(seed) for seed in (1, 2, 3)]
+    alone = [(await together(detector, [rgb], tiling))[0][0] for rgb in pictures]
+    found, sizes = await together(detector, [pictures[i] for i in (2, 0, 1)], tiling)
+    assert max(sizes) > 1
+    for one, other in zip(found, [alone[i] for i in (2, 0, 1)], strict=True):
+        assert len(one.scores) == len(other.scores) > 0
+        assert np.abs(one.scores - other.scores).max() <= 0.001
+        assert np.abs(one.quads - other.quads).max() <= 0.5
+
+
+async def test_closer_views_find_what_the_whole_view_does_not(detector: TorchDetector) -> None:
+    torch.set_num_threads(1)
+    rgb = street(4)
+    assert closeups(HEIGHT, WIDTH, 640, "off") == []
+    [far], _ = await together(detector, [rgb], "off")
+    [near], _ = await together(detector, [rgb], "auto")
+    assert len(near.scores) > len(far.scores)
+    for quad in far.quads:
+        assert np.abs(near.quads.mean(axis=1) - quad.mean(axis=0)).max(axis=1).min() < 20
+
+
+async def test_a_view_that_fails_fails_its_image_and_ends_the_others() -> None:
+    class Failing:
+        passes = 0
+
+        def detect(self, batch: np.ndarray) -> list[Detections]:
+            self.passes += 1
+            if batch.shape[1] == 64:
+                raise RuntimeError("poison")
+            empty = np.zeros((0, 4, 2), np.float32)
+            return [Detections(empty, empty[:, 0, 0]) for _ in batch]
+
+    detector = Failing()
+    batcher = Batcher(
+        detector,  # type: ignore[arg-type]
+        batch_size=1,
+        max_wait_seconds=0,
+        observe=lambda _size, _seconds: None,
+    )
+    task = asyncio.create_task(batcher.run())
+    shapes = [(32, 32, 3), (64, 64, 3), *[(96, 96, 3)] * 20]
+    try:
+        async with asyncio.timeout(20):
+            with pytest.raises(RuntimeError, match="poison"):
+                await batcher.detect_all([np.zeros(shape, np.uint8) for shape in shapes])
+            assert len(await batcher.detect_all([np.zeros((32, 32, 3), np.uint8)])) == 1
+        assert detector.passes < 10
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
