@@ -126,6 +126,10 @@ class WorkerSettings(ConsumerSettings):
     processing_device: str = Field(
         "cpu", pattern=r"^(cpu|cuda(:[0-9]+)?)$", description="`cpu`, `cuda` or `cuda:N`"
     )
+    inference_precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Numbers of the forward pass: `float32`, `bfloat16`, or `auto`, what "
+        "the device is fastest at: float16 on CUDA, bfloat16 on CPUs with AMX, else float32",
+    )  # fmt: skip
     processing_batch_size: int = Field(
         16, ge=1, le=256, description="Most images of one forward pass"
     )

@@ -60,7 +60,7 @@ def choose_scale(
 
 
 def random_turn(rng: np.random.Generator) -> float:
-    """Return an angle in degrees: mostly small, sometimes none, rarely any (a camera on its side)."""
+    """Return an angle in degrees: mostly small or none, rarely any (a camera on its side)."""
     kind = rng.random()
     if kind < LYING_SHARE:
         return float(rng.uniform(-90, 90))

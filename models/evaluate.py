@@ -26,6 +26,7 @@ from consumer.vision.codec import decode
 from consumer.vision.detector import TorchDetector, load_detector
 from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
+from consumer.vision.precision import PRECISIONS
 from consumer.vision.tiling import TILINGS, Tiling, View, views
 from models.dataset import Item, Quads, read_folder
 from models.figures import write_plots, write_sheets
@@ -195,6 +196,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=1, help="use every n-th image only")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     args = parser.parse_args(argv)
     if args.confidence < LOWEST or min(args.confidences, default=1.0) < LOWEST:
         parser.error(f"confidences start at {LOWEST}")
@@ -206,7 +208,13 @@ def main(argv: list[str] | None = None) -> None:
     args = parse(argv)
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
-    detector = load_detector(args.checkpoint, device=args.device, confidence=LOWEST, max_batch=1)
+    detector = load_detector(
+        args.checkpoint,
+        device=args.device,
+        confidence=LOWEST,
+        max_batch=1,
+        precision=args.precision,
+    )
     items = read_folder(args.dataset, args.split)[:: args.every]
     seen = detect_all(detector, items, args.imgsz or detector.imgsz, args.tiling)
     found = [one.found(args.confidence) for one in seen]

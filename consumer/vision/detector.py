@@ -14,6 +14,7 @@ from consumer.vision.checkpoint import Checkpoint, build_network, load_checkpoin
 from consumer.vision.classes import chosen_classes
 from consumer.vision.letterbox import STRIDE
 from consumer.vision.obb import DECODERS, Detections, detections
+from consumer.vision.precision import Precision, compute_dtype, reduce_precision
 
 DEFAULT_IOU = 0.5
 _BOX_ROWS = 4
@@ -72,6 +73,7 @@ class TorchDetector:
         unwanted = set(names) - set(chosen_classes(classes, names))
         self._unread = [_BOX_ROWS + index for index in sorted(unwanted)]
         self._device, self._cuda = device, device.type == "cuda"
+        self._dtype = next(network.parameters()).dtype
         self._confidence, self._iou, self._max_batch = confidence, iou, max_batch
         self._network = network
 
@@ -84,6 +86,10 @@ class TorchDetector:
         # A pass of large tiles must not take more memory than one of as many small images.
         fitting = self._max_batch * _PIXELS_PER_IMAGE // (batch.shape[1] * batch.shape[2])
         most = max(1, min(self._max_batch, fitting))
+        if self._dtype is torch.bfloat16:
+            # A batch adds up in another order than an image alone, and so coarse a number shows
+            # it. On a CPU, where this is used, batches are no faster anyway.
+            most = 1
         for start in range(0, len(batch), most):
             raws = self._forward(batch[start : start + most])
             found.extend(map(self._read, raws))
@@ -111,7 +117,7 @@ class TorchDetector:
             pixels = pixels.pin_memory().to(self._device, non_blocking=True)
         # The batch lies in memory as channels_last wants it: permuting copies nothing.
         planes = pixels.permute(0, 3, 1, 2)
-        output = self._network((planes.half() if self._cuda else planes.float()).div_(255))
+        output = self._network(planes.float().div_(255).to(self._dtype))
         raw = (output[0] if isinstance(output, tuple) else output).float().cpu().numpy()
         # Also what an NMS-free head would answer: its 300 boxes at most are not enough for us.
         if raw.ndim != 3 or raw.shape[:2] != (len(batch), self._rows):
@@ -129,12 +135,13 @@ def load_detector(
     iou: float = DEFAULT_IOU,
     max_batch: int,
     classes: Sequence[str] = (),
+    precision: Precision = "float32",
 ) -> TorchDetector:
     """Load the model file ``path`` on ``device`` (cpu, cuda or cuda:N) and warm it up.
 
     ``confidence``: plates below this score (0 to 1) are not reported. ``iou``: overlap over which
     two boxes count as one plate. Batches are cut into parts of ``max_batch``. ``classes``: names
-    or ids of the classes that are reported; all if empty.
+    or ids of the classes that are reported; all if empty. ``precision``: see ``compute_dtype``.
     The number of threads is torch's own setting, which this leaves alone.
     Raises ModelError: file missing or not a detector that runs, no such device or class.
     """
@@ -143,7 +150,7 @@ def load_detector(
     network = build_network(checkpoint)
     _check_stride(network, path)
     detector = TorchDetector(
-        _optimised(network, target),
+        _optimised(network, target, compute_dtype(target, precision)),
         checkpoint,
         device=target,
         confidence=confidence,
@@ -166,13 +173,11 @@ def _check_stride(network: nn.Module, path: Path) -> None:
         raise ModelError(f"{path}: an output has stride {stride}; up to {STRIDE} are supported")
 
 
-def _optimised(network: nn.Module, device: torch.device) -> nn.Module:
+def _optimised(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
     model: Any = network
     model = model.fuse(verbose=False).requires_grad_(requires_grad=False).eval()
-    if device.type == "cuda":
-        model = model.half()
     optimised: nn.Module = model.to(device=device, memory_format=torch.channels_last)
-    return optimised
+    return reduce_precision(optimised, dtype)
 
 
 def _device(name: str) -> torch.device:

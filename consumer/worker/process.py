@@ -128,6 +128,7 @@ def _load_detector(settings: WorkerSettings) -> "Detector":
         confidence=settings.detect_confidence,
         max_batch=settings.processing_batch_size,
         classes=settings.classes,
+        precision=settings.inference_precision,
     )
 
 

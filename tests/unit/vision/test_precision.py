@@ -1,0 +1,59 @@
+"""Less exact numbers find the same plates, at the same places."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from consumer.vision.detector import TorchDetector, load_detector
+from consumer.vision.letterbox import letterbox
+from consumer.vision.precision import Precision, compute_dtype
+from models.scenes import draw_scene
+
+CHECKPOINT = Path(__file__).parents[3] / "models" / "plate-obb.pt"
+
+
+def detector(precision: Precision) -> TorchDetector:
+    return load_detector(
+        CHECKPOINT, device="cpu", confidence=0.25, max_batch=4, precision=precision
+    )
+
+
+@pytest.mark.parametrize("side", [640, 1664])
+def test_bfloat16_finds_the_plates_where_float32_does(side: int) -> None:
+    exact, coarse = detector("float32"), detector("bfloat16")
+    found = 0
+    for seed in range(4):
+        scene = draw_scene(np.random.default_rng(seed), side, side * 3 // 4, 2, angle=4.0 * seed)
+        pixels = letterbox(scene.rgb, side).pixels[None]
+        [wanted], [got] = exact.detect(pixels), coarse.detect(pixels)
+        sure = wanted.scores > 0.4
+        found += int(sure.sum())
+        for quad, score in zip(wanted.quads[sure], wanted.scores[sure], strict=True):
+            away = np.abs(got.quads - quad).max(axis=(1, 2))
+            # A twentieth of the plate's width: far less than the padding of its cover.
+            assert away.min() <= max(1.5, 0.05 * float(np.ptp(quad[:, 0])))
+            assert got.scores[away.argmin()] == pytest.approx(score, abs=0.06)
+    assert found >= 6
+
+
+def test_bfloat16_answers_the_same_alone_and_in_a_batch() -> None:
+    coarse = detector("bfloat16")
+    scenes = [draw_scene(np.random.default_rng(seed), 640, 480, 3).rgb for seed in range(4)]
+    together = coarse.detect(np.stack(scenes))
+    for scene, found in zip(scenes, together, strict=True):
+        [alone] = coarse.detect(scene[None])
+        assert len(alone.scores)
+        np.testing.assert_array_equal(alone.quads, found.quads)
+        np.testing.assert_array_equal(alone.scores, found.scores)
+
+
+@pytest.mark.parametrize(("has_amx", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_is_bfloat16_only_where_the_cpu_multiplies_it(
+    monkeypatch: pytest.MonkeyPatch, has_amx: bool, expected: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": has_amx})
+    assert compute_dtype(torch.device("cpu"), "auto") is expected
+    assert compute_dtype(torch.device("cpu"), "float32") is torch.float32
+    assert compute_dtype(torch.device("cuda"), "auto") is torch.float16
