@@ -15,7 +15,7 @@ from tests.support.service import running, wait_until
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
 LEASE_SECONDS = 6.0
-ABSENCE_SECONDS = 7.0
+ABSENCE_SECONDS = 7.7
 
 
 def test_what_the_living_hold_is_not_taken_from_them(
@@ -25,7 +25,7 @@ def test_what_the_living_hold_is_not_taken_from_them(
     with (
         running(
             own_redis.url, tmp_path, *workers,
-            MODEL_PATH="stand-in:13000", LEASE_SECONDS=str(LEASE_SECONDS),
+            MODEL_PATH="stand-in:14000", LEASE_SECONDS=str(LEASE_SECONDS),
         ) as service,
         Redis.from_url(own_redis.url) as redis,
     ):  # fmt: skip
