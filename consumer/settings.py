@@ -187,7 +187,8 @@ class WorkerSettings(ConsumerSettings):
         description="The stub image, warped onto each plate",
     )  # fmt: skip
     cover_padding: float = Field(
-        0.1, ge=0, le=1, description="Part of the plate's width and height added on each side"
+        0.12, ge=0, le=1,
+        description="Margin of a cover, as part of the plate's height; more where it is tilted",
     )
     webp_quality: int = Field(90, ge=1, le=100, description="Quality of the results")
     webp_method: int = Field(

@@ -31,7 +31,7 @@ def main() -> None:
     found = merge(seen, [detector.detect(view.pixels[None])[0] for view in seen])
     after = before.copy()
     stub = load_stub(ROOT / "static/cover.png")
-    cover(after, found.quads, stub=stub, padding=0.1)
+    cover(after, found.quads, stub=stub, padding=0.12)
     sheet = np.full((HEIGHT, 2 * WIDTH + GAP, 3), 255, np.uint8)
     sheet[:, :WIDTH], sheet[:, WIDTH + GAP :] = before, after
     buffer = io.BytesIO()

@@ -178,7 +178,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--imgsz", type=int, help="long side at the input; default: the file's")
     parser.add_argument("--tiling", choices=TILINGS, default="auto", help="as DETECT_TILING")
     parser.add_argument("--confidence", type=float, default=0.25)
-    parser.add_argument("--padding", type=float, default=0.1)
+    parser.add_argument("--padding", type=float, default=0.12)
     parser.add_argument(
         "--confidences",
         type=float,
@@ -186,7 +186,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="of the sweep",
         default=[0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5],
     )
-    parser.add_argument("--paddings", type=float, nargs="*", default=[0.05, 0.1, 0.15])
+    parser.add_argument("--paddings", type=float, nargs="*", default=[0.08, 0.1, 0.12, 0.15])
     parser.add_argument(
         "--loose",
         nargs="*",

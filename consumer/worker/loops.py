@@ -116,7 +116,7 @@ class WorkerLoops:
             try:
                 found = await self._stream.abandoned(RECLAIM_PAGE)
                 if server_was_away:
-                    # Nobody could renew: the living do so first, a third of a lease at most
+                    # Nobody could renew: the living do so first, about a second
                     # after the server's return, or an outage would count as their death.
                     server_was_away = False
                     await pause(self._lease_seconds / 2, stop)
@@ -187,12 +187,17 @@ class WorkerLoops:
     async def _repeat(
         self, call: Callable[[], Awaitable[None]], seconds: float, until: asyncio.Event
     ) -> None:
+        # After a failure sooner than usual: leases run while the server is away.
+        backoff = Backoff(cap=min(1.0, seconds / 2))
         while not until.is_set():
+            delay = seconds
             try:
                 await call()
+                backoff.reset()
             except (RedisError, OSError) as error:
                 log.warning("redis is away", during=call.__name__.strip("_"), error=repr(error))
-            await pause(seconds, until)
+                delay = backoff.next_delay()
+            await pause(delay, until)
 
     async def _recover(self, during: str, error: Exception) -> None:
         """Make the group again if it vanished; everything else passes with time."""

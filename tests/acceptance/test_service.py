@@ -82,7 +82,7 @@ def test_the_documented_curl_examples(redis_server: str, tmp_path: Path) -> None
     curl = shutil.which("curl")
     if curl is None:
         pytest.skip("curl is not installed")
-    (tmp_path / "image1.jpg").write_bytes(scene_file(0))
+    (tmp_path / "image1.jpg").write_bytes(scene_file(7))
     (tmp_path / "image2.png").write_bytes(scene_file(1, "PNG"))
     with running(redis_server, tmp_path, "worker", "producer") as service:
         answer = json.loads(

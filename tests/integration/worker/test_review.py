@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
 
 async def test_scores_are_kept_and_the_threshold_decides(bench: Bench, worker: Start) -> None:
-    await bench.publish(task_id="t1", image=scene_file())
+    await bench.publish(task_id="t1", image=scene_file(7))
     async with worker(review_confidence=0.0) as metrics:
         state = await bench.final("t1")
     outcome = orjson.loads(await bench.redis.hget(KEYS.task("t1"), "outcome:0"))
@@ -23,13 +23,13 @@ async def test_scores_are_kept_and_the_threshold_decides(bench: Bench, worker: S
     assert metrics.needing_review._value.get() == 0
 
     [score] = outcome["scores"]
-    await bench.publish(task_id="t2", image=scene_file())
+    await bench.publish(task_id="t2", image=scene_file(7))
     async with worker(review_confidence=score + 0.001) as metrics:
         event = await bench.event("t2")
     assert orjson.loads(event[b"payload"])["needs_review"] is True
     assert metrics.needing_review._value.get() == 1
 
-    await bench.publish(task_id="t3", image=scene_file())
+    await bench.publish(task_id="t3", image=scene_file(7))
     async with worker(review_confidence=score):
         assert (await bench.final("t3")).needs_review is False
 

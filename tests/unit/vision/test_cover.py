@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -140,22 +141,42 @@ def test_a_small_plate_shows_the_whole_stub() -> None:
 
 
 @pytest.mark.parametrize("padding", [0.0, 0.1, 0.5])
-def test_expansion_is_a_fraction_of_each_side(padding: float) -> None:
+def test_a_level_plate_grows_by_its_height_and_less_by_its_width(padding: float) -> None:
     quad = np.array([[[100, 100], [200, 100], [200, 140], [100, 140]]], np.float32)
     grown = expand_quads(quad, padding)[0]
-    assert np.allclose(grown[0], (100 - 100 * padding, 100 - 40 * padding))
-    assert np.allclose(grown[2], (200 + 100 * padding, 140 + 40 * padding))
+    assert np.allclose(grown[0], (100 - 42 * padding, 100 - 40 * padding), atol=1e-3)
+    assert np.allclose(grown[2], (200 + 42 * padding, 140 + 40 * padding), atol=1e-3)
 
 
 @given(plates, st.floats(0, 1))
-def test_expansion_keeps_centre_angle_and_proportions(
+def test_expansion_keeps_centre_and_angle_and_takes_nothing_away(
     quads: NDArray[np.float32], padding: float
 ) -> None:
     grown = expand_quads(quads, padding).astype(np.float64)[0]
     quad = quads[0].astype(np.float64)
     assert np.allclose(grown.mean(axis=0), quad.mean(axis=0), atol=1e-3)
-    assert np.allclose(grown[1] - grown[0], (quad[1] - quad[0]) * (1 + 2 * padding), atol=1e-3)
-    assert np.allclose(grown[3] - grown[0], (quad[3] - quad[0]) * (1 + 2 * padding), atol=1e-3)
+    for a, b in ((0, 1), (0, 3)):
+        before, after = quad[b] - quad[a], grown[b] - grown[a]
+        assert np.linalg.norm(after) >= np.linalg.norm(before) - 1e-3
+        turn = before[0] * after[1] - before[1] * after[0]
+        assert abs(turn) <= 1e-3 * (1 + np.linalg.norm(after)) ** 2
+        assert before @ after >= 0
+
+
+@pytest.mark.parametrize("degrees", [-35, -12, -4, 4, 12, 20, 75, 110])
+def test_a_tilted_plate_is_covered_though_its_angle_is_off(degrees: int) -> None:
+    """Three degrees of error uncover nothing but the very corners."""
+    box = np.array([[200, 200, 200, 44, np.radians(degrees)]], np.float32)
+    turned = box + np.array([[0, 0, 0, 0, np.radians(3)]], np.float32)
+    plate, grown = upright_quads(box)[0], expand_quads(upright_quads(turned), 0.12)[0]
+    shared, _ = cv2.intersectConvexConvex(plate, grown)
+    assert shared >= 0.97 * cv2.contourArea(plate)
+    assert cv2.contourArea(grown) <= (2.7 if abs(degrees) < 30 else 1.5) * cv2.contourArea(plate)
+
+
+def test_a_plate_of_no_size_is_still_a_quad() -> None:
+    point = np.full((1, 4, 2), 7.0, np.float32)
+    assert np.isfinite(expand_quads(point, 0.12)).all()
 
 
 def test_the_best_plate_lies_on_top() -> None:
