@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
-from urllib.parse import urlsplit
 
 import orjson
 import typer
@@ -161,6 +160,7 @@ async def _work(work: Callable[[Desk], Awaitable[None]]) -> None:
 
 @asynccontextmanager
 async def _open_desk() -> AsyncIterator[Desk]:
+    from redis.exceptions import AuthenticationError
     from redis.exceptions import ConnectionError as RedisConnectionError
     from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -173,16 +173,16 @@ async def _open_desk() -> AsyncIterator[Desk]:
     embedded = _embedded_address(Path.cwd() / "var")
     if embedded is not None:
         settings = settings.model_copy(update={"redis_url": embedded})
-    where = urlsplit(settings.redis_address)
     async with connect(settings) as redis:
         try:
             yield Desk(
                 settings, redis, Keys(settings.key_prefix), Storage.open(settings.storage_url)
             )
+        except AuthenticationError as error:
+            raise OperatorError(f"Redis at {settings.redis_place}: {error}") from None
         except (RedisConnectionError, RedisTimeoutError):
             # Never the address as it is: it may carry a password.
-            place = f"{where.hostname}:{where.port or 6379}"
-            raise OperatorError(f"Redis cannot be reached at {place}") from None
+            raise OperatorError(f"Redis cannot be reached at {settings.redis_place}") from None
 
 
 def _embedded_address(folder: Path) -> str | None:

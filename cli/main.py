@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli import dead_letters, deliveries
+from cli import dead_letters, deliveries, export
+from cli.bench import command as bench
 from schemas.settings import SettingsError
 
 app = typer.Typer(
@@ -19,6 +20,8 @@ app = typer.Typer(
 )
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(deliveries.app, name="deliveries")
+app.command()(export.export)
+app.command()(bench.bench)
 
 
 @app.command()

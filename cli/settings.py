@@ -15,4 +15,4 @@ class RunSettings(Settings):
     @property
     def names_redis(self) -> bool:
         """Whether the operator named a server, in the environment or in `.env`."""
-        return bool(self.model_fields_set & {"redis_host", "redis_url"})
+        return bool(self.model_fields_set & {"redis_host", "redis_url", "redis_sentinels"})

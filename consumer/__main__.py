@@ -64,9 +64,11 @@ def _configured(role: str, settings: S) -> S:
 async def worker(settings: WorkerSettings) -> None:
     """Run a worker and its monitor."""
     # Imported here: the dispatcher needs neither torch nor OpenCV.
+    from consumer.allocator import keep_large_blocks
     from consumer.metrics import WorkerMetrics
     from consumer.worker.process import run_worker
 
+    keep_large_blocks()
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
     async with _observed(registry, settings, metrics.vitals):

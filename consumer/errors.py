@@ -22,3 +22,8 @@ class ModelError(ConsumerError):
 
 class SickDetectorError(ConsumerError):
     """The detector fails whatever it is given: its device or memory is broken, not the images."""
+
+
+def described(error: BaseException) -> str:
+    """An error for the log. Some libraries' own `repr` leaves out what happened."""
+    return f"{type(error).__name__}: {error}"

@@ -92,6 +92,11 @@ class DispatcherMetrics:
         self.expired_tasks = Counter(
             "plate_expired_tasks", "Tasks whose missing images were given up", registry=registry
         )
+        self.restored_images = Counter(
+            "plate_restored_images",
+            "Images that the stream had lost and that were added again",
+            registry=registry,
+        )
         self.vitals = Vitals()
 
     def beat(self, loop: str = "events") -> None:

@@ -20,13 +20,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from consumer.vision.backends.base import PRECISIONS
 from consumer.vision.codec import decode
-from consumer.vision.detector import TorchDetector, load_detector
+from consumer.vision.detector import NetworkDetector, load_detector
 from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
-from consumer.vision.precision import PRECISIONS
 from consumer.vision.tiling import TILINGS, Tiling, View, views
 from models.dataset import Item, Quads, read_folder
 from models.figures import write_plots, write_sheets
@@ -77,7 +76,7 @@ class Seen:
         return Found(self.item, self.width, self.height, quads, scores, self.seconds)
 
 
-def detect(detector: TorchDetector, item: Item, imgsz: int, tiling: Tiling) -> Seen:
+def detect(detector: NetworkDetector, item: Item, imgsz: int, tiling: Tiling) -> Seen:
     """Return what the detector finds in an item's file, exactly as the worker would ask it."""
     data = item.image.read_bytes()
     started = time.perf_counter()
@@ -90,7 +89,7 @@ def detect(detector: TorchDetector, item: Item, imgsz: int, tiling: Tiling) -> S
 
 
 def detect_all(
-    detector: TorchDetector, items: Sequence[Item], imgsz: int, tiling: Tiling
+    detector: NetworkDetector, items: Sequence[Item], imgsz: int, tiling: Tiling
 ) -> list[Seen]:
     """Return the detections of all items, telling the progress."""
     seen = []
@@ -206,7 +205,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Command line of this module."""
     args = parse(argv)
-    torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     detector = load_detector(
         args.checkpoint,
@@ -214,6 +212,7 @@ def main(argv: list[str] | None = None) -> None:
         confidence=LOWEST,
         max_batch=1,
         precision=args.precision,
+        threads=args.threads,
     )
     items = read_folder(args.dataset, args.split)[:: args.every]
     seen = detect_all(detector, items, args.imgsz or detector.imgsz, args.tiling)

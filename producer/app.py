@@ -15,6 +15,7 @@ from producer.access import guard
 from producer.docs import pages
 from producer.errors import PROBLEM_KIND, problems
 from producer.handlers import events, operations, results, tasks
+from producer.handlers.completions import READ_BLOCK_SECONDS, Completions
 from producer.handlers.readiness import Readiness
 from producer.handlers.services import SERVICES, Services
 from producer.metrics import Metrics, method_of, route_of
@@ -107,7 +108,9 @@ async def _services(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
     # Submits run on a client that repeats nothing by itself: see Submitter.
     redis, submit_redis = connect(settings), connect_blocking(settings, block_seconds=0)
+    event_reader = connect_blocking(settings, READ_BLOCK_SECONDS)
     keys = Keys(settings.key_prefix)
+    completions = Completions(event_reader, keys.events)
     store = TaskStore(redis, keys, task_ttl_ms=settings.task_ttl_ms)
     submitter = Submitter(
         TaskStore(submit_redis, keys, task_ttl_ms=settings.task_ttl_ms),
@@ -131,11 +134,16 @@ async def _services(app: web.Application) -> AsyncIterator[None]:
         ),
         event_streams=asyncio.Semaphore(settings.max_event_streams),
         readiness=Readiness(store, storage, max_backlog=settings.max_backlog_images),
+        completions=completions,
     )
+    watching = asyncio.create_task(completions.run())
     yield
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
     await cleanups.close()  # what is left belongs to the sweeper and to leases
     await redis.aclose()
     await submit_redis.aclose()
+    await event_reader.aclose()
 
 
 async def _common_headers(_: web.Request, response: web.StreamResponse) -> None:

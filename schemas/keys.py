@@ -45,7 +45,7 @@ class Keys:
         return f"{self.prefix}:dead-deliveries"
 
     def chore(self, name: str) -> str:
-        """Who does a recurring chore now, of however many processes could."""
+        """Whose turn a recurring chore is, of however many processes could do it."""
         return f"{self.prefix}:chore:{name}"
 
     def idempotency(self, digest: str) -> str:

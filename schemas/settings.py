@@ -1,9 +1,11 @@
 """Settings that every process shares, and the one way in which settings are read."""
 
+import ssl
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -16,6 +18,35 @@ def _known_storage_scheme(url: str) -> str:
     if url and not url.startswith(("file://", "s3://")):
         raise ValueError("must start with file:// or s3://")
     return url
+
+
+def _redis_url(url: str | None) -> str | None:
+    if url is not None:
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0
+        except ValueError:  # its text would repeat what may be a password
+            usable = False
+        if not usable:
+            raise ValueError("must be redis://[user:password@]host[:port][/database] or rediss://…")
+    return url
+
+
+def _sentinel_list(text: str) -> str:
+    for item in filter(None, text.split(",")):
+        host, _, port = item.strip().rpartition(":")
+        if not host or not port.isdigit() or not 1 <= int(port) <= 65535:
+            raise ValueError("must be host:port, several separated by commas")
+    return text
+
+
+def _certificates(path: Path | None) -> Path | None:
+    if path is not None:
+        try:
+            ssl.create_default_context(cafile=path)
+        except (OSError, ssl.SSLError) as error:
+            raise ValueError(f"no certificates can be read there: {error.strerror}") from None
+    return path
 
 
 class Settings(BaseSettings):
@@ -32,8 +63,30 @@ class Settings(BaseSettings):
 
     redis_host: str = Field("localhost", description="Redis server (compose sets `redis`)")
     redis_port: int = Field(6379, ge=1, le=65535, description="Redis port")
-    redis_url: str | None = Field(
+    redis_url: Annotated[str | None, AfterValidator(_redis_url)] = Field(
         None, description="Full Redis address (TLS, user, database); wins over host and port"
+    )
+    redis_username: str | None = Field(None, description="ACL user, if REDIS_URL names none")
+    redis_password: SecretStr | None = Field(None, description="Password, if REDIS_URL has none")
+    redis_tls: bool = Field(
+        default=False, description="`true`: TLS to Redis and its Sentinels; `rediss://` implies it"
+    )
+    redis_ca_file: Annotated[Path | None, AfterValidator(_certificates)] = Field(
+        None, description="CA certificates (PEM) that vouch for the server; empty: the system's"
+    )
+    redis_cert_file: Path | None = Field(
+        None, description="Client certificate (PEM), if the server asks for one"
+    )
+    redis_key_file: Path | None = Field(None, description="Key of the client certificate (PEM)")
+    redis_sentinels: Annotated[str, AfterValidator(_sentinel_list)] = Field(
+        "", description="`host:port` of the Sentinels that know the master, by commas; instead of "
+        "REDIS_URL, host and port",
+    )  # fmt: skip
+    redis_sentinel_master: str = Field(
+        "mymaster", description="Name of the master among the Sentinels"
+    )
+    redis_sentinel_password: SecretStr | None = Field(
+        None, description="Password of the Sentinels themselves, if they ask for one"
     )
     key_prefix: str = Field(
         "{plates}", pattern=r"^\{[^{}]+\}$", description="Prefix of all keys; braces keep one slot"
@@ -56,6 +109,44 @@ class Settings(BaseSettings):
         "auto", description="`auto`: readable in a terminal, JSON elsewhere"
     )
 
+    @model_validator(mode="after")
+    def _redis_hangs_together(self) -> Self:
+        if self.redis_sentinels and self.redis_url:
+            raise ValueError("REDIS_SENTINELS and REDIS_URL exclude each other")
+        if self.redis_tls and self.redis_url and not self.uses_tls_url:
+            raise ValueError("REDIS_TLS needs a REDIS_URL that begins with rediss://")
+        files = (self.redis_ca_file, self.redis_cert_file, self.redis_key_file)
+        if any(files) and not self.uses_tls:
+            raise ValueError("REDIS_*_FILE need TLS: set REDIS_TLS=true or a rediss:// REDIS_URL")
+        if self.redis_key_file is not None and self.redis_cert_file is None:
+            raise ValueError("REDIS_KEY_FILE needs its REDIS_CERT_FILE")
+        if self.redis_cert_file is not None:
+            try:
+                ssl.create_default_context().load_cert_chain(
+                    self.redis_cert_file, self.redis_key_file
+                )
+            except (OSError, ssl.SSLError) as error:
+                raise ValueError(
+                    f"REDIS_CERT_FILE and REDIS_KEY_FILE cannot be used: {error.strerror}"
+                ) from None
+        return self
+
+    @property
+    def uses_tls_url(self) -> bool:
+        """Whether REDIS_URL asks for TLS."""
+        return self.redis_url is not None and self.redis_url.startswith("rediss://")
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether connections to Redis are encrypted."""
+        return self.redis_tls or self.uses_tls_url
+
+    @property
+    def sentinels(self) -> list[tuple[str, int]]:
+        """Host and port of each Sentinel."""
+        parts = [item.strip().rpartition(":") for item in self.redis_sentinels.split(",") if item]
+        return [(host.strip("[]"), int(port)) for host, _, port in parts]
+
     @property
     def task_ttl_ms(self) -> int:
         """Life of a task in milliseconds."""
@@ -68,8 +159,17 @@ class Settings(BaseSettings):
 
     @property
     def redis_address(self) -> str:
-        """The Redis URL to connect to."""
-        return self.redis_url or f"redis://{self.redis_host}:{self.redis_port}/0"
+        """The Redis URL to connect to, where no Sentinels are asked."""
+        scheme = "rediss" if self.redis_tls else "redis"
+        return self.redis_url or f"{scheme}://{self.redis_host}:{self.redis_port}/0"
+
+    @property
+    def redis_place(self) -> str:
+        """Where Redis is, for people: without user and password."""
+        if self.redis_sentinels:
+            return f"the master {self.redis_sentinel_master} of Sentinels {self.redis_sentinels}"
+        where = urlsplit(self.redis_address)
+        return f"{where.hostname}:{where.port or 6379}"
 
     @classmethod
     def load(cls) -> Self:
@@ -86,6 +186,10 @@ class Settings(BaseSettings):
 
 def _one_line(problem: ErrorDetails) -> str:
     name = "_".join(str(part) for part in problem["loc"]).upper()
+    if not name:  # of several settings together; the message names them
+        return problem["msg"]
     # A secret, or an address that may carry a password, must not end up in a log.
-    value = "…" if name.endswith(("_URL", "_SECRET", "_KEYS")) else repr(problem["input"])
+    value = (
+        "…" if name.endswith(("_URL", "_SECRET", "_KEYS", "_PASSWORD")) else repr(problem["input"])
+    )
     return f"{name}={value}: {problem['msg']}"

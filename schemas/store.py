@@ -87,7 +87,7 @@ class TaskStore:
             name: redis.register_script(scripts.source(name))
             for name in (
                 "submit", "begin", "finish", "dead_letter", "renew", "expire", "delete", "reap",
-                "reserve", "release",
+                "restore", "reserve", "release",
             )
         }  # fmt: skip
 
@@ -188,6 +188,11 @@ class TaskStore:
         code = ImageErrorCode.TIMED_OUT
         args = [task_id, timeout_ms, self._ttl, code, IMAGE_ERROR_MEANINGS[code]]
         return str(await self._run("expire", self._closing_keys(task_id), args))
+
+    async def restore(self, task_id: str, *, silent_ms: int) -> int:
+        """Add open images again whose entries are gone; returns how many."""
+        keys = [self._keys.task(task_id), self._keys.images, self._keys.open_tasks]
+        return int(await self._run("restore", keys, [task_id, silent_ms]))
 
     async def delete(self, task_id: str) -> bool:
         """Leave a tombstone; False if there is no such task. Files are the caller's."""

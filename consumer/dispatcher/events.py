@@ -13,6 +13,7 @@ from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.dispatcher.webhook import DeliveryKind
 from consumer.metrics import DispatcherMetrics
 from schemas.events import CompletionEvent
+from schemas.groups import ensure_group
 from schemas.keys import DISPATCHER_GROUP
 from schemas.layout import input_prefix
 from schemas.storage import Storage, StorageError
@@ -58,12 +59,8 @@ class EventStream:
         self._cursor = "0-0"
 
     async def ensure_group(self) -> None:
-        """Create stream and group if missing; at `0`, since `$` would skip what nobody has read."""
-        try:
-            await self._redis.xgroup_create(self._stream, DISPATCHER_GROUP, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
+        """Create stream and group if missing."""
+        await ensure_group(self._redis, self._stream, DISPATCHER_GROUP)
 
     async def read(self, position: str) -> Rows:
         """New events (`>`; waits for the first), or this member's unacked ones after an id."""

@@ -122,6 +122,7 @@ def _couriers(
 def _sweep_rules(settings: DispatcherSettings) -> SweepRules:
     return SweepRules(
         sweep_interval=settings.sweep_interval_seconds,
+        lease=settings.lease_seconds,
         upload_grace=settings.upload_grace_seconds,
         task_timeout=settings.task_timeout_seconds,
         consumer_idle=settings.consumer_idle_seconds,

@@ -12,6 +12,7 @@ from redis.exceptions import ResponseError
 
 from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.metrics import DispatcherMetrics
+from schemas import scripts
 from schemas.keys import DISPATCHER_GROUP, WORKERS_GROUP, Keys
 from schemas.layout import input_prefix, output_prefix, quarantine_prefix
 from schemas.storage import Storage
@@ -45,6 +46,7 @@ class SweepRules:
     """Ages and intervals in seconds, as the settings of the same names."""
 
     sweep_interval: float
+    lease: float
     upload_grace: float
     task_timeout: float
     consumer_idle: float
@@ -73,6 +75,7 @@ class Sweeper:
         self._storage = storage
         self._metrics = metrics
         self._rules = rules
+        self._turn = redis.register_script(scripts.source("take_turn"))
 
     async def sweep(self) -> float:
         """Do the chores that are due and nobody else does; returns seconds until the next look."""
@@ -84,16 +87,17 @@ class Sweeper:
         key, started = self._keys.chore(name), time.monotonic()
         # Slightly shorter than the interval, or a process would meet its own mark every other time.
         hold_ms = max(1, int(self._rules.sweep_interval * 900))
-        if not await self._redis.set(key, "1", nx=True, px=hold_ms):
+        if not await self._turn(keys=[key], args=[hold_ms, "take"]):
             return
         await chore()
         rest_ms = int((time.monotonic() - started) / LISTING_SHARE * 1000)
         if rest_ms > hold_ms:
-            await self._redis.set(key, "1", px=rest_ms)
+            await self._turn(keys=[key], args=[rest_ms, "extend"])
 
     async def _sweep_redis(self) -> None:
         seconds, microseconds = await self._redis.time()
         now_ms = seconds * 1000 + microseconds // 1000
+        await self._restore_images(now_ms)
         await self._expire_tasks(now_ms)
         await self._reap(self._keys.images, WORKERS_GROUP)
         await self._reap(self._keys.events, DISPATCHER_GROUP)
@@ -103,6 +107,25 @@ class Sweeper:
         oldest_letter_ms = now_ms - int(self._rules.dead_letter_ttl * 1000)
         await self._redis.xtrim(self._keys.dead_letters, minid=oldest_letter_ms, approximate=False)
         await self._deliveries.forget_unowned(oldest_ms)
+
+    async def _restore_images(self, now_ms: int) -> None:
+        """Add open images again that the stream has lost, so that they need not time out.
+
+        A task all of whose entries are gone has been silent for longer than the stream's oldest
+        entry waits. What a worker still holds is given a lease to end.
+        """
+        silent_ms = int(self._rules.lease * 1000)
+        oldest_ms = await self._oldest_entry_ms()
+        before_ms = min(now_ms - silent_ms, now_ms if oldest_ms is None else oldest_ms - 1)
+        kept, task_ids = 0, await self._silent(before_ms, 0)
+        while task_ids:
+            for task_id in task_ids:
+                added = await self._tasks.restore(task_id, silent_ms=silent_ms)
+                kept += not added
+                self._metrics.restored_images.inc(added)
+                if added:
+                    log.warning("images added to the stream again", task_id=task_id, images=added)
+            task_ids = await self._silent(before_ms, kept)
 
     async def _expire_tasks(self, now_ms: int) -> None:
         """Fail tasks whose images will never come, and keep the others from running out of TTL."""
@@ -173,12 +196,16 @@ class Sweeper:
         The task of a direct publisher is known only when its turn has come: as long as an entry
         waits, files that are not clearly older than it may be its original.
         """
-        oldest: Any = await self._redis.xrange(self._keys.images, count=1)
+        oldest_ms = await self._oldest_entry_ms()
         since = datetime.now(UTC)
-        if oldest:
-            added = int(oldest[0][0].split(b"-")[0]) / 1000
-            since = min(since, datetime.fromtimestamp(added, UTC))
+        if oldest_ms is not None:
+            since = min(since, datetime.fromtimestamp(oldest_ms / 1000, UTC))
         return since - timedelta(seconds=self._rules.upload_grace)
+
+    async def _oldest_entry_ms(self) -> int | None:
+        """When the entry was added that has waited for longest; None if there is none."""
+        rows: Any = await self._redis.xrange(self._keys.images, count=1)
+        return int(rows[0][0].split(b"-")[0]) if rows else None
 
 
 def doomed(

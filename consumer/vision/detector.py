@@ -1,23 +1,19 @@
-"""The plate detector: a YOLO network, its forward pass, and nothing of ultralytics' predictor."""
+"""The plate detector: a YOLO network on some back end, and nothing of ultralytics' predictor."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from consumer.errors import ModelError
-from consumer.vision.checkpoint import Checkpoint, build_network, load_checkpoint
+from consumer.vision.backends.base import Network, Precision
 from consumer.vision.classes import chosen_classes
 from consumer.vision.letterbox import STRIDE
-from consumer.vision.obb import DECODERS, Detections, detections
-from consumer.vision.precision import Precision, compute_dtype, reduce_precision
+from consumer.vision.obb import Detections, detections
 
 DEFAULT_IOU = 0.5
-_BOX_ROWS = 4
 _PIXELS_PER_IMAGE = 640 * 640
 
 
@@ -42,40 +38,31 @@ class Detector(Protocol):
 
         Quads are in pixels of the batch. The same image gives the same plates in any batch (within
         0.5 px and 0.001 of score). Raises ModelError if the network's output is not finite: then
-        no image of the batch has a result. Call it from one thread at a time.
+        no image of the batch has a result. On a CPU several threads may call it at the same time.
         """
         ...
 
 
-class TorchDetector:
-    """``Detector`` that runs a checkpoint with PyTorch on the CPU or a CUDA device."""
+class NetworkDetector:
+    """``Detector`` that asks a network, whatever runs it."""
 
     stride = STRIDE
 
     def __init__(
         self,
-        network: nn.Module,
-        checkpoint: Checkpoint,
+        network: Network,
         *,
-        device: torch.device,
         confidence: float,
         iou: float,
         max_batch: int,
         classes: Sequence[str] = (),
     ) -> None:
-        self.name, self.digest = checkpoint.name, checkpoint.digest
-        self.imgsz = checkpoint.imgsz
-        self._decoder = DECODERS[checkpoint.head]
-        angle_rows = 1 if checkpoint.head.startswith("OBB") else 0
-        count: int = network.get_submodule("model")[-1].nc  # type: ignore[index]
-        self._rows = _BOX_ROWS + count + angle_rows
-        names = {index: checkpoint.names.get(index, str(index)) for index in range(count)}
-        unwanted = set(names) - set(chosen_classes(classes, names))
-        self._unread = [_BOX_ROWS + index for index in sorted(unwanted)]
-        self._device, self._cuda = device, device.type == "cuda"
-        self._dtype = next(network.parameters()).dtype
+        self.name, self.digest, self.imgsz = network.name, network.digest, network.imgsz
+        self._network, self._head = network, network.head
+        count = range(network.head.classes)
+        names = {index: network.names.get(index, str(index)) for index in count}
+        self._unwanted = sorted(set(names) - set(chosen_classes(classes, names)))
         self._confidence, self._iou, self._max_batch = confidence, iou, max_batch
-        self._network = network
 
     def detect(self, batch: NDArray[np.uint8]) -> list[Detections]:
         if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3:
@@ -85,49 +72,38 @@ class TorchDetector:
         found: list[Detections] = []
         # A pass of large tiles must not take more memory than one of as many small images.
         fitting = self._max_batch * _PIXELS_PER_IMAGE // (batch.shape[1] * batch.shape[2])
-        most = max(1, min(self._max_batch, fitting))
-        if self._dtype is torch.bfloat16:
-            # A batch adds up in another order than an image alone, and so coarse a number shows
-            # it. On a CPU, where this is used, batches are no faster anyway.
-            most = 1
+        most = 1 if self._network.one_by_one else max(1, min(self._max_batch, fitting))
         for start in range(0, len(batch), most):
-            raws = self._forward(batch[start : start + most])
-            found.extend(map(self._read, raws))
+            part = batch[start : start + most]
+            found.extend(self._read(raw, *part.shape[1:3]) for raw in self._forward(part))
         return found
-
-    def _read(self, raw: NDArray[np.float32]) -> Detections:
-        wanted = np.delete(raw, self._unread, axis=0) if self._unread else raw
-        return detections(wanted, self._decoder, confidence=self._confidence, iou=self._iou)
 
     def warm_up(self) -> None:
         """Run the smallest and the largest batch once, so that the first real one is not slow.
 
         Raises ModelError if the network does not answer as its head should.
         """
-        sizes = {1, self._max_batch} if self._cuda else {1}
+        sizes = {1, self._max_batch} if self._network.batches_matter else {1}
         for size in sorted(sizes):
             side = -(-self.imgsz // self.stride) * self.stride
             self._forward(np.zeros((size, side, side, 3), np.uint8))
 
-    @torch.inference_mode()
+    def _read(self, raw: NDArray[np.float32], height: int, width: int) -> Detections:
+        boxes, scores = self._head.decode(raw, height, width, self._confidence, self._unwanted)
+        return detections(boxes, scores, iou=self._iou)
+
     def _forward(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the raw output (N, rows, anchors) of the network, checked."""
-        pixels = torch.from_numpy(np.ascontiguousarray(batch))
-        if self._cuda:
-            pixels = pixels.pin_memory().to(self._device, non_blocking=True)
-        # The batch lies in memory as channels_last wants it: permuting copies nothing.
-        planes = pixels.permute(0, 3, 1, 2)
-        output = self._network(planes.float().div_(255).to(self._dtype))
-        raw = (output[0] if isinstance(output, tuple) else output).float().cpu().numpy()
-        # Also what an NMS-free head would answer: its 300 boxes at most are not enough for us.
-        if raw.ndim != 3 or raw.shape[:2] != (len(batch), self._rows):
+        raw = self._network.forward(batch)
+        anchors = self._head.anchors(*batch.shape[1:3])
+        if raw.shape != (len(batch), self._head.rows, anchors):
             raise ModelError(f"the network answered with shape {raw.shape}, not a detection")
         if not np.isfinite(raw).all():
             raise ModelError("the network's output is not finite")
-        return np.asarray(raw, np.float32)
+        return raw
 
 
-def load_detector(
+def load_detector(  # noqa: PLR0913 - all but the path by name
     path: Path,
     *,
     device: str,
@@ -136,27 +112,29 @@ def load_detector(
     max_batch: int,
     classes: Sequence[str] = (),
     precision: Precision = "float32",
-) -> TorchDetector:
+    threads: int = 0,
+    passes: int = 1,
+) -> NetworkDetector:
     """Load the model file ``path`` on ``device`` (cpu, cuda or cuda:N) and warm it up.
 
+    The back end goes by the file: ``.onnx`` and ``.xml`` are what ``plate-detect export`` writes,
+    for ONNX Runtime and OpenVINO; all others are checkpoints, for PyTorch.
     ``confidence``: plates below this score (0 to 1) are not reported. ``iou``: overlap over which
     two boxes count as one plate. Batches are cut into parts of ``max_batch``. ``classes``: names
-    or ids of the classes that are reported; all if empty. ``precision``: see ``compute_dtype``.
-    The number of threads is torch's own setting, which this leaves alone.
+    or ids of the classes that are reported; all if empty. ``precision``: of the network's numbers.
+    ``threads``: of one pass on the CPU; 0: as the back end likes. PyTorch's hold for the process.
+    ``passes``: how many run at the same time.
     Raises ModelError: file missing or not a detector that runs, no such device or class.
     """
-    target = _device(device)
-    checkpoint = load_checkpoint(path)
-    network = build_network(checkpoint)
-    _check_stride(network, path)
-    detector = TorchDetector(
-        _optimised(network, target, compute_dtype(target, precision)),
-        checkpoint,
-        device=target,
-        confidence=confidence,
-        iou=iou,
-        max_batch=max_batch,
-        classes=classes,
+    network = _load_network(path, device, precision, threads, passes)
+    if max(network.head.strides) > STRIDE:
+        # It would run on some shapes of image only: those of a coarser (P6) output.
+        raise ModelError(
+            f"{path}: an output has stride {max(network.head.strides)}; up to {STRIDE} are"
+            " supported"
+        )
+    detector = NetworkDetector(
+        network, confidence=confidence, iou=iou, max_batch=max_batch, classes=classes
     )
     try:
         detector.warm_up()
@@ -166,29 +144,15 @@ def load_detector(
     return detector
 
 
-def _check_stride(network: nn.Module, path: Path) -> None:
-    """Refuse what would run on some shapes of image only: those with a coarser (P6) output."""
-    stride = int(torch.as_tensor(network.stride).max())
-    if stride > STRIDE:
-        raise ModelError(f"{path}: an output has stride {stride}; up to {STRIDE} are supported")
+def _load_network(
+    path: Path, device: str, precision: Precision, threads: int, passes: int
+) -> Network:
+    if path.suffix in {".onnx", ".xml"}:
+        from consumer.vision.backends import exported
 
+        if path.suffix == ".onnx":
+            return exported.load_onnx(path, device, precision, threads)
+        return exported.load_openvino(path, device, precision, threads, passes)
+    from consumer.vision.backends import pytorch
 
-def _optimised(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    model: Any = network
-    model = model.fuse(verbose=False).requires_grad_(requires_grad=False).eval()
-    optimised: nn.Module = model.to(device=device, memory_format=torch.channels_last)
-    return reduce_precision(optimised, dtype)
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ModelError(f"{name!r} is not a device: cpu, cuda or cuda:N") from error
-    if device.type not in {"cpu", "cuda"}:
-        raise ModelError(f"{name!r} is not supported: cpu, cuda or cuda:N")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ModelError(f"{name!r} was asked for, but this PyTorch sees no CUDA device")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ModelError(f"{name!r} was asked for, but there are {torch.cuda.device_count()}")
-    return device
+    return pytorch.load(path, device, precision, threads)

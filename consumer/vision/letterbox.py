@@ -42,11 +42,26 @@ def letterbox(rgb: NDArray[np.uint8], imgsz: int) -> Letterboxed:
     top, left = (box_height - scaled_height) // 2, (box_width - scaled_width) // 2
     pixels = np.full((box_height, box_width, 3), PADDING, np.uint8)
     inside = pixels[top : top + scaled_height, left : left + scaled_width]
-    shrinks = scaled_height < height
-    # INTER_LINEAR drops pixels when it shrinks a photo: small plates lose their strokes.
-    filter_ = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    inside[:] = cv2.resize(rgb, (scaled_width, scaled_height), interpolation=filter_)
+    inside[:] = resize(rgb, scaled_height, scaled_width)
     return Letterboxed(pixels, imgsz / max(height, width), left, top)
+
+
+def resize(rgb: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Scale uint8 (H, W, 3) ``rgb`` to ``height`` x ``width``; itself if it has that size.
+
+    Much larger pictures are halved first, as often as that leaves enough: by area too, so but for
+    rounding it is the same, and 12 megapixels take 7 instead of 27 ms to 640 pixels.
+    """
+    while min(rgb.shape[0] // (2 * height), rgb.shape[1] // (2 * width)) >= 1:
+        if rgb.shape[0] % 2 or rgb.shape[1] % 2:
+            break
+        half = (rgb.shape[1] // 2, rgb.shape[0] // 2)
+        rgb = np.asarray(cv2.resize(rgb, half, interpolation=cv2.INTER_AREA), np.uint8)
+    if rgb.shape[:2] == (height, width):
+        return rgb
+    # INTER_LINEAR drops pixels when it shrinks a photo: small plates lose their strokes.
+    filter_ = cv2.INTER_AREA if height < rgb.shape[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(rgb, (width, height), interpolation=filter_), np.uint8)
 
 
 def _scaled(height: int, width: int, imgsz: int) -> tuple[int, int]:

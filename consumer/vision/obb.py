@@ -1,21 +1,17 @@
-"""From a network's raw output to oriented plates: decoding, rotated NMS, corners.
+"""From boxes to oriented plates: rotated NMS, corners.
+
+A box is centre x, centre y, width, height in pixels and angle in radians, clockwise on screen.
 
 Ours and not ultralytics': its NMS gives up after a time limit and leaves the rest of a batch
 without detections. This one has neither a time limit nor a maximum number of plates.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
-Decoder = Callable[[Array, float], tuple[Array, Array]]
-"""(C, A) raw output of one image and a confidence -> boxes (K, 5) and scores (K,).
-
-A box is centre x, centre y, width, height in pixels and angle in radians, clockwise on screen.
-"""
 
 _NEARLY_SQUARE = 1.2
 _EPSILON = 1e-7
@@ -34,33 +30,8 @@ class Detections:
     scores: Array
 
 
-def decode_detect(raw: Array, confidence: float) -> tuple[Array, Array]:
-    """Decode a Detect head: rows x, y, width, height, then one score per class."""
-    scores = raw[4:].max(axis=0)
-    sure = scores >= confidence
-    boxes = np.zeros((int(sure.sum()), 5), np.float32)
-    boxes[:, :4] = raw[:4, sure].T
-    return boxes, scores[sure]
-
-
-def decode_obb(raw: Array, confidence: float) -> tuple[Array, Array]:
-    """Decode an OBB head: rows x, y, width, height, one score per class, angle."""
-    scores = raw[4:-1].max(axis=0)
-    sure = scores >= confidence
-    return np.concatenate((raw[:4, sure], raw[-1:, sure])).T, scores[sure]
-
-
-DECODERS: dict[str, Decoder] = {
-    "OBB": decode_obb,
-    "OBB26": decode_obb,
-    "Detect": decode_detect,
-    "v10Detect": decode_detect,
-}
-
-
-def detections(raw: Array, decoder: Decoder, *, confidence: float, iou: float) -> Detections:
-    """Return the plates in the raw output (C, A) of one image, whatever their class."""
-    boxes, scores = decoder(raw, confidence)
+def detections(boxes: Array, scores: Array, *, iou: float) -> Detections:
+    """Return the plates among boxes (K, 5) with scores (K,), whatever their class."""
     kept = rotated_nms(boxes, scores, iou)
     return Detections(upright_quads(boxes[kept]), scores[kept].astype(np.float32))
 

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.vision.letterbox import PADDING, STRIDE, letterbox, letterbox_shape, round_up
+from consumer.vision.letterbox import PADDING, STRIDE, letterbox, letterbox_shape, resize, round_up
 
 Pixels = NDArray[np.uint8]
 Tiling = Literal["auto", "off", "on"]
@@ -144,10 +143,8 @@ def _starts(length: int, side: int, parts: int) -> list[int]:
 
 def _tiles(rgb: Pixels, near: Closeup) -> Iterator[View]:
     height, width = rgb.shape[:2]
-    size = (near.width, near.height)
     # Scaled once and then sliced: tiles of their own would scale what they share twice.
-    if size != (width, height):
-        rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+    rgb = resize(rgb, near.height, near.width)
     scale = near.width / width, near.height / height
     tile_height, tile_width = near.tile_height, near.tile_width
     for top in _starts(near.height, tile_height, near.rows):

@@ -25,6 +25,9 @@ log = structlog.get_logger()
 FAILURES_BEFORE_PROBE = 3
 """Inputs that failed alone, one after the other, before the detector itself is suspected."""
 
+LARGE_PIXELS = 1_000_000
+"""Inputs over this are passed one at a time: a pass takes up to 250 bytes for each pixel."""
+
 Pixels = npt.NDArray[np.uint8]
 Shape = tuple[int, ...]
 
@@ -37,15 +40,18 @@ class _Input:
 
 
 class Batcher:
-    """Feeds one detector on one thread of its own.
+    """Feeds one detector on threads of its own.
 
-    The free thread takes what is ready, oldest shape first, at most `batch_size` inputs. Only with
-    `max_wait_seconds` > 0 (worth it on a GPU) does it wait for more, counted from the first input.
+    A free thread takes what is ready, oldest shape first, at most `batch_size` inputs, and no more
+    than its share while other threads are free too. Only with `max_wait_seconds` > 0 (worth it on
+    a GPU) does it wait for more, counted from the first input.
 
     Args:
         detector: runs a batch; shape (n, h, w, 3) uint8 RGB.
         batch_size: most inputs of one forward pass.
         max_wait_seconds: how long the first input may wait for company.
+        passes: forward passes at the same time; large inputs are passed one after the other, so
+            that memory stays bounded.
         observe: called with size and seconds of each forward pass that succeeded.
         guard: entered on the inference thread around each forward pass.
     """
@@ -56,6 +62,7 @@ class Batcher:
         *,
         batch_size: int,
         max_wait_seconds: float,
+        passes: int = 1,
         observe: Callable[[int, float], None],
         guard: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
@@ -66,14 +73,16 @@ class Batcher:
         self._guard = guard
         self._failures = 0
         self._ready: dict[Shape, deque[_Input]] = {}
-        self._arrived = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="inference")
+        self._changed = asyncio.Event()
+        self._free = passes
+        self._large_under_way = False
+        self._threads = ThreadPoolExecutor(passes, thread_name_prefix="inference")
 
     async def detect(self, pixels: Pixels) -> Detections:
         """Detections of one input, in its pixels; raises what the detector raised on it alone."""
         item = _Input(pixels, asyncio.get_running_loop().create_future())
         self._ready.setdefault(pixels.shape, deque()).append(item)
-        self._arrived.set()
+        self._changed.set()
         return await item.result
 
     async def detect_all(self, inputs: Sequence[Pixels]) -> list[Detections]:
@@ -92,13 +101,25 @@ class Batcher:
         Raises SickDetectorError: it failed several inputs in a row, and then a harmless one too.
         """
         try:
-            while True:
-                await self._arrived.wait()
-                shape = min(self._ready, key=lambda shape: self._ready[shape][0].ready_at)
-                await self._wait_for_company(shape)
-                await self._run_batch(self._take(shape))
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    shape = await self._next_shape()
+                    await self._wait_for_company(shape)
+                    group.create_task(self._serve(self._take(shape), is_large=_is_large(shape)))
+        except* SickDetectorError as sick:
+            raise sick.exceptions[0] from None
         finally:
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _next_shape(self) -> Shape:
+        """Wait for a free thread and an input that may run now; returns the oldest one's shape."""
+        while True:
+            self._changed.clear()
+            if self._free:
+                shapes = [s for s in self._ready if not (self._large_under_way and _is_large(s))]
+                if shapes:
+                    return min(shapes, key=lambda shape: self._ready[shape][0].ready_at)
+            await self._changed.wait()
 
     async def _wait_for_company(self, shape: Shape) -> None:
         deadline = self._ready[shape][0].ready_at + self._max_wait
@@ -106,22 +127,32 @@ class Batcher:
             left = deadline - time.monotonic()
             if left <= 0:
                 return
-            self._arrived.clear()
+            self._changed.clear()
             try:
                 async with asyncio.timeout(left):
-                    await self._arrived.wait()
+                    await self._changed.wait()
             except TimeoutError:
-                self._arrived.set()
                 return
 
     def _take(self, shape: Shape) -> list[_Input]:
+        """Take a batch and a thread for it."""
         queue = self._ready[shape]
-        batch = [queue.popleft() for _ in range(min(len(queue), self._batch_size))]
+        share = -(-len(queue) // self._free)
+        batch = [queue.popleft() for _ in range(min(share, self._batch_size))]
         if not queue:
             del self._ready[shape]
-        if not self._ready:
-            self._arrived.clear()
+        self._free -= 1
+        self._large_under_way |= _is_large(shape)
         return [item for item in batch if not item.result.cancelled()]
+
+    async def _serve(self, batch: list[_Input], *, is_large: bool) -> None:
+        try:
+            await self._run_batch(batch)
+        finally:
+            self._free += 1
+            if is_large:
+                self._large_under_way = False
+            self._changed.set()
 
     async def _run_batch(self, batch: list[_Input]) -> None:
         """Run a batch; one that fails is halved until only the culprits fail."""
@@ -129,7 +160,7 @@ class Batcher:
             return
         loop = asyncio.get_running_loop()
         try:
-            found, seconds = await loop.run_in_executor(self._thread, self._forward, batch)
+            found, seconds = await loop.run_in_executor(self._threads, self._forward, batch)
         except Exception as error:  # noqa: BLE001 - whatever it was, it belongs to its image
             await self._bisect(batch, error)
             return
@@ -164,9 +195,13 @@ class Batcher:
         noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         probe = _Input(noise, asyncio.get_running_loop().create_future())
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._forward, [probe])
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._forward, [probe])
         except Exception as error:
             raise SickDetectorError(
                 f"the detector failed {self._failures} images in a row and then noise: {error!r}"
             ) from error
         self._failures = 0
+
+
+def _is_large(shape: Shape) -> bool:
+    return shape[0] * shape[1] > LARGE_PIXELS

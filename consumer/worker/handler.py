@@ -12,6 +12,7 @@ from typing import TypeVar
 import structlog
 from redis.exceptions import (
     MasterDownError,
+    NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
@@ -20,7 +21,7 @@ from redis.exceptions import (
 )
 
 from consumer.backoff import persist
-from consumer.errors import ImageError
+from consumer.errors import ImageError, described
 from consumer.metrics import WorkerMetrics
 from consumer.worker.pipeline import Covered, ImagePipeline
 from consumer.worker.stream import Entry
@@ -39,8 +40,12 @@ T = TypeVar("T")
 Transient = tuple[type[Exception], ...]
 
 _SERVERS_AWAY: Transient = (RedisError, OSError)
-_PASSING = (OutOfMemoryError, ReadOnlyError, MasterDownError, TryAgainError)
-_PASSING_CODES = ("NOREPLICAS", "MISCONF", "BUSY")
+# Missing rights are the operator's mistake: no image may be given up for it.
+_PASSING = (OutOfMemoryError, ReadOnlyError, MasterDownError, TryAgainError, NoPermissionError)
+_PASSING_TEXTS = (
+    "NOREPLICAS", "MISCONF", "BUSY",
+    "ACL failure in script", "The user executing the script",  # of Valkey, of Redis
+)  # fmt: skip
 _SETTLED = (BeginAnswer.DUPLICATE, BeginAnswer.GONE)
 _TOO_LATE = (FinishAnswer.CLOSED, FinishAnswer.GONE)
 
@@ -102,8 +107,11 @@ class EntryHandler:
         try:
             # Of what the pipeline meets only storage comes back by itself: any other error, tried
             # again in place, could hold the image for ever.
-            covered = await self._persist(
+            covered, webp = await self._persist(
                 lambda: self._pipeline.process(message), transient=(StorageError,)
+            )
+            await self._persist(
+                lambda: self._pipeline.store(message, webp), transient=(StorageError,)
             )
         except ImageError as error:
             failure = _failure(message, error.code, error.detail)
@@ -156,7 +164,7 @@ class EntryHandler:
             await self._storage.delete(*keys)
         except StorageError as error:
             # The dispatcher and the sweeper own what is left.
-            log.warning("original not deleted yet", error=repr(error))
+            log.warning("original not deleted yet", error=described(error))
 
     async def _refuse(self, entry: Entry, why: str) -> None:
         await self._dead_letter(entry, ImageErrorCode.INVALID_MESSAGE, why)
@@ -225,10 +233,10 @@ class EntryHandler:
 
 def _note_or_raise(error: Exception) -> None:
     """Wait for what passes: a lost connection, a failover, a full or starting server."""
-    passing = isinstance(error, _PASSING) or str(error).startswith(_PASSING_CODES)
+    passing = isinstance(error, _PASSING) or str(error).startswith(_PASSING_TEXTS)
     if isinstance(error, ResponseError) and not passing:
         raise error
-    log.warning("waiting for a server", error=repr(error))
+    log.warning("waiting for a server", error=described(error))
 
 
 def _failure(message: ImageMessage, code: ImageErrorCode, detail: str) -> ImageFailure:

@@ -9,6 +9,7 @@ import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from consumer.backoff import Backoff, StoppedError, pause
+from consumer.errors import described
 from consumer.metrics import STUCK_AFTER_SECONDS, WorkerMetrics
 from consumer.worker.batch import Batcher
 from consumer.worker.hand import Hand
@@ -104,6 +105,8 @@ class WorkerLoops:
             if not free:
                 return
             for entry in await self._stream.read(free):
+                if entry.id in self._hand:
+                    continue  # the group was made again; the entry is in work here already
                 self._hand.take(entry)
                 task = group.create_task(self._settle(entry))
                 self._in_work.add(task)
@@ -195,7 +198,8 @@ class WorkerLoops:
                 await call()
                 backoff.reset()
             except (RedisError, OSError) as error:
-                log.warning("redis is away", during=call.__name__.strip("_"), error=repr(error))
+                during = call.__name__.strip("_")
+                log.warning("redis is away", during=during, error=described(error))
                 delay = backoff.next_delay()
             await pause(delay, until)
 
@@ -209,7 +213,7 @@ class WorkerLoops:
                 error = second
             else:
                 return
-        log.warning("redis is away", during=during, error=repr(error))
+        log.warning("redis is away", during=during, error=described(error))
 
     async def _drain(self, drain_seconds: float) -> None:
         log.info("stopping", images_in_hand=len(self._hand))

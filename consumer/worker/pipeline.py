@@ -17,6 +17,7 @@ from consumer.errors import ImageError
 from consumer.metrics import WorkerMetrics
 from consumer.vision.codec import DecodedImage, ImageHeader, decode, encode_webp, read_header
 from consumer.vision.cover import Stub, cover
+from consumer.vision.effort import WebpMethod, highest_method, method_for
 from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
 from consumer.vision.tiling import Tiling, View, view_bytes, views
@@ -45,13 +46,13 @@ class VisionOptions:
     max_pixels: int
     max_file_bytes: int
     webp_quality: int
-    webp_method: int
+    webp_method: WebpMethod
     reporting: Reporting
 
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """A stored result: what it covers, and the digests of both files."""
+    """A result: what it covers, and the digests of both files."""
 
     report: CoverReport
     input_sha256: str
@@ -62,7 +63,7 @@ class ImagePipeline:
     """Runs images through the stages: bytes in storage or in the message, a WebP in storage out.
 
     The event loop only waits. Decoding, covering and encoding run in `threads`, the forward pass
-    on the batcher's thread; how many images are decoded at once is the budget's to say.
+    on the batcher's; how many images are decoded at once is the budget's to say.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class ImagePipeline:
         threads: ThreadPoolExecutor,
         budget: MemoryBudget,
         *,
-        loads: int,
+        thread_count: int,
         options: VisionOptions,
         metrics: WorkerMetrics,
     ) -> None:
@@ -80,21 +81,33 @@ class ImagePipeline:
         self._batcher = batcher
         self._threads = threads
         self._budget = budget
-        self._loads = asyncio.Semaphore(loads)
+        self._loads = asyncio.Semaphore(thread_count + 1)
+        self._thread_count = thread_count
         self._options = options
         self._metrics = metrics
+        self._in_work = 0
 
-    async def process(self, message: ImageMessage) -> Covered:
-        """Cover one image and store the result.
+    async def process(self, message: ImageMessage) -> tuple[Covered, bytes]:
+        """Cover one image; returns what `store` is to be given, too.
 
         Raises:
             ImageError: this image cannot be processed, ever.
             StorageError: storage is away; worth a retry.
         """
-        covered, webp = await self._cover(message)
+        self._in_work += 1
+        try:
+            return await self._cover(message)
+        finally:
+            self._in_work -= 1
+
+    async def store(self, message: ImageMessage, webp: bytes) -> None:
+        """Store a result. A step of its own: while a disk is full, only this is tried again.
+
+        Raises:
+            StorageError: storage is full or away; worth a retry.
+        """
         with self._metrics.stage("store"):
             await self._storage.put(output_key(message.task_id, message.output_name), webp)
-        return covered
 
     async def _cover(self, message: ImageMessage) -> tuple[Covered, bytes]:
         async with AsyncExitStack() as admitted:
@@ -106,15 +119,13 @@ class ImagePipeline:
                     read_header,
                     data,
                     max_pixels=self._options.max_pixels,
-                    method=self._options.webp_method,
+                    method=highest_method(self._options.webp_method),
                 )
                 needed = header.decoded_bytes + len(data) + self._view_bytes(header)
                 await admitted.enter_async_context(self._budget.hold(needed))
             image, seen = await self._in_thread(self._prepare, data)
             answers = await self._batcher.detect_all([view.pixels for view in seen])
-            webp, told = await self._in_thread(self._conceal, image, seen, answers)
-            digests = await self._in_thread(lambda: (_sha256(data), _sha256(webp)))
-            return Covered(told, *digests), webp
+            return await self._in_thread(self._conceal, data, image, seen, answers)
 
     async def _load(self, message: ImageMessage) -> bytes:
         if message.image is not None:
@@ -150,8 +161,8 @@ class ImagePipeline:
             return image, views(image.rgb, self._options.imgsz, self._options.tiling)
 
     def _conceal(
-        self, image: DecodedImage, seen: list[View], answers: list[Detections]
-    ) -> tuple[bytes, CoverReport]:
+        self, data: bytes, image: DecodedImage, seen: list[View], answers: list[Detections]
+    ) -> tuple[Covered, bytes]:
         options = self._options
         with self._metrics.stage("cover"):
             found = merge(seen, answers)
@@ -163,8 +174,15 @@ class ImagePipeline:
                 alpha=image.alpha,
             )
         with self._metrics.stage("encode"):
-            webp = encode_webp(image, quality=options.webp_quality, method=options.webp_method)
-        return webp, report(found, options.reporting)
+            height, width = image.rgb.shape[:2]
+            method = method_for(options.webp_method, height, width, backlog=self._has_backlog())
+            webp = encode_webp(image, quality=options.webp_quality, method=method)
+            digests = _sha256(data), _sha256(webp)
+        return Covered(report(found, options.reporting), *digests), webp
+
+    def _has_backlog(self) -> bool:
+        """Whether images wait for a thread: then one done sooner is one more done."""
+        return self._in_work > self._thread_count
 
     async def _in_thread(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         loop = asyncio.get_running_loop()

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from consumer.backoff import StoppedError, persist
+from consumer.errors import described
 from consumer.membership import consumer_name
 from consumer.metrics import STUCK_AFTER_SECONDS, WorkerMetrics
 from consumer.settings import WorkerSettings
@@ -81,7 +82,7 @@ async def _open_loops(
         )  # fmt: skip
         await persist(
             stream.ensure_group, transient=(RedisError, OSError), give_up=stop,
-            on_failure=lambda error: log.warning("waiting for redis", error=repr(error)),
+            on_failure=lambda error: log.warning("waiting for redis", error=described(error)),
         )  # fmt: skip
         metrics.vitals.beat("read", limit_seconds=STUCK_AFTER_SECONDS)
         batcher = _batcher(settings, detector, metrics)
@@ -117,11 +118,8 @@ def _load_detector(settings: WorkerSettings) -> "Detector":
             model=standin.name,
         )
         return standin
-    import torch
-
     from consumer.vision.detector import load_detector
 
-    torch.set_num_threads(settings.forward_threads)
     return load_detector(
         settings.model_path,
         device=settings.processing_device,
@@ -129,6 +127,8 @@ def _load_detector(settings: WorkerSettings) -> "Detector":
         max_batch=settings.processing_batch_size,
         classes=settings.classes,
         precision=settings.inference_precision,
+        threads=settings.forward_threads,
+        passes=settings.forward_passes,
     )
 
 
@@ -138,6 +138,7 @@ def _batcher(settings: WorkerSettings, detector: "Detector", metrics: WorkerMetr
         detector,
         batch_size=settings.processing_batch_size,
         max_wait_seconds=settings.batch_max_wait_ms / 1000 if on_gpu else 0,
+        passes=settings.forward_passes,
         observe=metrics.observe_batch,
         guard=partial(metrics.vitals.must_end, "forward pass", settings.inference_timeout_seconds),
     )
@@ -166,7 +167,7 @@ def _pipeline(
     budget = MemoryBudget(settings.memory_budget_mb << 20)
     return kind(
         storage, batcher, threads, budget,
-        loads=settings.threads + 1, options=options, metrics=metrics,
+        thread_count=settings.threads, options=options, metrics=metrics,
     )  # fmt: skip
 
 

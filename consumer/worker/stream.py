@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
+from schemas.groups import ensure_group
 from schemas.keys import WORKERS_GROUP
 
 READ_BLOCK_SECONDS = 1.0
@@ -57,12 +57,8 @@ class WorkStream:
         self.consumer = consumer
 
     async def ensure_group(self) -> None:
-        """Create stream and group if missing; at `0`, since `$` would skip a waiting backlog."""
-        try:
-            await self._redis.xgroup_create(self._stream, WORKERS_GROUP, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
+        """Create stream and group if missing."""
+        await ensure_group(self._redis, self._stream, WORKERS_GROUP)
 
     async def read(self, count: int) -> list[Entry]:
         """Take up to `count` new entries; waits READ_BLOCK_SECONDS for the first."""

@@ -15,7 +15,7 @@ from schemas.tasks import TaskState
 _PING_SECONDS = 15.0
 _SEND_TIMEOUT_SECONDS = 30.0
 _LONGEST_STREAM_SECONDS = 3600.0
-_SHORTEST_PAUSE_SECONDS = 0.25
+_SHORTEST_PAUSE_SECONDS = 0.25  # of progress; the end of a task is signalled
 _LONGEST_PAUSE_SECONDS = 2.0
 
 
@@ -48,26 +48,32 @@ async def _changes(
     request: web.Request, services: Services, state: TaskState
 ) -> AsyncIterator[TaskState]:
     """The given state, then each different one until the final; ends when nobody listens."""
-    pause = _SHORTEST_PAUSE_SECONDS
+    pause = 0.0  # the task may have ended before the watch began
     yield state
-    while not state.status.is_final and request.transport is not None:
-        if await _stopping_within(services.stopping, pause):
-            return
-        pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
-        try:
-            latest = await ask_redis(services.store.state(state.task_id))
-        except (RedisError, RedisAwayError):
-            continue  # a stream outlives a restart of Redis
-        if latest is None:
-            return  # expired
-        if latest != state:
-            state, pause = latest, _SHORTEST_PAUSE_SECONDS
-            yield state
+    async with services.completions.watch(state.task_id) as ended:
+        while not state.status.is_final and request.transport is not None:
+            await _pause(pause, ended, services.stopping)
+            ended.clear()
+            if services.stopping.is_set():
+                return
+            pause = min(max(pause * 1.5, _SHORTEST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
+            try:
+                latest = await ask_redis(services.store.state(state.task_id))
+            except (RedisError, RedisAwayError):
+                continue  # a stream outlives a restart of Redis
+            if latest is None:
+                return  # expired
+            if latest != state:
+                state, pause = latest, _SHORTEST_PAUSE_SECONDS
+                yield state
 
 
-async def _stopping_within(stopping: asyncio.Event, seconds: float) -> bool:
+async def _pause(seconds: float, *events: asyncio.Event) -> None:
+    """Wait, but no longer than until one of the events; each counts once."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events if not event.is_set()]
     try:
-        async with asyncio.timeout(seconds):
-            return await stopping.wait()
-    except TimeoutError:
-        return False
+        if len(waiting) == len(events):
+            await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waiting:
+            one.cancel()

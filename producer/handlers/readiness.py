@@ -4,10 +4,13 @@ import asyncio
 from dataclasses import dataclass
 from time import monotonic
 
+import structlog
 from redis.exceptions import RedisError
 
 from schemas.storage import Storage, StorageError
 from schemas.store import TaskStore
+
+log = structlog.get_logger(__name__)
 
 _CHECK_SECONDS = 4.0
 _FRESH_SECONDS = 1.0
@@ -31,6 +34,7 @@ class Readiness:
         self._lock = asyncio.Lock()
         self._verdict = Verdict((), None)
         self._fresh_until = 0.0
+        self._redis_was_well = True
 
     async def verdict(self) -> Verdict:
         """The newest check, at most a second old."""
@@ -54,9 +58,14 @@ class Readiness:
     async def _ask_redis(self) -> int | None:
         try:
             async with asyncio.timeout(_CHECK_SECONDS):
-                return await self._store.backlog()
-        except (RedisError, TimeoutError):
+                backlog = await self._store.backlog()
+        except (RedisError, TimeoutError) as error:
+            if self._redis_was_well:  # one line per outage, not per question
+                log.warning("redis is away", error=f"{type(error).__name__}: {error}")
+            self._redis_was_well = False
             return None
+        self._redis_was_well = True
+        return backlog
 
     async def _ask_storage(self) -> bool:
         try:

@@ -9,6 +9,7 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from producer.errors import RedisAwayError
+from producer.handlers.completions import Completions
 from producer.handlers.readiness import Readiness
 from producer.metrics import Metrics
 from producer.settings import ProducerSettings
@@ -64,6 +65,7 @@ class Services:
     idempotency: IdempotencyKeys
     event_streams: asyncio.Semaphore
     readiness: Readiness
+    completions: Completions
     in_flight: InFlight = field(default_factory=InFlight)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

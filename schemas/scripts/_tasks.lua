@@ -29,6 +29,27 @@ local function open_task(task, open, task_id, total, status, now, ttl)
   touch(task, open, task_id, now, ttl)
 end
 
+-- Keep what it takes to add an image to the stream again, as long as it is open. Bytes inside an
+-- entry are not kept twice: such an image is lost with its stream.
+local function remember(task, fields)
+  local index = '0'
+  for at = 1, #fields, 2 do
+    if fields[at] == 'image' then return end
+    if fields[at] == 'index' then index = fields[at + 1] end
+  end
+  redis.call('HSET', task, 'entry:' .. index, cjson.encode(fields))
+end
+
+local function added_ms(entry)
+  return tonumber(string.match(entry, '^%d+'))
+end
+
+-- Whether the stream may hold entries of a task: none of them is younger than its last activity.
+local function may_be_queued(images, active)
+  local oldest = redis.call('XRANGE', images, '-', '+', 'COUNT', 1)[1]
+  return oldest and added_ms(oldest[1]) <= active
+end
+
 -- The JSON of task-status, field for field as schemas/tasks.py writes it. What is looked for in a
 -- result cannot be part of a name in it: there, quotes are escaped.
 local function payload(task, task_id, status, total)
@@ -68,6 +89,7 @@ local function write_outcome(task, open, events, task_id, index, kind, public, o
   if redis.call('HEXISTS', task, 'outcome:' .. index) == 1 then return 'closed' end
   if is_final(status) then return 'gone' end
   redis.call('HSET', task, kind .. ':' .. index, public, 'outcome:' .. index, outcome)
+  redis.call('HDEL', task, 'entry:' .. index)
   local done = redis.call('HINCRBY', task, 'done', 1)
   if kind == 'result' then redis.call('HINCRBY', task, 'succeeded', 1) end
   local total = tonumber(redis.call('HGET', task, 'total'))

@@ -8,7 +8,14 @@ local group, entry, task_id, index = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]
 local total, identity, output, ttl = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local now = now_ms()
 local status = redis.call('HGET', task, 'status')
+local found = nil
+if not status or (string.sub(identity, 1, 7) == 'object:'
+    and redis.call('HEXISTS', task, 'entry:' .. index) == 0) then
+  found = redis.call('XRANGE', images, entry, entry)[1]
+end
 if not status then
+  -- Read before everything was flushed: no task must come of what is left of one.
+  if not found then return 'gone' end
   if index >= (total or 1) then return 'index_out_of_range' end
   open_task(task, open, task_id, total or 1, 'processing', now, ttl)
 else
@@ -29,6 +36,7 @@ end
 local owner = redis.call('HGET', task, 'output:' .. output)
 if owner and tonumber(owner) ~= index then return 'output_conflict' end
 redis.call('HSET', task, 'image:' .. index, identity, 'output:' .. output, index)
+if found then remember(task, found[2]) end
 if status == 'pending' then redis.call('HSET', task, 'status', 'processing') end
 touch(task, open, task_id, now, ttl)
 return 'run'

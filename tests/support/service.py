@@ -64,6 +64,12 @@ class Role:
         """Everything the process has written."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        assert self.process is not None
+        return self.process.pid
+
     def _signal(self, number: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(number)
@@ -91,12 +97,17 @@ class Service:
     def start(self, *names: str) -> None:
         """Start roles: producer, worker, worker-2, dispatcher, …; waits for the producer."""
         for name in names:
+            self.start_unready(name)
+        if "producer" in names:
+            self.wait_ready()
+
+    def start_unready(self, *names: str) -> None:
+        """Start roles without waiting for any of them."""
+        for name in names:
             port = 0 if name == "producer" else free_port()
             environment = {**self._environment, "METRICS_PORT": str(port)}
             self.roles[name] = Role(name, environment, self.folder)
             self.roles[name].start()
-        if "producer" in names:
-            self.wait_ready()
 
     def wait_ready(self) -> None:
         """Wait until the producer takes tasks."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
+from redis.exceptions import ResponseError
 
 from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.dispatcher.sweeper import PAGE, Sweeper, SweepRules
@@ -13,6 +14,7 @@ from consumer.metrics import DispatcherMetrics
 from schemas.keys import DISPATCHER_GROUP, WORKERS_GROUP
 from schemas.layout import input_key, output_key, quarantine_key
 from schemas.messages import ImageMessage
+from schemas.tasks import ImageResult
 from tests.integration.dispatcher.conftest import TTL_MS, World, dispatching, eventually
 
 pytestmark = pytest.mark.integration
@@ -22,8 +24,8 @@ HOUR = 3600
 
 def sweeper(world: World, **rules: float) -> Sweeper:
     defaults = {
-        "sweep_interval": 60, "upload_grace": 900, "task_timeout": HOUR, "consumer_idle": 600,
-        "task_ttl": 48 * HOUR, "dead_letter_ttl": 48 * HOUR,
+        "sweep_interval": 60, "lease": 30, "upload_grace": 900, "task_timeout": HOUR,
+        "consumer_idle": 600, "task_ttl": 48 * HOUR, "dead_letter_ttl": 48 * HOUR,
     }  # fmt: skip
     return Sweeper(
         world.redis, world.keys, world.tasks,
@@ -44,6 +46,27 @@ def half_written(path: Path, age: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"half")
     os.utime(path, (time.time() - age,) * 2)
+
+
+async def send_half(world: World, task_id: str) -> None:
+    """A task of a direct publisher that sent one of two images, which a worker has taken up."""
+    message = ImageMessage(task_id=task_id, total=2, image=b"bytes")
+    entry = await world.redis.xadd(world.keys.images, message.to_fields())
+    await world.redis.xreadgroup(WORKERS_GROUP, "w", {world.keys.images: ">"})
+    assert await world.tasks.begin(entry.decode(), message) == "run"
+
+
+async def lose_stream(world: World, *silent: str, seconds: float = 31) -> None:
+    """Delete the work stream; these tasks were last active some seconds ago."""
+    await world.redis.delete(world.keys.images)
+    before = (time.time() - seconds) * 1000
+    await world.redis.zadd(world.keys.open_tasks, dict.fromkeys(silent, before))
+
+
+async def waiting(world: World) -> list[tuple[str, int]]:
+    """Task and index of what lies in the work stream."""
+    rows = await world.redis.xrange(world.keys.images)
+    return [(fields[b"task_id"].decode(), int(fields[b"index"])) for _, fields in rows]
 
 
 async def test_old_files_of_no_task_go_young_ones_stay(world: World) -> None:
@@ -183,8 +206,8 @@ async def test_of_many_sweepers_one_does_a_chore_per_interval(world: World) -> N
 
 
 async def test_silent_tasks_are_given_up_others_are_kept_from_running_out(world: World) -> None:
-    await world.begin_task("silent")
-    await world.begin_task("slow")
+    await send_half(world, "silent")
+    await send_half(world, "slow")
     await world.redis.delete(world.keys.images)
     now = time.time() * 1000
     await world.redis.zadd(
@@ -201,16 +224,107 @@ async def test_silent_tasks_are_given_up_others_are_kept_from_running_out(world:
     assert await world.redis.xlen(world.keys.events) == 1
 
 
+async def test_a_step_that_was_refused_halfway_keeps_no_task_open(world: World) -> None:
+    begun = await world.begin_task("t1", 2)
+    result = ImageResult(filename="a.webp", url="/a")
+    await world.redis.acl_setuser("default", enabled=True, commands=["-hincrby"])
+    try:
+        for entry, message in begun:
+            with pytest.raises(ResponseError, match=r"hincrby|user executing"):
+                await world.tasks.finish(entry, message, result, {})
+    finally:
+        await world.redis.acl_setuser("default", enabled=True, commands=["+hincrby"])
+    for entry, message in begun:
+        assert await world.tasks.finish(entry, message, result, {}) == "closed"
+    await world.redis.zadd(world.keys.open_tasks, {"t1": 1})
+    await sweeper(world).sweep()
+    state = await world.tasks.state("t1")
+    assert state is not None
+    assert (state.status, state.progress.done, len(state.results)) == ("completed", 2, 2)
+    assert await world.redis.xlen(world.keys.events) == 1
+
+
 async def test_more_silent_tasks_than_a_page(world: World) -> None:
     names = [f"t{number}" for number in range(PAGE + 50)]
     for name in names:
-        message = ImageMessage(task_id=name, object=input_key(name, 0))
-        await world.tasks.submit(name, [message], max_backlog=1000)
+        await send_half(world, name)
     await world.redis.delete(world.keys.images)
     await world.redis.zadd(world.keys.open_tasks, dict.fromkeys(names, 1))
     await sweeper(world).sweep()
     assert await world.redis.zcard(world.keys.open_tasks) == 0
     assert await world.redis.xlen(world.keys.events) == PAGE + 50
+
+
+async def test_open_images_that_the_stream_has_lost_are_added_again(world: World) -> None:
+    (entry, message), *_ = await world.begin_task("t1", 3)
+    await world.tasks.finish(entry, message, ImageResult(filename="a.webp", url="/a"), {})
+    before = {fields[b"index"]: fields for _, fields in await world.redis.xrange(world.keys.images)}
+    await send_half(world, "direct")
+    await lose_stream(world, "t1", "direct")
+    await sweeper(world).sweep()
+    assert await waiting(world) == [("t1", 1), ("t1", 2)]
+    rows = await world.redis.xrange(world.keys.images)
+    assert {fields[b"index"]: fields for _, fields in rows} == before
+    await world.redis.delete(world.keys.chore("redis"))
+    await sweeper(world, lease=0).sweep()
+    assert len(await waiting(world)) == 2, "they wait there now"
+    state = await world.tasks.state("t1")
+    assert state is not None
+    assert (state.status, state.progress.done) == ("processing", 1)
+
+
+async def test_an_image_that_was_added_twice_counts_once(world: World) -> None:
+    [(held, message)] = await world.begin_task("t1")
+    await lose_stream(world, "t1")
+    await sweeper(world).sweep()
+    [(again, _)] = await world.redis.xrange(world.keys.images)
+    result = ImageResult(filename="a.webp", url="/a")
+    assert await world.tasks.finish(held, message, result, {}) == "completed"
+    assert await world.tasks.begin(again.decode(), message) == "duplicate"
+    assert await waiting(world) == []
+    assert await world.redis.xlen(world.keys.events) == 1
+    assert not [name for name in await world.redis.hkeys(world.keys.task("t1")) if b"entry" in name]
+
+
+async def test_only_what_is_lost_is_added_again(world: World) -> None:
+    await world.begin_task("queued")
+    await sweeper(world, lease=0).sweep()
+    assert await waiting(world) == [("queued", 0)]
+    await world.begin_task("held")
+    await lose_stream(world, "held", seconds=29)
+    await world.redis.delete(world.keys.chore("redis"))
+    await sweeper(world).sweep()
+    assert await waiting(world) == [], "a worker may still hold it"
+
+
+async def test_an_object_of_a_direct_publisher_is_added_again_whole(world: World) -> None:
+    message = ImageMessage(
+        task_id="direct", object=input_key("direct", 0), filename="ж.jpg", traceparent="00-1"
+    )
+    entry = await world.redis.xadd(world.keys.images, message.to_fields())
+    await world.tasks.begin(entry.decode(), message)
+    await lose_stream(world, "direct")
+    await sweeper(world).sweep()
+    [(_, fields)] = await world.redis.xrange(world.keys.images)
+    assert fields == {k.encode(): str(v).encode() for k, v in message.to_fields().items()}
+
+
+async def test_what_was_flushed_makes_no_new_task(world: World) -> None:
+    [(entry, message)] = await world.begin_task("t1")
+    await world.redis.flushall()
+    assert await world.tasks.begin(entry, message) == "gone"
+    assert await world.redis.dbsize() == 0
+
+
+async def test_a_full_server_is_swept_too(world: World) -> None:
+    old = int((time.time() - TTL_MS / 1000 - 60) * 1000)
+    await world.redis.xadd(world.keys.dead_letters, {"reason": "x"}, id=f"{old}-0")
+    await world.redis.config_set("maxmemory", 1)
+    try:
+        await sweeper(world).sweep()
+    finally:
+        await world.redis.config_set("maxmemory", 0)
+    assert await world.redis.xlen(world.keys.dead_letters) == 0
 
 
 async def test_silent_consumers_that_hold_nothing_are_forgotten(world: World) -> None:

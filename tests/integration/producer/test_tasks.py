@@ -8,6 +8,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
+from producer.handlers import events
 from schemas.errors import ImageErrorCode
 from schemas.tasks import ImageFailure
 from tests.integration.producer.conftest import (
@@ -179,6 +180,21 @@ async def test_events_tell_each_change_until_the_end(producer: RunningProducer) 
         ("progress", "pending", 0), ("progress", "processing", 1), ("end", "completed", 2),
     ]  # fmt: skip
     assert await producer.metric("plate_event_streams") == 0
+
+
+async def test_the_end_is_signalled_and_not_asked_for(
+    producer: RunningProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_SHORTEST_PAUSE_SECONDS", 60.0)
+    monkeypatch.setattr(events, "_LONGEST_PAUSE_SECONDS", 60.0)
+    _, body = await producer.upload(("a.jpg", JPEG))
+    url = f"{producer.url}/api/v1/task-events/{body['task_id']}"
+    async with asyncio.timeout(15), producer.session.get(url) as response:
+        assert b"event: progress" in await response.content.readline()
+        await producer.finish_next()
+        rest = await response.content.read()
+    assert b"event: end" in rest
+    assert b"completed" in rest
 
 
 async def test_event_streams_are_limited_and_given_back(

@@ -94,3 +94,75 @@ def test_classes_are_separated_by_commas(
 def test_shipped_files_are_found_from_any_folder() -> None:
     assert WorkerSettings.load().model_path.is_file()
     assert WorkerSettings.load().cover_image_path.is_file()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:6379", "http://:hunter2@host", "redis://:hunter2@", "redis://:hunter2@host:x/0",
+        "redis://u:hunter2/x@host:6379/0", "redis://:hunter2@host:70000",
+    ],
+)  # fmt: skip
+def test_an_unusable_redis_address_is_refused_without_its_password(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", url)
+    with pytest.raises(SettingsError, match=r"^REDIS_URL=….*rediss://") as caught:
+        Settings.load()
+    assert "hunter" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentinels"),
+    [
+        ("", []),
+        ("a:26379", [("a", 26379)]),
+        ("a:1, 10.0.0.2:2,[::1]:3", [("a", 1), ("10.0.0.2", 2), ("::1", 3)]),
+    ],
+)
+def test_sentinels_are_separated_by_commas(
+    text: str, sentinels: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_SENTINELS", text)
+    assert Settings.load().sentinels == sentinels
+
+
+@pytest.mark.parametrize("text", ["a", "a:", ":1", "a:0", "a:x", "a:65536", "a:1,b"])
+def test_a_sentinel_without_host_or_port_is_refused(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_SENTINELS", text)
+    with pytest.raises(SettingsError, match=r"REDIS_SENTINELS.*host:port"):
+        Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"REDIS_SENTINELS": "a:1", "REDIS_URL": "redis://:hunter2@b"}, "exclude each other"),
+        ({"REDIS_TLS": "true", "REDIS_URL": "redis://:hunter2@b"}, "begins with rediss://"),
+        ({"REDIS_CERT_FILE": "client.pem", "REDIS_PASSWORD": "hunter2"}, "need TLS"),
+        ({"REDIS_CA_FILE": "none.pem", "REDIS_TLS": "true"}, "REDIS_CA_FILE.*no certificates"),
+        ({"REDIS_CERT_FILE": "none.pem", "REDIS_TLS": "true"}, "REDIS_CERT_FILE.*cannot be used"),
+        ({"REDIS_KEY_FILE": "none.pem", "REDIS_TLS": "true"}, "REDIS_KEY_FILE needs"),
+    ],
+)
+def test_redis_settings_that_contradict_each_other_stop_the_start(
+    variables: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=said) as caught:
+        Settings.load()
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_where_redis_is_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "rediss://user:hunter2@host:7000/1")
+    assert Settings.load().redis_place == "host:7000"
+    monkeypatch.setenv("REDIS_URL", "")
+    monkeypatch.setenv("REDIS_TLS", "true")
+    assert Settings.load().redis_address == "rediss://localhost:6379/0"
+    monkeypatch.setenv("REDIS_SENTINELS", "a:1,b:2")
+    assert Settings.load().redis_place == "the master mymaster of Sentinels a:1,b:2"

@@ -7,8 +7,8 @@ import pytest
 
 from consumer.errors import ModelError
 from consumer.vision.classes import chosen_classes
-from consumer.vision.detector import TorchDetector, load_detector
-from consumer.vision.obb import DECODERS, detections
+from consumer.vision.detector import NetworkDetector, load_detector
+from consumer.vision.obb import detections
 from tests.unit.vision.networks import pictures, write
 
 NAMES = {0: "Plate", 1: "car", 2: "7", 7: "two words", 8: "CAR"}
@@ -40,15 +40,15 @@ def test_only_the_chosen_classes_are_detected(tmp_path: Path, head: str) -> None
     path = write(tmp_path / "m.pt", head, classes=3)
     batch = pictures(2)
 
-    def load(*classes: str) -> TorchDetector:
+    def load(*classes: str) -> NetworkDetector:
         return load_detector(path, device="cpu", confidence=0.26, max_batch=2, classes=classes)
 
     everything, chosen, one = load(), load("kind 0", "2"), load("KIND 1")
     for image, found, only in zip(batch, chosen.detect(batch), one.detect(batch), strict=True):
         raw = everything._forward(image[None])[0]
-        for classes, got in ((raw[[4, 6]], found), (raw[[5]], only)):
-            rows = np.concatenate((raw[:4], classes, raw[7:]))
-            expected = detections(rows, DECODERS[head], confidence=0.26, iou=0.5)
+        for unwanted, got in (((1,), found), ((0, 2), only)):
+            boxes, scores = everything._head.decode(raw, *image.shape[:2], 0.26, unwanted)
+            expected = detections(boxes, scores, iou=0.5)
             assert len(got.scores) == len(expected.scores) > 0
             assert np.allclose(got.scores, expected.scores, atol=1e-3)
             assert np.allclose(got.quads, expected.quads, atol=0.5)

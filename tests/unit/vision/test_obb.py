@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from consumer.vision.obb import (
-    decode_detect,
-    decode_obb,
     detections,
     prob_iou,
     rotated_nms,
@@ -34,29 +32,6 @@ BOXES = st.lists(
 
 def boxes_of(rows: Sequence[tuple[float, ...]]) -> Boxes:
     return np.array(rows, np.float32).reshape(-1, 5)
-
-
-def test_decoding_an_obb_head_takes_the_best_class_and_the_angle() -> None:
-    raw = np.array(
-        [[10, 20], [30, 40], [50, 60], [7, 8], [0.1, 0.2], [0.9, 0.3], [2.0, -0.5]], np.float32
-    )
-    boxes, scores = decode_obb(raw, 0.25)
-    assert np.allclose(boxes, [[10, 30, 50, 7, 2.0], [20, 40, 60, 8, -0.5]])
-    assert np.allclose(scores, [0.9, 0.3])
-    assert decode_obb(raw, 0.31)[1].tolist() == pytest.approx([0.9])
-
-
-def test_decoding_a_detect_head_gives_level_boxes() -> None:
-    raw = np.array([[10, 20], [30, 40], [50, 60], [7, 8], [0.1, 0.8]], np.float32)
-    boxes, scores = decode_detect(raw, 0.5)
-    assert np.allclose(boxes, [[20, 40, 60, 8, 0]])
-    assert np.allclose(scores, [0.8])
-
-
-def test_a_score_equal_to_the_confidence_counts() -> None:
-    raw = np.array([[10], [30], [50], [7], [0.5], [0]], np.float32)
-    assert len(decode_obb(raw, 0.5)[1]) == 1
-    assert len(decode_detect(raw[:5], 0.5)[1]) == 1
 
 
 @given(BOXES.filter(bool))
@@ -145,11 +120,8 @@ def test_reading_direction(width: float, height: float, degrees: float, reading:
 
 
 def test_detections_are_sorted_and_typed() -> None:
-    raw = np.array(
-        [[50, 300, 52], [50, 50, 50], [60, 60, 60], [20, 20, 20], [0.4, 0.6, 0.5], [0, 0, 0]],
-        np.float32,
-    )
-    found = detections(raw, decode_obb, confidence=0.3, iou=0.5)
+    boxes = boxes_of([(50, 50, 60, 20, 0), (300, 50, 60, 20, 0), (52, 50, 60, 20, 0)])
+    found = detections(boxes, np.array([0.4, 0.6, 0.5], np.float32), iou=0.5)
     assert found.scores.tolist() == pytest.approx([0.6, 0.5])
     assert found.quads.shape == (2, 4, 2)
     assert found.quads.dtype == found.scores.dtype == np.float32
@@ -157,6 +129,6 @@ def test_detections_are_sorted_and_typed() -> None:
 
 
 def test_nothing_found() -> None:
-    found = detections(np.zeros((6, 100), np.float32), decode_obb, confidence=0.3, iou=0.5)
+    found = detections(boxes_of([]), np.zeros(0, np.float32), iou=0.5)
     assert found.quads.shape == (0, 4, 2)
     assert found.scores.shape == (0,)

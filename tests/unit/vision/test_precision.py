@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from consumer.vision.detector import TorchDetector, load_detector
+from consumer.vision.backends.base import Precision
+from consumer.vision.backends.pytorch import compute_dtype
+from consumer.vision.detector import NetworkDetector, load_detector
 from consumer.vision.letterbox import letterbox
-from consumer.vision.precision import Precision, compute_dtype
 from models.scenes import draw_scene
 
 CHECKPOINT = Path(__file__).parents[3] / "models" / "plate-obb.pt"
 
 
-def detector(precision: Precision) -> TorchDetector:
+def detector(precision: Precision) -> NetworkDetector:
     return load_detector(
         CHECKPOINT, device="cpu", confidence=0.25, max_batch=4, precision=precision
     )

@@ -36,10 +36,13 @@ def pixels(value: int, height: int = 32, width: int = 64) -> Pixels:
 
 
 @asynccontextmanager
-async def running(detector: RecordingDetector, wait: float = 0) -> AsyncIterator[Batcher]:
+async def running(
+    detector: RecordingDetector, wait: float = 0, passes: int = 1
+) -> AsyncIterator[Batcher]:
     batcher = Batcher(
-        detector, batch_size=4, max_wait_seconds=wait, observe=lambda _size, _seconds: None
-    )
+        detector, batch_size=4, max_wait_seconds=wait, passes=passes,
+        observe=lambda _size, _seconds: None,
+    )  # fmt: skip
     task = asyncio.create_task(batcher.run())
     try:
         async with asyncio.timeout(10):
@@ -132,3 +135,60 @@ async def test_cancelled_image_is_not_computed() -> None:
             await second
         assert await score(batcher, pixels(3)) == 3
     assert [shape[0] for shape in detector.batches] == [1, 1]
+
+
+class CountingDetector(RecordingDetector):
+    """Holds each pass until as many run as a test waits for."""
+
+    def __init__(self, together: int) -> None:
+        super().__init__()
+        self._barrier = threading.Barrier(together)
+        self._lock = threading.Lock()
+        self.running: list[int] = []
+        self.most = 0
+
+    def detect(self, batch: Pixels) -> list[Detections]:
+        with self._lock:
+            self.running.append(batch.shape[1])
+            self.most = max(self.most, len(self.running))
+        try:
+            self._barrier.wait(5)
+            return super().detect(batch)
+        finally:
+            with self._lock:
+                self.running.remove(batch.shape[1])
+
+
+async def test_several_passes_run_at_the_same_time_and_share_what_is_ready() -> None:
+    detector = CountingDetector(2)
+    async with running(detector, passes=2) as batcher:
+        answers = await asyncio.gather(*(score(batcher, pixels(v)) for v in range(4)))
+    assert answers == list(range(4))
+    assert (detector.most, [shape[0] for shape in detector.batches]) == (2, [2, 2])
+
+
+async def test_large_inputs_are_passed_one_after_the_other_and_let_small_ones_by() -> None:
+    detector = CountingDetector(1)
+    large, small = (1024, 1024), (32, 64)
+    detector.free.clear()
+    async with running(detector, passes=2) as batcher:
+        first = [asyncio.create_task(score(batcher, pixels(v, *large))) for v in (1, 2)]
+        await asyncio.sleep(0)
+        third = asyncio.create_task(score(batcher, pixels(3, *small)))
+        while len(detector.running) < 2:
+            await asyncio.sleep(0.01)
+        assert sorted(detector.running) == [32, 1024]
+        detector.free.set()
+        assert await asyncio.gather(*first, third) == [1, 2, 3]
+    assert sorted(shape[1] for shape in detector.batches) == [32, 1024, 1024]
+
+
+async def test_one_failing_pass_does_not_end_the_others() -> None:
+    detector = CountingDetector(1)
+    async with running(detector, passes=2) as batcher:
+        answers = await asyncio.gather(
+            *(score(batcher, pixels(v)) for v in (1, 13, 2, 3)), return_exceptions=True
+        )
+        assert await score(batcher, pixels(5)) == 5
+    assert [answers[i] for i in (0, 2, 3)] == [1, 2, 3]
+    assert isinstance(answers[1], RuntimeError)

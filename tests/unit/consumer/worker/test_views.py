@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from consumer.vision.detector import TorchDetector, load_detector
+from consumer.vision.detector import NetworkDetector, load_detector
 from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
 from consumer.vision.tiling import Tiling, closeups, views
@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 2400, 1350
 
 
 @pytest.fixture(scope="module")
-def detector() -> TorchDetector:
+def detector() -> NetworkDetector:
     return load_detector(CHECKPOINT, device="cpu", confidence=0.25, max_batch=8)
 
 
@@ -34,7 +34,7 @@ def street(seed: int) -> np.ndarray:
 
 
 async def together(
-    detector: TorchDetector, pictures: list[np.ndarray], tiling: Tiling
+    detector: NetworkDetector, pictures: list[np.ndarray], tiling: Tiling
 ) -> tuple[list[Detections], list[int]]:
     """Plates of pictures that share batches, as the worker finds them, and the batches' sizes."""
     sizes: list[int] = []
@@ -60,7 +60,7 @@ async def together(
 @pytest.mark.slow
 @pytest.mark.parametrize("tiling", ["auto", "on"])
 async def test_the_same_image_gives_the_same_plates_in_any_batch(
-    detector: TorchDetector, tiling: Tiling
+    detector: NetworkDetector, tiling: Tiling
 ) -> None:
     torch.set_num_threads(1)
     pictures = [street(seed) for seed in (1, 2, 3)]
@@ -73,7 +73,7 @@ async def test_the_same_image_gives_the_same_plates_in_any_batch(
         assert np.abs(one.quads - other.quads).max() <= 0.5
 
 
-async def test_closer_views_find_what_the_whole_view_does_not(detector: TorchDetector) -> None:
+async def test_closer_views_find_what_the_whole_view_does_not(detector: NetworkDetector) -> None:
     torch.set_num_threads(1)
     rgb = street(4)
     assert closeups(HEIGHT, WIDTH, 640, "off") == []

@@ -1,0 +1,1 @@
+"""`plate-detect bench`: the whole service under load, measured from outside."""

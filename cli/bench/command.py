@@ -1,0 +1,166 @@
+"""`plate-detect bench`: real processes, real HTTP, real pictures, on this machine."""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import embedded
+from cli.bench import pictures as picture_sets
+from cli.bench.pictures import SIZES, PictureSet
+from consumer.cpus import usable_cpus
+from consumer.settings import WorkerSettings
+from consumer.vision.tiling import AUTO_FROM_PIXELS
+from schemas.settings import SettingsError
+
+# Long enough that the beginning and the end of a round, when cores are idle, hardly count.
+LOADS = {"640": (8, 50), "1920": (6, 20), "4000": (4, 8)}
+OTHER_LOAD = (4, 8)
+NAIVE_ROUNDS = 2
+_SHOWN_SETTINGS = ("MODEL_PATH", "INFERENCE_PRECISION", "WEBP_METHOD", "PROCESSING_THREADS")
+
+
+def bench(
+    sizes: Annotated[
+        list[str], typer.Option("--size", help="Drawn scenes of this width; may be repeated.")
+    ] = list(SIZES),  # noqa: B006 - typer copies it
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of images to send instead of drawn scenes.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each measurement.")] = 3,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+    tilings: Annotated[
+        list[str], typer.Option("--tiling", help="DETECT_TILING to measure; may be repeated.")
+    ] = ["off", "auto"],  # noqa: B006
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="Script of a service to compare with (tests/bench/naive.py)."),
+    ] = None,
+    readme: Annotated[
+        str,
+        typer.Option(help="Write the table into ./README.md, between the markers of this name."),
+    ] = "",
+    out: Annotated[Path, typer.Option(help="Folder for bench.json and bench.png.")] = Path(
+        "build/bench"
+    ),
+) -> None:
+    """Measure throughput, latency and memory of the service on this machine.
+
+    Settings are taken from the environment, as for `run`. Needs the extra `bench`.
+    """
+    try:
+        import matplotlib as mpl  # noqa: F401
+        import psutil  # noqa: F401
+    except ImportError:
+        _fail("bench needs: pip install 'plate-detect[bench]'")
+    from cli.bench import measure, report
+    from cli.bench.processes import BenchError
+
+    try:
+        settings = WorkerSettings.load()
+        chosen = [picture_sets.from_folder(images)] if images else map(picture_sets.drawn, sizes)
+        results = []
+        for pictures in chosen:
+            tasks, count = LOADS.get(pictures.name, OTHER_LOAD)
+            load = measure.Load(tasks, count, rounds)
+            results += asyncio.run(_measure(pictures, load, tilings, workers, baseline, settings))
+    except (SettingsError, BenchError, ValueError, KeyError) as error:
+        _fail(str(error))
+    shown = {name: os.environ[name] for name in _SHOWN_SETTINGS if name in os.environ}
+    whole = {"cores": usable_cpus(), "workers": workers, "settings": shown, "sets": results}
+    out.mkdir(parents=True, exist_ok=True)
+    report.write(whole, out)
+    report.show(whole)
+    if readme:
+        report.write_readme(whole, Path("README.md"), readme)
+    print(f"\nwritten: {out / 'bench.json'}, {out / 'bench.png'}")
+
+
+async def _measure(
+    pictures: PictureSet, load: Any, tilings: list[str], workers: int,
+    baseline: Path | None, settings: WorkerSettings,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Measure one set with each tiling that makes a difference for it, and the baseline once."""
+    from cli.bench import measure, processes
+
+    results: list[dict[str, Any]] = []
+    with _files(pictures) as folder:
+        naive = None
+        for tiling in _tilings(pictures, tilings):
+            environment = {"DETECT_TILING": tiling}
+            _say(f"{pictures.name}, tiling {tiling}: single stages")
+            costs = await asyncio.to_thread(measure.stage_costs, folder / "images", environment)
+            _say(f"{pictures.name}, tiling {tiling}: the service")
+            with tempfile.TemporaryDirectory() as work, ExitStack() as stack:
+                roles = stack.enter_context(processes.service(Path(work), environment, workers))
+                figures = await measure.throughput(roles, pictures, load)
+                if max(len(data) for _, data in pictures.files) <= settings.inline_max_bytes:
+                    figures.publish_rate = await measure.direct(
+                        roles, pictures, load, settings.key_prefix
+                    )
+                figures.idle_seconds = await measure.idle_latency(roles, pictures)
+                figures.saturated_submit_seconds = await measure.saturated_submits(
+                    roles, pictures, figures.rate
+                )
+            if baseline and naive is None:
+                _say(f"{pictures.name}: {baseline.name}")
+                shorter = measure.Load(load.tasks, load.images, min(load.rounds, NAIVE_ROUNDS))
+                naive = await _naive(baseline, settings, pictures, shorter)
+            results.append({
+                "pictures": pictures.name, "tiling": tiling, "stage_costs": costs,
+                "figures": figures.as_dict(), "naive": naive,
+                "efficiency": measure.efficiency(figures, costs["busy"]),
+                "idle_over_stages": figures.idle_seconds["p50"] / sum(costs["idle"].values()),
+            })  # fmt: skip
+    return results
+
+
+async def _naive(
+    script: Path, settings: WorkerSettings, pictures: PictureSet, load: Any
+) -> dict[str, Any]:
+    from cli.bench import measure, processes
+
+    port = embedded.free_port()
+    command = [
+        sys.executable, str(script), str(settings.model_path), str(settings.cover_image_path),
+        str(port),
+    ]  # fmt: skip
+    with (
+        tempfile.TemporaryDirectory() as work,
+        processes.single(Path(work), "naive", command, port) as roles,
+    ):
+        return (await measure.throughput(roles, pictures, load)).as_dict()
+
+
+@contextmanager
+def _files(pictures: PictureSet) -> Iterator[Path]:
+    """Lay the pictures into a folder, for the process that measures the stages."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "images").mkdir()
+        for file, data in pictures.files:
+            (folder / "images" / file).write_bytes(data)
+        yield folder
+
+
+def _tilings(pictures: PictureSet, wanted: list[str]) -> list[str]:
+    """Drop what would only repeat: `auto` does nothing on small pictures."""
+    size = SIZES.get(pictures.name)
+    if size and size[0] * size[1] < AUTO_FROM_PIXELS and "off" in wanted:
+        return [tiling for tiling in wanted if tiling != "auto"]
+    return wanted
+
+
+def _say(text: str) -> None:
+    print(f"plate-detect: {text}", file=sys.stderr, flush=True)
+
+
+def _fail(reason: str) -> None:
+    print(f"plate-detect: {reason}", file=sys.stderr)
+    raise typer.Exit(1)

@@ -1,0 +1,172 @@
+"""One set of pictures through the service: throughput, latency, memory, and what limits them."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+from redis.asyncio import Redis
+
+from cli.bench.client import Client, publish
+from cli.bench.pictures import PictureSet
+from cli.bench.processes import BenchError, Roles
+from consumer.cpus import usable_cpus
+from schemas.keys import Keys
+
+STAGES = ("decode", "inference", "cover", "encode")
+LATENCY_TASKS = 15
+SUBMITS = 60
+SUBMIT_PAUSE_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much is sent at once: ``tasks`` of ``images`` each, ``rounds`` times over."""
+
+    tasks: int
+    images: int
+    rounds: int
+
+
+@dataclass
+class Figures:
+    """What one service did with one set of pictures. Seconds, bytes, images per second."""
+
+    rate: float = 0.0
+    rates: list[float] = field(default_factory=list)
+    cores_used: dict[str, float] = field(default_factory=dict)
+    load_cores: float = 0.0
+    peak_bytes: dict[str, int] = field(default_factory=dict)
+    bytes_out: int = 0
+    submit_seconds: dict[str, float] = field(default_factory=dict)
+    task_seconds: dict[str, float] = field(default_factory=dict)
+    stage_cores: dict[str, float] = field(default_factory=dict)
+    batch_size: float | None = None
+    publish_rate: float | None = None
+    idle_seconds: dict[str, float] = field(default_factory=dict)
+    saturated_submit_seconds: dict[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return asdict(self)
+
+
+def stage_costs(folder: Path, environment: dict[str, str]) -> dict[str, dict[str, float]]:
+    """Return seconds per image by stage, on one thread with nothing else at work.
+
+    Under ``busy`` as the stages are while images wait, under ``idle`` as they are for a single one.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.bench.stages", str(folder)],
+        env={**os.environ, **environment}, stdout=subprocess.PIPE, check=False, timeout=600,
+    )  # fmt: skip
+    if done.returncode:
+        raise BenchError("the stages could not be measured; the reason is above")
+    costs: dict[str, dict[str, float]] = json.loads(done.stdout)
+    return costs
+
+
+async def throughput(roles: Roles, pictures: PictureSet, load: Load) -> Figures:
+    """Send the rounds over HTTP; the first task only warms up."""
+    figures = Figures()
+    outcomes = []
+    async with Client(roles.url) as client:
+        await client.run(pictures.task(min(4, load.images)))
+        roles.forget_peaks()
+        counters = await client.metrics(roles.metrics_url) if roles.metrics_url else {}
+        cpu, own, started = roles.cpu_seconds(), time.process_time(), time.perf_counter()
+        for _ in range(load.rounds):
+            begun = time.perf_counter()
+            sent = [client.run(pictures.task(load.images, i)) for i in range(load.tasks)]
+            outcomes = await asyncio.gather(*sent)
+            seconds = time.perf_counter() - begun
+            figures.rates.append(load.tasks * load.images / seconds)
+        wall = time.perf_counter() - started
+        used = roles.cpu_seconds()
+        figures.cores_used = {name: (used[name] - cpu[name]) / wall for name in used}
+        figures.load_cores = (time.process_time() - own) / wall
+        if counters:
+            _read_metrics(figures, counters, await client.metrics(roles.metrics_url), wall)
+        figures.bytes_out = sum(
+            [await client.size(url) for outcome in outcomes for url in outcome.result_urls]
+        )
+    figures.rate = median(figures.rates)
+    figures.submit_seconds = percentiles([outcome.submit_seconds for outcome in outcomes])
+    figures.task_seconds = percentiles([outcome.task_seconds for outcome in outcomes])
+    figures.peak_bytes = {name: usage.peak_bytes for name, usage in roles.usage.items()}
+    return figures
+
+
+def _read_metrics(
+    figures: Figures, before: dict[str, float], after: dict[str, float], wall: float
+) -> None:
+    """Of the first worker: how many cores each stage kept busy, and how full batches were."""
+
+    def grown(name: str) -> float:
+        return after.get(name, 0.0) - before.get(name, 0.0)
+
+    for stage in STAGES:
+        figures.stage_cores[stage] = grown(f"plate_stage_seconds_sum{{stage={stage}}}") / wall
+    if batches := grown("plate_batch_size_count{}"):
+        figures.batch_size = grown("plate_batch_size_sum{}") / batches
+
+
+async def direct(roles: Roles, pictures: PictureSet, load: Load, prefix: str) -> float:
+    """Return images per second of a round put straight onto the stream, inline."""
+    async with Client(roles.url) as client, Redis.from_url(roles.redis_url) as redis:
+        stream = Keys(prefix).images
+        begun = time.perf_counter()
+        ids = [
+            await publish(redis, stream, pictures.task(load.images, i)) for i in range(load.tasks)
+        ]
+        await asyncio.gather(*(client.wait(task_id) for task_id in ids))
+        return load.tasks * load.images / (time.perf_counter() - begun)
+
+
+async def idle_latency(roles: Roles, pictures: PictureSet) -> dict[str, float]:
+    """Return the time of tasks of one image, one after the other, from upload to completion."""
+    async with Client(roles.url) as client:
+        seconds = [
+            (await client.run_watched(pictures.task(1, i))).task_seconds
+            for i in range(LATENCY_TASKS)
+        ]
+    return {**percentiles(seconds), "mean": fmean(seconds)}
+
+
+async def saturated_submits(roles: Roles, pictures: PictureSet, rate: float) -> dict[str, float]:
+    """Return how long uploads of one image take while the workers have more than they can do."""
+    enough = int(rate * (SUBMITS * SUBMIT_PAUSE_SECONDS + 3)) + 1
+    async with Client(roles.url) as client:
+        ids = [
+            (await client.submit(pictures.task(min(20, enough - done), done)))[0]
+            for done in range(0, enough, 20)
+        ]
+        seconds = []
+        for i in range(SUBMITS):
+            task_id, taken = await client.submit(pictures.task(1, i))
+            ids.append(task_id)
+            seconds.append(taken)
+            await asyncio.sleep(SUBMIT_PAUSE_SECONDS)
+        await asyncio.gather(*(client.wait(task_id) for task_id in ids))
+    return percentiles(seconds)
+
+
+def percentiles(seconds: Sequence[float]) -> dict[str, float]:
+    """Return p50, p95 and p99."""
+    return {f"p{share}": float(np.percentile(seconds, share)) for share in (50, 95, 99)}
+
+
+def efficiency(figures: Figures, costs: dict[str, float]) -> float:
+    """Return the share of the cores' time that went into the stages at their single-thread cost.
+
+    images/s x sum of stage costs / (cores - cores that the load generator used).
+    """
+    return figures.rate * sum(costs.values()) / (usable_cpus() - figures.load_cores)

@@ -1,0 +1,99 @@
+"""Cost of each stage by itself: one thread, one image at a time, nothing else at work.
+
+Run as `python -m cli.bench.stages FOLDER` in a process of its own, so that it leaves no model and
+no threads in the one that makes the load. Settings are the worker's, from the environment.
+"""
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean
+from typing import TypeVar
+
+import cv2
+
+from cli.bench.pictures import from_folder
+from consumer.settings import WorkerSettings
+from consumer.vision.codec import DecodedImage, decode, encode_webp, read_header
+from consumer.vision.cover import Stub, cover, load_stub
+from consumer.vision.detector import Detector, load_detector
+from consumer.vision.effort import method_for
+from consumer.vision.merge import merge
+from consumer.vision.obb import Detections
+from consumer.vision.tiling import View, views
+
+T = TypeVar("T")
+
+REPEATS = 5
+MOST_IMAGES = 6
+
+
+class Stages:
+    """The stages of an image's way, each timed: its best of REPEATS."""
+
+    def __init__(self, settings: WorkerSettings, *, backlog: bool) -> None:
+        self._settings = settings
+        self._backlog = backlog
+        self._detector: Detector = load_detector(
+            settings.model_path, device=settings.processing_device, threads=1,
+            confidence=settings.detect_confidence, max_batch=1,
+            precision=settings.inference_precision,
+        )  # fmt: skip
+        image = settings.cover_mode == "image"
+        self._stub: Stub | None = load_stub(settings.cover_image_path) if image else None
+        self.seconds: dict[str, list[float]] = {}
+
+    def go(self, data: bytes) -> None:
+        """Take one image through all stages, and note what each costs."""
+        image, seen = self._time("decode", lambda: self._decode(data))
+        answers = self._time(
+            "inference", lambda: [self._detector.detect(view.pixels[None])[0] for view in seen]
+        )
+        self._time("cover", lambda: self._cover(image, seen, answers))
+        self._time("encode", lambda: self._encode(image))
+
+    def _decode(self, data: bytes) -> tuple[DecodedImage, list[View]]:
+        limit = self._settings.max_image_pixels
+        read_header(data, max_pixels=limit)
+        image = decode(data, max_pixels=limit)
+        return image, views(image.rgb, self._settings.detect_imgsz, self._settings.detect_tiling)
+
+    def _cover(self, image: DecodedImage, seen: list[View], answers: list[Detections]) -> None:
+        quads, padding = merge(seen, answers).quads, self._settings.cover_padding
+        cover(image.rgb, quads, stub=self._stub, padding=padding, alpha=image.alpha)
+
+    def _encode(self, image: DecodedImage) -> bytes:
+        height, width = image.rgb.shape[:2]
+        method = method_for(self._settings.webp_method, height, width, backlog=self._backlog)
+        webp = encode_webp(image, quality=self._settings.webp_quality, method=method)
+        hashlib.sha256(webp).hexdigest()
+        return webp
+
+    def _time(self, stage: str, call: Callable[[], T]) -> T:
+        times = []
+        for _ in range(REPEATS):
+            started = time.perf_counter()
+            result = call()
+            times.append(time.perf_counter() - started)
+        self.seconds.setdefault(stage, []).append(min(times))
+        return result
+
+
+def main() -> None:
+    """Print seconds per image by stage as JSON, while images wait and while none does."""
+    cv2.setNumThreads(1)
+    files = from_folder(Path(sys.argv[1])).files[:MOST_IMAGES]
+    costs = {}
+    for name, backlog in (("busy", True), ("idle", False)):
+        stages = Stages(WorkerSettings.load(), backlog=backlog)
+        for _, data in files:
+            stages.go(data)
+        costs[name] = {stage: fmean(seconds) for stage, seconds in stages.seconds.items()}
+    print(json.dumps(costs))
+
+
+if __name__ == "__main__":
+    main()

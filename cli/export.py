@@ -1,0 +1,51 @@
+"""`plate-detect export`: a checkpoint as a file for ONNX Runtime or OpenVINO."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from consumer.errors import ModelError
+from consumer.settings import WorkerSettings
+from schemas.settings import SettingsError
+
+
+def export(
+    form: Annotated[
+        Literal["onnx", "openvino"], typer.Option("--format", help="What to write.")
+    ] = "openvino",
+    model: Annotated[
+        Path | None, typer.Option(help="The checkpoint, a .pt file; default: MODEL_PATH.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write; default: beside the checkpoint.")
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Folder of photographs to compare on, beside drawn scenes."),
+    ] = None,
+) -> None:
+    """Write a checkpoint for another runtime; refused unless it finds the same plates there.
+
+    MODEL_PATH takes the file then: .onnx runs on ONNX Runtime, .xml on OpenVINO.
+    """
+    from models.export import SUFFIXES, ParityError
+    from models.export import export as write
+
+    try:
+        checkpoint = model or WorkerSettings.load().model_path
+    except SettingsError as error:
+        typer.echo(f"plate-detect: {error}", err=True)
+        raise typer.Exit(1) from error
+    target = output or checkpoint.with_suffix(SUFFIXES[form])
+    if target.suffix != SUFFIXES[form]:
+        raise typer.BadParameter(f"--output must end in {SUFFIXES[form]}")
+    try:
+        parity = write(checkpoint, target, form, images)
+    except (ModelError, ParityError, OSError) as error:
+        typer.echo(f"plate-detect: not exported: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(
+        f"{target}: the same {parity.plates} plates on {parity.images} images, corners within"
+        f" {parity.pixels:.3f} px, scores within {parity.score:.4f}"
+    )

@@ -1,0 +1,116 @@
+"""PyTorch: runs checkpoints, on the CPU or a CUDA device."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from consumer.errors import ModelError
+from consumer.vision.backends.base import Network, Precision
+from consumer.vision.checkpoint import Checkpoint, build_network, load_checkpoint
+from consumer.vision.heads import Head
+
+
+def load(path: Path, device: str, precision: Precision, threads: int) -> Network:
+    """Load a checkpoint on a device. Raises ModelError: not a detector, or no such device.
+
+    ``threads`` is set for the whole process, unless it is 0.
+    """
+    target = _device(device)
+    if threads:
+        torch.set_num_threads(threads)
+    checkpoint = load_checkpoint(path)
+    network, head = raw_network(checkpoint)
+    dtype = compute_dtype(target, precision)
+    placed: nn.Module = network.to(device=target, dtype=dtype)
+    placed = placed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Network(
+        _Forward(placed, target, dtype), head, checkpoint.name, checkpoint.digest,
+        checkpoint.imgsz, checkpoint.names,
+        # A batch adds up in another order than an image alone, and so coarse a number shows it.
+        # On a CPU, where this is used, batches are no faster anyway.
+        one_by_one=dtype is torch.bfloat16,
+        batches_matter=target.type == "cuda",
+    )  # fmt: skip
+
+
+def raw_network(checkpoint: Checkpoint) -> tuple[nn.Module, Head]:
+    """Return the network of a checkpoint, fused, answering with its head's own numbers.
+
+    Input float (N, 3, h, w) 0 to 1, output (N, rows, anchors): see ``Head``.
+    """
+    network: Any = build_network(checkpoint)
+    network = network.fuse(verbose=False).requires_grad_(requires_grad=False).eval()
+    layer: Any = network.get_submodule("model")[-1]
+    head = Head(
+        checkpoint.head, int(layer.nc), int(layer.reg_max),
+        tuple(int(stride) for stride in layer.stride),
+    )  # fmt: skip
+    layer._inference = _raw  # noqa: SLF001 - no public way past decoding in the network
+    return _FirstOutput(network), head
+
+
+def compute_dtype(device: torch.device, precision: Precision) -> torch.dtype:
+    """Return what ``precision`` means on a device.
+
+    ``auto``: float16 on CUDA; on the CPU bfloat16 where it multiplies matrices of them (AMX), else
+    float32. Without AMX, bfloat16 is slower than float32 on many CPUs.
+    """
+    if precision == "auto":
+        if device.type == "cuda":
+            return torch.float16
+        fast = torch.cpu.get_capabilities().get("amx_bf16", False)
+        return torch.bfloat16 if fast else torch.float32
+    return torch.float32 if precision == "float32" else torch.bfloat16
+
+
+class _FirstOutput(nn.Module):
+    """ultralytics' networks answer with their feature maps, too."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, planes: Tensor) -> Tensor:
+        output = self.network(planes)
+        answer: Tensor = output[0] if isinstance(output, tuple) else output
+        return answer
+
+
+class _Forward:
+    """Bytes in, numbers out."""
+
+    def __init__(self, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+        self._network = network
+        self._device, self._dtype = device, dtype
+
+    @torch.inference_mode()
+    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        pixels = torch.from_numpy(np.ascontiguousarray(batch))
+        if self._device.type == "cuda":
+            pixels = pixels.pin_memory().to(self._device, non_blocking=True)
+        # The batch lies in memory as channels_last wants it: permuting copies nothing.
+        planes = pixels.permute(0, 3, 1, 2).to(self._dtype).div_(255)
+        return np.asarray(self._network(planes).float().cpu().numpy(), np.float32)
+
+
+def _raw(answers: dict[str, Tensor]) -> Tensor:
+    parts = [answers["boxes"], answers["scores"]]
+    return torch.cat([*parts, answers["angle"]] if "angle" in answers else parts, dim=1)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(f"{name!r} is not a device: cpu, cuda or cuda:N") from error
+    if device.type not in {"cpu", "cuda"}:
+        raise ModelError(f"{name!r} is not supported: cpu, cuda or cuda:N")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f"{name!r} was asked for, but this PyTorch sees no CUDA device")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ModelError(f"{name!r} was asked for, but there are {torch.cuda.device_count()}")
+    return device

@@ -1,0 +1,119 @@
+"""From the numbers of a YOLO head to boxes: the last step of the network, outside of it.
+
+Computed here for the few anchors that are sure enough, in float32 whatever the network counts in,
+and alike for every back end: what comes out of one is the head's logits and nothing more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+_ANCHOR_OFFSET = 0.5
+_SIDES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a head's output means.
+
+    ``kind``: its ultralytics class, one of OBB, OBB26, Detect, v10Detect. ``reg_max``: numbers per
+    side of a box, a distribution over distances (1: the distance itself). ``strides``: pixels per
+    anchor of each level, finest first.
+    """
+
+    kind: str
+    classes: int
+    reg_max: int
+    strides: tuple[int, ...]
+
+    @property
+    def oriented(self) -> bool:
+        """Whether boxes have an angle."""
+        return self.kind.startswith("OBB")
+
+    @property
+    def rows(self) -> int:
+        """Numbers per anchor: sides, a logit per class, and the angle in radians if oriented."""
+        return _SIDES * self.reg_max + self.classes + int(self.oriented)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, as JSON takes them."""
+        return {**asdict(self), "strides": list(self.strides)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Head":
+        """Return the head that ``as_dict`` described. Raises LookupError, TypeError, ValueError."""
+        return cls(
+            str(values["kind"]), int(values["classes"]), int(values["reg_max"]),
+            tuple(int(stride) for stride in values["strides"]),
+        )  # fmt: skip
+
+    def anchors(self, height: int, width: int) -> int:
+        """Return the number of anchors for an input of that size."""
+        return sum((height // stride) * (width // stride) for stride in self.strides)
+
+    def decode(
+        self,
+        raw: Array,
+        height: int,
+        width: int,
+        confidence: float,
+        unwanted: Sequence[int] = (),
+    ) -> tuple[Array, Array]:
+        """Decode the output (rows, anchors) of one image of ``height`` x ``width`` pixels.
+
+        Returns boxes (K, 5) and scores (K,) of the anchors whose best class scores ``confidence``
+        or more, in the anchors' order; classes ``unwanted`` count for nothing. A box is centre x,
+        centre y, width, height in pixels and angle in radians, clockwise on screen.
+        """
+        logits = raw[_SIDES * self.reg_max :][: self.classes]
+        if unwanted:
+            logits = np.delete(logits, unwanted, axis=0)
+        if not len(logits):
+            return np.zeros((0, 5), np.float32), np.zeros(0, np.float32)
+        scores = _sigmoid(logits.max(axis=0))
+        sure = np.flatnonzero(scores >= np.float32(confidence))
+        points, strides = self._places(height, width, sure)
+        sides = self._distances(raw[: _SIDES * self.reg_max, sure])
+        angle = raw[-1, sure] if self.oriented else np.zeros(len(sure), np.float32)
+        low, high = sides[:2], sides[2:]
+        x, y = (high - low) / 2
+        cos, sin = np.cos(angle), np.sin(angle)
+        centre = points + np.stack((x * cos - y * sin, x * sin + y * cos))
+        boxes = np.concatenate((centre * strides, (low + high) * strides, angle[None]))
+        return np.ascontiguousarray(boxes.T, np.float32), scores[sure]
+
+    def _places(self, height: int, width: int, chosen: NDArray[np.intp]) -> tuple[Array, Array]:
+        """Return the anchors' x and y (2, K) in units of their strides (K,)."""
+        points = np.empty((2, len(chosen)), np.float32)
+        strides = np.empty(len(chosen), np.float32)
+        first = 0
+        for stride in self.strides:
+            columns = width // stride
+            end = first + (height // stride) * columns
+            here = (chosen >= first) & (chosen < end)
+            rows, places = np.divmod(chosen[here] - first, max(1, columns))
+            points[0, here], points[1, here] = places, rows
+            strides[here] = stride
+            first = end
+        return points + _ANCHOR_OFFSET, strides
+
+    def _distances(self, raw: Array) -> Array:
+        """Return distances from anchors to left, top, right and bottom (4, K), in strides."""
+        if self.reg_max == 1:
+            return raw
+        bins = raw.reshape(_SIDES, self.reg_max, -1)
+        weights = np.exp(bins - bins.max(axis=1, keepdims=True))
+        weights /= weights.sum(axis=1, keepdims=True)
+        steps = np.arange(self.reg_max, dtype=np.float32)
+        return np.asarray(np.einsum("b,sbk->sk", steps, weights), np.float32)
+
+
+def _sigmoid(values: Array) -> Array:
+    with np.errstate(over="ignore"):  # exp(-x) of a very small score is inf, and the score 0
+        return np.asarray(1 / (1 + np.exp(-values)), np.float32)

@@ -1,0 +1,184 @@
+"""Write a checkpoint as a file for another runtime, if it finds the same plates there.
+
+plate-detect export --format openvino            # models/plate-obb.xml and .bin
+MODEL_PATH=models/plate-obb.xml plate-detect run
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from consumer.errors import ModelError
+from consumer.vision.backends.exported import INPUT, KEY, OUTPUT, Label
+from consumer.vision.backends.pytorch import raw_network
+from consumer.vision.checkpoint import load_checkpoint
+from consumer.vision.codec import decode
+from consumer.vision.detector import Detector, load_detector
+from consumer.vision.letterbox import letterbox
+from consumer.vision.obb import Detections
+from models.scenes import draw_scene
+
+Format = Literal["onnx", "openvino"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml"}
+MOST_PIXELS_OFF = 1.0
+MOST_SCORE_OFF = 0.01
+CONFIDENCE = 0.25
+_OPSET = 17
+_DRAWN_SCENES = 8
+_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+_MAX_PIXELS = 200_000_000
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class ParityError(Exception):
+    """The exported file finds other plates than the checkpoint; nothing was kept of it."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far two detectors are apart: over ``plates`` plates of ``images`` images, at most
+    ``pixels`` px at a corner and ``score`` in the score."""
+
+    images: int
+    plates: int
+    pixels: float
+    score: float
+
+
+def export(checkpoint: Path, output: Path, form: Format, images: Path | None) -> Parity:
+    """Write ``checkpoint`` to ``output`` and compare the two, both in float32.
+
+    On drawn scenes, and on the photographs of the folder ``images`` if one is named.
+    Raises ModelError: no such checkpoint, or the runtime is not installed. ParityError: a corner
+    is off by more than MOST_PIXELS_OFF, a score by more than MOST_SCORE_OFF, or a plate is missing.
+    """
+    written = _write(checkpoint, output, form)
+    try:
+        parity = _compare(checkpoint, output, images)
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+    return parity
+
+
+def _write(checkpoint: Path, output: Path, form: Format) -> list[Path]:
+    loaded = load_checkpoint(checkpoint)
+    network, head = raw_network(loaded)
+    label = Label(head, loaded.names, loaded.imgsz, loaded.digest).as_json()
+    whole = _FromBytes(network).eval()
+    with warnings.catch_warnings():
+        # Tracers warn of every shape that is computed; whether it is right, parity tells.
+        warnings.simplefilter("ignore")
+        if form == "onnx":
+            return _write_onnx(whole, output, label)
+        return _write_openvino(whole, output, label)
+
+
+def _write_onnx(network: nn.Module, output: Path, label: str) -> list[Path]:
+    try:
+        import onnx
+    except ImportError as error:
+        raise ModelError("writing ONNX needs: pip install 'plate-detect[onnx]'") from error
+    axes = {INPUT: {0: "images", 1: "height", 2: "width"}, OUTPUT: {0: "images", 2: "anchors"}}
+    # The exporter that writes plain ONNX without a compiler's packages beside it.
+    torch.onnx.export(
+        network, (_example(),), str(output), input_names=[INPUT], output_names=[OUTPUT],
+        dynamic_axes=axes, opset_version=_OPSET, dynamo=False,
+    )  # fmt: skip
+    model = onnx.load(output)
+    onnx.helper.set_model_props(model, {KEY: label})
+    onnx.save(model, output)
+    return [output]
+
+
+def _write_openvino(network: nn.Module, output: Path, label: str) -> list[Path]:
+    try:
+        import openvino
+    except ImportError as error:
+        raise ModelError("writing OpenVINO needs: pip install 'plate-detect[openvino]'") from error
+    shape = openvino.PartialShape([-1, -1, -1, 3])
+    model = openvino.convert_model(network, example_input=_example(), input=[shape])
+    model.set_rt_info(label, KEY)
+    openvino.save_model(model, output, compress_to_fp16=False)
+    return [output, output.with_suffix(".bin")]
+
+
+def _example() -> Tensor:
+    return torch.zeros((1, 96, 128, 3), dtype=torch.uint8)
+
+
+class _FromBytes(nn.Module):
+    """The network with what precedes it: uint8 (N, h, w, 3) in."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        answer: Tensor = self.network(images.permute(0, 3, 1, 2).float() / 255)
+        return answer
+
+
+def _compare(checkpoint: Path, output: Path, images: Path | None) -> Parity:
+    def load(path: Path) -> Any:
+        return load_detector(
+            path, device="cpu", confidence=CONFIDENCE - 2 * MOST_SCORE_OFF, max_batch=1
+        )
+
+    ours, theirs = load(checkpoint), load(output)
+    seen = [letterbox(rgb, ours.imgsz).pixels for rgb in _pictures(images)]
+    gaps = [_gaps(*_found(ours, theirs, pixels), pixels.shape) for pixels in seen]
+    plates = [gap for image in gaps for gap in image]
+    if not plates:
+        raise ParityError("no plate was found to compare; name a folder of photographs with plates")
+    parity = Parity(
+        len(seen), len(plates), max(gap[0] for gap in plates), max(gap[1] for gap in plates)
+    )
+    if parity.pixels > MOST_PIXELS_OFF or parity.score > MOST_SCORE_OFF:
+        raise ParityError(
+            f"plates are up to {parity.pixels:.2f} px and scores up to {parity.score:.3f} off;"
+            f" allowed are {MOST_PIXELS_OFF} px and {MOST_SCORE_OFF}"
+        )
+    return parity
+
+
+def _found(ours: Detector, theirs: Detector, pixels: Pixels) -> tuple[Detections, Detections]:
+    return ours.detect(pixels[None])[0], theirs.detect(pixels[None])[0]
+
+
+def _gaps(
+    ours: Detections, theirs: Detections, shape: Sequence[int]
+) -> Iterator[tuple[float, float]]:
+    """Yield, for each plate that either finds with some certainty, how far the other's is away."""
+    for one, other in ((ours, theirs), (theirs, ours)):
+        for quad, score in zip(one.quads, one.scores, strict=True):
+            if score < CONFIDENCE:
+                continue
+            if not len(other.scores):
+                yield float(max(shape)), 1.0
+                continue
+            away = np.abs(other.quads - quad).max(axis=(1, 2))
+            yield float(away.min()), float(abs(other.scores[away.argmin()] - score))
+
+
+def _pictures(folder: Path | None) -> Iterator[Pixels]:
+    for seed in range(_DRAWN_SCENES):
+        # Of several shapes: a file that was traced with one may have kept it.
+        width, height = ((640, 480), (480, 640), (640, 384), (512, 512))[seed % 4]
+        yield draw_scene(np.random.default_rng(seed), width, height).rgb
+    if folder is not None:
+        for path in sorted(folder.iterdir()):
+            if path.suffix.lower() in _IMAGE_SUFFIXES:
+                yield decode(path.read_bytes(), max_pixels=_MAX_PIXELS).rgb

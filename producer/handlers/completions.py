@@ -1,0 +1,84 @@
+"""Wakes whoever watches a task when its completion event appears on the stream."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+READ_BLOCK_SECONDS = 5.0
+_PAGE = 100
+_PAUSE_SECONDS = 1.0
+_START_PATIENCE_SECONDS = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+class Completions:
+    """Reads the event stream once for all watchers of this process, and only while there are any.
+
+    A convenience, not a promise: who watches asks for the task's state now and then all the same.
+
+    Args:
+        reader: a connection of its own for the blocking read.
+        stream: key of the event stream.
+    """
+
+    def __init__(self, reader: Redis, stream: str) -> None:
+        self._reader = reader
+        self._stream = stream
+        self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._wanted = asyncio.Event()
+        self._reading = asyncio.Event()
+
+    @asynccontextmanager
+    async def watch(self, task_id: str) -> AsyncIterator[asyncio.Event]:
+        """An event that is set once the task has ended, if that happens within the block."""
+        woken = asyncio.Event()
+        self._watchers[task_id].add(woken)
+        self._wanted.set()
+        try:
+            await _within(self._reading, _START_PATIENCE_SECONDS)
+            yield woken
+        finally:
+            self._watchers[task_id].discard(woken)
+            if not self._watchers[task_id]:
+                del self._watchers[task_id]
+            if not self._watchers:
+                self._wanted.clear()
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        while True:
+            await self._wanted.wait()
+            try:
+                await self._read_while_wanted()
+            except (RedisError, OSError) as error:
+                log.warning("redis is away", during="completions", error=repr(error))
+                await asyncio.sleep(_PAUSE_SECONDS)
+            finally:
+                self._reading.clear()
+
+    async def _read_while_wanted(self) -> None:
+        newest: Any = await self._reader.xrevrange(self._stream, count=1)
+        last = newest[0][0] if newest else b"0"
+        self._reading.set()
+        while self._wanted.is_set():
+            block = int(READ_BLOCK_SECONDS * 1000)
+            answer: Any = await self._reader.xread({self._stream: last}, count=_PAGE, block=block)
+            for entry_id, fields in answer[0][1] if answer else []:
+                last = entry_id
+                for woken in self._watchers.get(fields.get(b"task_id", b"").decode(), ()):
+                    woken.set()
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

@@ -1,0 +1,21 @@
+#!lua flags=allow-oom
+-- Add the open images of a task to the stream again if none of its entries can be there any more:
+-- the stream was deleted. What is added twice does no harm, since the first outcome wins.
+-- Returns how many were added.
+-- KEYS task images open   ARGV task_id silent_ms
+--!include _tasks
+local task, images, open, task_id = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
+local held = redis.call('HMGET', task, 'status', 'total')
+local active = tonumber(redis.call('ZSCORE', open, task_id))
+if not held[1] or is_final(held[1]) or not active then return 0 end
+local now, added, last = now_ms(), 0, nil
+if now - active < tonumber(ARGV[2]) or may_be_queued(images, active) then return 0 end
+for index = 0, tonumber(held[2]) - 1 do
+  local fields = redis.call('HGET', task, 'entry:' .. index)
+  if fields then
+    last = redis.call('XADD', images, '*', unpack(cjson.decode(fields)))
+    added = added + 1
+  end
+end
+if last then redis.call('ZADD', open, math.max(now, added_ms(last)), task_id) end
+return added

@@ -1,0 +1,123 @@
+"""Storage without room: nothing new is taken, nothing is lost, nothing half-written is shown."""
+
+import errno
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from tests.support.pictures import pixels_of, scene_file
+from tests.support.redis_server import RedisServer
+from tests.support.service import Service, running, wait_until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+
+SIZE_MB = 6
+WATCHED_SECONDS = 4.0
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A file system of a few megabytes; skips the test where none can be mounted."""
+    folder.mkdir()
+    if not shutil.which("mount"):
+        pytest.skip("needs mount")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(folder)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if mounted.returncode:
+        pytest.skip(f"a small file system cannot be mounted: {mounted.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Write until nothing more fits."""
+    filler = folder / "filler"
+    with filler.open("ab", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"x" * 4096)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+    return filler
+
+
+def test_nothing_is_lost_while_the_disk_is_full(own_redis: RedisServer, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "tasks_storage"), running(
+        own_redis.url, tmp_path, "producer", "dispatcher",
+        MODEL_PATH="stand-in:50", SWEEP_INTERVAL_SECONDS="0.5",
+    ) as service:  # fmt: skip
+        task_id = service.submit(*[(f"{number}.jpg", scene_file(number)) for number in range(4)])
+        filler = fill(service.storage)
+        service.start("worker")
+        wait_until(lambda: "put:" in service.roles["worker"].log, 30, lambda: service.logs)
+        before = cpu_seconds(service)
+        refused(service)
+        time.sleep(WATCHED_SECONDS)
+        share = (cpu_seconds(service) - before) / WATCHED_SECONDS
+        print(f"worker used {share:.1%} of a core while the disk was full")
+        assert share < 0.2
+        state: Any = service.status(task_id)
+        assert (state["status"], state["progress"]["done"]) == ("processing", 0)
+        hidden = requests.get(
+            f"{service.url}/tasks_storage/{task_id}/output/covered_0.webp", timeout=9
+        )
+        assert hidden.status_code == 404
+        filler.unlink()
+        state = service.wait_final(task_id)
+        assert state["errors"] == []
+        for number, result in enumerate(state["results"]):
+            assert (
+                pixels_of(service.result(result["url"])).shape
+                == pixels_of(scene_file(number)).shape
+            )
+        assert len(state["results"]) == 4
+        wait_until(lambda: len(stored(service)) == 4, 20, lambda: f"{stored(service)}")
+        assert service.wait_final(service.submit(("a.jpg", scene_file(0))))["status"] == "completed"
+
+
+def refused(service: Service) -> None:
+    """A new upload is told to come again later, and leaves nothing behind."""
+    there = stored(service)
+    answer = requests.post(
+        f"{service.url}/api/v1/process-task/",
+        files=[("files", ("new.jpg", scene_file(0)))], timeout=30,
+    )  # fmt: skip
+    assert answer.status_code == 503, answer.text
+    assert int(answer.headers["Retry-After"]) > 0
+
+    def unready() -> bool:
+        # Filled up again: what somebody had half-written before may have left room.
+        fill(service.storage)
+        return requests.get(f"{service.url}/ready", timeout=30).status_code == 503
+
+    wait_until(unready, 10, lambda: service.logs)
+    wait_until(lambda: stored(service) == there, 10, lambda: f"{stored(service)} to be {there}")
+
+
+def stored(service: Service) -> list[str]:
+    """All files of tasks, unfinished ones too."""
+    return sorted(
+        str(Path(folder, name).relative_to(service.storage))
+        for folder, _, names in os.walk(service.storage)
+        for name in names
+        if Path(folder) != service.storage
+    )
+
+
+def cpu_seconds(service: Service) -> float:
+    times = psutil.Process(service.roles["worker"].pid).cpu_times()
+    return float(times.user + times.system)

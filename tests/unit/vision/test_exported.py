@@ -1,0 +1,128 @@
+"""Exported files find what the checkpoint finds, without PyTorch; others are refused."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from consumer.errors import ModelError
+from consumer.vision.detector import load_detector
+from consumer.vision.letterbox import letterbox
+from models import export
+from models.scenes import draw_scene
+
+CHECKPOINT = Path(__file__).parents[3] / "models" / "plate-obb.pt"
+
+
+@pytest.fixture(scope="module", params=export.FORMATS)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    form: export.Format = request.param
+    path = tmp_path_factory.mktemp(form) / f"model{export.SUFFIXES[form]}"
+    parity = export.export(CHECKPOINT, path, form, None)
+    assert parity.plates >= 8
+    assert parity.pixels < 0.1
+    assert parity.score < 0.001
+    return path
+
+
+def scenes(count: int, width: int = 640, height: int = 448) -> np.ndarray:
+    return np.stack(
+        [
+            letterbox(draw_scene(np.random.default_rng(seed), width, height, 2).rgb, width).pixels
+            for seed in range(20, 20 + count)
+        ]
+    )
+
+
+def test_finds_the_same_alone_and_in_a_batch_of_any_shape(exported: Path) -> None:
+    ours = load_detector(CHECKPOINT, device="cpu", confidence=0.25, max_batch=4)
+    theirs = load_detector(exported, device="cpu", confidence=0.25, max_batch=4)
+    assert (theirs.name, theirs.imgsz) == (exported.name, ours.imgsz)
+    assert theirs.digest != ours.digest
+    for batch in (scenes(3), scenes(2, 448, 640), scenes(1, 1280, 960)):
+        together = theirs.detect(batch)
+        for image, found, expected in zip(batch, together, ours.detect(batch), strict=True):
+            [alone] = theirs.detect(image[None])
+            for other in (alone, expected):
+                assert len(found.scores) == len(other.scores)
+                assert np.abs(found.quads - other.quads).max(initial=0) <= 0.5
+                assert np.abs(found.scores - other.scores).max(initial=0) <= 0.001
+        assert any(len(found.scores) for found in together)
+
+
+def test_the_precision_of_the_machine_finds_the_same_plates(exported: Path) -> None:
+    exact = load_detector(exported, device="cpu", confidence=0.5, max_batch=1)
+    fast = load_detector(exported, device="cpu", confidence=0.4, max_batch=1, precision="auto")
+    for image in scenes(4):
+        [expected], [found] = exact.detect(image[None]), fast.detect(image[None])
+        for quad in expected.quads:
+            assert np.abs(found.quads - quad).max(axis=(1, 2)).min() < 8
+
+
+def test_runs_without_pytorch(exported: Path) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+import numpy as np
+from consumer.vision.detector import load_detector
+found = load_detector(Path({str(exported)!r}), device="cpu", confidence=0.25, max_batch=1)
+found.detect(np.zeros((1, 64, 64, 3), np.uint8))
+assert "torch" not in sys.modules and "ultralytics" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_class_that_is_not_there_is_told(exported: Path) -> None:
+    with pytest.raises(ModelError, match="no class 'lorry', but: 0 plate"):
+        load_detector(exported, device="cpu", confidence=0.3, max_batch=1, classes=("lorry",))
+
+
+def test_what_does_not_agree_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "MOST_PIXELS_OFF", -1.0)
+    with pytest.raises(export.ParityError, match="px"):
+        export.export(CHECKPOINT, tmp_path / "m.xml", "openvino", None)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "m.xml"])
+@pytest.mark.parametrize("content", [None, b"", b"no model", b"<net/>"])
+def test_other_files_are_refused_in_one_line(
+    tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+        path.with_suffix(".bin").write_bytes(b"")
+    with pytest.raises(ModelError) as caught:
+        load_detector(path, device="cpu", confidence=0.3, max_batch=1)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    import onnx
+
+    node = onnx.helper.make_node("Identity", ["images"], ["raw"])
+    shape = [1, 64, 64, 3]
+    graph = onnx.helper.make_graph(
+        [node],
+        "other",
+        [onnx.helper.make_tensor_value_info("images", onnx.TensorProto.UINT8, shape)],
+        [onnx.helper.make_tensor_value_info("raw", onnx.TensorProto.UINT8, shape)],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    model.ir_version = 10
+    path = tmp_path / "other.onnx"
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match="not written by `plate-detect export`"):
+        load_detector(path, device="cpu", confidence=0.3, max_batch=1)
+
+
+@pytest.mark.parametrize(("device", "name"), [("cuda", "m.xml"), ("cuda", "m.onnx")])
+def test_devices_that_a_runtime_lacks_are_refused(exported: Path, device: str, name: str) -> None:
+    if exported.suffix != Path(name).suffix:
+        pytest.skip("the other format's case")
+    with pytest.raises(ModelError, match=r"CPU|onnxruntime-gpu"):
+        load_detector(exported, device=device, confidence=0.3, max_batch=1)

@@ -1,0 +1,67 @@
+"""From a head's numbers to boxes. Agreement with ultralytics: see test_detector."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.vision.heads import Head
+
+OBB = Head("OBB", 2, 16, (8, 16, 32))
+PLAIN = Head("Detect", 1, 1, (8,))
+
+
+def test_describes_itself_and_is_read_back() -> None:
+    assert Head.from_dict(OBB.as_dict()) == OBB
+    assert (OBB.rows, OBB.oriented, OBB.anchors(64, 96)) == (67, True, 96 + 24 + 6)
+    assert (PLAIN.rows, PLAIN.oriented) == (5, False)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.data())
+def test_an_anchor_lies_where_its_place_in_the_row_says(
+    rows: int, columns: int, data: st.DataObject
+) -> None:
+    height, width = rows * 32, columns * 32
+    level = data.draw(st.integers(0, 2))
+    stride = OBB.strides[level]
+    row = data.draw(st.integers(0, height // stride - 1))
+    column = data.draw(st.integers(0, width // stride - 1))
+    before = sum((height // s) * (width // s) for s in OBB.strides[:level])
+    raw = np.zeros((OBB.rows, OBB.anchors(height, width)), np.float32)
+    raw[64:66] = -50
+    raw[65, before + row * (width // stride) + column] = 3.0
+    boxes, scores = OBB.decode(raw, height, width, 0.5)
+    # Equal weights of 0..15 strides on every side: the anchor's middle, and 15 strides wide.
+    expected = [(column + 0.5) * stride, (row + 0.5) * stride, 15 * stride, 15 * stride, 0]
+    assert np.allclose(boxes, [expected], atol=1e-3)
+    assert scores.tolist() == pytest.approx([1 / (1 + np.exp(-3))])
+
+
+def test_an_angle_turns_the_offset_of_the_centre() -> None:
+    head = Head("OBB26", 1, 1, (8,))
+    raw = np.array([[1], [2], [3], [2], [5], [np.pi / 2]], np.float32)  # left top right bottom
+    [box], _ = head.decode(raw, 8, 8, 0.5)
+    assert np.allclose(box, [4, 4 + 8, 32, 32, np.pi / 2], atol=1e-4)
+
+
+def test_a_score_equal_to_the_confidence_counts() -> None:
+    raw = np.array([[1], [1], [1], [1], [0]], np.float32)
+    assert len(PLAIN.decode(raw, 8, 8, 0.5)[1]) == 1
+    assert len(PLAIN.decode(raw, 8, 8, 0.501)[1]) == 0
+
+
+def test_unwanted_classes_count_for_nothing() -> None:
+    head = Head("Detect", 2, 1, (8,))
+    raw = np.array([[1], [1], [1], [1], [4], [-4]], np.float32)
+    assert len(head.decode(raw, 8, 8, 0.5)[1]) == 1
+    assert len(head.decode(raw, 8, 8, 0.5, (0,))[1]) == 0
+    assert len(head.decode(raw, 8, 8, 0.5, (0, 1))[1]) == 0
+
+
+def test_extreme_numbers_make_no_noise() -> None:
+    raw = np.full((OBB.rows, OBB.anchors(32, 32)), -1e4, np.float32)
+    raw[:64, 0] = 1e4
+    raw[64, 0] = 1e4
+    boxes, scores = OBB.decode(raw, 32, 32, 0.5)
+    assert scores.tolist() == [1.0]
+    assert np.isfinite(boxes).all()
