@@ -168,7 +168,7 @@ class WorkerSettings(ConsumerSettings):
         "about as much time again; `on`: at everything in full resolution; `off`: none",
     )  # fmt: skip
     detect_confidence: float = Field(
-        0.25, gt=0, lt=1, description="Least score of a detection that is covered"
+        0.3, gt=0, lt=1, description="Least score of a detection that is covered"
     )
     review_confidence: float = Field(
         0.5,

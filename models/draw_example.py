@@ -25,7 +25,7 @@ def main() -> None:
     """Write static/example.jpg."""
     before = draw_scene(np.random.default_rng(SEED), WIDTH, HEIGHT).rgb
     detector = load_detector(
-        ROOT / "models/plate-obb.pt", device="cpu", confidence=0.25, max_batch=1
+        ROOT / "models/plate-obb.pt", device="cpu", confidence=0.3, max_batch=1
     )
     seen = views(before, 640, "auto")
     found = merge(seen, [detector.detect(view.pixels[None])[0] for view in seen])

@@ -176,7 +176,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--split", default="val")
     parser.add_argument("--imgsz", type=int, help="long side at the input; default: the file's")
     parser.add_argument("--tiling", choices=TILINGS, default="auto", help="as DETECT_TILING")
-    parser.add_argument("--confidence", type=float, default=0.25)
+    parser.add_argument("--confidence", type=float, default=0.3)
     parser.add_argument("--padding", type=float, default=0.12)
     parser.add_argument(
         "--confidences",

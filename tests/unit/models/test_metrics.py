@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from consumer.vision.cover import expand_quads
 from models.dataset import Item
 from models.metrics import (
     angle_error,
@@ -84,7 +85,8 @@ def test_score_counts_covers_false_covers_ratio_and_angle():
     strict = summarize(score(images, 0.5, 0.1, ()))
     assert (strict["all"]["plates"], strict["all"]["covered"]) == (2, 1)
     assert (strict["negatives"], strict["false_covers_per_100"]) == (2, 50.0)
-    assert strict["area_ratio_oriented"] == pytest.approx(1.44, abs=0.01)
+    cover = expand_quads(np.array([box(100, 50, 40, 10, 13)], np.float32), 0.1)[0]
+    assert strict["area_ratio_oriented"] == pytest.approx(area(cover) / area(plate), abs=0.01)
     assert strict["angle_error_oriented"] == pytest.approx(3, abs=0.01)
     assert strict["by_size"]["< 12 px"]["covered"] == 1
     assert strict["by_size"]["12-24 px"]["plates"] == 0
