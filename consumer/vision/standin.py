@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -32,10 +33,12 @@ class StandInDetector:
     def __init__(self, milliseconds: int) -> None:
         self.name = f"stand-in:{milliseconds}"
         self._seconds = milliseconds / 1000
+        self._device = threading.Lock()
 
     def detect(self, batch: NDArray[np.uint8]) -> list[Detections]:
         """One quad per image of ``batch``, uint8 (N, h, w, 3), far over its borders; score 1."""
-        time.sleep(self._seconds * len(batch))
+        with self._device:  # as one device would, whoever asks
+            time.sleep(self._seconds * len(batch))
         height, width = batch.shape[1:3]
         corners = ((-1, -1), (2, -1), (2, 2), (-1, 2))
         quad = np.array(corners, np.float32) * np.array((width, height), np.float32)

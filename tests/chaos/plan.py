@@ -34,6 +34,8 @@ def settings(plan: Plan, *, poison: str, backend_url: str) -> dict[str, str]:
     """Environment of every process of the service."""
     return {
         "MODEL_PATH": f"stand-in:{plan.image_ms}",
+        # Or an image that was done twice could have been coded in two ways.
+        "WEBP_METHOD": "2",
         "PLATE_DETECT_TEST_POISON": poison,
         "PROCESSING_THREADS": "1",
         "COVER_MODE": "fill",
