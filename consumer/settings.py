@@ -201,8 +201,8 @@ class WorkerSettings(ConsumerSettings):
     webp_method: Annotated[int, Field(ge=0, le=6)] | Literal["auto"] = Field(
         "auto",
         description="Encoder effort: 0 fastest, 6 smallest files; `auto`: 2, and 0 for images up to"
-        " 4 MP while others wait (a quarter less time, 3-4 % more bytes). With a number the same image"
-        " always becomes the same file",
+        " 4 MP while others wait (a quarter less time, 3-4 % more bytes). With a number the same"
+        " image always becomes the same file",
     )
     max_image_pixels: int = Field(
         100_000_000, ge=1, description="Most pixels of one image, checked before it is decoded"

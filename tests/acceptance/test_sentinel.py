@@ -88,7 +88,7 @@ def test_work_goes_on_with_the_new_master(cluster: Cluster, tmp_path: Path) -> N
     with receiving() as receiver, running(
         "", tmp_path, "worker", "worker-2", "dispatcher", "producer",
         REDIS_SENTINELS=cluster.addresses, REDIS_SENTINEL_MASTER=SentinelServer.MASTER,
-        MODEL_PATH="stand-in:250", PROCESSING_BATCH_SIZE="1", MAX_IMAGES_IN_HAND="2",
+        MODEL_PATH="stand-in:600", PROCESSING_BATCH_SIZE="1", MAX_IMAGES_IN_HAND="2",
         BACKEND_CALLBACK_URL=f"{receiver.url}/callback",
         WEBHOOK_RETRY_SECONDS="0.2", SWEEP_INTERVAL_SECONDS="0.5",
     ) as service:  # fmt: skip
