@@ -40,6 +40,7 @@ def every_anchor(
 def torch_network(detector: NetworkDetector) -> nn.Module:
     forward = detector._network.forward
     assert isinstance(forward, pytorch._Forward)
+    forward._run = forward._network  # the graph made of it has no hooks and constant weights
     return forward._network
 
 
@@ -190,3 +191,9 @@ def test_cuda_agrees_with_the_cpu(model_file: Path, detector: NetworkDetector) -
     [alone], together = every_anchor(on_gpu, batch[2:3]), every_anchor(on_gpu, batch)[2]
     assert np.abs(alone[0] - together[0])[:, :4].max() <= 0.5
     assert np.abs(alone[1] - together[1]).max() <= 0.001
+
+
+def test_runs_as_a_graph_that_needs_no_interpreter(detector: NetworkDetector) -> None:
+    forward = detector._network.forward
+    assert isinstance(forward, pytorch._Forward)
+    assert isinstance(forward._run, torch.jit.ScriptModule)
