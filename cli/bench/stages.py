@@ -16,6 +16,7 @@ from typing import TypeVar
 import cv2
 
 from cli.bench.pictures import from_folder
+from consumer.allocator import keep_large_blocks
 from consumer.settings import WorkerSettings
 from consumer.vision.codec import DecodedImage, decode, encode_webp, read_header
 from consumer.vision.cover import Stub, cover, load_stub
@@ -84,6 +85,7 @@ class Stages:
 
 def main() -> None:
     """Print seconds per image by stage as JSON, while images wait and while none does."""
+    keep_large_blocks()
     cv2.setNumThreads(1)
     files = from_folder(Path(sys.argv[1])).files[:MOST_IMAGES]
     costs = {}
