@@ -16,7 +16,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c '$(SUPPORTED)' 2>/dev/null && { echo $$python; break; }; done)
 
-.PHONY: run test chaos eval bench check lint types imports deploy-check format lock clean
+.PHONY: run test chaos eval bench scale check lint types imports deploy-check format lock clean
 
 run: $(VENV)/.installed ## start everything; Ctrl-C stops it
 	@$(BIN)/plate-detect run $(ARGS)
@@ -34,6 +34,9 @@ eval: $(VENV)/.installed-dev ## measure the detector: make eval DATASET=folder [
 
 bench: $(VENV)/.installed-dev ## throughput, latency and memory beside a naive service's
 	$(BIN)/plate-detect bench --baseline tests/bench/naive.py $(ARGS)
+
+scale: $(VENV)/.installed-dev ## what it costs to grow to 64 workers; writes its figures into the README
+	$(BIN)/python -m tests.bench.scale --readme $(ARGS)
 
 check: lint types imports deploy-check ## everything but the tests
 

@@ -57,7 +57,12 @@ def _reasons(error: BaseException) -> Iterator[str]:
 
 
 def _configured(role: str, settings: S) -> S:
-    configure_logging(role, level=settings.log_level, log_format=settings.log_format)
+    configure_logging(
+        role,
+        level=settings.log_level,
+        log_format=settings.log_format,
+        filenames=settings.log_filenames,
+    )
     return settings
 
 

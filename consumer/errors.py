@@ -25,5 +25,10 @@ class SickDetectorError(ConsumerError):
 
 
 def described(error: BaseException) -> str:
-    """An error for the log. Some libraries' own `repr` leaves out what happened."""
+    """An error for the log. Some libraries' own `repr` leaves out what happened.
+
+    Without the path that an error of the file system names: it may hold a file name.
+    """
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{type(error).__name__}: {error.strerror}"
     return f"{type(error).__name__}: {error}"

@@ -99,6 +99,6 @@ class DispatcherMetrics:
         )
         self.vitals = Vitals()
 
-    def beat(self, loop: str = "events") -> None:
-        """Say that a loop still turns."""
-        self.vitals.beat(loop, limit_seconds=STUCK_AFTER_SECONDS)
+    def beat(self, loop: str, rest_seconds: float = 0) -> None:
+        """Say that a loop still turns; `rest_seconds` is what it may wait before its next turn."""
+        self.vitals.beat(loop, limit_seconds=STUCK_AFTER_SECONDS + rest_seconds)

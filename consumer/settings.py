@@ -39,16 +39,22 @@ def _http_url(url: str | None) -> str | None:
     return url
 
 
-def _usable_secret(secret: SecretStr | None) -> SecretStr | None:
-    if secret is not None:
-        text = secret.get_secret_value()
+def _secret_list(secrets: SecretStr | None) -> SecretStr | None:
+    for text in _listed(secrets):
         try:
             Webhook(text)
+            usable = text.startswith("whsec_")
         except Exception:  # noqa: BLE001 - the library's errors have no common root
-            text = ""
-        if not text.startswith("whsec_"):
-            raise ValueError("must be whsec_ followed by base64")
-    return secret
+            usable = False
+        if not usable:
+            raise ValueError("must be whsec_ followed by base64; several separated by commas")
+    return secrets
+
+
+def _listed(secrets: SecretStr | None) -> list[str]:
+    if secrets is None:
+        return []
+    return [text.strip() for text in secrets.get_secret_value().split(",")]
 
 
 HttpUrl = Annotated[str | None, AfterValidator(_http_url)]
@@ -66,8 +72,10 @@ class DispatcherSettings(ConsumerSettings):
     backend_callback_url: HttpUrl = Field(
         None, description="Where the JSON status of a finished task is POSTed; none if empty"
     )
-    webhook_secret: Annotated[SecretStr | None, AfterValidator(_usable_secret)] = Field(
-        None, description="`whsec_…`: both webhooks are signed (Standard Webhooks); empty: unsigned"
+    webhook_secret: Annotated[SecretStr | None, AfterValidator(_secret_list)] = Field(
+        None,
+        description="`whsec_…`: both webhooks are signed (Standard Webhooks); several by commas, "
+        "the new one first, while it is rotated: with each of them; empty: unsigned",
     )
     webhook_timeout_seconds: float = Field(
         30, gt=0, description="Longest silence of a webhook's receiver, and of a whole callback"
@@ -102,6 +110,11 @@ class DispatcherSettings(ConsumerSettings):
     consumer_idle_seconds: float = Field(
         600, gt=0, description="Silence after which a group forgets a consumer that holds nothing"
     )
+
+    @property
+    def webhook_secrets(self) -> tuple[SecretStr, ...]:
+        """`webhook_secret` one by one."""
+        return tuple(map(SecretStr, _listed(self.webhook_secret)))
 
     @property
     def retry_schedule(self) -> tuple[float, ...]:

@@ -44,6 +44,16 @@ class Vitals:
             self._loops[loop] = time.monotonic(), limit_seconds
 
     @contextmanager
+    def excused(self, loop: str, *, limit_seconds: float) -> Iterator[None]:
+        """Do not count the silence of a loop while it waits for work that others watch over."""
+        with self._lock:
+            self._loops.pop(loop, None)
+        try:
+            yield
+        finally:
+            self.beat(loop, limit_seconds=limit_seconds)
+
+    @contextmanager
     def must_end(self, name: str, limit_seconds: float) -> Iterator[None]:
         """Guard a call on the current thread: past the limit, the watchdog ends the process."""
         serial = next(self._serials)

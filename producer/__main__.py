@@ -20,7 +20,12 @@ def main() -> int:
     """Run until SIGTERM or SIGINT; 2 means that the settings or the address cannot be used."""
     try:
         settings = ProducerSettings.load()
-        configure_logging("producer", level=settings.log_level, log_format=settings.log_format)
+        configure_logging(
+            "producer",
+            level=settings.log_level,
+            log_format=settings.log_format,
+            filenames=settings.log_filenames,
+        )
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(settings))
     except (SettingsError, CannotListenError) as error:

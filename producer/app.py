@@ -98,7 +98,7 @@ def _add_routes(app: web.Application) -> None:
     router.add_get("/api/v1/task-status/{task_id}", tasks.task_status)
     router.add_get("/api/v1/task-events/{task_id}", events.task_events, allow_head=False)
     router.add_delete("/api/v1/tasks/{task_id}", tasks.delete_task)
-    router.add_get("/tasks_storage/{task_id}/output/{file}", results.result)
+    router.add_get("/tasks_storage/{task_id}/output/{file:[^/]+}", results.result)
     router.add_get("/health", operations.health)
     router.add_get("/ready", operations.ready)
     router.add_get("/metrics", operations.metrics)

@@ -108,6 +108,11 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto`: readable in a terminal, JSON elsewhere"
     )
+    log_filenames: bool = Field(
+        default=False,
+        description="`true`: log lines may tell the names of files, and the texts of unforeseen "
+        "errors, which may quote them",
+    )
 
     @model_validator(mode="after")
     def _redis_hangs_together(self) -> Self:

@@ -9,6 +9,7 @@ import orjson
 from redis.asyncio import Redis
 
 from schemas import scripts
+from schemas.bundle import Bundle
 from schemas.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
 from schemas.keys import WORKERS_GROUP, Keys
 from schemas.messages import ImageMessage
@@ -76,13 +77,18 @@ class FinishAnswer(StrEnum):
     SETTLED = "settled"
 
 
+_BUNDLED = frozenset({"begin", "finish"})
+"""The steps that every image takes."""
+
+
 class TaskStore:
-    """Tasks in Redis. Every method is one round trip and safe to repeat."""
+    """Tasks in Redis. Every method is at most one round trip and safe to repeat."""
 
     def __init__(self, redis: Redis, keys: Keys, *, task_ttl_ms: int) -> None:
         self._redis = redis
         self._keys = keys
         self._ttl = task_ttl_ms
+        self._bundle = Bundle(redis)
         self._scripts = {
             name: redis.register_script(scripts.source(name))
             for name in (
@@ -220,7 +226,11 @@ class TaskStore:
         return [keys.task(task_id), keys.images, keys.open_tasks, keys.events]
 
     async def _run(self, name: str, keys: list[str], args: Sequence[Any]) -> Any:
-        answer = await self._scripts[name](keys=keys, args=args)
+        script = self._scripts[name]
+        if name in _BUNDLED:
+            answer = await self._bundle.run(script, keys, args)
+        else:
+            answer = await script(keys=keys, args=args)
         return answer.decode() if isinstance(answer, bytes) else answer
 
 

@@ -11,7 +11,13 @@ from consumer.backoff import StoppedError, persist
 from consumer.dispatcher.deliveries import Claim, DeliveryState, DeliveryStore
 from consumer.dispatcher.retry import RetryPolicy
 from consumer.dispatcher.steps import TRANSIENT, keep_going
-from consumer.dispatcher.webhook import Answer, DeliveryKind, Verdict, WebhookSender
+from consumer.dispatcher.webhook import (
+    Answer,
+    DeliveryKind,
+    Verdict,
+    WebhookSender,
+    result_names,
+)
 from consumer.metrics import DispatcherMetrics
 
 log = structlog.get_logger()
@@ -118,6 +124,8 @@ class Courier:
             line.warning("delivery left to its lease", error=type(error).__name__)
             return
         self._metrics.deliveries.labels(self._kind, outcome).inc()
+        if outcome != "delivered":
+            line = line.bind(filenames=result_names(claim.delivery))
         tell = line.info if outcome in ("delivered", "dead", "cancelled") else line.warning
         tell(f"delivery {outcome}", status=answer.reason, seconds=round(seconds, 3))
 

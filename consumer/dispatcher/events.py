@@ -130,13 +130,16 @@ class EventHandler:
 
 
 class EventReader:
-    """The two loops' steps: read what is new, take over what was abandoned."""
+    """The two loops' steps: read what is new, take over what was abandoned.
+
+    `beat` is told which loop turns, and how many seconds it may wait before its next turn.
+    """
 
     def __init__(
         self,
         stream: EventStream,
         handle: Callable[[str, Fields], Awaitable[None]],
-        beat: Callable[[], None],
+        beat: Callable[[str, float], None],
         *,
         reclaim_seconds: float,
     ) -> None:
@@ -148,7 +151,7 @@ class EventReader:
 
     async def read(self) -> float:
         """Handle the next events: first those that an interrupted read left, then new ones."""
-        self._beat()
+        self._beat("events", 0)
         position, self._position = self._position, LEFT_OVER
         try:
             rows = await self._stream.read(position)
@@ -162,6 +165,7 @@ class EventReader:
 
     async def reclaim(self) -> float:
         """Handle a page of events whose reader is gone or could not finish them."""
+        self._beat("reclaim", self._reclaim_seconds)
         try:
             rows, was_last = await self._stream.reclaim()
         except ResponseError as error:

@@ -73,7 +73,7 @@ async def _assembled(
         keys = Keys(settings.key_prefix)
         storage = Storage.open(settings.storage_url)
         deliveries = DeliveryStore(redis, keys, task_ttl_ms=settings.task_ttl_ms)
-        sender = WebhookSender(session, storage, endpoints_of(settings), _signer(settings))
+        sender = WebhookSender(session, storage, endpoints_of(settings), _signers(settings))
         couriers = _couriers(settings, deliveries, sender, metrics)
         sweeper = Sweeper(
             redis, keys, TaskStore(redis, keys, task_ttl_ms=settings.task_ttl_ms), deliveries,
@@ -131,6 +131,5 @@ def _sweep_rules(settings: DispatcherSettings) -> SweepRules:
     )
 
 
-def _signer(settings: DispatcherSettings) -> Webhook | None:
-    secret = settings.webhook_secret
-    return None if secret is None else Webhook(secret.get_secret_value())
+def _signers(settings: DispatcherSettings) -> list[Webhook]:
+    return [Webhook(secret.get_secret_value()) for secret in settings.webhook_secrets]

@@ -7,6 +7,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from consumer.backoff import Backoff, pause
+from consumer.errors import described
 from schemas.storage import StorageError
 
 log = structlog.get_logger()
@@ -35,7 +36,7 @@ async def keep_going(
         except TRANSIENT as error:
             if not away:
                 # One line per outage, not per try.
-                log.warning("interrupted", loop=name, error=f"{type(error).__name__}: {error}")
+                log.warning("interrupted", loop=name, error=described(error))
             away = True
             await pause(backoff.next_delay(), stop)
             continue

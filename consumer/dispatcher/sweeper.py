@@ -24,6 +24,9 @@ log = structlog.get_logger()
 PAGE = 200
 """Tasks asked about in one round trip."""
 
+CHORE_SECONDS = 900.0
+"""Longest silence within a chore: looking for half-written files walks through all of storage."""
+
 LISTING_SHARE = 0.05
 """Most of the time that storage may be busy being listed; a large one is swept less often."""
 
@@ -79,9 +82,15 @@ class Sweeper:
 
     async def sweep(self) -> float:
         """Do the chores that are due and nobody else does; returns seconds until the next look."""
+        self._beat()
         await self._if_due("redis", self._sweep_redis)
+        self._beat()
         await self._if_due("files", self._sweep_files)
+        self._beat()
         return self._rules.sweep_interval
+
+    def _beat(self) -> None:
+        self._metrics.beat("sweep", self._rules.sweep_interval + CHORE_SECONDS)
 
     async def _if_due(self, name: str, chore: Callable[[], Awaitable[None]]) -> None:
         key, started = self._keys.chore(name), time.monotonic()
@@ -144,6 +153,7 @@ class Sweeper:
             task_ids = await self._silent(now_ms - silent_ms, kept)
 
     async def _silent(self, before_ms: int, skip: int) -> list[str]:
+        self._beat()
         rows: Any = await self._redis.zrangebyscore(
             self._keys.open_tasks, "-inf", before_ms, start=skip, num=PAGE
         )
@@ -173,6 +183,7 @@ class Sweeper:
         self._metrics.swept_objects.inc(await self._storage.delete_partial(before))
 
     async def _sweep_page(self, page: list[Folder]) -> None:
+        self._beat()
         pipeline = self._redis.pipeline(transaction=False)
         for folder in page:
             pipeline.hmget(self._keys.task(folder.task_id), "status", "deleted")
@@ -185,6 +196,7 @@ class Sweeper:
             if folder.newest_kept and (deleted is not None or folder.newest_kept < kept_since):
                 prefixes.append(quarantine_prefix(folder.task_id))
             for prefix in prefixes:
+                self._beat()
                 swept += await self._storage.delete_prefix(prefix)
             self._metrics.swept_objects.inc(swept)
             if swept:

@@ -1,7 +1,8 @@
 """One webhook POST: what is sent, how it is signed, and what the answer means.
 
 Both webhooks carry `webhook-id`, the same for every try of a delivery. With WEBHOOK_SECRET they
-also carry `webhook-timestamp` and `webhook-signature` as https://www.standardwebhooks.com says.
+also carry `webhook-timestamp` and `webhook-signature` as https://www.standardwebhooks.com says;
+while secrets are rotated, a signature of each, separated by spaces: a receiver needs only one.
 A callback signs its body. An upload signs its manifest: the task_id, then one line per image with
 file name and SHA-256, joined by newlines. A receiver verifies an upload so:
 
@@ -13,7 +14,7 @@ file name and SHA-256, joined by newlines. A receiver verifies an upload so:
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -102,19 +103,19 @@ def open_session() -> ClientSession:
 
 
 class WebhookSender:
-    """POSTs deliveries. `signer` is None without WEBHOOK_SECRET."""
+    """POSTs deliveries, signed by each of the `signers`."""
 
     def __init__(
         self,
         session: ClientSession,
         storage: Storage,
         endpoints: Mapping[DeliveryKind, Endpoint],
-        signer: Webhook | None,
+        signers: Sequence[Webhook],
     ) -> None:
         self._session = session
         self._storage = storage
         self._endpoints = endpoints
-        self._signer = signer
+        self._signers = signers
 
     async def send(self, delivery: Delivery) -> Answer:
         """Try once. Whatever the receiver or storage does, there is an answer, and in time."""
@@ -125,7 +126,7 @@ class WebhookSender:
                     data, signed = await self._content(delivery)
                 except FileNotFoundError:
                     return Answer(Verdict.CANCELLED, "result no longer in storage")
-                headers = webhook_headers(self._signer, delivery.id, signed, datetime.now(UTC))
+                headers = webhook_headers(self._signers, delivery.id, signed, datetime.now(UTC))
                 return await self._post(endpoint, data, headers)
         except TimeoutError:
             return Answer(Verdict.FAILED, "timed out")
@@ -138,7 +139,7 @@ class WebhookSender:
         if delivery.kind is DeliveryKind.CALLBACK:
             body = BytesPayload(delivery.payload, content_type="application/json")
             return body, delivery.payload.decode()
-        names = [r.filename for r in TaskState.model_validate_json(delivery.payload).results]
+        names = result_names(delivery)
         # Names as UTF-8, as browsers and curl send them; RFC 7578 forbids `filename*`.
         form = FormData({"task_id": delivery.task_id}, quote_fields=False, charset="utf-8")
         digests = []
@@ -146,7 +147,7 @@ class WebhookSender:
             key = output_key(delivery.task_id, name)
             file = StoredFile(self._storage, key, await self._storage.size(key))
             form.add_field("images", file, filename=name, content_type="image/webp")
-            if self._signer is not None:
+            if self._signers:
                 digests.append((name, await self._sha256(key)))
         return form, manifest(delivery.task_id, digests)
 
@@ -197,19 +198,25 @@ class StoredFile(Payload):
                 await writer.write(chunk)
 
 
+def result_names(delivery: Delivery) -> list[str]:
+    """File names of what a delivery tells of, in index order."""
+    return [result.filename for result in TaskState.model_validate_json(delivery.payload).results]
+
+
 def manifest(task_id: str, digests: Iterable[tuple[str, str]]) -> str:
     """What an upload signs: the task_id, then one line `filename sha256` per image."""
     return "\n".join([task_id, *(f"{name} {digest}" for name, digest in digests)])
 
 
 def webhook_headers(
-    signer: Webhook | None, webhook_id: str, signed: str, at: datetime
+    signers: Sequence[Webhook], webhook_id: str, signed: str, at: datetime
 ) -> dict[str, str]:
-    """Headers of Standard Webhooks; without a secret only the id. `at` is in UTC."""
+    """Headers of Standard Webhooks; without a signer only the id. `at` is in UTC."""
     headers = {"webhook-id": webhook_id}
-    if signer is not None:
+    if signers:
         headers["webhook-timestamp"] = str(int(at.timestamp()))
-        headers["webhook-signature"] = signer.sign(webhook_id, at, signed)
+        signatures = (signer.sign(webhook_id, at, signed) for signer in signers)
+        headers["webhook-signature"] = " ".join(signatures)
     return headers
 
 

@@ -4,6 +4,7 @@ Read here and not by Pillow: its parsers warn about damaged EXIF, its ``Image.op
 ultralytics at import, and its WebP reader allocates the whole canvas to learn its size.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -18,10 +19,15 @@ Format = Literal["JPEG", "PNG", "WEBP"]
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _JPEG_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
-_JPEG_BARE = {0x01, *range(0xD0, 0xD9)}
+# A marker that starts a segment or ends the image: no fill byte, stuffed zero or bare marker.
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
 # Kept for the decoder: JFIF and Adobe say which colour transform was used.
 _JPEG_DROPPED = {*range(0xE1, 0xEE), 0xEF, 0xFE}
 _MAX_PROFILE_BYTES = 8 << 20
+# No camera or editor comes near these. Without them a file may buy much work with few bytes: each
+# scan of a progressive JPEG has every block of the picture visited again, and costs 23 bytes.
+_MAX_SEGMENTS = 65_536
+_MAX_SCANS = 100
 _VP8X_ANIMATION = 0x02
 _VP8X_ALPHA = 0x10
 
@@ -42,8 +48,15 @@ class Container:
     animated: bool = False
     exif: bytes = b""
     icc: bytes = b""
+    profiled: bool = False
     transparent_grey: int | None = None
     parts: list[slice] = field(default_factory=list)
+
+    def keep(self, start: int, end: int) -> None:
+        """Let the decoder have these bytes, which follow those that it has."""
+        if self.parts and self.parts[-1].stop == start:
+            start = self.parts.pop().start
+        self.parts.append(slice(start, end))
 
 
 def corrupt(detail: str) -> ImageError:
@@ -94,7 +107,7 @@ def _scanner(data: bytes) -> Callable[[bytes], Container]:
 def _scan_jpeg(data: bytes) -> Container:
     """Only the first image of the file is looked at: an MPO's previews come after its end."""
     container = Container("JPEG")
-    container.parts.append(slice(0, 2))
+    container.keep(0, 2)
     profile: dict[int, bytes] = {}
     for marker, start, end in _jpeg_segments(data):
         body = data[start + 4 : end]
@@ -107,12 +120,13 @@ def _scan_jpeg(data: bytes) -> Container:
         elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"):
             profile[body[12]] = body[14:]
         if marker not in _JPEG_DROPPED:
-            container.parts.append(slice(start, end))
+            container.keep(start, end)
         if marker == 0xDA:
-            container.parts.append(slice(end, len(data)))
+            container.keep(end, len(data))
             break
     else:
         raise corrupt("the JPEG has no scan")
+    _check_scans(data, end)
     container.icc = b"".join(profile[number] for number in sorted(profile))
     return container
 
@@ -120,35 +134,45 @@ def _scan_jpeg(data: bytes) -> Container:
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield (marker, start, end) of each segment before the pixels, start of scan included."""
     position = 2
-    while True:
-        position = data.find(b"\xff", position)
-        if position < 0 or position + 1 >= len(data):
+    for _ in range(_MAX_SEGMENTS):
+        found = _JPEG_MARKER.search(data, position)
+        if found is None or found[1] == b"\xd9":
             return
-        marker = data[position + 1]
-        if marker in {0x00, 0xFF} or marker in _JPEG_BARE:
-            position += 1 if marker == 0xFF else 2
-            continue
-        if marker == 0xD9:
-            return
-        (length,) = struct.unpack_from(">H", data, position + 2)
-        end = position + 2 + length
-        if length < 2 or end > len(data):
+        start = found.start()
+        (length,) = struct.unpack_from(">H", data, start + 2)
+        position = start + 2 + length
+        if length < 2 or position > len(data):
             raise corrupt("a JPEG segment is cut off")
-        yield marker, position, end
-        position = end
+        yield found[1][0], start, position
+    raise corrupt("the JPEG has too many segments")
+
+
+def _check_scans(data: bytes, position: int) -> None:
+    """Count the scans after the first one, as far as a decoder gets: to the end of the image."""
+    scans = 1
+    for _ in range(_MAX_SEGMENTS):
+        found = _JPEG_MARKER.search(data, position)
+        if found is None or found[1] == b"\xd9" or found.end() + 2 > len(data):
+            return
+        scans += found[1] == b"\xda"
+        if scans > _MAX_SCANS:
+            raise corrupt("the JPEG has too many scans")
+        position = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
+    raise corrupt("the JPEG has too many segments")
 
 
 def _scan_png(data: bytes) -> Container:
     container = Container("PNG")
-    container.parts.append(slice(0, 8))
-    position, kind = 8, b""
+    container.keep(0, 8)
+    position, kind, count = 8, b"", 0
     while position < len(data) and kind != b"IEND":
+        count = _counted(count)
         length, kind = struct.unpack_from(">I4s", data, position)
         body, end = position + 8, position + 12 + length
         if end > len(data):
             raise corrupt("a PNG chunk is cut off")
         if kind in _PNG_PIXELS:
-            container.parts.append(slice(position, end))
+            container.keep(position, end)
         if kind != b"IDAT":
             _note_png_chunk(container, kind, data[body : body + length])
         position = end
@@ -172,7 +196,8 @@ def _note_png_chunk(container: Container, kind: bytes, body: bytes) -> None:
             container.animated = True
         case b"eXIf":
             container.exif = container.exif or body
-        case b"iCCP":
+        case b"iCCP" if not container.profiled:  # unpacked once, however often it comes
+            container.profiled = True
             container.icc = _inflate(body[body.index(b"\0") + 2 :] if b"\0" in body else b"")
         case _:
             pass
@@ -186,14 +211,21 @@ def _inflate(packed: bytes) -> bytes:
         return b""
 
 
+def _counted(chunks: int) -> int:
+    if chunks == _MAX_SEGMENTS:
+        raise corrupt("the file has too many chunks")
+    return chunks + 1
+
+
 def _scan_webp(data: bytes) -> Container:
     container = Container("WEBP")
     (riff_length,) = struct.unpack_from("<I", data, 4)
     if riff_length + 8 > len(data):
         raise corrupt("the WebP is cut off")
-    container.parts.append(slice(0, riff_length + 8))
-    position = 12
+    container.keep(0, riff_length + 8)
+    position, count = 12, 0
     while position + 8 <= riff_length + 8:
+        count = _counted(count)
         kind, length = struct.unpack_from("<4sI", data, position)
         shown = length if kind in {b"EXIF", b"ICCP"} else min(length, 16)
         _note_webp_chunk(container, kind, data[position + 8 : position + 8 + shown])

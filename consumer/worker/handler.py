@@ -5,6 +5,7 @@ that leaves it to its lease.
 """
 
 import asyncio
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -96,7 +97,12 @@ class EntryHandler:
     async def give_up(self, entry: Entry) -> None:
         """Dead-letter an entry that was delivered too often, and delete its original."""
         code = ImageErrorCode.TOO_MANY_DELIVERIES
-        done = await self._dead_letter(entry, code, IMAGE_ERROR_MEANINGS[code])
+        try:
+            done = await self._dead_letter(entry, code, IMAGE_ERROR_MEANINGS[code])
+        except StorageError as error:
+            # Its original is to be kept and cannot be: nothing is given up, it comes up again.
+            log.warning("dead letter waits for storage", entry=entry.id, error=described(error))
+            return
         try:
             message = ImageMessage.from_fields(entry.fields, self._limits)
         except ContractError:
@@ -104,19 +110,16 @@ class EntryHandler:
         await self._delete_ended(message, done)
 
     async def _run(self, entry: Entry, message: ImageMessage) -> None:
+        line = log.bind(
+            task_id=message.task_id, index=message.index, entry=entry.id, filename=message.filename
+        )
         try:
-            # Of what the pipeline meets only storage comes back by itself: any other error, tried
-            # again in place, could hold the image for ever.
-            covered, webp = await self._persist(
-                lambda: self._pipeline.process(message), transient=(StorageError,)
-            )
-            await self._persist(
-                lambda: self._pipeline.store(message, webp), transient=(StorageError,)
-            )
+            covered = await self._cover(message)
         except ImageError as error:
             failure = _failure(message, error.code, error.detail)
             done = await self._finish(entry, message, failure, {"code": error.code})
             self._count(error.code, done)
+            line.info("image failed", code=str(error.code), outcome=str(done))
         else:
             url = result_url(message.task_id, message.output_name)
             told = covered.report
@@ -126,10 +129,27 @@ class EntryHandler:
             )  # fmt: skip
             done = await self._finish(entry, message, result, _provenance(covered, self._model))
             self._count("covered", done)
+            line.debug("image covered", plates=told.plates, outcome=str(done))
             self._metrics.plates.inc(told.plates)
             if told.needs_review and done not in _TOO_LATE:
                 self._metrics.needing_review.inc()
         await self._clean_up(message, done)
+
+    async def _cover(self, message: ImageMessage) -> Covered:
+        """Process an image and store its result; each of the two is tried again by itself.
+
+        Of what they meet only storage comes back by itself: any other error, tried again in place,
+        could hold the image for ever.
+        """
+        covered, webp = await self._persist(
+            lambda: self._pipeline.process(message), transient=(StorageError,)
+        )
+        # The result waits within the memory budget for a disk that is full or away.
+        async with self._pipeline.kept(webp):
+            await self._persist(
+                lambda: self._pipeline.store(message, webp), transient=(StorageError,)
+            )
+        return covered
 
     async def _finish(
         self,
@@ -138,7 +158,9 @@ class EntryHandler:
         public: ImageResult | ImageFailure,
         provenance: dict[str, object],
     ) -> FinishAnswer:
-        provenance = {"stream_id": entry.id, **provenance}
+        # The same for each repeat of a call whose answer was lost, and no other worker's: so the
+        # repeat is told from a second outcome, which comes too late.
+        provenance = {"stream_id": entry.id, "call": secrets.token_hex(8), **provenance}
         done = await self._persist(
             lambda: self._store.finish(entry.id, message, public, provenance)
         )
@@ -215,7 +237,10 @@ class EntryHandler:
         )  # fmt: skip
         self._metrics.images.labels("dead_letter").inc()
         self._metrics.dead_letters.labels(reason).inc()
-        log.warning("dead letter", reason=reason, entry=entry.id, task_id=task_id, detail=detail)
+        log.warning(
+            "dead letter", reason=reason, entry=entry.id, task_id=task_id, detail=detail,
+            filename=failure.filename if failure else None,
+        )  # fmt: skip
         self._log_end(task_id, done)
         return done
 

@@ -115,7 +115,10 @@ class WorkerLoops:
     async def _reclaim_loop(self, stop: asyncio.Event) -> None:
         backoff = Backoff()
         server_was_away = False
+        # A turn waits for the living after an outage, and asks a server that may be mute.
+        limit = STUCK_AFTER_SECONDS + self._lease_seconds
         while not stop.is_set():
+            self._metrics.vitals.beat("reclaim", limit_seconds=limit)
             try:
                 found = await self._stream.abandoned(RECLAIM_PAGE)
                 if server_was_away:
@@ -126,7 +129,9 @@ class WorkerLoops:
                     continue
                 for candidate in found:
                     if not stop.is_set() and candidate.id not in self._hand:
-                        await self._try_to_take_over(candidate)
+                        # For as long as the image takes, or its server stays away.
+                        with self._metrics.vitals.excused("reclaim", limit_seconds=limit):
+                            await self._try_to_take_over(candidate)
                 backoff.reset()
                 if len(found) < RECLAIM_PAGE:
                     await pause(RECLAIM_SECONDS * random.uniform(0.5, 1), stop)  # noqa: S311

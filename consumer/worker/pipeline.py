@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -99,6 +99,10 @@ class ImagePipeline:
             return await self._cover(message)
         finally:
             self._in_work -= 1
+
+    def kept(self, webp: bytes) -> AbstractAsyncContextManager[None]:
+        """Room in memory for a result until it is stored."""
+        return self._budget.hold(len(webp))
 
     async def store(self, message: ImageMessage, webp: bytes) -> None:
         """Store a result. A step of its own: while a disk is full, only this is tried again.

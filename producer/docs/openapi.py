@@ -96,7 +96,9 @@ def _task_paths(settings: ProducerSettings) -> Json:
                 "Progress of a task",
                 "Server-Sent Events: `progress` at each change, `end` with the final state. The "
                 "data of both is the body of task-status. Close the stream at `end`.",
-                {"200": _content("The stream", "text/event-stream", {"type": "string"})},
+                # OpenAPI 3.1 cannot give an event's schema: `schema` means the whole stream or one
+                # event, depending on who reads it.
+                {"200": {"description": "The stream", "content": {"text/event-stream": {}}}},
                 problems=(404, 503),
                 parameters=("task_id",),
             )

@@ -56,8 +56,11 @@ def _count(metrics: Metrics, task: AcceptedTask) -> None:
         log.info("task asked for again", task_id=task.task_id)
         return
     metrics.tasks_accepted.inc()
-    metrics.images_accepted.inc(task.images)
-    log.info("task accepted", task_id=task.task_id, images=task.images, bytes=task.total_bytes)
+    metrics.images_accepted.inc(len(task.filenames))
+    log.info(
+        "task accepted", task_id=task.task_id, images=len(task.filenames), bytes=task.total_bytes,
+        filenames=task.filenames,
+    )  # fmt: skip
 
 
 async def task_status(request: web.Request) -> web.Response:

@@ -83,6 +83,7 @@ class UploadForm:
         self._request = request
         self._limits = limits
         self._hashing = hashing
+        self._reader: asyncio.Task[object] | None = None
 
     async def files(self) -> AsyncIterator["FilePart"]:
         """The files in their order; each is to be read before the next is asked for."""
@@ -109,7 +110,19 @@ class UploadForm:
             chunk = await self._read(part.read_chunk(_READ_BYTES))
         return chunk
 
+    async def stop(self) -> None:
+        """End a read that goes on although nobody waits for it any more.
+
+        Storage reads in tasks of its own, which outlive a write that failed or was cancelled. The
+        body could then be read by nobody else, and part of it would vanish.
+        """
+        reader = self._reader
+        if reader is not None and reader is not asyncio.current_task():
+            reader.cancel()
+            await asyncio.wait([reader], timeout=self._limits.idle_seconds)
+
     async def _read(self, reading: Awaitable[T]) -> T:
+        self._reader = asyncio.current_task()
         try:
             async with asyncio.timeout(self._limits.idle_seconds):
                 answer = await reading
@@ -120,6 +133,8 @@ class UploadForm:
         except (ValueError, AssertionError, RuntimeError, HttpProcessingError):
             # aiohttp's reader has no one error for a body that is not what it says.
             raise MalformedRequestError("The body is not well-formed multipart.") from None
+        finally:
+            self._reader = None
         if self._request.content.total_bytes > self._limits.max_request_bytes:
             raise _request_too_large(self._limits)
         return answer

@@ -40,7 +40,7 @@ class AcceptedTask:
     """What was taken in; `repeated`: by an earlier request with the same idempotency key."""
 
     task_id: str
-    images: int
+    filenames: tuple[str, ...]
     total_bytes: int
     repeated: bool = False
 
@@ -99,15 +99,14 @@ class Intake:
             await self._discard(task_id)
             raise
         await self._submit(task_id, files, claim)
-        return AcceptedTask(task_id, len(files), sum(file.size for file in files))
+        return _accepted(task_id, files)
 
     async def _compare(self, form: UploadForm, earlier: EarlierUse) -> AcceptedTask:
         """Read a repeated request without storing it; raises KeyReusedError if it is another."""
         files = await self._receive(form, None)
         if content_digest((file.filename, file.sha256) for file in files) != earlier.digest:
             raise KeyReusedError
-        size = sum(file.size for file in files)
-        return AcceptedTask(earlier.task_id, len(files), size, repeated=True)
+        return _accepted(earlier.task_id, files, repeated=True)
 
     async def _receive(self, form: UploadForm, task_id: str | None) -> list[_File]:
         """Read all files in time, and store them as those of a task if there is one."""
@@ -116,6 +115,8 @@ class Intake:
                 files = [file async for file in self._files(form, task_id)]
         except TimeoutError:
             raise SlowUploadError("The upload took too long.") from None
+        finally:
+            await form.stop()
         if not files:
             raise NoFilesError(f"Send one or more files in the field “{FILES_FIELD}”.")
         return files
@@ -168,3 +169,8 @@ class Intake:
                 await self._storage.delete_prefix(task_prefix(task_id))
         except (StorageError, TimeoutError):
             log.warning("files of a refused upload are left to the sweeper", task_id=task_id)
+
+
+def _accepted(task_id: str, files: list[_File], *, repeated: bool = False) -> AcceptedTask:
+    names = tuple(file.filename for file in files)
+    return AcceptedTask(task_id, names, sum(file.size for file in files), repeated=repeated)

@@ -82,18 +82,27 @@ local function close_task(task, open, events, task_id, total, now, ttl)
   return status
 end
 
--- Writes the outcome of one image, once. kind is 'result' or 'error'.
+-- Writes the outcome of one image, once. kind is 'result' or 'error'. No two calls have the same
+-- outcome: where it stands already, this call's answer was lost and is given again.
 local function write_outcome(task, open, events, task_id, index, kind, public, outcome, now, ttl)
   local status = redis.call('HGET', task, 'status')
   if not status then return 'gone' end
-  if redis.call('HEXISTS', task, 'outcome:' .. index) == 1 then return 'closed' end
+  local held = redis.call('HGET', task, 'outcome:' .. index)
+  if held and held ~= outcome then return 'closed' end
+  if held then
+    local closed_it = is_final(status) and redis.call('HGET', task, 'last') == tostring(index)
+    return closed_it and status or 'written'
+  end
   if is_final(status) then return 'gone' end
   redis.call('HSET', task, kind .. ':' .. index, public, 'outcome:' .. index, outcome)
   redis.call('HDEL', task, 'entry:' .. index)
   local done = redis.call('HINCRBY', task, 'done', 1)
   if kind == 'result' then redis.call('HINCRBY', task, 'succeeded', 1) end
   local total = tonumber(redis.call('HGET', task, 'total'))
-  if done >= total then return close_task(task, open, events, task_id, total, now, ttl) end
+  if done >= total then
+    redis.call('HSET', task, 'last', index)
+    return close_task(task, open, events, task_id, total, now, ttl)
+  end
   if status == 'pending' then redis.call('HSET', task, 'status', 'processing') end
   touch(task, open, task_id, now, ttl)
   return 'written'

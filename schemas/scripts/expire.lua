@@ -22,7 +22,9 @@ for index = 0, total - 1 do
   if redis.call('HEXISTS', task, 'outcome:' .. index) == 0 then
     local failure = '{"index":' .. index .. ',"filename":null,"code":"' .. ARGV[4]
       .. '","detail":"' .. ARGV[5] .. '"}'
-    done = write_outcome(task, open, KEYS[4], task_id, index, 'error', failure, '{}', now, ARGV[3])
+    local outcome = '{"code":"' .. ARGV[4] .. '"}'
+    done = write_outcome(task, open, KEYS[4], task_id, index, 'error', failure, outcome, now,
+      ARGV[3])
   end
   succeeded = succeeded + redis.call('HEXISTS', task, 'result:' .. index)
 end

@@ -206,7 +206,7 @@ async def test_what_an_interrupted_read_left_is_read_again_first(world: World) -
     stream = EventStream(
         world.redis, world.redis, stream=world.keys.events, consumer="d", lease_ms=60_000
     )
-    reader = EventReader(stream, handle, lambda: None, reclaim_seconds=60)
+    reader = EventReader(stream, handle, lambda *_: None, reclaim_seconds=60)
     await stream.ensure_group()
     await reader.read()
     with pytest.raises(RedisConnectionError):

@@ -64,11 +64,11 @@ def delivery(kind: DeliveryKind) -> Delivery:
 
 async def post(
     session: ClientSession, storage: Storage, receiver: Receiver, kind: DeliveryKind,
-    secret: str | None = None,
+    *secrets: str,
 ) -> Answer:  # fmt: skip
     endpoint = Endpoint(receiver.url, total_seconds=10, silence_seconds=5)
-    signer = Webhook(secret) if secret else None
-    return await WebhookSender(session, storage, {kind: endpoint}, signer).send(delivery(kind))
+    signers = [Webhook(one) for one in secrets]
+    return await WebhookSender(session, storage, {kind: endpoint}, signers).send(delivery(kind))
 
 
 async def by_aiohttp(content_type: str, body: bytes) -> Form:
@@ -195,7 +195,7 @@ async def test_cookies_of_a_receiver_are_not_kept(session: ClientSession, storag
     async with listening(Receiver(answer(200, Set_Cookie="a=b; Path=/"))) as receiver:
         # By name: no jar keeps the cookies of a bare address.
         endpoint = Endpoint(f"http://localhost:{receiver.port}/", 10, 5)
-        sender = WebhookSender(session, storage, {DeliveryKind.CALLBACK: endpoint}, None)
+        sender = WebhookSender(session, storage, {DeliveryKind.CALLBACK: endpoint}, ())
         for _ in range(2):
             await sender.send(delivery(DeliveryKind.CALLBACK))
     assert ["Cookie" in got.headers for got in receiver.received] == [False, False]
@@ -213,7 +213,7 @@ async def test_a_file_that_shrinks_under_way_is_a_failure_not_a_success(
         await shrinking.put(output_key("t1", name), data)
     async with listening(Receiver()) as receiver:
         endpoint = Endpoint(receiver.url, total_seconds=1, silence_seconds=0.5)
-        sender = WebhookSender(session, shrinking, {DeliveryKind.UPLOAD: endpoint}, None)
+        sender = WebhookSender(session, shrinking, {DeliveryKind.UPLOAD: endpoint}, ())
         got = await sender.send(delivery(DeliveryKind.UPLOAD))
     assert got.verdict is Verdict.FAILED
     assert receiver.received == []

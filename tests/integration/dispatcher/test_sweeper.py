@@ -235,7 +235,7 @@ async def test_a_step_that_was_refused_halfway_keeps_no_task_open(world: World) 
     finally:
         await world.redis.acl_setuser("default", enabled=True, commands=["+hincrby"])
     for entry, message in begun:
-        assert await world.tasks.finish(entry, message, result, {}) == "closed"
+        assert await world.tasks.finish(entry, message, result, {}) == "written"
     await world.redis.zadd(world.keys.open_tasks, {"t1": 1})
     await sweeper(world).sweep()
     state = await world.tasks.state("t1")

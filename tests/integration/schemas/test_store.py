@@ -90,7 +90,7 @@ async def test_task_from_first_image_to_the_one_event(redis: Redis, store: TaskS
     # Finished in reverse order: results keep index order all the same.
     assert await store.finish(second, m1, result(m1), {}) is FinishAnswer.WRITTEN
     assert await store.finish(first, m0, result(m0), {}) is FinishAnswer.COMPLETED
-    assert await store.finish(first, m0, result(m0), {}) is FinishAnswer.CLOSED
+    assert await store.finish(first, m0, result(m0), {"call": "other"}) is FinishAnswer.CLOSED
     assert await store.begin(first, m0) is BeginAnswer.DUPLICATE
 
     state = await store.state("t1")
@@ -105,6 +105,28 @@ async def test_task_from_first_image_to_the_one_event(redis: Redis, store: TaskS
     assert await redis.zcard(KEYS.open_tasks) == 0
     pending: Any = await redis.xpending(KEYS.images, WORKERS_GROUP)
     assert pending["pending"] == 0
+
+
+async def test_repeated_finish_is_answered_as_the_first(redis: Redis, store: TaskStore) -> None:
+    await store.submit("t1", messages("t1", 2), max_backlog=10)
+    (e0, m0), (e1, m1) = await take(redis)
+    for entry, message in ((e0, m0), (e1, m1)):
+        assert await store.begin(entry, message) is BeginAnswer.RUN
+    mine, others = {"call": "mine"}, {"call": "other's"}
+    for _ in range(2):
+        assert await store.finish(e0, m0, result(m0), mine) is FinishAnswer.WRITTEN
+        assert await store.finish(e0, m0, result(m0), others) is FinishAnswer.CLOSED
+    for _ in range(2):
+        assert await store.finish(e1, m1, failure(m1), mine) is FinishAnswer.COMPLETED
+        assert await store.finish(e1, m1, result(m1), others) is FinishAnswer.CLOSED
+    # The task was closed by the other image: only one call may say that it ended it.
+    assert await store.finish(e0, m0, result(m0), mine) is FinishAnswer.WRITTEN
+    state = await store.state("t1")
+    assert state is not None
+    assert (state.progress.done, len(state.results), len(state.errors)) == (2, 1, 1)
+    assert await redis.xlen(KEYS.events) == 1
+    assert await store.delete("t1")
+    assert await store.finish(e1, m1, failure(m1), mine) is FinishAnswer.GONE
 
 
 async def test_partial_failure_completes_and_total_failure_fails(

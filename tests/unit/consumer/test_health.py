@@ -59,6 +59,24 @@ async def test_silent_loop_and_hung_call_are_complaints(monkeypatch: pytest.Monk
     assert vitals.complaints == []
 
 
+async def test_loop_that_waits_for_guarded_work_is_not_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vitals, now = Vitals(), 1000.0
+    monkeypatch.setattr(vitals_module.time, "monotonic", lambda: now)
+    vitals.beat("reclaim", limit_seconds=60)
+    with vitals.excused("reclaim", limit_seconds=60):
+        now = 5000.0
+        assert vitals.complaints == []
+    now = 5060.0
+    assert vitals.complaints == []
+    now = 5061.0
+    assert vitals.complaints == ["the reclaim loop has made no progress for 61 s"]
+    with pytest.raises(OSError), vitals.excused("reclaim", limit_seconds=60):  # noqa: PT011
+        raise OSError
+    assert vitals.complaints == []
+
+
 @contextmanager
 def watched(vitals: Vitals) -> Iterator[tuple[list[str], threading.Event]]:
     reasons: list[str] = []

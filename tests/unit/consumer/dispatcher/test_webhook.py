@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 
 import pytest
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 
+from consumer.dispatcher.process import _signers
 from consumer.dispatcher.webhook import Verdict, answer_of, manifest, webhook_headers
 from consumer.settings import DispatcherSettings
 from schemas.settings import SettingsError
@@ -46,13 +47,32 @@ def test_the_manifest_is_the_task_and_a_line_per_file() -> None:
 
 
 def test_headers_without_a_secret_are_the_id_alone() -> None:
-    assert webhook_headers(None, "evt_1_upload", "x", NOW) == {"webhook-id": "evt_1_upload"}
+    assert webhook_headers((), "evt_1_upload", "x", NOW) == {"webhook-id": "evt_1_upload"}
 
 
-def test_headers_with_a_secret_verify() -> None:
-    signer = Webhook("whsec_c2VjcmV0")
-    headers = webhook_headers(signer, "evt_1_upload", "жx", datetime.now(UTC))
-    signer.verify("жx", headers, json_parse=False)
+NEW, OLD, FOREIGN = "whsec_bmV3IHNlY3JldA==", "whsec_b2xkIHNlY3JldA", "whsec_c29tZWJvZHkncw=="
+
+
+@pytest.mark.parametrize("secrets", [[NEW], [OLD], [NEW, OLD]])
+def test_every_secret_verifies_and_no_other_does(
+    secrets: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEBHOOK_SECRET", " , ".join(secrets))
+    signers = _signers(DispatcherSettings.load())
+    headers = webhook_headers(signers, "evt_1_upload", "жx", datetime.now(UTC))
+    assert len(headers["webhook-signature"].split(" ")) == len(secrets)
+    for secret in secrets:
+        Webhook(secret).verify("жx", headers, json_parse=False)
+    for secret in {NEW, OLD, FOREIGN}.difference(secrets):
+        with pytest.raises(WebhookVerificationError, match="No matching"):
+            Webhook(secret).verify("жx", headers, json_parse=False)
+
+
+def test_secrets_are_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBHOOK_SECRET", f"{NEW},{OLD}")
+    settings = DispatcherSettings.load()
+    shown = f"{settings!r} {settings} {settings.webhook_secrets} {settings.model_dump()}"
+    assert "whsec_" not in shown
 
 
 @pytest.mark.parametrize(
@@ -61,6 +81,10 @@ def test_headers_with_a_secret_verify() -> None:
         ("WEBHOOK_SECRET", "hunter2"),
         ("WEBHOOK_SECRET", "whsec_"),
         ("WEBHOOK_SECRET", "whsec_кириллица-hunter2"),
+        ("WEBHOOK_SECRET", f"{NEW},hunter2"),
+        ("WEBHOOK_SECRET", f"hunter2,{NEW}"),
+        ("WEBHOOK_SECRET", f"{NEW},"),
+        ("WEBHOOK_SECRET", f"{NEW},,{OLD}"),
         ("BACKEND_UPLOAD_URL", "ftp://user:hunter2@host/x"),
         ("BACKEND_CALLBACK_URL", "http://user:hunter2@host:99999/x"),
         ("BACKEND_CALLBACK_URL", "hunter2"),
@@ -75,6 +99,7 @@ def test_a_wrong_setting_is_named_and_no_secret_is_shown(
     with pytest.raises(SettingsError, match=name) as raised:
         DispatcherSettings.load()
     assert "hunter2" not in str(raised.value)
+    assert not any(secret in str(raised.value) for secret in (NEW, OLD))
     assert "\n" not in str(raised.value)
 
 

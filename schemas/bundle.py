@@ -1,0 +1,84 @@
+"""Script calls that share round trips: what is asked for while others are under way goes together.
+
+A busy server, whose answers take longer, is thus asked less often for the same work.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+from redis.exceptions import NoScriptError
+
+
+@dataclass(slots=True)
+class _Call:
+    script: AsyncScript
+    keys: Sequence[str]
+    args: Sequence[Any]
+    answer: "asyncio.Future[Any]"
+
+
+class Bundle:
+    """Runs scripts, one pipeline at a time. Only for scripts that are safe to run twice."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._waiting: list[_Call] = []
+        self._sender: asyncio.Task[None] | None = None
+
+    async def run(self, script: AsyncScript, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """The script's answer; raises what a call of its own would raise.
+
+        A lost connection is raised to everyone who was in the same round trip.
+        """
+        call = _Call(script, keys, args, asyncio.get_running_loop().create_future())
+        self._waiting.append(call)
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send_all())
+        return await call.answer
+
+    async def _send_all(self) -> None:
+        try:
+            while self._waiting:
+                calls = [call for call in self._waiting if not call.answer.done()]
+                self._waiting.clear()
+                for call, answer in zip(calls, await self._ask(calls), strict=True):
+                    _settle(call, answer)
+        finally:
+            self._sender = None
+
+    async def _ask(self, calls: list[_Call]) -> list[Any]:
+        """Answers, or the exceptions instead of them."""
+        if len(calls) == 1:
+            return [await _alone(calls[0])]
+        pipeline = self._redis.pipeline(transaction=False)
+        for call in calls:
+            pipeline.evalsha(call.script.sha, len(call.keys), *call.keys, *call.args)
+        try:
+            answers = await pipeline.execute(raise_on_error=False)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+            return [error] * len(calls)
+        # A server that was started again has forgotten the scripts; a call of its own loads it.
+        return [
+            await _alone(call) if isinstance(answer, NoScriptError) else answer
+            for call, answer in zip(calls, answers, strict=True)
+        ]
+
+
+async def _alone(call: _Call) -> Any:
+    try:
+        return await call.script(keys=call.keys, args=call.args)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
+        return error
+
+
+def _settle(call: _Call, answer: Any) -> None:
+    if call.answer.done():
+        return  # its caller waits no longer
+    if isinstance(answer, Exception):
+        call.answer.set_exception(answer)
+    else:
+        call.answer.set_result(answer)

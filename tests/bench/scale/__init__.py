@@ -1,0 +1,1 @@
+"""What the service costs as its workers multiply: `python -m tests.bench.scale`."""

@@ -1,0 +1,89 @@
+"""Throughput and cost with 1, 2, 4, … workers, each of which can do five images a second."""
+
+from dataclasses import dataclass
+
+from schemas.keys import WORKERS_GROUP
+from schemas.store import TaskStore
+from tests.bench.scale.bench import Bench
+from tests.bench.scale.crew import IMAGE_SECONDS, Crew
+from tests.bench.scale.fill import enqueue
+from tests.bench.scale.meter import Work
+from tests.support.service import wait_until
+
+WARM_UP_SECONDS = 1.5
+JOIN_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Figures with one number of workers; what is `per image` is in seconds, bytes or calls."""
+
+    workers: int
+    queued: int
+    images_per_second: float
+    share_of_ideal: float
+    redis_cpu: float
+    workers_cpu: float
+    round_trips: float
+    redis_bytes_in: float
+    redis_bytes_out: float
+    redis_log_bytes: float
+    read_microseconds: float
+    script_microseconds: float
+
+
+def measure(
+    bench: Bench,
+    crew: Crew,
+    workers: int,
+    seconds: float,
+    *,
+    behind: int = 0,
+    each: float = 1 / IMAGE_SECONDS,
+) -> Point:
+    """Let so many workers run on a full queue.
+
+    Args:
+        behind: images that wait after those which the workers get to.
+        each: images a second that one worker could do at best.
+    """
+    meter = bench.meter
+    meter.redis.flushall()
+    ideal = workers * each
+    plenty = int(ideal * (seconds + WARM_UP_SECONDS + 2) * 1.2) + 20
+
+    async def fill(store: TaskStore) -> None:
+        await enqueue(store, plenty, storage=bench.storage)
+        await enqueue(store, behind, storage=None)
+
+    bench.with_store(fill)
+    meter.redis.xgroup_create(meter.keys.images, WORKERS_GROUP, "0")
+    queued = meter.queued()
+    crew.start(workers)
+    try:
+        wait_until(lambda: meter.members() >= workers, JOIN_SECONDS, "the workers to join")
+        meter.rate(WARM_UP_SECONDS)
+        before, busy = meter.look(), crew.cpu_seconds()
+        rate = meter.rate(seconds)
+        work, busy = meter.since(before), crew.cpu_seconds() - busy
+    finally:
+        crew.stop()
+    return _point(workers, queued, rate, ideal, work, busy)
+
+
+def _point(workers: int, queued: int, rate: float, ideal: float, work: Work, busy: float) -> Point:
+    images = rate * work.seconds
+    return Point(
+        workers=workers,
+        queued=queued,
+        images_per_second=rate,
+        share_of_ideal=rate / ideal,
+        redis_cpu=work.cpu_seconds / images,
+        workers_cpu=busy / images,
+        round_trips=work.round_trips / images,
+        redis_bytes_in=work.bytes_in / images,
+        redis_bytes_out=work.bytes_out / images,
+        redis_log_bytes=work.log_bytes / images,
+        read_microseconds=work.microseconds("xreadgroup"),
+        script_microseconds=work.microseconds("evalsha"),
+    )

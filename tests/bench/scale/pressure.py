@@ -1,0 +1,75 @@
+"""What Redis needs for an image when it is busy: many clients at once, nothing but its steps."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from consumer.worker.stream import WorkStream
+from schemas.messages import ContractLimits, ImageMessage
+from schemas.redis_client import connect
+from schemas.settings import Settings
+from schemas.store import TaskStore
+from schemas.tasks import ImageResult
+from tests.bench.scale.bench import KEYS, LEASE_MS, TASK_TTL_MS, Bench
+from tests.bench.scale.fill import enqueue
+
+CLIENTS = 32
+SLOTS = 4
+LIMITS = ContractLimits(max_total=1000, inline_max_bytes=1 << 20)
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """Read, begin and finish of images, as fast as one client process gets them done.
+
+    `redis_cores`: CPU that Redis used of one; `redis_cpu`: seconds per image.
+    """
+
+    images_per_second: float
+    redis_cores: float
+    redis_cpu: float
+
+
+def measure(bench: Bench, images: int) -> Pressure:
+    """Settle so many images by many clients at once."""
+    meter = bench.meter
+    meter.redis.flushall()
+
+    async def run() -> Pressure:
+        async with connect(Settings(redis_url=bench.redis_url)) as redis:
+            store = TaskStore(redis, KEYS, task_ttl_ms=TASK_TTL_MS)
+            # Through the same pool: these reads never have to wait.
+            stream = WorkStream(
+                redis, redis, stream=KEYS.images, consumer="client", lease_ms=LEASE_MS
+            )
+            await stream.ensure_group()
+            await enqueue(store, images, storage=None)
+            before = meter.look()
+            turns = iter(range(-(-images // SLOTS)))
+            async with asyncio.TaskGroup() as group:
+                for _ in range(CLIENTS):
+                    # A store of its own, like a process: what shares one shares round trips too.
+                    own = TaskStore(redis, KEYS, task_ttl_ms=TASK_TTL_MS)
+                    group.create_task(_client(own, stream, turns))
+            work = meter.since(before)
+            assert meter.queued() == 0, "images are left over"
+            return Pressure(
+                images / work.seconds,
+                work.cpu_seconds / work.seconds,
+                work.cpu_seconds / images,
+            )
+
+    return bench.run(run)
+
+
+async def _client(store: TaskStore, stream: WorkStream, turns: Iterator[int]) -> None:
+    for _ in turns:
+        for entry in await stream.read(SLOTS):
+            await settle(store, entry.id, ImageMessage.from_fields(entry.fields, LIMITS))
+
+
+async def settle(store: TaskStore, entry: str, message: ImageMessage) -> None:
+    """Begin and finish an image, with a result that nobody looks at."""
+    await store.begin(entry, message)
+    result = ImageResult(filename=message.output_name, url="/", needs_review=False)
+    await store.finish(entry, message, result, {"stream_id": entry})

@@ -1,0 +1,70 @@
+"""What an image weighs: memory while it waits, CPU and bytes on its way, by object or inline."""
+
+from dataclasses import dataclass
+
+from consumer.worker.stream import WorkStream
+from schemas.messages import ImageMessage
+from schemas.redis_client import connect, connect_blocking
+from schemas.settings import Settings
+from schemas.store import TaskStore
+from tests.bench.scale.bench import KEYS, LEASE_MS, TASK_TTL_MS, Bench
+from tests.bench.scale.fill import enqueue
+from tests.bench.scale.pressure import LIMITS, SLOTS, settle
+
+INLINE_BYTES = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """Of one image on its whole way through Redis: submit, read, begin, finish.
+
+    `memory` is what it takes while it waits. Bytes; CPU in seconds.
+    """
+
+    what: str
+    inline_bytes: int
+    per_task: int
+    memory: float
+    redis_cpu: float
+    redis_bytes: float
+
+
+def measure(bench: Bench, images: int) -> list[Weight]:
+    """Weigh images in storage, in tasks of one and of fifty, and inline ones."""
+    inline = max(50, images // 20)
+    return [
+        _weigh(bench, "object", images, 1, 0),
+        _weigh(bench, "object", images, 50, 0),
+        _weigh(bench, "inline", inline, 1, INLINE_BYTES),
+    ]
+
+
+def _weigh(bench: Bench, what: str, images: int, per_task: int, inline_bytes: int) -> Weight:
+    meter = bench.meter
+    meter.redis.flushall()
+    data = bytes(inline_bytes) or None
+
+    async def run() -> tuple[float, float, float]:
+        settings = Settings(redis_url=bench.redis_url)
+        async with connect(settings) as redis, connect_blocking(settings, 1) as reader:
+            store = TaskStore(redis, KEYS, task_ttl_ms=TASK_TTL_MS)
+            stream = WorkStream(
+                redis, reader, stream=KEYS.images, consumer="scales", lease_ms=LEASE_MS
+            )
+            await stream.ensure_group()
+            before = meter.look()
+            await enqueue(store, images, storage=None, per_task=per_task, inline=data)
+            memory = meter.since(before).memory_bytes
+            while entries := await stream.read(SLOTS):
+                for entry in entries:
+                    message = ImageMessage.from_fields(entry.fields, LIMITS)
+                    await settle(store, entry.id, message)
+                if not meter.queued():
+                    break
+            work = meter.since(before)
+            return memory, work.cpu_seconds, work.bytes_in + work.bytes_out
+
+    memory, cpu_seconds, moved = bench.run(run)
+    return Weight(
+        what, inline_bytes, per_task, memory / images, cpu_seconds / images, moved / images
+    )

@@ -1,0 +1,173 @@
+"""The corpus through the whole service: real processes, a real server, the real detector."""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from schemas.names import base_name
+from tests.corpus.cases import SECRET, Named, Picture, Publication, Request, Shown
+from tests.corpus.clients import Answer
+from tests.corpus.entries import IMAGE, VICTIM, publications
+from tests.corpus.names import named
+from tests.corpus.pictures import pictures
+from tests.corpus.requests import accepted, requests
+from tests.corpus.town import KEYS, Outcome, Settled, Town, town
+from tests.support.service import wait_until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(300)]
+
+MAX_GROWTH_BYTES = {"producer": 64 << 20, "worker": 512 << 20}
+"""Most that the corpus may add to the peak memory of a process that has done one small task. The
+worker may hold 256 MiB of images (MEMORY_BUDGET_MB) and the largest alone."""
+
+
+def cases(all_of_them: Any) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("case", all_of_them, ids=lambda case: case.name)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    with town(tmp_path_factory.mktemp("town")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def refused(place: Town) -> dict[str, Answer]:
+    """Answers to everything that is refused whole; it must leave nothing behind."""
+    before = place.stored()
+    answers = place.send(requests())
+    odd = place.refuse([picture for picture in pictures() if picture.refused])
+    wait_until(lambda: place.stored() == before, 15, lambda: f"{place.stored()} not {before}")
+    return answers | {name: Answer(a.status_code, a.json()) for name, a in odd.items()}
+
+
+@pytest.fixture(scope="module")
+def outcomes(place: Town) -> dict[str, Outcome]:
+    return place.process([picture for picture in pictures() if not picture.refused])
+
+
+@pytest.fixture(scope="module")
+def taken(place: Town) -> dict[str, Answer]:
+    return place.send(accepted())
+
+
+@pytest.fixture(scope="module")
+def settled(place: Town) -> dict[str, Settled]:
+    original = place.service.storage / VICTIM / "input" / "0"
+    original.parent.mkdir(parents=True)
+    original.write_bytes(IMAGE)
+    answers = place.publish(publications())
+    assert original.read_bytes() == IMAGE, "somebody else's original was read or deleted"
+    assert place.state(VICTIM) is None
+    return answers
+
+
+def test_the_corpus_is_large() -> None:
+    sizes = [len(part()) for part in (pictures, requests, accepted, named, publications)]
+    print(f"{sum(sizes)} cases: {sizes}")
+    assert sum(sizes) >= 200
+
+
+@cases(requests())
+def test_request(case: Request, refused: dict[str, Answer]) -> None:
+    answer = refused[case.name]
+    assert answer.status == case.status
+    if not case.kind:
+        return  # refused below the application, by aiohttp
+    assert answer.body["status"] == case.status
+    assert answer.body["detail"]
+    kind = answer.body["type"].removeprefix("urn:plate-detect:")
+    assert case.kind in (kind, "*")
+
+
+@cases(accepted())
+def test_unusual_form(case: Request, taken: dict[str, Answer], place: Town) -> None:
+    assert taken[case.name].status == 202
+    state: Any = place.service.wait_final(taken[case.name].body["task_id"])
+    assert [result["filename"] for result in state["results"]] == ["covered_a.webp"]
+
+
+@cases([picture for picture in pictures() if picture.refused])
+def test_picture_that_is_none(case: Picture, refused: dict[str, Answer]) -> None:
+    answer = refused[case.name]
+    assert (answer.status, answer.body["type"]) == (415, "urn:plate-detect:unsupported-type")
+
+
+@cases([picture for picture in pictures() if not picture.refused])
+def test_picture(case: Picture, outcomes: dict[str, Outcome]) -> None:
+    outcome = outcomes[case.name]
+    if not isinstance(case.expected, Shown):
+        assert outcome == Outcome(None, case.expected)
+        return
+    assert outcome.code is None
+    assert outcome.result is not None
+    assert SECRET not in outcome.result
+    with Image.open(io.BytesIO(outcome.result)) as image:
+        assert (image.format, image.size) == ("WEBP", (case.expected.width, case.expected.height))
+        assert not {"exif", "icc_profile", "xmp"} & set(image.info)
+        pixels = np.asarray(image.convert("RGBA"), int)
+    if case.expected.like is not None:
+        assert np.abs(pixels[..., :3] - case.expected.like).mean() < 14
+    if case.expected.hidden is not None:
+        assert (pixels[..., 3] < 255).any()
+        assert np.abs(pixels[..., :3] - case.expected.hidden).max(axis=2).min() > 50
+
+
+@cases(named())
+def test_names(case: Named, place: Town) -> None:
+    assert tuple(base_name(name) for name in case.sent) == case.kept
+    answer = place.upload(*((name, IMAGE) for name in case.sent))
+    assert answer.status_code == 202
+    state: Any = place.service.wait_final(answer.json()["task_id"])
+    assert tuple(result["filename"] for result in state["results"]) == case.outputs
+    for result in state["results"]:
+        assert place.service.result(result["url"]).startswith(b"RIFF")
+    folder = place.service.storage / answer.json()["task_id"]
+    stored = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert stored == set(case.outputs)
+
+
+@cases(publications())
+def test_entry(case: Publication, settled: dict[str, Settled], place: Town) -> None:
+    found = settled[case.name]
+    assert [letter["reason"].decode() for letter in found.letters] == [
+        letter.reason for letter in case.letters
+    ]
+    for letter, expected in zip(found.letters, case.letters, strict=True):
+        assert expected.detail in letter["detail"].decode()
+        assert not any(IMAGE[:20] in value for value in letter.values()), "pixels in a dead letter"
+    if case.status is None:
+        assert found.state is None
+        return
+    assert found.state is not None
+    assert found.state["status"] == case.status
+    assert {error["index"]: error["code"] for error in found.state["errors"]} == case.errors
+    assert tuple(result["filename"] for result in found.state["results"]) == case.results
+    for result in found.state["results"]:
+        assert place.service.result(result["url"]).startswith(b"RIFF")
+
+
+def test_the_service_is_as_before(
+    place: Town,
+    refused: dict[str, Answer],
+    taken: dict[str, Answer],
+    outcomes: dict[str, Outcome],
+    settled: dict[str, Settled],
+) -> None:
+    for name, role in place.service.roles.items():
+        assert role.process is not None
+        assert role.process.poll() is None, f"{name} has ended"
+        assert '"exception"' not in role.log, role.log
+    for name, peak in place.peaks().items():
+        growth = peak - place.before[name]
+        print(f"{name}: {place.before[name] >> 20} MiB, at its peak {growth >> 20} MiB more")
+        assert growth < MAX_GROWTH_BYTES[name]
+    state: Any = place.service.wait_final(place.service.submit(("a.jpg", IMAGE)))
+    assert state["status"] == "completed"
+    assert place.redis.xlen(KEYS.images) == 0
+    originals = {path for path in place.service.storage.glob("*/input/*") if path.is_file()}
+    assert originals == {place.service.storage / VICTIM / "input" / "0"}

@@ -1,0 +1,57 @@
+"""Every loop of the dispatcher shows that it turns."""
+
+import asyncio
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from consumer.dispatcher import sweeper
+from consumer.dispatcher.process import run_dispatcher
+from consumer.metrics import DispatcherMetrics
+from tests.integration.dispatcher.conftest import World, eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+
+LOOPS = {"events", "reclaim", "sweep", "upload", "callback"}
+
+
+async def test_all_loops_beat_and_one_that_hangs_is_a_complaint(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeper, "CHORE_SECONDS", 0.0)
+    monkeypatch.setattr("consumer.metrics.STUCK_AFTER_SECONDS", 1.5)
+    go_on, sweeping = asyncio.Event(), asyncio.Event()
+
+    async def hang(_: sweeper.Sweeper) -> None:
+        sweeping.set()
+        await go_on.wait()
+
+    settings = world.settings(
+        sweep_interval_seconds=0.1, backend_upload_url="http://127.0.0.1:9/",
+        backend_callback_url="http://127.0.0.1:9/",
+    )  # fmt: skip
+    metrics, stop = DispatcherMetrics(CollectorRegistry()), asyncio.Event()
+    # The couriers look only now and then; they are not what this test is about.
+    monkeypatch.setattr("consumer.dispatcher.courier.LOOK_SECONDS", 0.1)
+    running = asyncio.create_task(run_dispatcher(settings, metrics, stop))
+
+    async def told() -> bool:
+        return "sweep" in str(metrics.vitals.complaints)
+
+    async def well() -> bool:
+        return metrics.vitals.complaints == []
+
+    async def beating() -> bool:
+        return set(metrics.vitals._loops) == LOOPS
+
+    await eventually(beating)
+    assert await well()
+    monkeypatch.setattr(sweeper.Sweeper, "_sweep_redis", hang)
+    await sweeping.wait()
+    await eventually(told)
+    assert [loop for loop in LOOPS if loop in str(metrics.vitals.complaints)] == ["sweep"]
+    go_on.set()
+    await eventually(well)
+    stop.set()
+    async with asyncio.timeout(10):
+        await running

@@ -1,0 +1,71 @@
+"""Every loop of a worker shows that it turns; one that waits for a slow image has not hung."""
+
+import asyncio
+
+import pytest
+
+from consumer.metrics import WorkerMetrics
+from consumer.worker import loops
+from consumer.worker.stream import Abandoned, WorkStream
+from schemas.keys import WORKERS_GROUP
+from tests.integration.worker.conftest import KEYS, Bench, Start
+from tests.support.pictures import scene_file
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+
+LIMIT_SECONDS = 1.5
+
+
+async def complaint_of(metrics: WorkerMetrics, loop: str) -> str:
+    async with asyncio.timeout(20):
+        while True:
+            for complaint in metrics.vitals.complaints:
+                if f"the {loop} loop" in complaint:
+                    return complaint
+            await asyncio.sleep(0.02)
+
+
+async def test_all_loops_beat_and_an_idle_worker_has_no_complaint(
+    bench: Bench, worker: Start
+) -> None:
+    async with worker(model_path=bench.folder / "stand-in:1") as metrics:
+        await bench.publish(task_id="t1", image=scene_file(width=320))
+        await bench.final("t1")
+        assert set(metrics.vitals._loops) == {"read", "reclaim", "renew"}
+        assert metrics.vitals.complaints == []
+
+
+async def test_a_reclaim_loop_that_hangs_is_a_complaint(
+    bench: Bench, worker: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loops, "STUCK_AFTER_SECONDS", LIMIT_SECONDS)
+    hung = asyncio.Event()
+
+    async def hang(_: WorkStream, limit: int) -> list[Abandoned]:
+        await hung.wait()
+        return []
+
+    monkeypatch.setattr(WorkStream, "abandoned", hang)
+    async with worker(model_path=bench.folder / "stand-in:1", lease_seconds=0.2) as metrics:
+        assert "no progress" in await complaint_of(metrics, "reclaim")
+        hung.set()
+        async with asyncio.timeout(10):
+            while any("reclaim" in complaint for complaint in metrics.vitals.complaints):
+                await asyncio.sleep(0.02)
+
+
+async def test_an_image_taken_over_may_take_its_time(
+    bench: Bench, worker: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loops, "STUCK_AFTER_SECONDS", LIMIT_SECONDS)
+    await bench.redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
+    await bench.publish(task_id="t1", image=scene_file(width=320))
+    await bench.redis.xreadgroup(WORKERS_GROUP, "dead", {KEYS.images: ">"})
+    await asyncio.sleep(0.3)
+    async with worker(model_path=bench.folder / "stand-in:4000", lease_seconds=0.2) as metrics:
+        ended = asyncio.create_task(bench.final("t1"))
+        while not ended.done():
+            told = [complaint for complaint in metrics.vitals.complaints if "reclaim" in complaint]
+            assert told == []
+            await asyncio.sleep(0.02)
+        assert metrics.redeliveries._value.get() == 1
