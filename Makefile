@@ -16,7 +16,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c '$(SUPPORTED)' 2>/dev/null && { echo $$python; break; }; done)
 
-.PHONY: run test chaos eval bench scale check lint types imports deploy-check format lock clean
+.PHONY: run test chaos flood eval bench scale check lint types imports deploy-check format lock clean
 
 run: $(VENV)/.installed ## start everything; Ctrl-C stops it
 	@$(BIN)/plate-detect run $(ARGS)
@@ -27,6 +27,9 @@ test: $(VENV)/.installed-dev ## the whole test suite
 chaos: $(VENV)/.installed-dev ## ten minutes of kills, stops and cuts; writes its figures into the README
 	$(BIN)/python -m tests.chaos --readme $(ARGS)
 	$(BIN)/python -m tests.chaos --recovery --readme
+
+flood: $(VENV)/.installed-dev ## ten minutes of more than can be done; writes the memory it took into the README
+	$(BIN)/python -m tests.flood --readme $(ARGS)
 
 eval: $(VENV)/.installed-dev ## measure the detector: make eval DATASET=folder [CHECKPOINT=file.pt] [OUT=folder]
 	@test -n "$(DATASET)" || { echo "Name a YOLO-OBB folder: make eval DATASET=folder" >&2; exit 1; }

@@ -152,6 +152,10 @@ class RedisAwayError(ProducerError):
         super().__init__("Redis cannot be reached; try again later.")
 
 
+class RedisForbidsError(RedisAwayError):
+    """The service's user lacks a right: only an operator can help, so nothing is waited for."""
+
+
 class UnsettledSubmitError(RedisAwayError):
     """The task may have been accepted, so its files must stay."""
 

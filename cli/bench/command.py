@@ -127,9 +127,12 @@ async def _naive(
     from cli.bench import measure, processes
 
     port = embedded.free_port()
+    checkpoint = str(settings.model_path)
+    if not checkpoint.endswith(".pt"):
+        # A baseline runs on torch, which reads no exported file: it gets what that came from.
+        checkpoint = WorkerSettings.model_fields["model_path"].default
     command = [
-        sys.executable, str(script), str(settings.model_path), str(settings.cover_image_path),
-        str(port),
+        sys.executable, str(script), checkpoint, str(settings.cover_image_path), str(port),
     ]  # fmt: skip
     with (
         tempfile.TemporaryDirectory() as work,

@@ -13,6 +13,7 @@ from producer.errors import (
     KeyInUseError,
     KeyReusedError,
     NoFilesError,
+    RedisForbidsError,
     RedisFullError,
     SlowUploadError,
     TooBusyError,
@@ -156,7 +157,7 @@ class Intake:
         except UnsettledSubmitError:
             log.error("submit without an answer; files kept", task_id=task_id)
             raise
-        except (BacklogFullError, RedisFullError, KeyInUseError):
+        except (BacklogFullError, RedisFullError, RedisForbidsError, KeyInUseError):
             await self._discard(task_id)
             raise
 

@@ -4,16 +4,20 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from redis.exceptions import OutOfMemoryError, RedisError
+import structlog
+from redis.exceptions import NoPermissionError, OutOfMemoryError, RedisError
 
 from producer.errors import (
     BacklogFullError,
     KeyInUseError,
+    RedisForbidsError,
     RedisFullError,
     UnsettledSubmitError,
 )
 from schemas.messages import ImageMessage
 from schemas.store import Binding, SubmitAnswer, TaskStore
+
+log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
@@ -37,7 +41,8 @@ class Submitter:
         """Accept a task, and bind it to its idempotency key if there is one.
 
         Raises:
-            BacklogFullError, RedisFullError, KeyInUseError: surely not accepted.
+            BacklogFullError, RedisFullError, RedisForbidsError, KeyInUseError: surely not
+                accepted.
             UnsettledSubmitError: perhaps accepted.
         """
         unsettled = False
@@ -50,6 +55,10 @@ class Submitter:
                 )
             except OutOfMemoryError:
                 raise (UnsettledSubmitError if unsettled else RedisFullError) from None
+            except NoPermissionError as error:
+                # Said before the script begins; a right that is missing within it is another error.
+                log.error("redis forbids the submit", error=str(error))
+                raise (UnsettledSubmitError if unsettled else RedisForbidsError) from None
             except RedisError:
                 unsettled = True
                 if asyncio.get_running_loop().time() + pause > give_up:

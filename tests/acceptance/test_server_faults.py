@@ -143,6 +143,11 @@ def test_rights_taken_away_and_given_back(
     redis.acl_setuser("default", enabled=True, commands=["-evalsha"])
     worker = service.roles["worker"]
     wait_until(lambda: "NoPermissionError" in worker.log, 20, lambda: service.logs)
+    began = time.monotonic()
+    answer = post(service)
+    assert answer.status_code == 503
+    assert time.monotonic() - began < 3, "only an operator can help: there is nothing to wait for"
+    assert {path.name for path in service.storage.iterdir()} <= {task_id, ".ready"}
     redis.acl_setuser("default", enabled=True, commands=["+evalsha"])
     assert len(results_of(service.wait_final(task_id))) == 5
     settled(redis, receiver, [task_id])

@@ -3,14 +3,23 @@
 import random
 import socket
 
-# Below the range from which the system takes the ports of outgoing connections (32768 and up on
-# Linux): one of those may take a port between its choice and the server's start.
-_RANGE = range(15_000, 32_000)
+# Below the ranges from which systems take the ports of outgoing connections (32768 and up on
+# Linux, 16000 and up in some sandboxes): one of those may take a port between its choice and the
+# server's start.
+_RANGE = range(10_000, 16_000)
+
+# Servers take their ports late, after seconds of imports, and until then a port looks free to the
+# next who asks: none is handed out twice.
+_untried = random.sample(_RANGE, len(_RANGE))
 
 
 def free_port() -> int:
-    """A loopback port that nobody uses now, nor is likely to use in a moment."""
-    for port in random.sample(_RANGE, 200):
+    """A loopback port that nobody uses now, and never given before.
+
+    Raises AssertionError if all have been handed out.
+    """
+    while _untried:
+        port = _untried.pop()
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -231,6 +231,8 @@ async def test_renew_keeps_only_what_is_owned(redis: Redis, store: TaskStore) ->
     assert await store.renew("c1", entries) == [entries[0]]
     rows: Any = await redis.xpending_range(KEYS.images, WORKERS_GROUP, "-", "+", 10)
     assert [row["times_delivered"] for row in rows] == [2, 1], "a renewal is no delivery"
+    await redis.xack(KEYS.images, WORKERS_GROUP, entries[1])
+    assert await store.renew("c1", entries) == [entries[0]], "what was settled is not lost"
 
 
 async def test_dead_letter_fails_its_image_once(redis: Redis, store: TaskStore) -> None:

@@ -1,0 +1,1 @@
+"""Memory of every role while far more arrives than can be done."""

@@ -1,0 +1,25 @@
+"""A short flood: more arrives than can be done, and no role's memory follows."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.flood.__main__ import FLAT, WORKER_MIB, markdown
+from tests.flood.run import Plan, run
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+def test_memory_does_not_follow_the_queue(tmp_path: Path) -> None:
+    plan = Plan(seconds=20, clients=6, images=12, max_backlog=30)
+    figures = run(plan, tmp_path, print)
+    print(markdown(figures))
+    assert figures.unexpected == []
+    assert figures.accepted >= 2
+    assert figures.refused >= 1
+    assert figures.images_done > 10
+    assert figures.peak("worker") - figures.idle["worker"] < WORKER_MIB
+    # Half a minute is too short for a flat curve of the worker; these two hold no pictures.
+    for role in ("producer", "dispatcher"):
+        assert figures.peak(role) < figures.idle[role] + 150
+        assert figures.growth(role) < FLAT + 0.4
