@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 STREAM_CHUNK_BYTES = 1 << 20
 # Parts of 5 MiB that a streamed write holds in memory; obstore's own default is 12.
 UPLOAD_PARTS_IN_FLIGHT = 2
+CALL_SECONDS = 60.0
+"""Longest wait for one object: a mount that hangs is away, and a named pipe is no original."""
 _PARTIAL = re.compile(r"#[0-9]+$")  # the local store writes to `<name>#<n>`, then renames
 
 
@@ -64,44 +67,29 @@ class Storage:
             ObjectTooLargeError: it has more than `max_bytes`.
             StorageError: anything else; worth a retry.
         """
-        try:
+        async with _asking("get"):
             response = await obstore.get_async(self._store, key)
             if response.meta["size"] > max_bytes:
                 raise ObjectTooLargeError
             return bytes(await response.bytes_async())
-        except FileNotFoundError:
-            raise
-        except (BaseError, OSError, ValueError) as error:
-            raise StorageError(f"get: {type(error).__name__}") from error
 
     async def size(self, key: str) -> int:
         """Bytes of an object; errors as `get`."""
-        try:
+        async with _asking("head"):
             return int((await obstore.head_async(self._store, key))["size"])
-        except FileNotFoundError:
-            raise
-        except (BaseError, OSError, ValueError) as error:
-            raise StorageError(f"head: {type(error).__name__}") from error
 
     async def stream(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read an object in chunks; errors as `get`."""
-        try:
+        async with _asking("stream"):
             response = await obstore.get_async(self._store, key)
-            async for chunk in response.stream(min_chunk_size=STREAM_CHUNK_BYTES):
-                yield bytes(chunk)
-        except FileNotFoundError:
-            raise
-        except (BaseError, OSError, ValueError) as error:
-            raise StorageError(f"stream: {type(error).__name__}") from error
+        async with aclosing(_chunks(response)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def open_object(self, key: str) -> StoredObject:
         """An object's size and entity tag, with its content to stream; errors as `get`."""
-        try:
+        async with _asking("open"):
             response = await obstore.get_async(self._store, key)
-        except FileNotFoundError:
-            raise
-        except (BaseError, OSError, ValueError) as error:
-            raise StorageError(f"open: {type(error).__name__}") from error
         etag = response.meta["e_tag"]
         return StoredObject(response.meta["size"], etag and etag.strip('"'), _chunks(response))
 
@@ -120,10 +108,13 @@ class Storage:
         return True
 
     async def _put(self, key: str, data: Any, mode: Any) -> None:
+        # What is streamed comes as fast as its sender sends, who is watched elsewhere.
+        limit = CALL_SECONDS if isinstance(data, bytes) else None
         try:
-            await obstore.put_async(
-                self._store, key, data, mode=mode, max_concurrency=UPLOAD_PARTS_IN_FLIGHT
-            )
+            async with asyncio.timeout(limit):
+                await obstore.put_async(
+                    self._store, key, data, mode=mode, max_concurrency=UPLOAD_PARTS_IN_FLIGHT
+                )
         except (BaseError, OSError, ValueError) as error:
             raise StorageError(f"put: {type(error).__name__}") from error
 
@@ -131,11 +122,10 @@ class Storage:
         """Delete objects; one that is not there is no error."""
         for key in keys:
             try:
-                await obstore.delete_async(self._store, key)
+                async with _asking("delete"):
+                    await obstore.delete_async(self._store, key)
             except FileNotFoundError:
                 continue
-            except (BaseError, OSError, ValueError) as error:
-                raise StorageError(f"delete: {type(error).__name__}") from error
 
     async def delete_prefix(self, prefix: str) -> int:
         """Delete everything under a prefix; returns how many objects."""
@@ -148,14 +138,17 @@ class Storage:
 
     async def list(self, prefix: str = "") -> AsyncIterator[tuple[str, datetime]]:
         """Keys under a prefix with the time of their last change."""
-        try:
-            async for batch in obstore.list(self._store, prefix or None):
-                for entry in batch:
-                    yield entry["path"], entry["last_modified"]
-        except FileNotFoundError:
-            return
-        except (BaseError, OSError, ValueError) as error:
-            raise StorageError(f"list: {type(error).__name__}") from error
+        pages = aiter(obstore.list(self._store, prefix or None))
+        while True:
+            try:
+                async with _asking("list"):
+                    page = await anext(pages, None)
+            except FileNotFoundError:
+                return
+            if page is None:
+                return
+            for entry in page:
+                yield entry["path"], entry["last_modified"]
 
     async def delete_partial(self, before: datetime) -> int:
         """Delete what a killed process left of unfinished local writes; returns how many.
@@ -176,7 +169,19 @@ class Storage:
         await self.delete(".ready")
 
 
-async def _chunks(response: "GetResult") -> AsyncIterator[bytes]:
+@asynccontextmanager
+async def _asking(what: str) -> AsyncIterator[None]:
+    """Bound a call in time and tell its failures as StorageError, but for FileNotFoundError."""
+    try:
+        async with asyncio.timeout(CALL_SECONDS):
+            yield
+    except FileNotFoundError:
+        raise
+    except (BaseError, OSError, ValueError) as error:
+        raise StorageError(f"{what}: {type(error).__name__}") from error
+
+
+async def _chunks(response: "GetResult") -> AsyncGenerator[bytes, None]:
     try:
         async for chunk in response.stream(min_chunk_size=STREAM_CHUNK_BYTES):
             yield bytes(chunk)

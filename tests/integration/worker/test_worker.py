@@ -1,6 +1,7 @@
 """The worker as its neighbours see it: entries in; results, task hashes, events and letters out."""
 
 import asyncio
+import os
 from typing import Any
 
 import pytest
@@ -176,6 +177,23 @@ async def test_original_that_storage_refuses_ends_its_image_only(
     async with worker():
         assert (await bench.final("t1")).errors[0].code is ImageErrorCode.INTERNAL_ERROR
         assert (await bench.final("abandoned")).status is TaskStatus.COMPLETED
+
+
+async def test_an_original_whose_reading_never_ends_is_given_up(
+    bench: Bench, worker: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("schemas.storage.CALL_SECONDS", 0.2)
+    await bench.redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
+    pipe = bench.folder / "t1" / "input" / "0"
+    pipe.parent.mkdir(parents=True)
+    os.mkfifo(pipe)  # who opens it waits for a writer, for ever
+    await bench.publish(task_id="t1", object="t1/input/0")
+    await bench.redis.xreadgroup(WORKERS_GROUP, "dead", {KEYS.images: ">"})
+    await bench.publish(task_id="behind", image=scene_file())
+    async with worker():
+        assert (await bench.final("t1")).errors[0].code is ImageErrorCode.INTERNAL_ERROR
+        assert (await bench.final("behind")).status is TaskStatus.COMPLETED
+    assert not pipe.exists()
 
 
 async def test_entry_that_cannot_be_settled_does_not_block_those_behind_it(
