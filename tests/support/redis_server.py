@@ -93,26 +93,48 @@ class SentinelServer(RedisServer):
         return [self.binary, str(config), "--sentinel"]
 
 
+def tls_settings(files: Certificates, port: int) -> dict[str, str]:
+    """Settings of a server that speaks only TLS and asks for a client certificate."""
+    return {
+        "port": "0", "tls-port": str(port), "tls-auth-clients": "yes", "tls-replication": "yes",
+        "tls-cert-file": str(files.server), "tls-key-file": str(files.server_key),
+        "tls-ca-cert-file": str(files.ca),
+    }  # fmt: skip
+
+
+def tls_url(files: Certificates, port: int, password: str = "") -> str:
+    """Address of such a server for redis-py, which reads the files that it names."""
+    options = {
+        "ssl_ca_certs": files.ca, "ssl_certfile": files.client, "ssl_keyfile": files.client_key,
+    }  # fmt: skip
+    return f"rediss://:{quote(password)}@localhost:{port}/0?{urlencode(options)}"
+
+
 class TlsServer(RedisServer):
-    """A server that speaks only TLS, asks for a client certificate and knows two users.
+    """A server that speaks only TLS, asks for a client certificate and may know two users.
 
     Args:
         certificates: see tests/support/certificates.py.
-        rule: of the second user, as redis.conf has it: name, then rules.
+        rule: of the second user, as redis.conf has it: name, then rules. With it the first one
+            needs a password.
     """
 
     ADMIN_PASSWORD = "the administrator's"
 
     def __init__(
-        self, binary: str, folder: Path, *, certificates: Certificates, rule: list[str]
+        self,
+        binary: str,
+        folder: Path,
+        *extra: str,
+        certificates: Certificates,
+        rule: list[str] | None = None,
     ) -> None:
-        super().__init__(
-            binary, folder, "--port", "0", "--tls-auth-clients", "yes",
-            "--tls-cert-file", str(certificates.server), "--tls-ca-cert-file", str(certificates.ca),
-            "--tls-key-file", str(certificates.server_key),
-            "--requirepass", self.ADMIN_PASSWORD, "--user", *rule,
-        )  # fmt: skip
-        self._extra = (*self._extra, "--tls-port", str(self.port))
+        super().__init__(binary, folder, *extra)
+        for name, value in tls_settings(certificates, self.port).items():
+            self._extra += (f"--{name}", value)
+        if rule is not None:
+            self._extra += ("--requirepass", self.ADMIN_PASSWORD, "--user", *rule)
+        self._password = "" if rule is None else self.ADMIN_PASSWORD
         self._certificates = certificates
 
     @property
@@ -122,10 +144,26 @@ class TlsServer(RedisServer):
 
     @property
     def url(self) -> str:
-        """Address for the administrator; redis-py reads the files from it."""
-        files = self._certificates
-        options = {
-            "ssl_ca_certs": files.ca, "ssl_certfile": files.client, "ssl_keyfile": files.client_key,
-        }  # fmt: skip
-        password = quote(self.ADMIN_PASSWORD)
-        return f"rediss://:{password}@localhost:{self.port}/0?{urlencode(options)}"
+        """Address for the administrator."""
+        return tls_url(self._certificates, self.port, self._password)
+
+
+class TlsSentinelServer(SentinelServer):
+    """A Sentinel that speaks only TLS, with servers too, and asks for a password."""
+
+    PASSWORD = "the Sentinel's"
+
+    def __init__(
+        self, binary: str, folder: Path, master_port: int, *, certificates: Certificates
+    ) -> None:
+        super().__init__(binary, folder, master_port, quorum=1)
+        self._certificates = certificates
+        lines = [f'requirepass "{self.PASSWORD}"']
+        lines += [f"{name} {value}" for name, value in
+                  tls_settings(certificates, self.port).items()]  # fmt: skip
+        self._watched += "\n".join(lines) + "\n"
+
+    @property
+    def url(self) -> str:
+        """Address for clients."""
+        return tls_url(self._certificates, self.port, self.PASSWORD)
