@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from standardwebhooks import Webhook
 
 from consumer.cpus import usable_cpus
+from consumer.vision.margins import DEFAULT_PADDING
 from schemas.settings import Settings
 
 
@@ -144,7 +145,8 @@ class WorkerSettings(ConsumerSettings):
     )
     inference_precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Numbers of the forward pass: `float32`, `bfloat16`, or `auto`, what "
-        "the device is fastest at: float16 on CUDA, bfloat16 on CPUs with AMX, else float32",
+        "the device is fastest at: float16 on CUDA, bfloat16 on CPUs with AMX or AVX-512"
+        " BF16, else float32",
     )  # fmt: skip
     processing_batch_size: int = Field(
         16, ge=1, le=256, description="Most images of one forward pass"
@@ -205,10 +207,11 @@ class WorkerSettings(ConsumerSettings):
         description="The stub image, warped onto each plate",
     )  # fmt: skip
     cover_padding: float = Field(
-        0.12,
+        DEFAULT_PADDING,
         ge=0,
         le=1,
-        description="Margin of a cover, as part of the plate's height; more where it is tilted",
+        description="Margin of a cover, as part of the plate's height, beyond what the detector is"
+        " unsure of; more where it is tilted",
     )
     webp_quality: int = Field(90, ge=1, le=100, description="Quality of the results")
     webp_method: Annotated[int, Field(ge=0, le=6)] | Literal["auto"] = Field(

@@ -11,6 +11,7 @@ from PIL import Image
 
 from consumer.vision.cover import cover, load_stub
 from consumer.vision.detector import load_detector
+from consumer.vision.margins import DEFAULT_PADDING, cover_quads
 from consumer.vision.merge import merge
 from consumer.vision.tiling import views
 from models.scenes import draw_scene
@@ -31,7 +32,7 @@ def main() -> None:
     found = merge(seen, [detector.detect(view.pixels[None])[0] for view in seen])
     after = before.copy()
     stub = load_stub(ROOT / "static/cover.png")
-    cover(after, found.quads, stub=stub, padding=0.12)
+    cover(after, cover_quads(found, DEFAULT_PADDING), stub=stub)
     sheet = np.full((HEIGHT, 2 * WIDTH + GAP, 3), 255, np.uint8)
     sheet[:, :WIDTH], sheet[:, WIDTH + GAP :] = before, after
     buffer = io.BytesIO()

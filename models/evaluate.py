@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from consumer.vision.backends.base import PRECISIONS
 from consumer.vision.codec import decode
 from consumer.vision.detector import NetworkDetector, load_detector
+from consumer.vision.margins import DEFAULT_PADDING
 from consumer.vision.merge import merge
-from consumer.vision.obb import Detections
+from consumer.vision.obb import Detections, joined
 from consumer.vision.tiling import TILINGS, Tiling, View, views
-from models.dataset import Item, Quads, read_folder
+from models.dataset import Item, read_folder
 from models.figures import write_plots, write_sheets
 from models.scoring import Found, score, summarize
 
@@ -53,27 +53,16 @@ class Seen:
 
     def found(self, confidence: float) -> Found:
         """Return the image's detections as a detector of this confidence would give them."""
-        sure = [answer.scores >= confidence for answer in self.answers]
-        merged = merge(
-            self.views,
-            [
-                Detections(answer.quads[keep], answer.scores[keep])
-                for answer, keep in zip(self.answers, sure, strict=True)
-            ],
-        )
-        return self._as_found(merged.quads, merged.scores)
+        sure = [answer[answer.scores >= confidence] for answer in self.answers]
+        return self._as_found(merge(self.views, sure))
 
     def shown(self, confidence: float) -> Found:
         """Return ``found(confidence)`` and, to look at, what was seen with less confidence."""
-        sure, all_ = self.found(confidence), self.found(LOWEST)
-        faint = all_.scores < confidence
-        return self._as_found(
-            np.concatenate((sure.quads, all_.quads[faint])),
-            np.concatenate((sure.scores, all_.scores[faint])),
-        )
+        sure, all_ = self.found(confidence).detections, self.found(LOWEST).detections
+        return self._as_found(joined([sure, all_[all_.scores < confidence]]))
 
-    def _as_found(self, quads: Quads, scores: npt.NDArray[np.float32]) -> Found:
-        return Found(self.item, self.width, self.height, quads, scores, self.seconds)
+    def _as_found(self, detections: Detections) -> Found:
+        return Found(self.item, self.width, self.height, detections, self.seconds)
 
 
 def detect(detector: NetworkDetector, item: Item, imgsz: int, tiling: Tiling) -> Seen:
@@ -177,7 +166,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--imgsz", type=int, help="long side at the input; default: the file's")
     parser.add_argument("--tiling", choices=TILINGS, default="auto", help="as DETECT_TILING")
     parser.add_argument("--confidence", type=float, default=0.3)
-    parser.add_argument("--padding", type=float, default=0.12)
+    parser.add_argument("--padding", type=float, default=DEFAULT_PADDING)
     parser.add_argument(
         "--confidences",
         type=float,
@@ -185,7 +174,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="of the sweep",
         default=[0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5],
     )
-    parser.add_argument("--paddings", type=float, nargs="*", default=[0.08, 0.1, 0.12, 0.15])
+    parser.add_argument("--paddings", type=float, nargs="*", default=[0.0, 0.01, 0.03, 0.06, 0.1])
     parser.add_argument(
         "--loose",
         nargs="*",

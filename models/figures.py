@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from consumer.vision.cover import expand_quads
+from consumer.vision.margins import cover_quads
 from models.dataset import Array8, Quads, read_image
 from models.scoring import Found, Result
 
@@ -28,11 +28,10 @@ def tile(found: Found, quad: Quads, confidence: float, padding: float, caption: 
     matrix = np.array([[1, 0, reach - centre[0]], [0, 1, reach - centre[1]]]) * TILE / (2 * reach)
     view = np.asarray(cv2.warpAffine(image, matrix, (TILE, TILE)), np.uint8)
     shown = [
-        (
-            expand_quads(found.quads[i : i + 1], padding)[0],
-            (230, 30, 30) if score >= confidence else (235, 205, 20),
+        (corners, (230, 30, 30) if score >= confidence else (235, 205, 20))
+        for corners, score in zip(
+            cover_quads(found.detections, padding), found.detections.scores, strict=True
         )
-        for i, score in enumerate(found.scores)
     ]
     for corners, colour in [*shown, (quad, (40, 220, 60))]:
         points = np.rint((corners @ matrix[:, :2].T + matrix[:, 2]) * 16).astype(np.int32)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from consumer.vision.cover import expand_quads
+from consumer.vision.margins import cover_quads
+from consumer.vision.obb import Detections
 from models.dataset import Item, Quads
 from models.metrics import (
     angle_error,
@@ -30,13 +30,12 @@ ANGLES = ((0.0, 3.0, "0-3°"), (3.0, 10.0, "3-10°"), (10.0, 25.0, "10-25°"), (
 
 @dataclass(frozen=True)
 class Found:
-    """What the detector says of one image: unpadded quads (K, 4, 2) px, scores (K,)."""
+    """What the detector says of one image, in its pixels."""
 
     item: Item
     width: int
     height: int
-    quads: Quads
-    scores: npt.NDArray[np.float32]
+    detections: Detections
     seconds: float
 
 
@@ -84,7 +83,7 @@ def inside_image(quads: Quads, width: int, height: int) -> Quads:
 def score_plate(
     image: int, found: Found, label: Quads, raw: Quads, covers: Quads, needed: float
 ) -> Plate:
-    """Return how a labelled plate fares under ``covers``, the padded ``raw`` quads."""
+    """Return how a labelled plate fares under ``covers``, made of the ``raw`` quads."""
     share = covered_share(label, list(covers))
     shared = [overlap(label, cover) for cover in covers]
     best = int(np.argmax(shared)) if shared and max(shared) > 0 else -1
@@ -114,14 +113,14 @@ def score_plate(
 def score(
     found: Sequence[Found], confidence: float, padding: float, loose: Sequence[str]
 ) -> Result:
-    """Return the scores of detections over ``confidence``, expanded by ``padding``.
+    """Return the scores of detections over ``confidence``, covered with a margin of ``padding``.
 
     ``loose``: sources whose labels are larger than the plates, covered at 80 % of the area.
     """
     plates, false_covers, negatives = [], [], 0
     for image, one in enumerate(found):
-        raw = one.quads[one.scores >= confidence]
-        covers = expand_quads(raw, padding) if len(raw) else raw
+        sure = one.detections[one.detections.scores >= confidence]
+        raw, covers = sure.quads, cover_quads(sure, padding)
         size = np.array([one.width, one.height], np.float32)
         needed = COVERED_LOOSE if one.item.source in loose else COVERED
         plates += [

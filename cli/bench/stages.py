@@ -22,6 +22,7 @@ from consumer.vision.codec import DecodedImage, decode, encode_webp, read_header
 from consumer.vision.cover import Stub, cover, load_stub
 from consumer.vision.detector import Detector, load_detector
 from consumer.vision.effort import method_for
+from consumer.vision.margins import cover_quads
 from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
 from consumer.vision.tiling import View, views
@@ -63,8 +64,8 @@ class Stages:
         return image, views(image.rgb, self._settings.detect_imgsz, self._settings.detect_tiling)
 
     def _cover(self, image: DecodedImage, seen: list[View], answers: list[Detections]) -> None:
-        quads, padding = merge(seen, answers).quads, self._settings.cover_padding
-        cover(image.rgb, quads, stub=self._stub, padding=padding, alpha=image.alpha)
+        covers = cover_quads(merge(seen, answers), self._settings.cover_padding)
+        cover(image.rgb, covers, stub=self._stub, alpha=image.alpha)
 
     def _encode(self, image: DecodedImage) -> bytes:
         height, width = image.rgb.shape[:2]

@@ -1,4 +1,4 @@
-"""Covering plates: every pixel an oriented quad touches is filled, then the stub is warped onto it.
+"""Covering plates: every pixel that a quad touches is filled, then the stub is warped onto it.
 
 Neither blurred nor pixelated: both have been reversed. Points are continuous: pixel (column i,
 row j) covers the square from (i, j) to (i + 1, j + 1).
@@ -26,8 +26,6 @@ _OPAQUE = 255
 _SLACK = 1e-6
 _LEVEL = 1e-9
 _MAX_STUB_PIXELS = 4 << 20
-_ENDS, _SKEWED = 0.3, 4.0  # margins over COVER_PADDING: see expand_quads
-_MOST_TILT, _TILT_FADES = 20.0, (8.0, 20.0)  # degrees
 
 
 class StubError(ConsumerError):
@@ -58,54 +56,25 @@ def load_stub(path: Path) -> Stub:
     return Stub(np.ascontiguousarray(np.rint(flat), np.uint8))
 
 
-def expand_quads(quads: NDArray[np.float32], padding: float) -> NDArray[np.float32]:
-    """Return (N, 4, 2) ``quads`` grown on all sides; centre and angle stay.
-
-    Above and below by ``padding`` of the plate's height, at the ends by 0.3 of that and of its
-    width. A plate tilted by some degrees, as most are that were taken from the side, grows further
-    above and below: a degree of error there uncovers more of it than anywhere else, and those who
-    label plates draw upright boxes around such. From 8° to 20° that fades, or the covers would
-    be thrice the plate. Chosen on training images: at the same median area, 8 % more of all
-    labelled plates are covered than with the same fraction of both sides.
-    """
-    across = (quads[:, 1] - quads[:, 0] + quads[:, 2] - quads[:, 3]) / 2
-    down = (quads[:, 3] - quads[:, 0] + quads[:, 2] - quads[:, 1]) / 2
-    sides = np.stack((across, down), 1)  # (N, 2 sides, xy)
-    lengths = np.linalg.norm(sides, axis=2).clip(_SLACK)
-    directions = sides / lengths[..., None]
-    long, short = lengths.max(axis=1), lengths.min(axis=1)
-    rows, longer = np.arange(len(quads)), lengths.argmax(axis=1)
-    tilt = np.degrees(np.arcsin(np.abs(directions[rows, longer, 1]).clip(0, 1)))
-    skew = np.sin(np.radians(tilt.clip(0, _MOST_TILT))) * np.interp(tilt, _TILT_FADES, (1, 0))
-    ends = padding * _ENDS * (long + short)
-    edges = padding * (short + _SKEWED * skew * long)
-    margins = np.where(np.arange(2) == longer[:, None], ends[:, None], edges[:, None])
-    across, down = np.moveaxis(directions * margins[..., None], 1, 0)
-    shifts = np.stack((-across - down, across - down, across + down, down - across), 1)
-    return np.asarray(quads + shifts, np.float32)
-
-
 def cover(
     rgb: Pixels,
     quads: NDArray[np.float32],
     *,
     stub: Stub | None,
-    padding: float,
     alpha: Pixels | None = None,
 ) -> None:
-    """Cover the plates of an image in place; pixels that no expanded quad touches stay as they are.
+    """Cover quads of an image in place; pixels that none of them touches stay as they are.
 
-    ``rgb`` uint8 (H, W, 3). ``quads`` float32 (N, 4, 2) in its pixels, as ``Detections`` gives
-    them: the first lies on top where they overlap. ``padding``: as ``expand_quads`` takes it.
-    ``stub`` None: filled only. ``alpha`` uint8 (H, W): made opaque there, so that no cover is
-    see-through.
+    ``rgb`` uint8 (H, W, 3). ``quads`` float32 (N, 4, 2) in its pixels, convex, as ``cover_quads``
+    makes them: the first lies on top where they overlap. ``stub`` None: filled only. ``alpha``
+    uint8 (H, W): made opaque there, so that no cover is see-through.
     Raises ValueError if a corner is not finite or the arrays cannot be written in place.
     """
     if not np.isfinite(quads).all():
         raise ValueError("a quad is not finite")
     if not rgb.flags.writeable or (alpha is not None and not alpha.flags.writeable):
         raise ValueError("the image is read-only")
-    for quad in expand_quads(quads, padding)[::-1]:
+    for quad in quads[::-1]:
         picture = None if stub is None else _fitted(stub.rgb, quad)
         for strip in _strips(quad, *rgb.shape[:2]):
             _cover_strip(rgb, quad, strip, picture)

@@ -89,8 +89,8 @@ class NetworkDetector:
             self._forward(np.zeros((size, side, side, 3), np.uint8))
 
     def _read(self, raw: NDArray[np.float32], height: int, width: int) -> Detections:
-        boxes, scores = self._head.decode(raw, height, width, self._confidence, self._unwanted)
-        return detections(boxes, scores, iou=self._iou)
+        found = self._head.decode(raw, height, width, self._confidence, self._unwanted)
+        return detections(found, iou=self._iou)
 
     def _forward(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the raw output (N, rows, anchors) of the network, checked."""

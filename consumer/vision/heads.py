@@ -6,7 +6,7 @@ and alike for every back end: what comes out of one is the head's logits and not
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,21 @@ Array = NDArray[np.float32]
 
 _ANCHOR_OFFSET = 0.5
 _SIDES = 4
+_USUAL_SPREAD = 0.2
+
+
+class Decoded(NamedTuple):
+    """Boxes of an image, one for each of K anchors that are sure enough.
+
+    ``boxes`` (K, 5): centre x, centre y, width, height in pixels and angle in radians, clockwise on
+    screen. ``scores`` (K,). ``spread`` (K, 4): by how many pixels each side, in the box's own frame
+    left, top, right and bottom, may lie elsewhere: one standard deviation, at most the length of
+    the box's shorter side.
+    """
+
+    boxes: Array
+    scores: Array
+    spread: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +79,34 @@ class Head:
         width: int,
         confidence: float,
         unwanted: Sequence[int] = (),
-    ) -> tuple[Array, Array]:
+    ) -> Decoded:
         """Decode the output (rows, anchors) of one image of ``height`` x ``width`` pixels.
 
-        Returns boxes (K, 5) and scores (K,) of the anchors whose best class scores ``confidence``
-        or more, in the anchors' order; classes ``unwanted`` count for nothing. A box is centre x,
-        centre y, width, height in pixels and angle in radians, clockwise on screen.
+        Returns the anchors whose best class scores ``confidence`` or more, in the anchors' order;
+        classes ``unwanted`` count for nothing.
         """
         logits = raw[_SIDES * self.reg_max :][: self.classes]
         if unwanted:
             logits = np.delete(logits, unwanted, axis=0)
         if not len(logits):
-            return np.zeros((0, 5), np.float32), np.zeros(0, np.float32)
+            none = np.zeros(0, np.float32)
+            return Decoded(none.reshape(0, 5), none, none.reshape(0, 4))
         scores = _sigmoid(logits.max(axis=0))
         sure = np.flatnonzero(scores >= np.float32(confidence))
         points, strides = self._places(height, width, sure)
-        sides = self._distances(raw[: _SIDES * self.reg_max, sure])
+        sides, spread = self._distances(raw[: _SIDES * self.reg_max, sure])
         angle = raw[-1, sure] if self.oriented else np.zeros(len(sure), np.float32)
         low, high = sides[:2], sides[2:]
+        spread = np.minimum(spread, (low + high).min(axis=0).clip(0))
         x, y = (high - low) / 2
         cos, sin = np.cos(angle), np.sin(angle)
         centre = points + np.stack((x * cos - y * sin, x * sin + y * cos))
         boxes = np.concatenate((centre * strides, (low + high) * strides, angle[None]))
-        return np.ascontiguousarray(boxes.T, np.float32), scores[sure]
+        return Decoded(
+            np.ascontiguousarray(boxes.T, np.float32),
+            scores[sure],
+            np.ascontiguousarray((spread * strides).T, np.float32),
+        )
 
     def _places(self, height: int, width: int, chosen: NDArray[np.intp]) -> tuple[Array, Array]:
         """Return the anchors' x and y (2, K) in units of their strides (K,)."""
@@ -103,15 +123,23 @@ class Head:
             first = end
         return points + _ANCHOR_OFFSET, strides
 
-    def _distances(self, raw: Array) -> Array:
-        """Return distances from anchors to left, top, right and bottom (4, K), in strides."""
+    def _distances(self, raw: Array) -> tuple[Array, Array]:
+        """Return distances from anchors to left, top, right and bottom (4, K), in strides.
+
+        And their standard deviations: a distribution that is wide, or has two peaks, says that the
+        network does not see well where the plate ends. A head without distributions does not tell:
+        then it is taken to be a usual share of the box's shorter side.
+        """
         if self.reg_max == 1:
-            return raw
+            short = (raw[:2] + raw[2:]).min(axis=0).clip(0)
+            return raw, np.broadcast_to(_USUAL_SPREAD * short, raw.shape).astype(np.float32)
         bins = raw.reshape(_SIDES, self.reg_max, -1)
         weights = np.exp(bins - bins.max(axis=1, keepdims=True))
         weights /= weights.sum(axis=1, keepdims=True)
         steps = np.arange(self.reg_max, dtype=np.float32)
-        return np.asarray(np.einsum("b,sbk->sk", steps, weights), np.float32)
+        mean = np.einsum("b,sbk->sk", steps, weights)
+        variance = np.einsum("sbk,sbk->sk", weights, (steps[:, None] - mean[:, None]) ** 2)
+        return np.asarray(mean, np.float32), np.sqrt(variance).astype(np.float32)
 
 
 def _sigmoid(values: Array) -> Array:

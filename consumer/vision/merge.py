@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.vision.obb import Array, Detections, prob_iou
+from consumer.vision.heads import Array
+from consumer.vision.obb import Detections, joined, prob_iou
 from consumer.vision.tiling import View
 
 SAME_PLATE_IOU = 0.5
@@ -22,23 +23,18 @@ def merge(views: Sequence[View], answers: Sequence[Detections]) -> Detections:
     reported once. What a tile's side may have cut off counts as found only where no view shows the
     plate whole: then part of a plate is better than none of it.
     """
-    quads = np.concatenate(
-        [to_image(found.quads, view) for view, found in zip(views, answers, strict=True)]
-    )
-    scores = np.concatenate([found.scores for found in answers])
-    if len(views) > 1:
-        cut = np.concatenate(
-            [is_cut(found.quads, view) for view, found in zip(views, answers, strict=True)]
-        )
-        kept = _distinct(quads, scores, cut)
-        quads, scores = quads[kept], scores[kept]
-    return Detections(quads, scores)
+    pairs = list(zip(views, answers, strict=True))
+    found = joined([in_image(answer, view) for view, answer in pairs])
+    if len(views) == 1:
+        return found
+    cut = np.concatenate([is_cut(answer.quads, view) for view, answer in pairs])
+    return found[_distinct(found.quads, found.scores, cut)]
 
 
-def to_image(quads: Array, view: View) -> Array:
-    """Map (N, 4, 2) corners in a view's pixels to corners in image pixels."""
+def in_image(found: Detections, view: View) -> Detections:
+    """Map detections in a view's pixels to image pixels."""
     offset, scale = np.array(view.offset, np.float32), np.array(view.scale, np.float32)
-    return ((quads - offset) / scale).astype(np.float32)
+    return Detections((found.quads - offset) / scale, found.scores, found.spread / scale)
 
 
 def is_cut(quads: Array, view: View) -> NDArray[np.bool_]:

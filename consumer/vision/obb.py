@@ -6,13 +6,15 @@ Ours and not ultralytics': its NMS gives up after a time limit and leaves the re
 without detections. This one has neither a time limit nor a maximum number of plates.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from consumer.vision.heads import Array, Decoded
 
+_CORNERS = np.array(((-1, -1), (1, -1), (1, 1), (-1, 1)))
 _NEARLY_SQUARE = 1.2
 _EPSILON = 1e-7
 _LEVEL_SLACK = 1e-3
@@ -23,17 +25,39 @@ class Detections:
     """Plates of one image, the most certain first.
 
     ``quads`` float32 (N, 4, 2): corners in pixels of the input given, clockwise on screen from the
-    plate's top left as it is read. ``scores`` float32 (N,), 0 to 1.
+    plate's top left as it is read. ``scores`` float32 (N,), 0 to 1. ``spread`` float32 (N, 4, 2):
+    from each corner to where it would be if the plate reached one standard deviation further on
+    every side than it seems to.
     """
 
     quads: Array
     scores: Array
+    spread: Array
+
+    @classmethod
+    def exact(cls, quads: Array, scores: Array) -> "Detections":
+        """Return plates that lie just where their quads do."""
+        return cls(quads, scores, np.zeros_like(quads))
+
+    def __getitem__(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> "Detections":
+        """Return some of the plates."""
+        return Detections(self.quads[chosen], self.scores[chosen], self.spread[chosen])
 
 
-def detections(boxes: Array, scores: Array, *, iou: float) -> Detections:
-    """Return the plates among boxes (K, 5) with scores (K,), whatever their class."""
-    kept = rotated_nms(boxes, scores, iou)
-    return Detections(upright_quads(boxes[kept]), scores[kept].astype(np.float32))
+def joined(parts: Sequence[Detections]) -> Detections:
+    """Return all plates of several answers in one, in their order."""
+    return Detections(
+        np.concatenate([part.quads for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.spread for part in parts]),
+    )
+
+
+def detections(found: Decoded, *, iou: float) -> Detections:
+    """Return the plates among boxes, whatever their class."""
+    kept = rotated_nms(found.boxes, found.scores, iou)
+    quads, spread = upright_quads(found.boxes[kept], found.spread[kept])
+    return Detections(quads, found.scores[kept].astype(np.float32), spread)
 
 
 def rotated_nms(boxes: Array, scores: Array, iou: float) -> NDArray[np.intp]:
@@ -68,27 +92,37 @@ def prob_iou(box: Array, others: Array) -> Array:
     return np.asarray(1 - np.sqrt(1 - np.exp(-bhattacharyya) + _EPSILON), np.float32)
 
 
-def upright_quads(boxes: Array) -> Array:
+def upright_quads(boxes: Array, spread: Array) -> tuple[Array, Array]:
     """Return the corners (N, 4, 2) of ``boxes`` (N, 5), clockwise from where reading starts.
 
+    And how far each corner moves if the sides move out by ``spread`` (N, 4), as ``Decoded`` has it.
     A box does not tell which of its sides is the top. Plates are read along their long side, from
     left to right, and bottom to top when they stand on end; nearly square ones along the side
     that is closest to level.
     """
     x, y, width, height, angle = boxes.astype(np.float64).T
+    across = np.stack((np.cos(angle), np.sin(angle)), -1)[:, None]
+    down = np.stack((-np.sin(angle), np.cos(angle)), -1)[:, None]
+    half = np.stack((width, height), -1)[:, None] / 2 * _CORNERS
+    corners = np.stack((x, y), -1)[:, None] + half[..., :1] * across + half[..., 1:] * down
+    outwards = np.stack((spread[:, (0, 2, 2, 0)], spread[:, (1, 1, 3, 3)]), -1) * _CORNERS
+    shifts = outwards[..., :1] * across + outwards[..., 1:] * down
+    order = (_first_corner(width, height, angle)[:, None] + np.arange(4)) % 4
+    rows = np.arange(len(boxes))[:, None]
+    return corners[rows, order].astype(np.float32), shifts[rows, order].astype(np.float32)
+
+
+def _first_corner(
+    width: NDArray[np.float64], height: NDArray[np.float64], angle: NDArray[np.float64]
+) -> NDArray[np.intp]:
+    """Return which corner, clockwise from the box's own top left, reading starts at."""
     near_square = np.maximum(width, height) < _NEARLY_SQUARE * np.minimum(width, height)
     steep = np.abs(np.sin(angle)) > np.abs(np.cos(angle))
     turned = np.where(near_square, steep, height > width)
-    width, height = np.where(turned, height, width), np.where(turned, width, height)
-    angle = np.where(turned, angle + np.pi / 2, angle)
     # Into [-90, 90) degrees, a plate on end counting as -90 even when rounding says 89.99.
-    angle = (angle + np.pi / 2 + _LEVEL_SLACK) % np.pi - np.pi / 2 - _LEVEL_SLACK
-    across = np.stack((np.cos(angle), np.sin(angle)), -1) * (width / 2)[:, None]
-    down = np.stack((-np.sin(angle), np.cos(angle)), -1) * (height / 2)[:, None]
-    centre = np.stack((x, y), -1)
-    corners = (centre - across - down, centre + across - down,
-               centre + across + down, centre - across + down)  # fmt: skip
-    return np.stack(corners, 1).astype(np.float32)
+    along = np.where(turned, angle + np.pi / 2, angle) + np.pi / 2 + _LEVEL_SLACK
+    upside_down = along // np.pi % 2 == 1
+    return np.asarray(turned + 2 * upside_down, np.intp)
 
 
 def _covariance(boxes: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:

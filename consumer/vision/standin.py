@@ -42,7 +42,7 @@ class StandInDetector:
         height, width = batch.shape[1:3]
         corners = ((-1, -1), (2, -1), (2, 2), (-1, 2))
         quad = np.array(corners, np.float32) * np.array((width, height), np.float32)
-        return [Detections(quad[None].copy(), np.ones(1, np.float32)) for _ in batch]
+        return [Detections.exact(quad[None].copy(), np.ones(1, np.float32)) for _ in batch]
 
 
 def chosen_standin(model_path: Path) -> StandInDetector | None:

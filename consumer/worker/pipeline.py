@@ -18,6 +18,7 @@ from consumer.metrics import WorkerMetrics
 from consumer.vision.codec import DecodedImage, ImageHeader, decode, encode_webp, read_header
 from consumer.vision.cover import Stub, cover
 from consumer.vision.effort import WebpMethod, highest_method, method_for
+from consumer.vision.margins import cover_quads
 from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
 from consumer.vision.tiling import Tiling, View, view_bytes, views
@@ -170,13 +171,8 @@ class ImagePipeline:
         options = self._options
         with self._metrics.stage("cover"):
             found = merge(seen, answers)
-            cover(
-                image.rgb,
-                found.quads,
-                stub=options.stub,
-                padding=options.padding,
-                alpha=image.alpha,
-            )
+            covers = cover_quads(found, options.padding)
+            cover(image.rgb, covers, stub=options.stub, alpha=image.alpha)
         with self._metrics.stage("encode"):
             height, width = image.rgb.shape[:2]
             method = method_for(options.webp_method, height, width, backlog=self._has_backlog())

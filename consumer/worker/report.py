@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.vision.obb import Array, Detections
+from consumer.vision.heads import Array
+from consumer.vision.obb import Detections
 from schemas.tasks import MAX_REPORTED_COVERS, Detection
 
 _SCORE_DECIMALS = 3

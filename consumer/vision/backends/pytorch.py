@@ -57,13 +57,14 @@ def raw_network(checkpoint: Checkpoint) -> tuple[nn.Module, Head]:
 def compute_dtype(device: torch.device, precision: Precision) -> torch.dtype:
     """Return what ``precision`` means on a device.
 
-    ``auto``: float16 on CUDA; on the CPU bfloat16 where it multiplies matrices of them (AMX), else
-    float32. Without AMX, bfloat16 is slower than float32 on many CPUs.
+    ``auto``: float16 on CUDA; on the CPU bfloat16 where there are instructions for it (AMX,
+    AVX-512 BF16: half the time or less), else float32, as emulating it is slower.
     """
     if precision == "auto":
         if device.type == "cuda":
             return torch.float16
-        fast = torch.cpu.get_capabilities().get("amx_bf16", False)
+        can = torch.cpu.get_capabilities()
+        fast = can.get("amx_bf16", False) or can.get("avx512_bf16", False)
         return torch.bfloat16 if fast else torch.float32
     return torch.float32 if precision == "float32" else torch.bfloat16
 

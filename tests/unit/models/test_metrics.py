@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from consumer.vision.cover import expand_quads
+from consumer.vision.margins import cover_quads
+from consumer.vision.obb import Detections
 from models.dataset import Item
 from models.metrics import (
     angle_error,
@@ -71,7 +72,7 @@ def found(labels, quads, scores, source="a", *, oriented=True):
     labels = np.array(labels, np.float32).reshape(-1, 4, 2) / [200, 100]
     item = Item(Path("x.jpg"), labels.astype(np.float32), source, oriented=oriented)
     quads = np.array(quads, np.float32).reshape(-1, 4, 2)
-    return Found(item, 200, 100, quads, np.array(scores, np.float32), 0.01)
+    return Found(item, 200, 100, Detections.exact(quads, np.array(scores, np.float32)), 0.01)
 
 
 def test_score_counts_covers_false_covers_ratio_and_angle():
@@ -85,7 +86,8 @@ def test_score_counts_covers_false_covers_ratio_and_angle():
     strict = summarize(score(images, 0.5, 0.1, ()))
     assert (strict["all"]["plates"], strict["all"]["covered"]) == (2, 1)
     assert (strict["negatives"], strict["false_covers_per_100"]) == (2, 50.0)
-    cover = expand_quads(np.array([box(100, 50, 40, 10, 13)], np.float32), 0.1)[0]
+    plates = np.array([box(100, 50, 40, 10, 13)], np.float32)
+    cover = cover_quads(Detections.exact(plates, np.ones(1, np.float32)), 0.1)[0]
     assert strict["area_ratio_oriented"] == pytest.approx(area(cover) / area(plate), abs=0.01)
     assert strict["angle_error_oriented"] == pytest.approx(3, abs=0.01)
     assert strict["by_size"]["< 12 px"]["covered"] == 1
@@ -103,7 +105,7 @@ def test_loose_sources_need_less():
 
 
 def test_a_tight_cover_in_an_upright_label_of_a_tilted_plate_counts_as_hidden_only():
-    plate = box(100, 50, 40, 15, 20)
+    plate = box(100, 50, 40, 15, 40)
     image = found([bounds(plate)], [plate], [0.9], oriented=False)
     result = score([image], 0.5, 0.05, ()).plates[0]
     assert (result.covered, result.hidden) == (False, True)

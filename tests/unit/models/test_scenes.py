@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from consumer.vision.cover import expand_quads
 from consumer.vision.detector import load_detector
+from consumer.vision.margins import DEFAULT_PADDING, cover_quads
 from consumer.vision.merge import merge
 from consumer.vision.tiling import views
 from models.metrics import covered_share, long_angle
@@ -79,7 +79,7 @@ def test_the_real_checkpoint_covers_the_plates_and_nothing_else():
         scene = draw_scene(np.random.default_rng(seed), 960, 720, number)
         seen = views(scene.rgb, 640, "auto")
         found = merge(seen, [detector.detect(view.pixels[None])[0] for view in seen])
-        covers = expand_quads(found.quads, 0.12)
+        covers = cover_quads(found, DEFAULT_PADDING)
         covered += sum(covered_share(quad, list(covers)) >= 0.9 for quad in scene.quads)
         plates += number
         extra += max(0, len(covers) - number)

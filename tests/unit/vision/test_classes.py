@@ -47,8 +47,8 @@ def test_only_the_chosen_classes_are_detected(tmp_path: Path, head: str) -> None
     for image, found, only in zip(batch, chosen.detect(batch), one.detect(batch), strict=True):
         raw = everything._forward(image[None])[0]
         for unwanted, got in (((1,), found), ((0, 2), only)):
-            boxes, scores = everything._head.decode(raw, *image.shape[:2], 0.26, unwanted)
-            expected = detections(boxes, scores, iou=0.5)
+            decoded = everything._head.decode(raw, *image.shape[:2], 0.26, unwanted)
+            expected = detections(decoded, iou=0.5)
             assert len(got.scores) == len(expected.scores) > 0
             assert np.allclose(got.scores, expected.scores, atol=1e-3)
             assert np.allclose(got.quads, expected.quads, atol=0.5)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from consumer.vision import cover as cover_module
-from consumer.vision.cover import FILL, Stub, StubError, cover, expand_quads, load_stub
+from consumer.vision.cover import FILL, Stub, StubError, cover, load_stub
 from consumer.vision.obb import upright_quads
 from tests.unit.vision.pictures import encoded, quarters
 
@@ -19,9 +18,15 @@ PLANTED = np.array((255, 0, 255), np.uint8)
 STUB = Stub(np.full((28, 130, 3), (90, 100, 110), np.uint8))
 CORNERED = Stub(quarters(28, 130))
 
+
+def quads_of(box: tuple[float, ...]) -> NDArray[np.float32]:
+    """The corners (1, 4, 2) of a box: centre, width, height and angle."""
+    return upright_quads(np.array([box], np.float32), np.zeros((1, 4), np.float32))[0]
+
+
 angles = st.floats(-np.pi / 4, 3 * np.pi / 4)
 plates = st.builds(
-    lambda *box: upright_quads(np.array([box], np.float32)),
+    lambda *box: quads_of(box),
     st.floats(-20, 70),
     st.floats(-20, 60),
     st.floats(0.2, 160),
@@ -54,18 +59,18 @@ def overlap(quad: NDArray[np.float32], x: int, y: int) -> float:
 
 
 @settings(max_examples=40)
-@given(plates, st.sampled_from([None, STUB, CORNERED]), st.floats(0, 0.5))
+@given(plates, st.sampled_from([None, STUB, CORNERED]))
 def test_exactly_the_pixels_that_the_quad_touches_change(
-    quads: NDArray[np.float32], stub: Stub | None, padding: float
+    quads: NDArray[np.float32], stub: Stub | None
 ) -> None:
     rgb = planted(36, 48)
-    cover(rgb, quads, stub=stub, padding=padding)
+    cover(rgb, quads, stub=stub)
     changed = (rgb != PLANTED).any(axis=2)
-    grown = expand_quads(quads, padding)[0]
+    [quad] = quads
     for y, x in np.ndindex(changed.shape):
-        if overlap(grown, x, y) > 1e-3:
+        if overlap(quad, x, y) > 1e-3:
             assert changed[y, x]
-        near = overlap(expand_about(grown, 0.01), x, y)
+        near = overlap(expand_about(quad, 0.01), x, y)
         if near == 0:
             assert not changed[y, x]
 
@@ -79,11 +84,11 @@ def expand_about(quad: NDArray[np.float32], pixels: float) -> NDArray[np.float32
     return np.asarray(quad + shifts, np.float32)
 
 
-@given(plates, st.floats(0, 0.5))
-def test_nothing_shines_through_the_stub(quads: NDArray[np.float32], padding: float) -> None:
+@given(plates)
+def test_nothing_shines_through_the_stub(quads: NDArray[np.float32]) -> None:
     """The stub has no magenta, so even a trace of it would come from the picture below."""
     rgb = planted()
-    cover(rgb, quads, stub=STUB, padding=padding)
+    cover(rgb, quads, stub=STUB)
     changed = (rgb != PLANTED).any(axis=2)
     colours = rgb[changed].astype(int)
     low, high = np.minimum(FILL, STUB.rgb[0, 0]), np.maximum(FILL, STUB.rgb[0, 0])
@@ -93,7 +98,7 @@ def test_nothing_shines_through_the_stub(quads: NDArray[np.float32], padding: fl
 @given(plates)
 def test_fill_mode_leaves_one_colour(quads: NDArray[np.float32]) -> None:
     rgb = planted()
-    cover(rgb, quads, stub=None, padding=0.1)
+    cover(rgb, quads, stub=None)
     changed = (rgb != PLANTED).any(axis=2)
     assert (rgb[changed] == FILL).all()
 
@@ -101,10 +106,9 @@ def test_fill_mode_leaves_one_colour(quads: NDArray[np.float32]) -> None:
 @pytest.mark.parametrize("degrees", range(-90, 90, 15))
 @pytest.mark.parametrize("size", [(120, 60), (300, 140)])
 def test_the_stub_lies_upright_and_unmirrored(degrees: int, size: tuple[int, int]) -> None:
-    box = np.array([[200, 200, *size, np.radians(degrees)]], np.float32)
-    quad = upright_quads(box)
+    quad = quads_of((200, 200, *size, np.radians(degrees)))
     rgb = np.zeros((400, 400, 3), np.uint8)
-    cover(rgb, quad, stub=CORNERED, padding=0.0)
+    cover(rgb, quad, stub=CORNERED)
     expected = ((255, 0, 0), (0, 255, 0), (255, 255, 255), (0, 0, 255))
     centre = quad[0].mean(axis=0)
     for corner, colour in zip(quad[0], expected, strict=True):
@@ -116,7 +120,7 @@ def test_the_stub_lies_upright_and_unmirrored(degrees: int, size: tuple[int, int
 def test_the_stub_fills_the_quad_to_its_edges() -> None:
     quad = np.array([[[10, 20], [110, 20], [110, 50], [10, 50]]], np.float32)
     rgb = planted(80, 130)
-    cover(rgb, quad, stub=STUB, padding=0.0)
+    cover(rgb, quad, stub=STUB)
     assert (rgb[20:50, 10:110] == STUB.rgb[0, 0]).all()
     rgb[19:51, 9:111] = PLANTED
     assert (rgb == PLANTED).all()
@@ -126,7 +130,7 @@ def test_a_stub_of_the_plates_size_is_copied_pixel_by_pixel() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (30, 100, 3), np.uint8)
     quad = np.array([[[10, 20], [110, 20], [110, 50], [10, 50]]], np.float32)
     rgb = planted(80, 130)
-    cover(rgb, quad, stub=Stub(noise), padding=0.0)
+    cover(rgb, quad, stub=Stub(noise))
     assert (rgb[20:50, 10:110] == noise).all()
 
 
@@ -136,61 +140,22 @@ def test_a_small_plate_shows_the_whole_stub() -> None:
     lines[:, ::6] = 240
     rgb = np.zeros((30, 60, 3), np.uint8)
     quad = np.array([[[10, 10], [50, 10], [50, 20], [10, 20]]], np.float32)
-    cover(rgb, quad, stub=Stub(lines), padding=0.0)
+    cover(rgb, quad, stub=Stub(lines))
     assert np.abs(rgb[10:20, 10:50].astype(int) - 40).max() <= 3
-
-
-@pytest.mark.parametrize("padding", [0.0, 0.1, 0.5])
-def test_a_level_plate_grows_by_its_height_and_less_by_its_width(padding: float) -> None:
-    quad = np.array([[[100, 100], [200, 100], [200, 140], [100, 140]]], np.float32)
-    grown = expand_quads(quad, padding)[0]
-    assert np.allclose(grown[0], (100 - 42 * padding, 100 - 40 * padding), atol=1e-3)
-    assert np.allclose(grown[2], (200 + 42 * padding, 140 + 40 * padding), atol=1e-3)
-
-
-@given(plates, st.floats(0, 1))
-def test_expansion_keeps_centre_and_angle_and_takes_nothing_away(
-    quads: NDArray[np.float32], padding: float
-) -> None:
-    grown = expand_quads(quads, padding).astype(np.float64)[0]
-    quad = quads[0].astype(np.float64)
-    assert np.allclose(grown.mean(axis=0), quad.mean(axis=0), atol=1e-3)
-    for a, b in ((0, 1), (0, 3)):
-        before, after = quad[b] - quad[a], grown[b] - grown[a]
-        assert np.linalg.norm(after) >= np.linalg.norm(before) - 1e-3
-        turn = before[0] * after[1] - before[1] * after[0]
-        assert abs(turn) <= 1e-3 * (1 + np.linalg.norm(after)) ** 2
-        assert before @ after >= 0
-
-
-@pytest.mark.parametrize("degrees", [-35, -12, -4, 4, 12, 20, 75, 110])
-def test_a_tilted_plate_is_covered_though_its_angle_is_off(degrees: int) -> None:
-    """Three degrees of error uncover nothing but the very corners."""
-    box = np.array([[200, 200, 200, 44, np.radians(degrees)]], np.float32)
-    turned = box + np.array([[0, 0, 0, 0, np.radians(3)]], np.float32)
-    plate, grown = upright_quads(box)[0], expand_quads(upright_quads(turned), 0.12)[0]
-    shared, _ = cv2.intersectConvexConvex(plate, grown)
-    assert shared >= 0.97 * cv2.contourArea(plate)
-    assert cv2.contourArea(grown) <= (2.7 if abs(degrees) < 30 else 1.5) * cv2.contourArea(plate)
-
-
-def test_a_plate_of_no_size_is_still_a_quad() -> None:
-    point = np.full((1, 4, 2), 7.0, np.float32)
-    assert np.isfinite(expand_quads(point, 0.12)).all()
 
 
 def test_the_best_plate_lies_on_top() -> None:
     left = [[10, 10], [60, 10], [60, 40], [10, 40]]
     right = [[40, 10], [90, 10], [90, 40], [40, 40]]
     rgb = planted(60, 100)
-    cover(rgb, np.array([left, right], np.float32), stub=CORNERED, padding=0.0)
+    cover(rgb, np.array([left, right], np.float32), stub=CORNERED)
     assert rgb[15, 55].tolist() == [0, 255, 0]
 
 
 def test_alpha_becomes_opaque_exactly_where_covered() -> None:
-    quads = upright_quads(np.array([[60, 40, 50, 20, 0.4]], np.float32))
+    quads = quads_of((60, 40, 50, 20, 0.4))
     rgb, alpha = planted(80, 120), np.full((80, 120), 3, np.uint8)
-    cover(rgb, quads, stub=STUB, padding=0.1, alpha=alpha)
+    cover(rgb, quads, stub=STUB, alpha=alpha)
     changed = (rgb != PLANTED).any(axis=2)
     assert changed.any()
     assert (alpha[changed] == 255).all()
@@ -198,11 +163,11 @@ def test_alpha_becomes_opaque_exactly_where_covered() -> None:
 
 
 def test_a_plate_over_the_whole_image_and_many_strips(monkeypatch: pytest.MonkeyPatch) -> None:
-    quads = upright_quads(np.array([[60, 45, 110, 80, 0.3]], np.float32))
+    quads = quads_of((60, 45, 110, 80, 0.3))
     whole, strips = planted(), planted()
-    cover(whole, quads, stub=CORNERED, padding=0.0)
+    cover(whole, quads, stub=CORNERED)
     monkeypatch.setattr(cover_module, "_STRIP_ROWS", 7)
-    cover(strips, quads, stub=CORNERED, padding=0.0)
+    cover(strips, quads, stub=CORNERED)
     assert ((whole == PLANTED).all(axis=2) == (strips == PLANTED).all(axis=2)).all()
     # The warp rounds to 1/32 pixel, from another origin in each strip.
     assert (np.abs(whole.astype(int) - strips).max(axis=2) > 16).mean() < 0.01
@@ -221,7 +186,7 @@ def test_a_plate_over_the_whole_image_and_many_strips(monkeypatch: pytest.Monkey
 )
 def test_odd_quads_do_no_harm(quad: list[list[float]], stub: Stub | None) -> None:
     rgb = planted(20, 20)
-    cover(rgb, np.array([quad], np.float32), stub=stub, padding=0.1)
+    cover(rgb, np.array([quad], np.float32), stub=stub)
     changed = (rgb != PLANTED).any(axis=2)
     xs, ys = np.array(quad).T
     visible = max(xs) > 0 and max(ys) > 0 and min(xs) < 20 and min(ys) < 20
@@ -234,14 +199,14 @@ def test_quads_that_are_not_finite_are_refused(value: float) -> None:
     quads = np.full((1, 4, 2), 5, np.float32)
     quads[0, 2, 1] = value
     with pytest.raises(ValueError, match="finite"):
-        cover(planted(), quads, stub=None, padding=0.1)
+        cover(planted(), quads, stub=None)
 
 
 def test_a_read_only_image_is_refused() -> None:
     rgb = planted()
     rgb.setflags(write=False)
     with pytest.raises(ValueError, match="read-only"):
-        cover(rgb, np.zeros((0, 4, 2), np.float32), stub=None, padding=0.1)
+        cover(rgb, np.zeros((0, 4, 2), np.float32), stub=None)
 
 
 def test_transparent_parts_of_a_stub_show_the_fill(tmp_path: Path) -> None:

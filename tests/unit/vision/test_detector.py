@@ -13,6 +13,7 @@ from consumer.errors import ModelError
 from consumer.vision.backends import pytorch
 from consumer.vision.checkpoint import build_network, load_checkpoint
 from consumer.vision.detector import NetworkDetector, load_detector
+from consumer.vision.heads import Decoded
 from consumer.vision.obb import Detections
 from tests.unit.vision.networks import CONFIGS, pictures, write
 
@@ -29,9 +30,7 @@ def detector(model_file: Path) -> NetworkDetector:
     return load_detector(model_file, device="cpu", confidence=CONFIDENCE, max_batch=8)
 
 
-def every_anchor(
-    detector: NetworkDetector, batch: NDArray[np.uint8]
-) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+def every_anchor(detector: NetworkDetector, batch: NDArray[np.uint8]) -> list[Decoded]:
     """Boxes and scores of all anchors, whatever they score."""
     raws = detector._forward(batch)
     return [detector._head.decode(raw, *batch.shape[1:3], 0.0) for raw in raws]
@@ -48,6 +47,7 @@ def assert_same(one: Detections, other: Detections) -> None:
     assert len(one.scores) == len(other.scores) > 0
     assert np.abs(one.scores - other.scores).max() <= 0.001
     assert np.abs(one.quads - other.quads).max() <= 0.5
+    assert np.abs(one.spread - other.spread).max() <= 0.5
 
 
 def test_describes_its_file(detector: NetworkDetector, model_file: Path) -> None:
@@ -71,8 +71,8 @@ def test_raw_output_does_not_depend_on_the_batch(head: str, tmp_path: Path) -> N
         write(tmp_path / "m.pt", head, classes=2), device="cpu", confidence=0.3, max_batch=8
     )
     batch = pictures(3)
-    for image, (boxes, scores) in zip(batch, every_anchor(detector, batch), strict=True):
-        [(boxes_alone, scores_alone)] = every_anchor(detector, image[None])
+    for image, (boxes, scores, _) in zip(batch, every_anchor(detector, batch), strict=True):
+        [(boxes_alone, scores_alone, _)] = every_anchor(detector, image[None])
         assert np.abs(boxes_alone - boxes)[:, :4].max() <= 0.5
         assert np.abs(boxes_alone - boxes)[:, 4].max() <= 0.001
         assert np.abs(scores_alone - scores).max() <= 0.001
@@ -104,7 +104,7 @@ def test_agrees_with_the_network_as_it_was_saved(head: str, tmp_path: Path) -> N
         planes = torch.from_numpy(batch.transpose(0, 3, 1, 2).copy()).float() / 255
         saved = build_network(load_checkpoint(path))
         expected = saved(planes)[0].numpy()
-    for theirs, (boxes, scores) in zip(expected, every_anchor(detector, batch), strict=True):
+    for theirs, (boxes, scores, _) in zip(expected, every_anchor(detector, batch), strict=True):
         assert np.abs(boxes[:, :4] - theirs[:4].T).max() < 2
         assert np.abs(scores - theirs[4:6].max(axis=0)).max() < 0.01
         if head.startswith("OBB"):

@@ -4,14 +4,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from consumer.vision.letterbox import letterbox, letterbox_shape
-from consumer.vision.merge import to_image
-from consumer.vision.tiling import views
+from consumer.vision.merge import in_image
+from consumer.vision.obb import Detections
+from consumer.vision.tiling import View, views
 from tests.unit.vision.pictures import smooth
 
 SIDES = st.integers(1, 3000)
 SIZES = st.sampled_from([320, 640, 960])
+
+
+def image_quads(quads: NDArray[np.float32], view: View) -> NDArray[np.float32]:
+    """Map corners in a view's pixels to corners in image pixels."""
+    return in_image(Detections.exact(quads, np.zeros(len(quads), np.float32)), view).quads
 
 
 @pytest.mark.parametrize(
@@ -74,7 +81,7 @@ def test_points_return(
     [view] = views(tiny, imgsz, "off")
     quads = np.array([corners], np.float64)
     inside = quads * boxed.scale + (boxed.offset_x, boxed.offset_y)
-    back = to_image(inside.astype(np.float32), view)
+    back = image_quads(inside.astype(np.float32), view)
     assert back.dtype == np.float32
     assert np.allclose(back, quads, atol=0.01 + 1e-3 / boxed.scale)
 
@@ -88,7 +95,7 @@ def test_a_mark_is_found_where_the_mapping_says(height: int, width: int) -> None
     bright = np.argwhere((boxed.pixels > 180).all(axis=2))
     low, high = bright.min(axis=0)[::-1], bright.max(axis=0)[::-1] + 1
     quad = np.array([[low, (high[0], low[1]), high, (low[0], high[1])]], np.float32)
-    found = to_image(quad, views(rgb, 320, "off")[0])[0]
+    found = image_quads(quad, views(rgb, 320, "off")[0])[0]
     expected_low = np.array((left, top))
     expected_high = expected_low + np.array((width // 10, height // 10))
     assert np.abs(found[0] - expected_low).max() <= 1.01 / boxed.scale
@@ -111,4 +118,4 @@ def test_the_image_is_not_written_to() -> None:
 
 def test_no_quads_stay_no_quads() -> None:
     [view] = views(smooth(), 320, "off")
-    assert to_image(np.zeros((0, 4, 2), np.float32), view).shape == (0, 4, 2)
+    assert image_quads(np.zeros((0, 4, 2), np.float32), view).shape == (0, 4, 2)

@@ -25,7 +25,9 @@ def seen(view: View, *plates: tuple[Box, float]) -> Detections:
         quad = np.array([(x, y), (x2, y), (x2, y2), (x, y2)], np.float32)
         quads.append(quad * view.scale + view.offset)
         scores.append(score)
-    return Detections(np.array(quads, np.float32).reshape(-1, 4, 2), np.array(scores, np.float32))
+    return Detections.exact(
+        np.array(quads, np.float32).reshape(-1, 4, 2), np.array(scores, np.float32)
+    )
 
 
 def merged(*plates: list[tuple[Box, float]]) -> list[tuple[Box, float]]:
@@ -113,7 +115,8 @@ def test_nothing_goes_but_what_another_covers(
     for view, some in zip(VIEWS, (whole, left, right), strict=True):
         boxes = [((x, y, x + w, y + h), score) for (x, y, w, h), score in some]
         raw = seen(LEFT, *boxes)
-        answers.append(Detections(raw.quads * np.float32(0.5 if view is WHOLE else 1), raw.scores))
+        quads = raw.quads * np.float32(0.5 if view is WHOLE else 1)
+        answers.append(Detections.exact(quads, raw.scores))
     found = merge(VIEWS, answers)
     assert (np.diff(found.scores) <= 0).all()
     for view, answer in zip(VIEWS, answers, strict=True):

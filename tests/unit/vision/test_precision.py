@@ -53,11 +53,19 @@ def test_bfloat16_answers_the_same_alone_and_in_a_batch() -> None:
         np.testing.assert_array_equal(alone.scores, found.scores)
 
 
-@pytest.mark.parametrize(("has_amx", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ({"amx_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": False, "avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": False, "avx512_bf16": False, "avx2": True}, torch.float32),
+        ({}, torch.float32),
+    ],
+)
 def test_auto_is_bfloat16_only_where_the_cpu_multiplies_it(
-    monkeypatch: pytest.MonkeyPatch, has_amx: bool, expected: torch.dtype
+    monkeypatch: pytest.MonkeyPatch, features: dict[str, bool], expected: torch.dtype
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": has_amx})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
     assert compute_dtype(torch.device("cpu"), "auto") is expected
     assert compute_dtype(torch.device("cpu"), "float32") is torch.float32
     assert compute_dtype(torch.device("cuda"), "auto") is torch.float16

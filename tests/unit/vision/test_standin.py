@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from consumer.vision.cover import FILL, cover
+from consumer.vision.margins import cover_quads
 from consumer.vision.merge import merge
 from consumer.vision.standin import Poison, chosen_standin
 from consumer.vision.tiling import views
@@ -27,7 +28,7 @@ def test_every_pixel_of_an_image_is_covered(width: int, height: int) -> None:
     seen = list(views(rgb, imgsz=640, tiling="auto"))
     answers = [standin.detect(view.pixels[None])[0] for view in seen]
     found = merge(seen, answers)
-    cover(rgb, found.quads, stub=None, padding=0)
+    cover(rgb, cover_quads(found, 0.0), stub=None)
     assert (rgb == np.array(FILL, np.uint8)).all()
 
 

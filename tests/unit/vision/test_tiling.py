@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from consumer.vision.letterbox import letterbox, letterbox_shape
-from consumer.vision.merge import to_image
+from consumer.vision.merge import in_image
+from consumer.vision.obb import Detections
 from consumer.vision.tiling import (
     AUTO_FROM_PIXELS,
     OVERLAP,
@@ -26,6 +28,11 @@ from tests.unit.vision.pictures import smooth
 
 MODES = st.sampled_from(TILINGS)
 SIDES = st.integers(1, 16383)
+
+
+def image_quads(quads: NDArray[np.float32], view: View) -> NDArray[np.float32]:
+    """Map corners in a view's pixels to corners in image pixels."""
+    return in_image(Detections.exact(quads, np.zeros(len(quads), np.float32)), view).quads
 
 
 def marked(height: int, width: int) -> tuple[np.ndarray, tuple[int, int, int, int]]:
@@ -117,7 +124,7 @@ def test_a_mark_is_found_where_every_view_says(height: int, width: int, tiling: 
             continue
         low, high = bright.min(axis=0)[::-1], bright.max(axis=0)[::-1] + 1
         quad = np.array([[low, (high[0], low[1]), high, (low[0], high[1])]], np.float32)
-        found = to_image(quad, view)[0]
+        found = image_quads(quad, view)[0]
         inside = _visible(view, (left, top, right, bottom))
         assert np.abs(found[[0, 2]].ravel() - inside).max() <= 1.01 / min(view.scale)
 
@@ -125,7 +132,7 @@ def test_a_mark_is_found_where_every_view_says(height: int, width: int, tiling: 
 def _visible(view: View, box: tuple[int, int, int, int]) -> np.ndarray:
     """The part of a box in image pixels that the view shows."""
     height, width = view.pixels.shape[:2]
-    shown = to_image(np.array([[(0, 0), (0, 0), (width, height), (0, 0)]], np.float32), view)[0]
+    shown = image_quads(np.array([[(0, 0), (0, 0), (width, height), (0, 0)]], np.float32), view)[0]
     return np.concatenate((np.maximum(box[:2], shown[0]), np.minimum(box[2:], shown[2])))
 
 

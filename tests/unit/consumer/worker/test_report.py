@@ -13,7 +13,7 @@ ALL = Reporting(review_confidence=0.5, detections=True)
 
 def found(*scores: float) -> Detections:
     quads = np.stack([QUAD + 100 * place for place in range(len(scores))] or [QUAD])[: len(scores)]
-    return Detections(quads, np.array(scores, np.float32))
+    return Detections.exact(quads, np.array(scores, np.float32))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ class FailingDetector:
         self.inputs += len(batch)
         if self.sick or (batch == batch[:, :1, :1]).all(axis=(1, 2, 3)).any():
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
-        return [Detections(np.zeros((0, 4, 2), np.float32), np.zeros(0, np.float32))] * len(batch)
+        nothing = Detections.exact(np.zeros((0, 4, 2), np.float32), np.zeros(0, np.float32))
+        return [nothing] * len(batch)
 
 
 def batcher(detector: FailingDetector) -> Batcher:

@@ -93,7 +93,7 @@ async def test_a_view_that_fails_fails_its_image_and_ends_the_others() -> None:
             if batch.shape[1] == 64:
                 raise RuntimeError("poison")
             empty = np.zeros((0, 4, 2), np.float32)
-            return [Detections(empty, empty[:, 0, 0]) for _ in batch]
+            return [Detections.exact(empty, empty[:, 0, 0]) for _ in batch]
 
     detector = Failing()
     batcher = Batcher(
