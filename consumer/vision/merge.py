@@ -13,6 +13,8 @@ from consumer.vision.tiling import View
 SAME_PLATE_IOU = 0.5
 """Overlap over which detections of two views are one plate."""
 _INSIDE = 0.8  # so much of a detection within another one: it adds nothing
+_SAME = 0.3  # so much of the smaller one of two: they are about the same thing
+_SEEN_BY_THE_WHOLE = 32.0  # pixels of the whole view: a plate this high does not escape it
 _EDGE = 6.0  # pixels of the tile: what ends closer than this to a cut side may go on beyond it
 
 
@@ -20,15 +22,19 @@ def merge(views: Sequence[View], answers: Sequence[Detections]) -> Detections:
     """Return the plates of an image in its pixels, the most certain first.
 
     ``answers``: for each view its detections, in its pixels. A plate seen in several views is
-    reported once. What a tile's side may have cut off counts as found only where no view shows the
+    reported once. The first view shows the whole image: what is large even there, but is only seen
+    closer up, is no plate. What a tile's side may have cut off counts as found only where no view shows the
     plate whole: then part of a plate is better than none of it.
     """
-    pairs = list(zip(views, answers, strict=True))
-    found = joined([in_image(answer, view) for view, answer in pairs])
+    mapped = [in_image(answer, view) for view, answer in zip(views, answers, strict=True)]
     if len(views) == 1:
-        return found
-    cut = np.concatenate([is_cut(answer.quads, view) for view, answer in pairs])
-    return found[_distinct(found.quads, found.scores, cut)]
+        return mapped[0]
+    cut = [is_cut(answer.quads, view) for view, answer in zip(views, answers, strict=True)]
+    for place in range(1, len(views)):
+        likely = ~_imagined(mapped[place].quads, mapped[0].quads, views[0])
+        mapped[place], cut[place] = mapped[place][likely], cut[place][likely]
+    found = joined(mapped)
+    return found[_distinct(found.quads, found.scores, np.concatenate(cut))]
 
 
 def in_image(found: Detections, view: View) -> Detections:
@@ -48,6 +54,23 @@ def is_cut(quads: Array, view: View) -> NDArray[np.bool_]:
     reach |= right & (high[:, 0] > width - _EDGE)
     reach |= bottom & (high[:, 1] > height - _EDGE)
     return reach
+
+
+def _imagined(quads: Array, certain: Array, whole: View) -> NDArray[np.bool_]:
+    """Return which of (N, 4, 2) quads are large in the whole view though it shows no plate there.
+
+    Much enlarged, windows and panels have a plate's shape and nothing around them that tells them
+    apart. In both arguments coordinates are the image's.
+    """
+    sides = np.linalg.norm(quads[:, [1, 3]] - quads[:, [0, 0]], axis=2)
+    large = sides.min(axis=1) * min(whole.scale) >= _SEEN_BY_THE_WHOLE
+    alone = [not any(_overlap(quad, other) for other in certain) for quad in quads]
+    return large & np.array(alone, np.bool_)
+
+
+def _overlap(quad: Array, other: Array) -> bool:
+    shared = cv2.intersectConvexConvex(quad, other)[0]
+    return bool(shared > _SAME * min(cv2.contourArea(quad), cv2.contourArea(other)))
 
 
 def _distinct(quads: Array, scores: Array, cut: NDArray[np.bool_]) -> NDArray[np.intp]:

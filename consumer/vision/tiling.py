@@ -19,14 +19,14 @@ TILINGS: tuple[Tiling, ...] = get_args(Tiling)
 
 AUTO_FROM_PIXELS = 2_000_000
 """Smaller images get nothing beyond the whole view unless tiling is on."""
-_AUTO_BASE_PIXELS, _AUTO_SHARE = 417_000, 0.2444
+_AUTO_BASE_PIXELS, _AUTO_SHARE = 459_000, 0.2245
 # Measured: a photo's other work and a forward pass both cost by the pixel, so that a share of the
 # image's pixels is a share of its time; the base is for frames that are hardly larger than 2 MP.
-# 1920 x 1080 is seen at 1280 x 720 and 4000 x 3000 at 2112 x 1584, for less than twice the whole
+# 1920 x 1080 is seen at 1280 x 720 and 4000 x 3000 at 2048 x 1536, for less than twice the whole
 # time of one view, in float32 too.
 _WORTHWHILE = 1.5  # a second look at less than this times the first one's scale finds little
 _FULL_AFTER = 4.0  # a larger step between two scales gets one between them
-TILE_PIXELS = 2_500_000
+TILE_PIXELS = 3_200_000
 """Most pixels of one tile, so that memory of a forward pass stays bounded."""
 OVERLAP = 160
 """Least overlap of neighbouring tiles, pixels of the tile: wider plates the whole view sees."""

@@ -82,8 +82,18 @@ def test_a_part_stays_if_no_view_shows_the_whole() -> None:
 
 
 def test_both_parts_of_a_plate_wider_than_the_overlap_stay() -> None:
-    parts = (250.0, 100.0, 600.0, 200.0), (400.0, 100.0, 760.0, 200.0)
+    parts = (250.0, 100.0, 600.0, 160.0), (400.0, 100.0, 760.0, 160.0)
     assert merged([], [(parts[0], 0.6)], [(parts[1], 0.7)]) == [(parts[1], 0.7), (parts[0], 0.6)]
+
+
+def test_what_only_a_closer_look_takes_for_a_large_plate_is_none() -> None:
+    window = (50.0, 50.0, 350.0, 120.0)  # 35 pixels high in the whole view
+    assert merged([], [(window, 0.9)], []) == []
+    small = (50.0, 50.0, 350.0, 110.0)  # 30 there: the whole view may well overlook it
+    assert merged([], [(small, 0.9)], []) == [(small, 0.9)]
+    # The whole view shows something there, if not as clearly, or only a part of it.
+    assert merged([((60.0, 55.0, 340.0, 118.0), 0.35)], [(window, 0.9)], []) == [(window, 0.9)]
+    assert merged([((60.0, 55.0, 140.0, 110.0), 0.35)], [(window, 0.9)], []) == [(window, 0.9)]
 
 
 def test_what_lies_at_the_pictures_own_border_is_whole() -> None:
