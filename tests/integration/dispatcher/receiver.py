@@ -50,6 +50,23 @@ async def reset(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
+def rude(*pieces: bytes) -> Behaviour:
+    """Send bytes that need not be HTTP, the last of them until the sender has had enough."""
+
+    async def behave(request: web.Request) -> web.StreamResponse:
+        transport = request.transport
+        assert isinstance(transport, asyncio.Transport)
+        for piece in pieces[:-1]:
+            transport.write(piece)
+        while not transport.is_closing():
+            if transport.get_write_buffer_size() < 1 << 20:
+                transport.write(pieces[-1])
+            await asyncio.sleep(0)
+        return web.Response()
+
+    return behave
+
+
 class Receiver:
     """Answers in turn as prescribed; the last answer repeats. Without any: 200."""
 

@@ -15,6 +15,7 @@ from tests.integration.dispatcher.receiver import (
     answer,
     listening,
     reset,
+    rude,
     wait_for,
 )
 
@@ -47,6 +48,42 @@ async def test_what_is_not_2xx_is_tried_again_with_the_same_id(
     assert {post.path for post in posts} <= {"/upload", "/callback"}
     assert sorted([ended["attempts"], also["attempts"]]) == ["1", "2"]
     assert sum(retries) == 1
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        rude(b"\x00\xff" * 1000),
+        rude(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n"),
+        rude(b"HTTP/1.1 200 OK\r\n", b"X-A: " + b"a" * 1000 + b"\r\n"),
+        rude(b"HTTP/1.1 200 ", b"a" * 10_000),
+    ],
+    ids=["junk", "negative length", "endless head", "endless status"],
+)
+async def test_what_is_hardly_http_is_a_failure_like_any_other(
+    world: World, first: Behaviour
+) -> None:
+    await world.complete_task("t1")
+    settings = {"webhook_timeout_seconds": 5}
+    async with (
+        listening(Receiver(first, answer(200))) as receiver,
+        dispatching(callback(world, receiver, **settings)),
+    ):
+        posts = await receiver.posts(2)
+        await world.delivery_state("t1", "callback", "delivered")
+    assert len({post.webhook_id for post in posts}) == 1
+
+
+async def test_an_answer_that_never_ends_is_not_read(world: World) -> None:
+    await world.complete_task("t1")
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    body = b"10000\r\n" + b"a" * 65_536 + b"\r\n"
+    async with (
+        listening(Receiver(rude(head, body))) as receiver,
+        dispatching(callback(world, receiver)),
+    ):
+        ended = await world.delivery_state("t1", "callback", "delivered")
+    assert ended["attempts"] == "1"
 
 
 async def test_a_receiver_that_never_answers_is_given_up_and_tried_again(world: World) -> None:
