@@ -1,6 +1,7 @@
 """A customer's backend: receives both webhooks and remembers what it got."""
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,8 +65,8 @@ class Receiver:
 
 
 @contextmanager
-def receiving(refuse: int = 0) -> Iterator[Receiver]:
-    """A receiver on a free loopback port, on a thread of its own."""
+def receiving(refuse: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """A receiver on a free loopback port, on a thread of its own; over https with `tls`."""
     receiver, loop = Receiver(refuse), asyncio.new_event_loop()
     app = web.Application(client_max_size=1 << 30)
     app.add_routes([web.post("/upload", receiver.upload), web.post("/callback", receiver.callback)])
@@ -73,8 +74,9 @@ def receiving(refuse: int = 0) -> Iterator[Receiver]:
 
     async def start() -> None:
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        scheme = "http" if tls is None else "https"
+        receiver.url = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"
 
     loop.run_until_complete(start())
     thread = threading.Thread(target=loop.run_forever)
