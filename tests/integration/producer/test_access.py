@@ -96,6 +96,24 @@ async def test_guard_names_every_route_that_is_open(locked: RunningProducer) -> 
         assert response.status == 200
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/assets/..{}", "/assets/%2e%2e{}", "/docs/..{}", "/docs;{}", "/health/%2e%2e{}", "/{}",
+        "http://x/docs/..{}", "/assets/docs.js/../..{}", "/%2e{}", "{}?/docs", "{}#/docs",
+    ],
+)  # fmt: skip
+async def test_no_way_around_the_guard(locked: RunningProducer, path: str) -> None:
+    task_id = await finished_task(locked)
+    for _, guarded in GUARDED[2:5]:
+        target = path.format(guarded.format(id=task_id))
+        answer = await locked.raw(
+            b"GET " + target.encode() + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
+        assert answer[9:12] in (b"400", b"401", b"404"), target
+        assert b"covered" not in answer
+
+
 async def test_refused_before_the_body_is_asked_for(locked: RunningProducer) -> None:
     answer = await locked.raw(
         b"POST /api/v1/process-task/ HTTP/1.1\r\nHost: x\r\nContent-Length: 500000000\r\n"
