@@ -23,11 +23,11 @@ Files = Sequence[tuple[str, bytes]]
 
 @dataclass
 class Outcome:
-    """One task: when it was sent, how long sending and the whole of it took, and its results."""
+    """One task: how long sending and the whole of it took, and its results as they were told."""
 
     submit_seconds: float
     task_seconds: float
-    result_urls: list[str] = field(default_factory=list)
+    results: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Client:
@@ -72,10 +72,10 @@ class Client:
         started = time.perf_counter()
         task_id, submit_seconds = await self.submit(files)
         state = await self.wait(task_id)
-        urls = [result["url"] for result in state["results"]]
-        if len(urls) != len(files):
-            raise BenchError(f"{len(urls)} of {len(files)} images were processed: {state}")
-        return Outcome(submit_seconds, time.perf_counter() - started, urls)
+        results = state["results"]
+        if len(results) != len(files):
+            raise BenchError(f"{len(results)} of {len(files)} images were processed: {state}")
+        return Outcome(submit_seconds, time.perf_counter() - started, results)
 
     async def wait(self, task_id: str) -> dict[str, Any]:
         """Ask until the task has ended; returns its state."""
@@ -99,10 +99,10 @@ class Client:
                 pass  # the stream of events ends with the task
         return Outcome(submit_seconds, time.perf_counter() - started)
 
-    async def size(self, url: str) -> int:
-        """Return the bytes of a result."""
+    async def fetch(self, url: str) -> bytes:
+        """Return a result's file."""
         async with self._http.get(self._url + url) as answer:
-            return len(await answer.read())
+            return await answer.read()
 
     async def metrics(self, url: str) -> dict[str, float]:
         """Return counters, sums and counts of a role's metrics by name and labels."""

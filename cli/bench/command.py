@@ -5,9 +5,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from consumer.cpus import usable_cpus
 from consumer.settings import WorkerSettings
 from consumer.vision.tiling import AUTO_FROM_PIXELS
 from schemas.settings import SettingsError
+
+if TYPE_CHECKING:  # it needs the extra `bench`
+    from cli.bench.measure import Figures
 
 # Long enough that the beginning and the end of a round, when cores are idle, hardly count.
 LOADS = {"640": (8, 50), "1920": (6, 20), "4000": (4, 8)}
@@ -87,43 +90,56 @@ async def _measure(
     baseline: Path | None, settings: WorkerSettings,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Measure one set with each tiling that makes a difference for it, and the baseline once."""
-    from cli.bench import measure, processes
+    from cli.bench import measure
 
     results: list[dict[str, Any]] = []
+    naive: measure.Figures | None = None
     with _files(pictures) as folder:
-        naive = None
         for tiling in _tilings(pictures, tilings):
             environment = {"DETECT_TILING": tiling}
             _say(f"{pictures.name}, tiling {tiling}: single stages")
-            costs = await asyncio.to_thread(measure.stage_costs, folder / "images", environment)
+            costs, covers = await asyncio.to_thread(
+                measure.stage_costs, folder / "images", environment
+            )
             _say(f"{pictures.name}, tiling {tiling}: the service")
-            with tempfile.TemporaryDirectory() as work, ExitStack() as stack:
-                roles = stack.enter_context(processes.service(Path(work), environment, workers))
-                figures = await measure.throughput(roles, pictures, load)
-                if max(len(data) for _, data in pictures.files) <= settings.inline_max_bytes:
-                    figures.publish_rate = await measure.direct(
-                        roles, pictures, load, settings.key_prefix
-                    )
-                figures.idle_seconds = await measure.idle_latency(roles, pictures)
-                figures.saturated_submit_seconds = await measure.saturated_submits(
-                    roles, pictures, figures.rate
-                )
+            figures = await _service(pictures, load, environment, workers, settings)
             if baseline and naive is None:
                 _say(f"{pictures.name}: {baseline.name}")
                 shorter = measure.Load(load.tasks, load.images, min(load.rounds, NAIVE_ROUNDS))
                 naive = await _naive(baseline, settings, pictures, shorter)
+            await asyncio.to_thread(measure.note_likeness, figures, covers, naive, pictures)
             results.append({
                 "pictures": pictures.name, "tiling": tiling, "stage_costs": costs,
-                "figures": figures.as_dict(), "naive": naive,
+                "figures": figures.as_dict(), "naive": naive.as_dict() if naive else None,
                 "efficiency": measure.efficiency(figures, costs["busy"]),
                 "idle_over_stages": figures.idle_seconds["p50"] / sum(costs["idle"].values()),
             })  # fmt: skip
     return results
 
 
+async def _service(
+    pictures: PictureSet, load: Any, environment: dict[str, str], workers: int,
+    settings: WorkerSettings,
+) -> "Figures":  # fmt: skip
+    from cli.bench import measure, processes
+
+    with (
+        tempfile.TemporaryDirectory() as work,
+        processes.service(Path(work), environment, workers) as roles,
+    ):
+        figures = await measure.throughput(roles, pictures, load)
+        if max(len(data) for _, data in pictures.files) <= settings.inline_max_bytes:
+            figures.publish_rate = await measure.direct(roles, pictures, load, settings.key_prefix)
+        figures.idle_seconds = await measure.idle_latency(roles, pictures)
+        figures.saturated_submit_seconds = await measure.saturated_submits(
+            roles, pictures, figures.rate
+        )
+    return figures
+
+
 async def _naive(
     script: Path, settings: WorkerSettings, pictures: PictureSet, load: Any
-) -> dict[str, Any]:
+) -> "Figures":
     from cli.bench import measure, processes
 
     port = embedded.free_port()
@@ -138,7 +154,7 @@ async def _naive(
         tempfile.TemporaryDirectory() as work,
         processes.single(Path(work), "naive", command, port) as roles,
     ):
-        return (await measure.throughput(roles, pictures, load)).as_dict()
+        return await measure.throughput(roles, pictures, load)
 
 
 @contextmanager

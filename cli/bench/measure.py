@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from redis.asyncio import Redis
 
+from cli.bench import likeness
 from cli.bench.client import Client, publish
-from cli.bench.pictures import PictureSet
+from cli.bench.likeness import Answer, Quads
+from cli.bench.pictures import SAMPLE, PictureSet
 from cli.bench.processes import BenchError, Roles
 from consumer.cpus import usable_cpus
 from schemas.keys import Keys
@@ -38,7 +40,10 @@ class Load:
 
 @dataclass
 class Figures:
-    """What one service did with one set of pictures. Seconds, bytes, images per second."""
+    """What one service did with one set of pictures. Seconds, bytes, images per second.
+
+    ``answers``: results of the first pictures of the set, made under load.
+    """
 
     rate: float = 0.0
     rates: list[float] = field(default_factory=list)
@@ -53,16 +58,21 @@ class Figures:
     publish_rate: float | None = None
     idle_seconds: dict[str, float] = field(default_factory=dict)
     saturated_submit_seconds: dict[str, float] = field(default_factory=dict)
+    ssim: float | None = None
+    answers: list[Answer] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "answers"}
 
 
-def stage_costs(folder: Path, environment: dict[str, str]) -> dict[str, dict[str, float]]:
-    """Return seconds per image by stage, on one thread with nothing else at work.
+def stage_costs(
+    folder: Path, environment: dict[str, str]
+) -> tuple[dict[str, dict[str, float]], list[Quads]]:
+    """Return seconds per image by stage, on one thread with nothing else at work; and the covers.
 
     Under ``busy`` as the stages are while images wait, under ``idle`` as they are for a single one.
+    Covers are those of the first pictures, which the service covers in the same way.
     """
     done = subprocess.run(
         [sys.executable, "-m", "cli.bench.stages", str(folder)],
@@ -70,8 +80,9 @@ def stage_costs(folder: Path, environment: dict[str, str]) -> dict[str, dict[str
     )  # fmt: skip
     if done.returncode:
         raise BenchError("the stages could not be measured; the reason is above")
-    costs: dict[str, dict[str, float]] = json.loads(done.stdout)
-    return costs
+    costs = json.loads(done.stdout)
+    covers: list[Quads] = costs.pop("covers")
+    return costs, covers
 
 
 async def throughput(roles: Roles, pictures: PictureSet, load: Load) -> Figures:
@@ -96,13 +107,22 @@ async def throughput(roles: Roles, pictures: PictureSet, load: Load) -> Figures:
         if counters:
             _read_metrics(figures, counters, await client.metrics(roles.metrics_url), wall)
         figures.bytes_out = sum(
-            [await client.size(url) for outcome in outcomes for url in outcome.result_urls]
+            [len(await client.fetch(it["url"])) for done in outcomes for it in done.results]
         )
+        figures.answers = [
+            Answer(await client.fetch(it["url"]), _covers(it))
+            for it in outcomes[0].results[: min(SAMPLE, len(pictures.files))]
+        ]
     figures.rate = median(figures.rates)
     figures.submit_seconds = percentiles([outcome.submit_seconds for outcome in outcomes])
     figures.task_seconds = percentiles([outcome.task_seconds for outcome in outcomes])
     figures.peak_bytes = {name: usage.peak_bytes for name, usage in roles.usage.items()}
     return figures
+
+
+def _covers(result: dict[str, Any]) -> Quads | None:
+    told = result.get("detections")
+    return None if told is None else [each["quad"] for each in told]
 
 
 def _read_metrics(
@@ -157,6 +177,25 @@ async def saturated_submits(roles: Roles, pictures: PictureSet, rate: float) -> 
             await asyncio.sleep(SUBMIT_PAUSE_SECONDS)
         await asyncio.gather(*(client.wait(task_id) for task_id in ids))
     return percentiles(seconds)
+
+
+def note_likeness(
+    figures: Figures, covers: Sequence[Quads], naive: Figures | None, pictures: PictureSet
+) -> None:
+    """Compare answers with their originals and note it, where neither service covers anything.
+
+    ``covers``: those of ``figures``' answers. A baseline that does not tell its own is left out:
+    its covers would count as bad coding.
+    """
+    originals = [data for _, data in pictures.files[:SAMPLE]]
+    ours = [Answer(it.image, its) for it, its in zip(figures.answers, covers, strict=True)]
+    services, rated = [ours], [figures]
+    if naive:
+        naive.ssim = None  # it may be from a comparison with other covers
+        if all(it.covers is not None for it in naive.answers):
+            services, rated = [ours, naive.answers], [figures, naive]
+    for one, mean in zip(rated, likeness.compare(originals, *services) or [], strict=False):
+        one.ssim = mean
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:

@@ -19,6 +19,8 @@ SIZES: dict[str, tuple[int, int]] = {
 """Width and height of the drawn scenes by the name of their set."""
 DISTINCT = 6
 """Different pictures in a drawn set: a cache would show."""
+SAMPLE = 6
+"""Pictures of a set that stages are measured with, and whose results are looked at."""
 QUALITY = 90
 _GRAIN = 4.0
 _DRAWN_WIDTH = 1920  # wider ones would take seconds each

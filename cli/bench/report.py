@@ -47,6 +47,9 @@ def _show_details(console: Console, one: Report) -> None:
     if naive := one.get("naive"):
         peaks += f"; naive {naive['peak_bytes']['naive'] / MIB:.0f}"
     console.print(f"  peak resident memory, MiB: {peaks}")
+    alike = {"service": figures["ssim"], "naive": naive and naive["ssim"]}
+    values = ", ".join(f"{name} {ssim:.4f}" for name, ssim in alike.items() if ssim is not None)
+    console.print(f"  SSIM where nothing is covered: {values or '-'}")
     for name in ("submit_seconds", "saturated_submit_seconds", "task_seconds", "idle_seconds"):
         values = ", ".join(f"{key} {1000 * s:.0f}" for key, s in figures[name].items())
         console.print(f"  {name.removesuffix('_seconds').replace('_', ' ')}, ms: {values}")
@@ -56,11 +59,11 @@ def markdown(report: Report) -> str:
     """Return the main figures as a table for a README."""
     head = (
         "| pictures | DETECT_TILING | images/s | naive | ratio | efficiency | bytes out / naive "
-        "| worker's peak | one image, idle | one upload under load, p99 |"
+        "| SSIM − naive's | worker's peak | one image, idle | one upload under load, p99 |"
     )
     lines = [
         head,
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for one in report["sets"]:
         figures, naive = one["figures"], one.get("naive")
@@ -71,12 +74,19 @@ def markdown(report: Report) -> str:
             size = f"{figures['bytes_out'] / naive['bytes_out']:.2f}"
         lines.append(
             f"| {one['pictures']} | {one['tiling']} | {figures['rate']:.2f} | {rate} | {ratio} |"
-            f" {one['efficiency']:.2f} | {size} | {figures['peak_bytes']['worker'] / MIB:.0f} MiB |"
+            f" {one['efficiency']:.2f} | {size} | {_ssim_gain(one)} |"
+            f" {figures['peak_bytes']['worker'] / MIB:.0f} MiB |"
             f" {1000 * figures['idle_seconds']['p50']:.0f} ms"
             f" ({one['idle_over_stages']:.2f} × its stages) |"
             f" {1000 * figures['saturated_submit_seconds']['p99']:.0f} ms |"
         )
     return "\n".join(lines)
+
+
+def _ssim_gain(one: Report) -> str:
+    """Return by how much results are more like their originals than the baseline's."""
+    ours, naive = one["figures"]["ssim"], (one.get("naive") or {}).get("ssim")
+    return "-" if ours is None or naive is None else f"{ours - naive:+.4f}"
 
 
 def write_readme(report: Report, path: Path, name: str) -> None:

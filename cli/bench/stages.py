@@ -11,17 +11,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 
-from cli.bench.pictures import from_folder
+from cli.bench.pictures import SAMPLE, from_folder
 from consumer.allocator import keep_large_blocks
 from consumer.settings import WorkerSettings
 from consumer.vision.codec import DecodedImage, decode, encode_webp, read_header
 from consumer.vision.cover import Stub, cover, load_stub
 from consumer.vision.detector import Detector, load_detector
 from consumer.vision.effort import method_for
+from consumer.vision.heads import Array
 from consumer.vision.margins import cover_quads
 from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
@@ -30,7 +31,6 @@ from consumer.vision.tiling import View, views
 T = TypeVar("T")
 
 REPEATS = 5
-MOST_IMAGES = 6
 
 
 class Stages:
@@ -47,6 +47,7 @@ class Stages:
         image = settings.cover_mode == "image"
         self._stub: Stub | None = load_stub(settings.cover_image_path) if image else None
         self.seconds: dict[str, list[float]] = {}
+        self.covers: list[list[list[list[float]]]] = []  # of each image, corners x, y
 
     def go(self, data: bytes) -> None:
         """Take one image through all stages, and note what each costs."""
@@ -54,7 +55,8 @@ class Stages:
         answers = self._time(
             "inference", lambda: [self._detector.detect(view.pixels[None])[0] for view in seen]
         )
-        self._time("cover", lambda: self._cover(image, seen, answers))
+        covers = self._time("cover", lambda: self._cover(image, seen, answers))
+        self.covers.append(covers.tolist())
         self._time("encode", lambda: self._encode(image))
 
     def _decode(self, data: bytes) -> tuple[DecodedImage, list[View]]:
@@ -63,9 +65,10 @@ class Stages:
         image = decode(data, max_pixels=limit)
         return image, views(image.rgb, self._settings.detect_imgsz, self._settings.detect_tiling)
 
-    def _cover(self, image: DecodedImage, seen: list[View], answers: list[Detections]) -> None:
+    def _cover(self, image: DecodedImage, seen: list[View], answers: list[Detections]) -> Array:
         covers = cover_quads(merge(seen, answers), self._settings.cover_padding)
         cover(image.rgb, covers, stub=self._stub, alpha=image.alpha)
+        return covers
 
     def _encode(self, image: DecodedImage) -> bytes:
         height, width = image.rgb.shape[:2]
@@ -85,17 +88,21 @@ class Stages:
 
 
 def main() -> None:
-    """Print seconds per image by stage as JSON, while images wait and while none does."""
+    """Print seconds per image by stage as JSON, while images wait and while none does.
+
+    And the covers of each image.
+    """
     keep_large_blocks()
     cv2.setNumThreads(1)
-    files = from_folder(Path(sys.argv[1])).files[:MOST_IMAGES]
-    costs = {}
+    files = from_folder(Path(sys.argv[1])).files[:SAMPLE]
+    found: dict[str, Any] = {}
     for name, backlog in (("busy", True), ("idle", False)):
         stages = Stages(WorkerSettings.load(), backlog=backlog)
         for _, data in files:
             stages.go(data)
-        costs[name] = {stage: fmean(seconds) for stage, seconds in stages.seconds.items()}
-    print(json.dumps(costs))
+        found[name] = {stage: fmean(seconds) for stage, seconds in stages.seconds.items()}
+        found["covers"] = stages.covers  # the same both times
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

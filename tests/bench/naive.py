@@ -71,19 +71,22 @@ def run(task_id: str, contents: list[tuple[str, bytes]]) -> None:
     tasks[task_id]["status"] = "completed"
 
 
-def cover(task_id: str, name: str, data: bytes) -> dict[str, str]:
+def cover(task_id: str, name: str, data: bytes) -> dict[str, Any]:
     image = Image.open(io.BytesIO(data)).convert("RGB")
     with lock:
         [found] = model.predict(image, imgsz=640, conf=0.25, verbose=False)
+    covers = []
     for box in found.obb.xyxy.tolist():
         left, top, right, bottom = (round(value) for value in box)
         plate = stub.resize((max(1, right - left), max(1, bottom - top)))
         image.paste(plate, (left, top), plate)
+        corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+        covers.append({"quad": corners})
     output = io.BytesIO()
     image.save(output, "WEBP", quality=90)
     key = f"{task_id}/{name}.webp"
     results[key] = output.getvalue()
-    return {"filename": name, "url": f"/results/{key}"}
+    return {"filename": name, "url": f"/results/{key}", "detections": covers}
 
 
 def load(checkpoint: Path) -> Any:

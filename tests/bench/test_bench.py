@@ -37,6 +37,9 @@ def test_a_folder_beside_the_naive_service(tmp_path: Path) -> None:
     assert figures["publish_rate"] > 0
     assert 0.8 < figures["bytes_out"] / one["naive"]["bytes_out"] < 1.2
     assert set(one["stage_costs"]) == {"busy", "idle"}
+    # The same covers left out on both sides, the same quality asked of both encoders.
+    assert 0.8 < figures["ssim"] <= 1
+    assert abs(figures["ssim"] - one["naive"]["ssim"]) < 0.02
     assert 0 < one["efficiency"] < 1.5
     assert one["idle_over_stages"] > 0.8
     assert figures["peak_bytes"]["worker"] > 50 << 20
