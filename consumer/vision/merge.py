@@ -23,8 +23,8 @@ def merge(views: Sequence[View], answers: Sequence[Detections]) -> Detections:
 
     ``answers``: for each view its detections, in its pixels. A plate seen in several views is
     reported once. The first view shows the whole image: what is large even there, but is only seen
-    closer up, is no plate. What a tile's side may have cut off counts as found only where no view shows the
-    plate whole: then part of a plate is better than none of it.
+    closer up, is no plate. What a tile's side may have cut off counts as found only where no view
+    shows the plate whole: then part of a plate is better than none of it.
     """
     mapped = [in_image(answer, view) for view, answer in zip(views, answers, strict=True)]
     if len(views) == 1:
@@ -65,7 +65,7 @@ def _imagined(quads: Array, certain: Array, whole: View) -> NDArray[np.bool_]:
     sides = np.linalg.norm(quads[:, [1, 3]] - quads[:, [0, 0]], axis=2)
     large = sides.min(axis=1) * min(whole.scale) >= _SEEN_BY_THE_WHOLE
     alone = [not any(_overlap(quad, other) for other in certain) for quad in quads]
-    return large & np.array(alone, np.bool_)
+    return np.asarray(large & np.array(alone, np.bool_), np.bool_)
 
 
 def _overlap(quad: Array, other: Array) -> bool:
