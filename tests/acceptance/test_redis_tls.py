@@ -1,7 +1,6 @@
 """Redis behind TLS, with a client certificate and the few rights that the README names."""
 
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -17,16 +16,11 @@ from redis.exceptions import NoPermissionError
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.pictures import scene_file
 from tests.support.receiver import receiving
-from tests.support.redis_server import TlsServer, server_binaries
+from tests.support.redis_server import NEEDS_TLS_SERVER, TlsServer, server_binaries
 from tests.support.service import ROOT, Service, running, wait_until
 
 REDIS = server_binaries().get("redis")
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.timeout(120),
-    pytest.mark.skipif(REDIS is None, reason="the embedded server has no TLS; needs redis-server"),
-    pytest.mark.skipif(not shutil.which("openssl"), reason="certificates need openssl"),
-]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120), *NEEDS_TLS_SERVER]
 
 USER, PASSWORD = "plates", "secret"
 ROLES = ("producer", "worker", "dispatcher")

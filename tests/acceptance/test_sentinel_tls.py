@@ -1,6 +1,5 @@
 """Sentinel and servers that speak only TLS, with passwords and client certificates."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ from redis import Redis
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.pictures import scene_file
 from tests.support.redis_server import (
+    NEEDS_TLS_SERVER,
     RedisServer,
     SentinelServer,
     TlsSentinelServer,
@@ -22,12 +22,7 @@ from tests.support.redis_server import (
 from tests.support.service import Service, running, wait_until
 
 REDIS = server_binaries().get("redis")
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.timeout(120),
-    pytest.mark.skipif(REDIS is None, reason="the embedded server has no TLS; needs redis-server"),
-    pytest.mark.skipif(not shutil.which("openssl"), reason="certificates need openssl"),
-]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120), *NEEDS_TLS_SERVER]
 
 
 @pytest.fixture

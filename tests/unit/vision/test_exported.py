@@ -120,9 +120,7 @@ def test_a_network_of_somebody_else_is_refused(tmp_path: Path) -> None:
         load_detector(path, device="cpu", confidence=0.3, max_batch=1)
 
 
-@pytest.mark.parametrize(("device", "name"), [("cuda", "m.xml"), ("cuda", "m.onnx")])
-def test_devices_that_a_runtime_lacks_are_refused(exported: Path, device: str, name: str) -> None:
-    if exported.suffix != Path(name).suffix:
-        pytest.skip("the other format's case")
-    with pytest.raises(ModelError, match=r"CPU|onnxruntime-gpu"):
-        load_detector(exported, device=device, confidence=0.3, max_batch=1)
+def test_a_device_that_the_runtime_lacks_is_refused(exported: Path) -> None:
+    expected = {".xml": "OpenVINO runs on the CPU", ".onnx": "onnxruntime-gpu"}[exported.suffix]
+    with pytest.raises(ModelError, match=expected):
+        load_detector(exported, device="cuda", confidence=0.3, max_batch=1)

@@ -36,7 +36,7 @@ def test_bfloat16_finds_the_plates_where_float32_does(side: int) -> None:
             found += 1
             quad, score = wanted.quads[where.argmin()], wanted.scores[where.argmin()]
             away = np.abs(got.quads - quad).max(axis=(1, 2))
-            # A twentieth of the plate's width: far less than the padding of its cover.
+            # A twentieth of the plate's width, a fifth of its height.
             assert away.min() <= max(1.5, 0.05 * float(np.ptp(quad[:, 0])))
             assert got.scores[away.argmin()] == pytest.approx(score, abs=0.06)
     assert found >= 6
