@@ -224,7 +224,10 @@ class WorkerSettings(ConsumerSettings):
         100_000_000, ge=1, description="Most pixels of one image, checked before it is decoded"
     )
     max_deliveries: int = Field(
-        4, ge=1, description="Deliveries of an image before it is dead-lettered"
+        4,
+        ge=1,
+        description="Deliveries of an image before it is dead-lettered, all but the first of which"
+        " ended while its pixels were being worked on; four times as many, however they ended",
     )
     dead_letter_keep_inputs: bool = Field(
         default=False,

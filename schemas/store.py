@@ -93,7 +93,7 @@ class TaskStore:
             name: redis.register_script(scripts.source(name))
             for name in (
                 "submit", "begin", "finish", "dead_letter", "renew", "expire", "delete", "reap",
-                "restore", "reserve", "release",
+                "restore", "reserve", "release", "start_trial",
             )
         }  # fmt: skip
 
@@ -183,6 +183,22 @@ class TaskStore:
         ]  # fmt: skip
         keys = [*self._closing_keys(task_id), self._keys.dead_letters]
         return FinishAnswer(await self._run("dead_letter", keys, args))
+
+    async def start_trial(self, message: ImageMessage, delivery: int) -> None:
+        """Charge an image with this delivery, until it is acquitted."""
+        await self._run(
+            "start_trial", [self._keys.task(message.task_id)], [message.index, delivery]
+        )
+
+    async def acquit(self, message: ImageMessage) -> None:
+        """Forget an image's trials: its pixels have been worked on without harm."""
+        await self._redis.hdel(self._keys.task(message.task_id), f"trials:{message.index}")
+
+    async def failed_trials(self, message: ImageMessage) -> int:
+        """Deliveries that ended while the image's pixels were worked on."""
+        key = self._keys.task(message.task_id)
+        held = cast(bytes | None, await self._redis.hget(key, f"trials:{message.index}"))
+        return 0 if held is None else int(held.split()[0])
 
     async def renew(self, consumer: str, entries: Iterable[str]) -> list[str]:
         """Keep leases; returns the entries that another consumer has taken over."""

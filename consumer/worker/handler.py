@@ -4,28 +4,17 @@ Every way through ends in one atomic step that also acks and deletes the entry, 
 that leaves it to its lease.
 """
 
-import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 import structlog
-from redis.exceptions import (
-    MasterDownError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-    TryAgainError,
-)
 
-from consumer.backoff import persist
 from consumer.errors import ImageError, described
 from consumer.metrics import WorkerMetrics
+from consumer.worker.patience import Patience
 from consumer.worker.pipeline import Covered, ImagePipeline
 from consumer.worker.stream import Entry
+from consumer.worker.trials import Trials
 from schemas.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
 from schemas.layout import output_key
 from schemas.messages import ContractError, ContractLimits, ImageMessage, addressee
@@ -36,17 +25,6 @@ from schemas.tasks import ImageFailure, ImageResult
 
 log = structlog.get_logger()
 
-T = TypeVar("T")
-
-Transient = tuple[type[Exception], ...]
-
-_SERVERS_AWAY: Transient = (RedisError, OSError)
-# Missing rights are the operator's mistake: no image may be given up for it.
-_PASSING = (OutOfMemoryError, ReadOnlyError, MasterDownError, TryAgainError, NoPermissionError)
-_PASSING_TEXTS = (
-    "NOREPLICAS", "MISCONF", "BUSY",
-    "ACL failure in script", "The user executing the script",  # of Valkey, of Redis
-)  # fmt: skip
 _SETTLED = (BeginAnswer.DUPLICATE, BeginAnswer.GONE)
 _TOO_LATE = (FinishAnswer.CLOSED, FinishAnswer.GONE)
 
@@ -55,8 +33,8 @@ class EntryHandler:
     """Settles entries, one call each.
 
     Args:
-        give_up: set when the process may wait no longer for a server to come back.
-        model: digest of the checkpoint, kept with each outcome.
+        patience: outlasts servers that are away.
+        trials: tell images that kill from the others.
     """
 
     def __init__(
@@ -66,17 +44,17 @@ class EntryHandler:
         pipeline: ImagePipeline,
         metrics: WorkerMetrics,
         *,
-        give_up: asyncio.Event,
+        patience: Patience,
+        trials: Trials,
         limits: ContractLimits,
-        model: str,
     ) -> None:
         self._store = store
         self._storage = storage
         self._pipeline = pipeline
         self._metrics = metrics
-        self._stop = give_up
+        self._persist = patience
+        self._trials = trials
         self._limits = limits
-        self._model = model
 
     async def handle(self, entry: Entry) -> None:
         """Settle an entry; raises StoppedError if a server stayed away until the stop."""
@@ -94,8 +72,14 @@ class EntryHandler:
         else:
             await self._reject(entry, message, answer)
 
-    async def give_up(self, entry: Entry) -> None:
-        """Dead-letter an entry that was delivered too often, and delete its original."""
+    async def give_up_if_convicted(self, entry: Entry) -> bool:
+        """Dead-letter an entry that kills, and delete its original; False: it is tried again."""
+        if not await self._trials.convict(entry):
+            return False
+        await self._give_up(entry)
+        return True
+
+    async def _give_up(self, entry: Entry) -> None:
         code = ImageErrorCode.TOO_MANY_DELIVERIES
         try:
             done = await self._dead_letter(entry, code, IMAGE_ERROR_MEANINGS[code])
@@ -114,7 +98,7 @@ class EntryHandler:
             task_id=message.task_id, index=message.index, entry=entry.id, filename=message.filename
         )
         try:
-            covered = await self._cover(message)
+            covered = await self._cover(entry, message)
         except ImageError as error:
             failure = _failure(message, error.code, error.detail)
             done = await self._finish(entry, message, failure, {"code": error.code})
@@ -127,7 +111,7 @@ class EntryHandler:
                 filename=message.output_name, url=url,
                 needs_review=told.needs_review, detections=told.detections,
             )  # fmt: skip
-            done = await self._finish(entry, message, result, _provenance(covered, self._model))
+            done = await self._finish(entry, message, result, _provenance(covered))
             self._count("covered", done)
             line.debug("image covered", plates=told.plates, outcome=str(done))
             self._metrics.plates.inc(told.plates)
@@ -135,14 +119,15 @@ class EntryHandler:
                 self._metrics.needing_review.inc()
         await self._clean_up(message, done)
 
-    async def _cover(self, message: ImageMessage) -> Covered:
+    async def _cover(self, entry: Entry, message: ImageMessage) -> Covered:
         """Process an image and store its result; each of the two is tried again by itself.
 
         Of what they meet only storage comes back by itself: any other error, tried again in place,
         could hold the image for ever.
         """
         covered, webp = await self._persist(
-            lambda: self._pipeline.process(message), transient=(StorageError,)
+            lambda: self._pipeline.process(message, self._trials.watch(entry, message)),
+            transient=(StorageError,),
         )
         # The result waits within the memory budget for a disk that is full or away.
         async with self._pipeline.kept(webp):
@@ -248,31 +233,16 @@ class EntryHandler:
         if done in (FinishAnswer.COMPLETED, FinishAnswer.FAILED):
             log.info("task finished", task_id=task_id, status=str(done))
 
-    async def _persist(
-        self, call: Callable[[], Awaitable[T]], transient: Transient = _SERVERS_AWAY
-    ) -> T:
-        return await persist(
-            call, transient=transient, give_up=self._stop, on_failure=_note_or_raise
-        )
-
-
-def _note_or_raise(error: Exception) -> None:
-    """Wait for what passes: a lost connection, a failover, a full or starting server."""
-    passing = isinstance(error, _PASSING) or str(error).startswith(_PASSING_TEXTS)
-    if isinstance(error, ResponseError) and not passing:
-        raise error
-    log.warning("waiting for a server", error=described(error))
-
 
 def _failure(message: ImageMessage, code: ImageErrorCode, detail: str) -> ImageFailure:
     return ImageFailure(index=message.index, filename=message.filename, code=code, detail=detail)
 
 
-def _provenance(covered: Covered, model: str) -> dict[str, object]:
+def _provenance(covered: Covered) -> dict[str, object]:
     return {
         "input_sha256": covered.input_sha256,
         "output_sha256": covered.output_sha256,
         "plates": covered.report.plates,
         "scores": covered.report.scores,
-        "model": model,
+        "model": covered.model,
     }

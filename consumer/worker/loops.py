@@ -156,16 +156,17 @@ class WorkerLoops:
             fields = await self._stream.fields(candidate.id)
             if fields is None:
                 await self._stream.acknowledge(candidate.id)
-            else:
-                await self._handler.give_up(Entry(candidate.id, fields, candidate.deliveries))
-            return
+                return
+            entry = Entry(candidate.id, fields, candidate.deliveries)
+            if await self._handler.give_up_if_convicted(entry):
+                return
         async with self._hand.alone(patience_seconds=self._lease_seconds) as allowed:
-            entry = await self._stream.claim(candidate) if allowed else None
-            if entry is None:
+            taken = await self._stream.claim(candidate) if allowed else None
+            if taken is None:
                 return
             self._metrics.redeliveries.inc()
-            self._hand.take(entry)
-            await self._settle(entry)
+            self._hand.take(taken)
+            await self._settle(taken)
 
     async def _settle(self, entry: Entry) -> None:
         try:

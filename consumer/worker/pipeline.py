@@ -38,8 +38,9 @@ READ_TRIES = 6
 
 @dataclass(frozen=True, slots=True)
 class VisionOptions:
-    """What a picture's way through the pipeline depends on, apart from the detector."""
+    """What a picture's way through the pipeline depends on; `model` is the checkpoint's digest."""
 
+    model: str
     stub: Stub | None
     padding: float
     imgsz: int
@@ -53,11 +54,12 @@ class VisionOptions:
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """A result: what it covers, and the digests of both files."""
+    """A result: what it covers, and the digests of both files and of the checkpoint."""
 
     report: CoverReport
     input_sha256: str
     output_sha256: str
+    model: str
 
 
 class ImagePipeline:
@@ -88,8 +90,13 @@ class ImagePipeline:
         self._metrics = metrics
         self._in_work = 0
 
-    async def process(self, message: ImageMessage) -> tuple[Covered, bytes]:
+    async def process(
+        self, message: ImageMessage, watch: AbstractAsyncContextManager[None]
+    ) -> tuple[Covered, bytes]:
         """Cover one image; returns what `store` is to be given, too.
+
+        Args:
+            watch: entered while the image's content is worked on, and nothing is waited for.
 
         Raises:
             ImageError: this image cannot be processed, ever.
@@ -97,7 +104,7 @@ class ImagePipeline:
         """
         self._in_work += 1
         try:
-            return await self._cover(message)
+            return await self._cover(message, watch)
         finally:
             self._in_work -= 1
 
@@ -114,12 +121,15 @@ class ImagePipeline:
         with self._metrics.stage("store"):
             await self._storage.put(output_key(message.task_id, message.output_name), webp)
 
-    async def _cover(self, message: ImageMessage) -> tuple[Covered, bytes]:
+    async def _cover(
+        self, message: ImageMessage, watch: AbstractAsyncContextManager[None]
+    ) -> tuple[Covered, bytes]:
         async with AsyncExitStack() as admitted:
             # A load slot is held until the budget admits the image: so undecoded files are
             # bounded too.
             async with self._loads:
                 data = await self._load(message)
+                await admitted.enter_async_context(watch)
                 header = await self._in_thread(
                     read_header,
                     data,
@@ -178,7 +188,7 @@ class ImagePipeline:
             method = method_for(options.webp_method, height, width, backlog=self._has_backlog())
             webp = encode_webp(image, quality=options.webp_quality, method=method)
             digests = _sha256(data), _sha256(webp)
-        return Covered(report(found, options.reporting), *digests), webp
+        return Covered(report(found, options.reporting), *digests, options.model), webp
 
     def _has_backlog(self) -> bool:
         """Whether images wait for a thread: then one done sooner is one more done."""

@@ -17,20 +17,24 @@ from consumer.errors import described
 from consumer.membership import consumer_name
 from consumer.metrics import STUCK_AFTER_SECONDS, WorkerMetrics
 from consumer.settings import WorkerSettings
+from consumer.vision.codec import DecodedImage
 from consumer.vision.cover import load_stub
 from consumer.vision.standin import Poison, StandInDetector, chosen_standin
+from consumer.vision.tiling import View
 from consumer.vitals import Vitals
 from consumer.worker.admission import MemoryBudget
 from consumer.worker.batch import Batcher
 from consumer.worker.hand import Hand
 from consumer.worker.handler import EntryHandler
 from consumer.worker.loops import LeasePolicy, WorkerLoops
+from consumer.worker.patience import Patience
 from consumer.worker.pipeline import ImagePipeline, VisionOptions
 from consumer.worker.quarantine import QuarantiningStore
 from consumer.worker.report import Reporting
 from consumer.worker.stream import READ_BLOCK_SECONDS, WorkStream
+from consumer.worker.trials import Trials
 from schemas.keys import Keys
-from schemas.messages import ContractLimits, ImageMessage
+from schemas.messages import ContractLimits
 from schemas.redis_client import connect, connect_blocking
 from schemas.storage import Storage
 from schemas.store import TaskStore
@@ -88,11 +92,17 @@ async def _open_loops(
         batcher = _batcher(settings, detector, metrics)
         threads = stack.enter_context(_thread_pool(settings.threads, metrics.vitals))
         kind = _PoisonablePipeline if isinstance(detector, StandInDetector) else ImagePipeline
-        pipeline = _pipeline(kind, settings, storage, batcher, threads, metrics)
+        pipeline = kind(
+            storage, batcher, threads, MemoryBudget(settings.memory_budget_mb << 20),
+            thread_count=settings.threads, metrics=metrics,
+            options=_vision_options(settings, model=detector.digest),
+        )  # fmt: skip
+        limits = ContractLimits(settings.max_files_per_request, settings.inline_max_bytes)
+        patience = Patience(stop)
         handler = EntryHandler(
-            store, storage, pipeline, metrics, give_up=stop,
-            limits=ContractLimits(settings.max_files_per_request, settings.inline_max_bytes),
-            model=detector.digest,
+            store, storage, pipeline, metrics, patience=patience,
+            trials=Trials(store, patience, limits, max_deliveries=settings.max_deliveries),
+            limits=limits,
         )  # fmt: skip
         yield WorkerLoops(
             stream, store, handler, Hand(settings.slots), batcher, metrics,
@@ -144,16 +154,10 @@ def _batcher(settings: WorkerSettings, detector: "Detector", metrics: WorkerMetr
     )
 
 
-def _pipeline(
-    kind: type[ImagePipeline],
-    settings: WorkerSettings,
-    storage: Storage,
-    batcher: Batcher,
-    threads: ThreadPoolExecutor,
-    metrics: WorkerMetrics,
-) -> ImagePipeline:
+def _vision_options(settings: WorkerSettings, *, model: str) -> VisionOptions:
     stub = load_stub(settings.cover_image_path) if settings.cover_mode == "image" else None
-    options = VisionOptions(
+    return VisionOptions(
+        model=model,
         stub=stub,
         padding=settings.cover_padding,
         imgsz=settings.detect_imgsz,
@@ -164,20 +168,14 @@ def _pipeline(
         webp_method=settings.webp_method,
         reporting=Reporting(settings.review_confidence, settings.detections),
     )
-    budget = MemoryBudget(settings.memory_budget_mb << 20)
-    return kind(
-        storage, batcher, threads, budget,
-        thread_count=settings.threads, options=options, metrics=metrics,
-    )  # fmt: skip
 
 
 class _PoisonablePipeline(ImagePipeline):
     """Beside the stand-in: a file that a test names kills the process that is to decode it."""
 
-    async def _load(self, message: ImageMessage) -> bytes:
-        data = await super()._load(message)
+    def _prepare(self, data: bytes) -> tuple[DecodedImage, list[View]]:
         Poison.from_environment().swallow(data)
-        return data
+        return super()._prepare(data)
 
 
 class _GuardedPool(ThreadPoolExecutor):

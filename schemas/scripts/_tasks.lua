@@ -95,7 +95,7 @@ local function write_outcome(task, open, events, task_id, index, kind, public, o
   end
   if is_final(status) then return 'gone' end
   redis.call('HSET', task, kind .. ':' .. index, public, 'outcome:' .. index, outcome)
-  redis.call('HDEL', task, 'entry:' .. index)
+  redis.call('HDEL', task, 'entry:' .. index, 'trials:' .. index)
   local done = redis.call('HINCRBY', task, 'done', 1)
   if kind == 'result' then redis.call('HINCRBY', task, 'succeeded', 1) end
   local total = tonumber(redis.call('HGET', task, 'total'))

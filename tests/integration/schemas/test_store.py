@@ -382,3 +382,23 @@ async def test_key_lives_as_long_as_a_task_that_is_kept_open(
     assert await redis.pttl(KEYS.idempotency("k")) > await redis.pttl(KEYS.task("t1")) > 1000
     await redis.delete(KEYS.task("t1"))
     assert await store.reserve("k", "two", lease_ms=5000) is None
+
+
+async def test_trials_of_an_image(redis: Redis, store: TaskStore) -> None:
+    await store.submit("t1", messages("t1", 2), max_backlog=10)
+    (e0, m0), (_, m1) = await take(redis)
+    assert await store.failed_trials(m0) == 0
+    for delivery in (2, 2, 3):  # the second is the first again, its answer was lost
+        await store.start_trial(m0, delivery)
+    assert await store.failed_trials(m0) == 2
+    assert await store.failed_trials(m1) == 0
+    await store.acquit(m0)
+    assert await store.failed_trials(m0) == 0
+    await store.start_trial(m0, 4)
+    await store.finish(e0, m0, result(m0), {})
+    assert await store.failed_trials(m0) == 0, "what has ended leaves nothing"
+
+
+async def test_a_trial_makes_no_task(redis: Redis, store: TaskStore) -> None:
+    await store.start_trial(messages("t1", 1)[0], 2)
+    assert not await redis.exists(KEYS.task("t1"))

@@ -12,6 +12,7 @@ from consumer.worker.process import run_worker
 from schemas.dead_letters import DeadLetters, LetterFilter
 from schemas.errors import ImageErrorCode
 from schemas.keys import WORKERS_GROUP
+from schemas.messages import ImageMessage
 from schemas.tasks import TaskStatus
 from tests.integration.worker.conftest import KEYS, Bench, Start
 from tests.support.pictures import assert_covered, encoded, scene, scene_file
@@ -119,13 +120,8 @@ async def test_abandoned_entry_is_taken_over(bench: Bench, worker: Start) -> Non
     assert metrics.redeliveries._value.get() == 1
 
 
-async def test_entry_delivered_too_often_is_given_up(bench: Bench, worker: Start) -> None:
-    await bench.redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
-    await bench.storage.put("t1/input/0", scene_file())
-    entry = await bench.publish(task_id="t1", object="t1/input/0", filename="p.jpg")
-    await bench.redis.xreadgroup(WORKERS_GROUP, "dead", {KEYS.images: ">"})
-    for _ in range(3):
-        await bench.redis.xclaim(KEYS.images, WORKERS_GROUP, "dead", 0, [entry])
+async def test_image_that_kills_is_given_up(bench: Bench, worker: Start) -> None:
+    await _deliver_in_vain(bench, deadly=True)
     async with worker():
         state = await bench.final("t1")
     assert state.errors[0].code is ImageErrorCode.TOO_MANY_DELIVERIES
@@ -135,15 +131,32 @@ async def test_entry_delivered_too_often_is_given_up(bench: Bench, worker: Start
     assert not [path for path in bench.folder.rglob("*") if path.is_file()], "no original is left"
 
 
+async def test_image_that_only_waited_where_workers_died_is_not_given_up(
+    bench: Bench, worker: Start
+) -> None:
+    await _deliver_in_vain(bench, deadly=False)
+    async with worker():
+        state = await bench.final("t1")
+    assert state.status is TaskStatus.COMPLETED
+    assert not await bench.redis.hexists(KEYS.task("t1"), "trials:0")
+    assert not await bench.redis.xlen(KEYS.dead_letters)
+
+
+async def test_what_never_reaches_its_pixels_is_given_up_in_the_end(
+    bench: Bench, worker: Start
+) -> None:
+    await _deliver_in_vain(bench, deadly=False, times=4 * bench.settings.max_deliveries)
+    async with worker():
+        state = await bench.final("t1")
+    assert state.errors[0].code is ImageErrorCode.TOO_MANY_DELIVERIES
+    letters: Any = await bench.redis.xrange(KEYS.dead_letters)
+    assert letters[0][1][b"deliveries"] == b"16"
+
+
 async def test_kept_original_of_a_dead_letter_becomes_a_new_task(
     bench: Bench, worker: Start
 ) -> None:
-    await bench.redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
-    await bench.storage.put("t1/input/0", scene_file())
-    entry = await bench.publish(task_id="t1", object="t1/input/0", filename="p.jpg")
-    await bench.redis.xreadgroup(WORKERS_GROUP, "dead", {KEYS.images: ">"})
-    for _ in range(3):
-        await bench.redis.xclaim(KEYS.images, WORKERS_GROUP, "dead", 0, [entry])
+    entry = await _deliver_in_vain(bench, deadly=True)
     box = DeadLetters(bench.redis, KEYS, bench.store, bench.storage)
     async with worker(dead_letter_keep_inputs=True):
         assert (await bench.final("t1")).status is TaskStatus.FAILED
@@ -284,3 +297,20 @@ async def _until_empty(bench: Bench) -> None:
     async with asyncio.timeout(30):
         while await bench.store.backlog():
             await asyncio.sleep(0.02)
+
+
+async def _deliver_in_vain(bench: Bench, *, deadly: bool, times: int = 4) -> str:
+    """An image that workers had so often and never settled; `deadly`: it ended those it was alone
+    with."""
+    await bench.redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
+    await bench.storage.put("t1/input/0", scene_file())
+    entry = await bench.publish(task_id="t1", object="t1/input/0", filename="p.jpg")
+    message = ImageMessage(task_id="t1", object="t1/input/0", filename="p.jpg")
+    await bench.redis.xreadgroup(WORKERS_GROUP, "dead", {KEYS.images: ">"})
+    await bench.store.begin(entry, message)
+    for delivery in range(2, times + 1):
+        await bench.redis.xclaim(KEYS.images, WORKERS_GROUP, "dead", 0, [entry])
+        await bench.store.begin(entry, message)
+        if deadly:
+            await bench.store.start_trial(message, delivery)
+    return entry

@@ -1,0 +1,56 @@
+"""Telling an image that kills from one that was only there when something else did.
+
+Deliveries are no proof: workers are restarted, evicted and cut off whatever they hold, and an
+image that waits for a server is held for long. So a redelivered image, which is alone in its
+process, is charged only with what ends that process while its pixels are being worked on.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from consumer.worker.patience import Patience
+from consumer.worker.stream import Entry
+from schemas.messages import ContractError, ContractLimits, ImageMessage
+from schemas.store import TaskStore
+
+DELIVERIES_WITHOUT_PROOF = 4
+"""Times MAX_DELIVERIES, for what kills before its pixels are reached: an entry too large to read,
+say."""
+
+
+class Trials:
+    """The trials of redelivered images, counted in their tasks.
+
+    Args:
+        max_deliveries: the first one proves nothing, as other images are held beside it; so an
+            image is given up when all the others have failed on its pixels.
+    """
+
+    def __init__(
+        self, store: TaskStore, patience: Patience, limits: ContractLimits, *, max_deliveries: int
+    ) -> None:
+        self._store = store
+        self._persist = patience
+        self._limits = limits
+        self._max_deliveries = max_deliveries
+
+    async def convict(self, entry: Entry) -> bool:
+        """Whether an entry that has had `max_deliveries` is to be given up."""
+        if entry.deliveries >= self._max_deliveries * DELIVERIES_WITHOUT_PROOF:
+            return True
+        try:
+            message = ImageMessage.from_fields(entry.fields, self._limits)
+        except ContractError:
+            return True
+        failed = await self._persist(lambda: self._store.failed_trials(message))
+        return failed >= self._max_deliveries - 1
+
+    @asynccontextmanager
+    async def watch(self, entry: Entry, message: ImageMessage) -> AsyncIterator[None]:
+        """Charge an image with what happens inside the block, unless it ends well."""
+        if entry.deliveries == 1:
+            yield  # one of many: its end would prove nothing
+            return
+        await self._persist(lambda: self._store.start_trial(message, entry.deliveries))
+        yield
+        await self._persist(lambda: self._store.acquit(message))
