@@ -11,9 +11,9 @@ from PIL import Image
 
 from consumer.vision.cover import cover, load_stub
 from consumer.vision.detector import load_detector
+from consumer.vision.distance import look
 from consumer.vision.margins import DEFAULT_PADDING, cover_quads
 from consumer.vision.merge import merge
-from consumer.vision.tiling import views
 from models.scenes import draw_scene
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,8 +28,7 @@ def main() -> None:
     detector = load_detector(
         ROOT / "models/plate-obb.pt", device="cpu", confidence=0.3, max_batch=1
     )
-    seen = views(before, 640, "auto")
-    found = merge(seen, [detector.detect(view.pixels[None])[0] for view in seen])
+    found = merge(*look(before, 640, "auto", detector.detect))
     after = before.copy()
     stub = load_stub(ROOT / "static/cover.png")
     cover(after, cover_quads(found, DEFAULT_PADDING), stub=stub)

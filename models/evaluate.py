@@ -23,10 +23,11 @@ import numpy as np
 from consumer.vision.backends.base import PRECISIONS
 from consumer.vision.codec import decode
 from consumer.vision.detector import NetworkDetector, load_detector
+from consumer.vision.distance import look
 from consumer.vision.margins import DEFAULT_PADDING
 from consumer.vision.merge import merge
 from consumer.vision.obb import Detections, joined
-from consumer.vision.tiling import TILINGS, Tiling, View, views
+from consumer.vision.tiling import TILINGS, Tiling, View
 from models.dataset import Item, read_folder
 from models.figures import write_plots, write_sheets
 from models.scoring import Found, score, summarize
@@ -70,8 +71,7 @@ def detect(detector: NetworkDetector, item: Item, imgsz: int, tiling: Tiling) ->
     data = item.image.read_bytes()
     started = time.perf_counter()
     rgb = decode(data, max_pixels=MAX_PIXELS).rgb
-    seen = views(rgb, imgsz, tiling)
-    answers = [detector.detect(view.pixels[None])[0] for view in seen]
+    seen, answers = look(rgb, imgsz, tiling, detector.detect)
     seconds = time.perf_counter() - started
     bare = [replace(view, pixels=np.broadcast_to(np.uint8(0), view.pixels.shape)) for view in seen]
     return Seen(item, rgb.shape[1], rgb.shape[0], bare, answers, seconds)

@@ -21,6 +21,7 @@ from consumer.settings import WorkerSettings
 from consumer.vision.codec import DecodedImage, decode, encode_webp, read_header
 from consumer.vision.cover import Stub, cover, load_stub
 from consumer.vision.detector import Detector, load_detector
+from consumer.vision.distance import answered
 from consumer.vision.effort import method_for
 from consumer.vision.heads import Array
 from consumer.vision.margins import cover_quads
@@ -52,9 +53,7 @@ class Stages:
     def go(self, data: bytes) -> None:
         """Take one image through all stages, and note what each costs."""
         image, seen = self._time("decode", lambda: self._decode(data))
-        answers = self._time(
-            "inference", lambda: [self._detector.detect(view.pixels[None])[0] for view in seen]
-        )
+        seen, answers = self._time("inference", lambda: answered(seen, self._detector.detect))
         covers = self._time("cover", lambda: self._cover(image, seen, answers))
         self.covers.append(covers.tolist())
         self._time("encode", lambda: self._encode(image))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from consumer.vision.heads import Array
 from consumer.vision.obb import Detections
 
-DEFAULT_PADDING = 0.01
+DEFAULT_PADDING = 0.06
 """COVER_PADDING as it comes: part of the plate's height."""
 UNSURE = 0.5
 """Standard deviations of each side's place by which a cover reaches further."""

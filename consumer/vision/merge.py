@@ -1,11 +1,14 @@
 """From the detections of an image's views to those of the image."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from consumer.vision.distance import SECOND_CHANCE, is_certain, too_near
 from consumer.vision.heads import Array
 from consumer.vision.obb import Detections, joined, prob_iou
 from consumer.vision.tiling import View
@@ -14,6 +17,7 @@ SAME_PLATE_IOU = 0.5
 """Overlap over which detections of two views are one plate."""
 _INSIDE = 0.8  # so much of a detection within another one: it adds nothing
 _SAME = 0.3  # so much of the smaller one of two: they are about the same thing
+_PART = 0.5  # of two about the same thing, one with less of the other's area shows a part of it
 _SEEN_BY_THE_WHOLE = 32.0  # pixels of the whole view: a plate this high does not escape it
 _EDGE = 6.0  # pixels of the tile: what ends closer than this to a cut side may go on beyond it
 
@@ -23,18 +27,54 @@ def merge(views: Sequence[View], answers: Sequence[Detections]) -> Detections:
 
     ``answers``: for each view its detections, in its pixels. A plate seen in several views is
     reported once. The first view shows the whole image: what is large even there, but is only seen
-    closer up, is no plate. What a tile's side may have cut off counts as found only where no view
-    shows the plate whole: then part of a plate is better than none of it.
+    closer up, is no plate. A plate too near in one view is taken from one further away. What a
+    tile's side may have cut off counts as found only where no view shows the plate whole: then
+    part of a plate is better than none of it.
     """
-    mapped = [in_image(answer, view) for view, answer in zip(views, answers, strict=True)]
     if len(views) == 1:
-        return mapped[0]
-    cut = [is_cut(answer.quads, view) for view, answer in zip(views, answers, strict=True)]
-    for place in range(1, len(views)):
-        likely = ~_imagined(mapped[place].quads, mapped[0].quads, views[0])
-        mapped[place], cut[place] = mapped[place][likely], cut[place][likely]
-    found = joined(mapped)
-    return found[_distinct(found.quads, found.scores, np.concatenate(cut))]
+        return in_image(answers[0], views[0])
+    seen = [_Seen.of(view, answer) for view, answer in zip(views, answers, strict=True)]
+    looked = [one.found for one in seen if not one.view.steps_back]
+    for closer in (one for one in seen[1:] if not one.view.steps_back):
+        closer.keep(~_imagined(closer.found.quads, seen[0].found.quads, views[0]))
+    _take_from_further_away(seen, chance=not any(is_certain(answer) for answer in looked))
+    found, cut = joined([one.found for one in seen]), np.concatenate([one.cut for one in seen])
+    return found[_distinct(found.quads, found.scores, cut)]
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A view's detections in image pixels, and which of them are cut off or too near in it."""
+
+    view: View
+    found: Detections
+    cut: NDArray[np.bool_]
+    near: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, view: View, answer: Detections) -> "_Seen":
+        quads = answer.quads
+        return cls(view, in_image(answer, view), is_cut(quads, view), too_near(quads, view))
+
+    def keep(self, chosen: NDArray[np.bool_]) -> None:
+        self.found, self.cut, self.near = self.found[chosen], self.cut[chosen], self.near[chosen]
+
+
+def _take_from_further_away(seen: Sequence[_Seen], *, chance: bool) -> None:
+    """Take what is too near in one view from those that are further away.
+
+    These add nothing of their own, unless the picture is given a second ``chance``.
+    """
+    back = [seen[0], *(one for one in seen if one.view.steps_back)]
+    for closer, one in pairwise(back):
+        wanted = _about(one.found.quads, closer.found.quads[closer.near])
+        if chance and one.view.steps_back == 1:
+            wanted |= one.found.scores >= SECOND_CHANCE
+        one.keep(wanted)
+    tiles = [one for one in seen[1:] if not one.view.steps_back]
+    for place, one in enumerate([*reversed(back), *tiles]):
+        for further in back[::-1][:place]:
+            one.keep(~(one.near & _seen_better(one.found.quads, further.found.quads)))
 
 
 def in_image(found: Detections, view: View) -> Detections:
@@ -64,8 +104,27 @@ def _imagined(quads: Array, certain: Array, whole: View) -> NDArray[np.bool_]:
     """
     sides = np.linalg.norm(quads[:, [1, 3]] - quads[:, [0, 0]], axis=2)
     large = sides.min(axis=1) * min(whole.scale) >= _SEEN_BY_THE_WHOLE
-    alone = [not any(_overlap(quad, other) for other in certain) for quad in quads]
-    return np.asarray(large & np.array(alone, np.bool_), np.bool_)
+    return np.asarray(large & ~_about(quads, certain), np.bool_)
+
+
+def _about(quads: Array, others: Array) -> NDArray[np.bool_]:
+    """Return which of (N, 4, 2) quads are about the same thing as any of ``others``."""
+    return np.array([any(_overlap(quad, other) for other in others) for quad in quads], np.bool_)
+
+
+def _seen_better(quads: Array, further: Array) -> NDArray[np.bool_]:
+    """Return which of (N, 4, 2) quads a view from ``further`` away shows, and not only in part."""
+
+    def is_whole(quad: Array, other: Array) -> bool:
+        return cv2.contourArea(other) >= _PART * cv2.contourArea(quad)
+
+    return np.array(
+        [
+            any(is_whole(quad, other) and _overlap(quad, other) for other in further)
+            for quad in quads
+        ],
+        np.bool_,
+    )
 
 
 def _overlap(quad: Array, other: Array) -> bool:

@@ -38,13 +38,15 @@ class View:
     """One input of the detector, uint8 ``pixels`` (h, w, 3).
 
     An image point p lies at ``p * scale + offset`` in them, both (x, y). ``cut``: whether the
-    picture goes on beyond the left, top, right and bottom side.
+    picture goes on beyond the left, top, right and bottom side. ``steps_back``: how often the scale
+    of the whole view was halved for this one.
     """
 
     pixels: Pixels
     scale: tuple[float, float]
-    offset: tuple[int, int]
+    offset: tuple[float, float]
     cut: tuple[bool, bool, bool, bool] = (False, False, False, False)
+    steps_back: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ def closeup(height: int, width: int, scale: float) -> Closeup:
 def view_bytes(height: int, width: int, imgsz: int, tiling: Tiling) -> int:
     """Return the memory that the views of an image take, in bytes, and their copies in a batch."""
     box_height, box_width = letterbox_shape(height, width, imgsz)
-    pixels = 2 * box_height * box_width
+    # The whole view twice, and less than once those from further away.
+    pixels = 3 * box_height * box_width
     for near in closeups(height, width, imgsz, tiling):
         pixels += near.height * near.width + near.tile_pixels
     return 3 * pixels
@@ -150,17 +153,21 @@ def _tiles(rgb: Pixels, near: Closeup) -> Iterator[View]:
     for top in _starts(near.height, tile_height, near.rows):
         for left in _starts(near.width, tile_width, near.columns):
             part = rgb[top : top + tile_height, left : left + tile_width]
-            pad_y, pad_x = (tile_height - len(part)) // 2, (tile_width - part.shape[1]) // 2
             right, bottom = left + tile_width < near.width, top + tile_height < near.height
-            pixels = _padded(part, tile_height, tile_width, pad_y, pad_x)
+            pixels, pad_y, pad_x = on_grey(part, tile_height, tile_width)
             offset = pad_x - left, pad_y - top
             yield View(pixels, scale, offset, (left > 0, top > 0, right, bottom))
 
 
-def _padded(part: Pixels, height: int, width: int, top: int, left: int) -> Pixels:
-    """Return ``part`` on grey; itself if there is nothing to add."""
+def on_grey(part: Pixels, height: int = 0, width: int = 0) -> tuple[Pixels, int, int]:
+    """Return ``part`` centred on grey of at least ``height`` x ``width``, and its top and left.
+
+    It is returned as it is if there is nothing to add to make both sides multiples of the stride.
+    """
+    height, width = round_up(max(height, part.shape[0])), round_up(max(width, part.shape[1]))
+    top, left = (height - part.shape[0]) // 2, (width - part.shape[1]) // 2
     if part.shape[:2] == (height, width):
-        return part
+        return part, top, left
     pixels = np.full((height, width, 3), PADDING, np.uint8)
     pixels[top : top + part.shape[0], left : left + part.shape[1]] = part
-    return pixels
+    return pixels, top, left

@@ -5,7 +5,7 @@ Fail closed: a result is written only by `_conceal`, after detection ran to its 
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from consumer.errors import ImageError
 from consumer.metrics import WorkerMetrics
 from consumer.vision.codec import DecodedImage, ImageHeader, decode, encode_webp, read_header
 from consumer.vision.cover import Stub, cover
+from consumer.vision.distance import step_back, wants_distance
 from consumer.vision.effort import WebpMethod, highest_method, method_for
 from consumer.vision.margins import cover_quads
 from consumer.vision.merge import merge
@@ -139,7 +140,7 @@ class ImagePipeline:
                 needed = header.decoded_bytes + len(data) + self._view_bytes(header)
                 await admitted.enter_async_context(self._budget.hold(needed))
             image, seen = await self._in_thread(self._prepare, data)
-            answers = await self._batcher.detect_all([view.pixels for view in seen])
+            seen, answers = await look(seen, self._batcher, self._in_thread)
             return await self._in_thread(self._conceal, data, image, seen, answers)
 
     async def _load(self, message: ImageMessage) -> bytes:
@@ -197,6 +198,18 @@ class ImagePipeline:
     async def _in_thread(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, partial(call, *args, **kwargs))
+
+
+async def look(
+    views: Sequence[View], batcher: Batcher, in_thread: Callable[..., Awaitable[Any]]
+) -> tuple[list[View], list[Detections]]:
+    """Return views and those from further away that their answers call for, with all answers."""
+    seen = list(views)
+    answers = await batcher.detect_all([view.pixels for view in seen])
+    while wants_distance(seen, answers):
+        seen.append(await in_thread(step_back, seen))
+        answers.append(await batcher.detect(seen[-1].pixels))
+    return seen, answers
 
 
 def _sha256(data: bytes) -> str:

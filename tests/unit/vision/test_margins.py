@@ -28,6 +28,12 @@ def share(inner: Quads, outer: Quads) -> float:
     return float(cv2.intersectConvexConvex(inner, outer)[0]) / cv2.contourArea(inner)
 
 
+def holds(outer: Quads, inner: Quads) -> bool:
+    """Whether no corner of ``inner`` lies outside; of two that are nearly the same, too."""
+    gaps = [cv2.pointPolygonTest(outer, (float(x), float(y)), measureDist=True) for x, y in inner]
+    return min(gaps) > -1e-3 * (1 + np.abs(inner).max())
+
+
 def bounds(quad: Quads) -> Quads:
     low, high = quad.min(axis=0), quad.max(axis=0)
     return np.array([low, (high[0], low[1]), high, (low[0], high[1])], np.float32)
@@ -59,7 +65,7 @@ def test_a_cover_reaches_further_where_the_detector_is_unsure() -> None:
 @given(RECTANGLES, st.floats(0, 1))
 def test_a_cover_holds_what_it_is_for_and_is_convex(quads: Quads, padding: float) -> None:
     [grown] = cover_quads(exact(quads), padding)
-    assert share(quads[0], grown) > 0.9999
+    assert holds(grown, quads[0])
     assert cv2.isContourConvex(np.round(grown * 64).astype(np.int32))
     assert share(grown, bounds(padded(quads, padding)[0])) > 0.9
 

@@ -43,7 +43,7 @@ def marked(height: int, width: int) -> tuple[np.ndarray, tuple[int, int, int, in
     return rgb, (left, top, right, bottom)
 
 
-def corners(near: Closeup) -> list[tuple[int, int]]:
+def corners(near: Closeup) -> list[tuple[float, float]]:
     """Left and top of each tile in the scaled picture, as views says."""
     rgb = np.zeros((near.height, near.width, 1), np.uint8).repeat(3, axis=2)
     found = views(rgb, 64, "on")[-near.tiles :]
@@ -157,4 +157,4 @@ def test_memory_is_told_before(height: int, width: int, tiling: Tiling) -> None:
     taken = sum(view.pixels.nbytes for view in seen)
     assert taken <= view_bytes(height, width, 640, tiling)
     assert (taken * 3 >= view_bytes(height, width, 640, tiling)) or tiling == "on"
-    assert view_bytes(height, width, 640, "off") == 6 * np.prod(letterbox_shape(height, width, 640))
+    assert view_bytes(height, width, 640, "off") == 9 * np.prod(letterbox_shape(height, width, 640))

@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from consumer.vision.detector import NetworkDetector, load_detector
+from consumer.vision.margins import DEFAULT_PADDING, cover_quads
 from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
 from consumer.vision.tiling import Tiling, closeups, views
 from consumer.worker.batch import Batcher
+from consumer.worker.pipeline import look
+from models.metrics import covered_share
 from models.scenes import draw_scene
 
 CHECKPOINT = Path(__file__).parents[4] / "models" / "plate-obb.pt"
@@ -33,6 +36,17 @@ def street(seed: int) -> np.ndarray:
     return np.ascontiguousarray(np.vstack(rows))
 
 
+def near_plate(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A picture that a drawn plate nearly fills, and its corners."""
+    scene = draw_scene(np.random.default_rng(seed), 3000, 2000, plates=1)
+    [quad] = scene.quads
+    low, high = quad.min(axis=0), quad.max(axis=0)
+    margin = 0.15 * (high[0] - low[0])
+    left, top = (low - margin).astype(int).clip(0)
+    right, bottom = (high + margin).astype(int)
+    return np.ascontiguousarray(scene.rgb[top:bottom, left:right]), quad - (left, top)
+
+
 async def together(
     detector: NetworkDetector, pictures: list[np.ndarray], tiling: Tiling
 ) -> tuple[list[Detections], list[int]]:
@@ -48,13 +62,13 @@ async def together(
     try:
         async with asyncio.timeout(100):
             seen = [views(rgb, 640, tiling) for rgb in pictures]
-            answers = await asyncio.gather(
-                *(batcher.detect_all([view.pixels for view in some]) for some in seen)
+            looked = await asyncio.gather(
+                *(look(some, batcher, asyncio.to_thread) for some in seen)
             )
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    return [merge(some, found) for some, found in zip(seen, answers, strict=True)], sizes
+    return [merge(*both) for both in looked], sizes
 
 
 @pytest.mark.slow
@@ -71,6 +85,28 @@ async def test_the_same_image_gives_the_same_plates_in_any_batch(
         assert len(one.scores) == len(other.scores) > 0
         assert np.abs(one.scores - other.scores).max() <= 0.001
         assert np.abs(one.quads - other.quads).max() <= 0.5
+
+
+@pytest.mark.slow
+async def test_a_near_plate_is_found_alike_in_any_batch(detector: NetworkDetector) -> None:
+    torch.set_num_threads(1)
+    pictures = [near_plate(seed)[0] for seed in (1, 2, 3)]
+    alone = [(await together(detector, [rgb], "auto"))[0][0] for rgb in pictures]
+    found, sizes = await together(detector, pictures, "auto")
+    assert max(sizes) > 1
+    for one, other in zip(found, alone, strict=True):
+        assert len(one.scores) == len(other.scores) > 0
+        assert np.abs(one.scores - other.scores).max() <= 0.001
+        assert np.abs(one.quads - other.quads).max() <= 0.5
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+async def test_a_plate_that_fills_the_picture_is_found_to_its_ends(
+    detector: NetworkDetector, seed: int
+) -> None:
+    rgb, plate = near_plate(seed)
+    [found], _ = await together(detector, [rgb], "auto")
+    assert covered_share(plate, list(cover_quads(found, DEFAULT_PADDING))) >= 0.9
 
 
 async def test_closer_views_find_what_the_whole_view_does_not(detector: NetworkDetector) -> None:

@@ -1,0 +1,83 @@
+"""When one look is not enough: the picture is looked at again from further away.
+
+A detector knows plates of the sizes that it was trained on. One that fills half of the picture is
+found, but its ends are not: measured, of plates over 96 pixels high in the detector's input only
+half were covered to nine tenths, and nearly all of them at half the scale. And a picture without
+any certain plate is given a second chance: of the plates over 24 pixels that went unseen, most were
+seen with certainty at half the scale, for a quarter of a look.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consumer.vision.heads import Array
+from consumer.vision.letterbox import resize
+from consumer.vision.obb import Detections
+from consumer.vision.tiling import Pixels, Tiling, View, on_grey, views
+
+Detect = Callable[[Pixels], list[Detections]]
+"""A detector asked for a batch (1, h, w, 3)."""
+
+TOO_NEAR = 64.0
+"""Height of a plate, in pixels of the view, from which on its ends are uncertain."""
+CERTAIN = 0.7
+"""Score of a plate from which on a picture is taken to show no other that was overlooked."""
+SECOND_CHANCE = 0.5
+"""Score from which on what only the second look shows counts."""
+_SMALLEST_VIEW = 64  # pixels of its shorter side: there is nothing to step back to
+
+
+def look(
+    rgb: Pixels, imgsz: int, tiling: Tiling, detect: Detect
+) -> tuple[list[View], list[Detections]]:
+    """Return all views of an image and the answers to each, asked one after the other."""
+    return answered(views(rgb, imgsz, tiling), detect)
+
+
+def answered(views: Sequence[View], detect: Detect) -> tuple[list[View], list[Detections]]:
+    """Return views and those from further away that their answers call for, with all answers."""
+    seen = list(views)
+    answers = [detect(view.pixels[None])[0] for view in seen]
+    while wants_distance(seen, answers):
+        seen.append(step_back(seen))
+        answers += detect(seen[-1].pixels[None])
+    return seen, answers
+
+
+def too_near(quads: Array, view: View) -> NDArray[np.bool_]:
+    """Return which of (N, 4, 2) quads, in a view's pixels, are better seen from further away.
+
+    What is higher than the view is no plate seen too near: not one of its ends is in the picture.
+    """
+    sides = np.linalg.norm(quads[:, [1, 3]] - quads[:, [0, 0]], axis=2).min(axis=1)
+    return np.asarray((sides >= TOO_NEAR) & (sides < view.pixels.shape[0]), np.bool_)
+
+
+def wants_distance(views: Sequence[View], answers: Sequence[Detections]) -> bool:
+    """Return whether the picture should be looked at from further away than it was so far."""
+    view, answer = max(zip(views, answers, strict=True), key=lambda both: both[0].steps_back)
+    if min(view.pixels.shape[:2]) // 2 < _SMALLEST_VIEW:
+        return False
+    return bool(too_near(answer.quads, view).any()) or (
+        not view.steps_back and not any(is_certain(answer) for answer in answers)
+    )
+
+
+def is_certain(answer: Detections) -> bool:
+    """Return whether any plate of an answer is."""
+    return bool((answer.scores >= CERTAIN).any())
+
+
+def step_back(views: Sequence[View]) -> View:
+    """Return the view from furthest away at half its scale."""
+    view = max(views, key=lambda it: it.steps_back)
+    height, width = view.pixels.shape[0] // 2, view.pixels.shape[1] // 2
+    pixels, top, left = on_grey(resize(view.pixels, height, width))
+    return View(
+        pixels,
+        (view.scale[0] / 2, view.scale[1] / 2),
+        (view.offset[0] / 2 + left, view.offset[1] / 2 + top),
+        steps_back=view.steps_back + 1,
+    )

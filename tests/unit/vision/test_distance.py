@@ -1,0 +1,165 @@
+"""Looking again from further away: when, at what, and what is taken from it."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from consumer.vision.distance import (
+    CERTAIN,
+    SECOND_CHANCE,
+    TOO_NEAR,
+    answered,
+    look,
+    step_back,
+    too_near,
+    wants_distance,
+)
+from consumer.vision.letterbox import STRIDE
+from consumer.vision.merge import in_image, merge
+from consumer.vision.obb import Detections
+from consumer.vision.tiling import View, views
+
+Box = tuple[float, float, float, float]
+WHOLE = View(np.zeros((480, 640, 3), np.uint8), (0.5, 0.5), (0, 0))
+HALF = step_back([WHOLE])
+TILE = View(np.zeros((480, 640, 3), np.uint8), (1.0, 1.0), (0, 0), (False, False, True, True))
+
+
+def seen(view: View, *plates: tuple[Box, float]) -> Detections:
+    """What a view would show of plates at (left, top, right, bottom) in the image."""
+    quads = [[(x, y), (x2, y), (x2, y2), (x, y2)] for (x, y, x2, y2), _ in plates]
+    corners = np.array(quads, np.float32).reshape(-1, 4, 2) * view.scale + view.offset
+    scores = np.array([score for _, score in plates], np.float32)
+    return Detections.exact(corners.astype(np.float32), scores)
+
+
+def boxes(found: Detections) -> list[Box]:
+    return [(*quad[0].round(1).tolist(), *quad[2].round(1).tolist()) for quad in found.quads]
+
+
+NEAR = (100.0, 100.0, 900.0, 300.0)  # 100 pixels high in the whole view, 50 at half of that
+SMALL = (100.0, 100.0, 300.0, 150.0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(480, 640), (720, 1280), (333, 1000), (95, 700)])
+def test_a_step_back_shows_the_whole_at_half_the_scale(height: int, width: int) -> None:
+    rgb = np.zeros((height, width, 3), np.uint8)
+    low, high = np.array((width // 2, height // 3)), np.array((width // 2 + 64, height // 3 + 32))
+    rgb[low[1] : high[1], low[0] : high[0]] = 255
+    [whole] = views(rgb, 640, "off")
+    back = step_back([whole])
+    assert back.steps_back == 1
+    assert back.cut == (False,) * 4
+    assert not back.pixels.shape[0] % STRIDE
+    assert not back.pixels.shape[1] % STRIDE
+    bright = np.argwhere((back.pixels > 180).all(axis=2))[:, ::-1]
+    a, b = bright.min(axis=0), bright.max(axis=0) + 1
+    mark: NDArray[np.float32] = np.array([[a, (b[0], a[1]), b, (a[0], b[1])]], np.float32)
+    found = in_image(Detections.exact(mark, np.ones(1, np.float32)), back).quads[0]
+    assert np.abs(found[[0, 2]] - [low, high]).max() <= 1.01 / back.scale[0]
+
+
+@pytest.mark.parametrize(
+    ("plates", "wanted"),
+    [
+        ([(SMALL, CERTAIN)], False),
+        ([(SMALL, CERTAIN - 0.01)], True),
+        ([], True),
+        ([(NEAR, 0.9)], True),
+        ([(SMALL, 0.9), (NEAR, 0.4)], True),
+    ],
+)
+def test_another_look_is_for_near_plates_and_for_pictures_without_certain_ones(
+    plates: list[tuple[Box, float]], wanted: bool
+) -> None:
+    assert wants_distance([WHOLE], [seen(WHOLE, *plates)]) is wanted
+
+
+def test_a_certain_plate_in_a_tile_is_one() -> None:
+    answers = [seen(WHOLE), seen(TILE, (SMALL, 0.9))]
+    assert not wants_distance([WHOLE, TILE], answers)
+
+
+def test_the_second_look_leads_to_a_third_only_for_a_plate_still_too_near() -> None:
+    huge = (0.0, 0.0, 1200.0, 600.0)  # 300 pixels high in the whole view, 150 in the half
+    assert not wants_distance([WHOLE, HALF], [seen(WHOLE), seen(HALF)])
+    assert not wants_distance([WHOLE, HALF], [seen(WHOLE, (NEAR, 0.9)), seen(HALF, (NEAR, 0.9))])
+    assert wants_distance([WHOLE, HALF], [seen(WHOLE, (NEAR, 0.9)), seen(HALF, (huge, 0.9))])
+
+
+def test_what_is_higher_than_the_view_is_not_too_near() -> None:
+    quads = seen(WHOLE, ((0, 0, 3000, 2 * 480), 0.9), ((0, 0, 3000, 2 * 479), 0.9)).quads
+    assert too_near(quads, WHOLE).tolist() == [False, True]
+
+
+def test_looking_ends_whatever_the_detector_says() -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def detect(batch: NDArray[np.uint8]) -> list[Detections]:
+        asked.append(batch.shape[1:3])
+        height, width = batch.shape[1:3]
+        view = View(batch[0], (1, 1), (0, 0))
+        return [seen(view, ((0, 0, float(width), max(TOO_NEAR, height - 1)), 0.9))]
+
+    found, answers = look(np.zeros((1500, 2000, 3), np.uint8), 640, "off", detect)
+    assert asked == [(480, 640), (256, 320), (128, 160), (64, 96)]
+    assert [view.steps_back for view in found] == [0, 1, 2, 3]
+    assert len(answers) == 4
+    assert len(answered(views(np.zeros((9, 9, 3), np.uint8), 64, "off"), detect)[0]) == 1
+
+
+def test_a_near_plate_is_taken_from_further_away() -> None:
+    true = (80.0, 90.0, 930.0, 310.0)
+    found = merge([WHOLE, HALF], [seen(WHOLE, (NEAR, 0.95)), seen(HALF, (true, 0.6))])
+    assert boxes(found) == [true]
+    # What is not seen there, or is something else, changes nothing.
+    assert boxes(merge([WHOLE, HALF], [seen(WHOLE, (NEAR, 0.95)), seen(HALF)])) == [NEAR]
+    other = (1000.0, 600.0, 1200.0, 660.0)
+    found = merge([WHOLE, HALF], [seen(WHOLE, (NEAR, 0.95)), seen(HALF, (other, 0.9))])
+    assert boxes(found) == [NEAR]
+
+
+def test_pieces_of_a_near_plate_give_way_to_the_whole() -> None:
+    left, right = (100.0, 100.0, 500.0, 300.0), (520.0, 100.0, 900.0, 300.0)
+    found = merge([WHOLE, HALF], [seen(WHOLE, (left, 0.9), (right, 0.8)), seen(HALF, (NEAR, 0.5))])
+    assert boxes(found) == [NEAR]
+
+
+def test_the_furthest_view_of_a_plate_counts() -> None:
+    quarter = step_back([WHOLE, HALF])
+    sizes = [(100.0, 100.0, 700.0, 500.0), (60.0, 80.0, 900.0, 560.0), (20.0, 40.0, 1200.0, 640.0)]
+    answers = [
+        seen(view, (box, 0.9)) for view, box in zip((WHOLE, HALF, quarter), sizes, strict=True)
+    ]
+    assert boxes(merge([WHOLE, HALF, quarter], answers)) == [sizes[2]]
+
+
+def test_a_small_plate_is_left_to_the_whole_view() -> None:
+    near = (400.0, 400.0, 1200.0, 600.0)
+    answers = [
+        seen(WHOLE, (SMALL, 0.8), (near, 0.9)),
+        seen(HALF, ((90.0, 90.0, 320.0, 160.0), 0.9), (near, 0.9)),
+    ]
+    assert sorted(boxes(merge([WHOLE, HALF], answers))) == [SMALL, near]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "counts"),
+    [
+        (None, SECOND_CHANCE, True),
+        (None, SECOND_CHANCE - 0.01, False),
+        (CERTAIN - 0.01, SECOND_CHANCE, True),
+        (CERTAIN, 0.99, False),
+    ],
+)
+def test_second_chance(first: float | None, second: float, counts: bool) -> None:
+    plate, elsewhere = SMALL, (800.0, 600.0, 1000.0, 660.0)
+    before = [] if first is None else [(elsewhere, first)]
+    found = merge([WHOLE, HALF], [seen(WHOLE, *before), seen(HALF, (plate, second))])
+    assert (plate in boxes(found)) is counts
+
+
+def test_a_plate_too_near_in_a_tile_is_taken_from_the_whole_view() -> None:
+    true, part = (100.0, 100.0, 360.0, 190.0), (100.0, 100.0, 300.0, 180.0)
+    found = merge([WHOLE, TILE], [seen(WHOLE, (true, 0.7)), seen(TILE, (part, 0.95))])
+    assert boxes(found) == [true]
