@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumer.errors import ModelError
-from consumer.vision.backends.base import Network, Precision
+from consumer.vision.backends.base import Forward, Network, Precision
 from consumer.vision.classes import chosen_classes
 from consumer.vision.letterbox import STRIDE
 from consumer.vision.obb import Detections, detections
@@ -33,11 +33,12 @@ class Detector(Protocol):
     @property
     def stride(self) -> int: ...
 
-    def detect(self, batch: NDArray[np.uint8]) -> list[Detections]:
+    def detect(self, batch: NDArray[np.uint8], *, alone: bool = False) -> list[Detections]:
         """Return one ``Detections`` per image of ``batch``, uint8 (N, h, w, 3) RGB.
 
-        Quads are in pixels of the batch. The same image gives the same plates in any batch (within
-        0.5 px and 0.001 of score). Raises ModelError if the network's output is not finite: then
+        ``alone``: nothing else wants the CPU, so that the pass may have all of it. Quads are in
+        pixels of the batch. The same image gives the same plates in any batch (within 0.5 px and
+        0.001 of score). Raises ModelError if the network's output is not finite: then
         no image of the batch has a result. On a CPU several threads may call it at the same time.
         """
         ...
@@ -64,18 +65,19 @@ class NetworkDetector:
         self._unwanted = sorted(set(names) - set(chosen_classes(classes, names)))
         self._confidence, self._iou, self._max_batch = confidence, iou, max_batch
 
-    def detect(self, batch: NDArray[np.uint8]) -> list[Detections]:
+    def detect(self, batch: NDArray[np.uint8], *, alone: bool = False) -> list[Detections]:
         if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3:
             raise ValueError(f"expected uint8 (N, h, w, 3), got {batch.dtype} {batch.shape}")
         if batch.shape[1] % self.stride or batch.shape[2] % self.stride:
             raise ValueError(f"{batch.shape[1:3]} are not multiples of {self.stride}")
         found: list[Detections] = []
+        forward = self._network.alone if alone and self._network.alone else self._network.forward
         # A pass of large tiles must not take more memory than one of as many small images.
         fitting = self._max_batch * _PIXELS_PER_IMAGE // (batch.shape[1] * batch.shape[2])
         most = 1 if self._network.one_by_one else max(1, min(self._max_batch, fitting))
         for start in range(0, len(batch), most):
             part = batch[start : start + most]
-            found.extend(self._read(raw, *part.shape[1:3]) for raw in self._forward(part))
+            found.extend(self._read(raw, *part.shape[1:3]) for raw in self._checked(forward, part))
         return found
 
     def warm_up(self) -> None:
@@ -86,15 +88,15 @@ class NetworkDetector:
         sizes = {1, self._max_batch} if self._network.batches_matter else {1}
         for size in sorted(sizes):
             side = -(-self.imgsz // self.stride) * self.stride
-            self._forward(np.zeros((size, side, side, 3), np.uint8))
+            self._checked(self._network.forward, np.zeros((size, side, side, 3), np.uint8))
 
     def _read(self, raw: NDArray[np.float32], height: int, width: int) -> Detections:
         found = self._head.decode(raw, height, width, self._confidence, self._unwanted)
         return detections(found, iou=self._iou)
 
-    def _forward(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _checked(self, forward: Forward, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the raw output (N, rows, anchors) of the network, checked."""
-        raw = self._network.forward(batch)
+        raw = forward(batch)
         anchors = self._head.anchors(*batch.shape[1:3])
         if raw.shape != (len(batch), self._head.rows, anchors):
             raise ModelError(f"the network answered with shape {raw.shape}, not a detection")
@@ -155,4 +157,4 @@ def _load_network(
         return exported.load_openvino(path, device, precision, threads, passes)
     from consumer.vision.backends import pytorch
 
-    return pytorch.load(path, device, precision, threads)
+    return pytorch.load(path, device, precision, threads, passes)

@@ -35,7 +35,7 @@ class StandInDetector:
         self._seconds = milliseconds / 1000
         self._device = threading.Lock()
 
-    def detect(self, batch: NDArray[np.uint8]) -> list[Detections]:
+    def detect(self, batch: NDArray[np.uint8], *, alone: bool = False) -> list[Detections]:  # noqa: ARG002
         """One quad per image of ``batch``, uint8 (N, h, w, 3), far over its borders; score 1."""
         with self._device:  # as one device would, whoever asks
             time.sleep(self._seconds * len(batch))

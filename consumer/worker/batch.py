@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +37,7 @@ Shape = tuple[int, ...]
 class _Input:
     pixels: Pixels
     result: asyncio.Future[Detections]
+    alone: bool = False
     ready_at: float = field(default_factory=time.monotonic)
 
 
@@ -74,20 +76,26 @@ class Batcher:
         self._failures = 0
         self._ready: dict[Shape, deque[_Input]] = {}
         self._changed = asyncio.Event()
-        self._free = passes
+        self._passes = self._free = passes
         self._large_under_way = False
         self._threads = ThreadPoolExecutor(passes, thread_name_prefix="inference")
 
-    async def detect(self, pixels: Pixels) -> Detections:
-        """Detections of one input, in its pixels; raises what the detector raised on it alone."""
-        item = _Input(pixels, asyncio.get_running_loop().create_future())
+    async def detect(self, pixels: Pixels, *, alone: bool = False) -> Detections:
+        """Detections of one input, in its pixels; raises what the detector raised on it alone.
+
+        ``alone``: no other image is in work, so that a pass with nothing beside it may have all
+        CPUs: sooner done, though two passes at once do more.
+        """
+        item = _Input(pixels, asyncio.get_running_loop().create_future(), alone)
         self._ready.setdefault(pixels.shape, deque()).append(item)
         self._changed.set()
         return await item.result
 
-    async def detect_all(self, inputs: Sequence[Pixels]) -> list[Detections]:
+    async def detect_all(
+        self, inputs: Sequence[Pixels], *, alone: bool = False
+    ) -> list[Detections]:
         """Detections of several inputs that belong together: the first failure ends them all."""
-        waiting = [asyncio.ensure_future(self.detect(pixels)) for pixels in inputs]
+        waiting = [asyncio.ensure_future(self.detect(each, alone=alone)) for each in inputs]
         try:
             return await asyncio.gather(*waiting)
         except BaseException:
@@ -160,7 +168,8 @@ class Batcher:
             return
         loop = asyncio.get_running_loop()
         try:
-            found, seconds = await loop.run_in_executor(self._threads, self._forward, batch)
+            forward = partial(self._forward, batch, alone=self._is_alone(batch))
+            found, seconds = await loop.run_in_executor(self._threads, forward)
         except Exception as error:  # noqa: BLE001 - whatever it was, it belongs to its image
             await self._bisect(batch, error)
             return
@@ -170,10 +179,16 @@ class Batcher:
             if not item.result.done():
                 item.result.set_result(detections)
 
-    def _forward(self, batch: list[_Input]) -> tuple[list[Detections], float]:
+    def _is_alone(self, batch: list[_Input]) -> bool:
+        beside = self._passes - self._free - 1
+        return len(batch) == 1 and batch[0].alone and not beside and not self._ready
+
+    def _forward(
+        self, batch: list[_Input], *, alone: bool = False
+    ) -> tuple[list[Detections], float]:
         started = time.perf_counter()
         with self._guard():
-            found = self._detector.detect(np.stack([item.pixels for item in batch]))
+            found = self._detector.detect(np.stack([item.pixels for item in batch]), alone=alone)
         return found, time.perf_counter() - started
 
     async def _bisect(self, batch: list[_Input], error: Exception) -> None:

@@ -140,7 +140,9 @@ class ImagePipeline:
                 needed = header.decoded_bytes + len(data) + self._view_bytes(header)
                 await admitted.enter_async_context(self._budget.hold(needed))
             image, seen = await self._in_thread(self._prepare, data)
-            seen, answers = await look(seen, self._batcher, self._in_thread)
+            seen, answers = await look(
+                seen, self._batcher, self._in_thread, is_alone=lambda: self._in_work == 1
+            )
             return await self._in_thread(self._conceal, data, image, seen, answers)
 
     async def _load(self, message: ImageMessage) -> bytes:
@@ -201,14 +203,18 @@ class ImagePipeline:
 
 
 async def look(
-    views: Sequence[View], batcher: Batcher, in_thread: Callable[..., Awaitable[Any]]
+    views: Sequence[View],
+    batcher: Batcher,
+    in_thread: Callable[..., Awaitable[Any]],
+    *,
+    is_alone: Callable[[], bool] = lambda: False,
 ) -> tuple[list[View], list[Detections]]:
     """Return views and those from further away that their answers call for, with all answers."""
     seen = list(views)
-    answers = await batcher.detect_all([view.pixels for view in seen])
+    answers = await batcher.detect_all([view.pixels for view in seen], alone=is_alone())
     while wants_distance(seen, answers):
         seen.append(await in_thread(step_back, seen))
-        answers.append(await batcher.detect(seen[-1].pixels))
+        answers.append(await batcher.detect(seen[-1].pixels, alone=is_alone()))
     return seen, answers
 
 

@@ -21,7 +21,8 @@ class Network:
     """A network that can be asked; on a CPU from several threads at the same time.
 
     ``names``: of its classes. ``one_by_one``: whether only images asked alone get the same answer
-    every time. ``batches_matter``: whether the first batch of a new size is slow.
+    every time. ``batches_matter``: whether the first batch of a new size is slow. ``alone``: the
+    same with the threads of all passes, for one that has the CPU to itself; the same answers.
     """
 
     forward: Forward
@@ -32,3 +33,4 @@ class Network:
     names: dict[int, str]
     one_by_one: bool = False
     batches_matter: bool = False
+    alone: Forward | None = None

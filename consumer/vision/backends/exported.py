@@ -71,15 +71,23 @@ def load_openvino(
     try:
         model = core.read_model(path)
         text = model.get_rt_info(KEY).value if model.has_rt_info(KEY) else "{}"
-        options: dict[str, Any] = {
-            "INFERENCE_NUM_THREADS": threads * passes, "NUM_STREAMS": passes,
-        }  # fmt: skip
+        options: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads * passes}
         if precision != "auto":  # which is the plugin's own: bfloat16 where the CPU has it
             options["INFERENCE_PRECISION_HINT"] = "f32" if precision == "float32" else "bf16"
-        compiled = core.compile_model(model, "CPU", options)
+        compiled = core.compile_model(model, "CPU", {**options, "NUM_STREAMS": passes})
+        # Streams share no threads: one pass on all of them needs a network of one stream.
+        whole = {**options, "NUM_STREAMS": 1}
+        alone = core.compile_model(model, "CPU", whole) if passes > 1 else None
         used = compiled.get_property("INFERENCE_PRECISION_HINT")
     except RuntimeError as error:
         raise ModelError(f"{path}: OpenVINO cannot load it: {_one_line(error)}") from error
+    return _network(
+        path, digest, Label.from_json(str(text), path), _asking(compiled),
+        one_by_one=used != openvino.Type.f32, alone=_asking(alone) if alone else None,
+    )  # fmt: skip
+
+
+def _asking(compiled: Any) -> Forward:
     requests = threading.local()  # one pass at a time on each
 
     def forward(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -89,8 +97,7 @@ def load_openvino(
         answer = request.infer({0: np.ascontiguousarray(batch)})[0]
         return np.array(answer, np.float32)  # its own memory is written to by the next pass
 
-    exact = used == openvino.Type.f32
-    return _network(path, digest, Label.from_json(str(text), path), forward, one_by_one=not exact)
+    return forward
 
 
 def load_onnx(path: Path, device: str, precision: Precision, threads: int) -> Network:
@@ -131,11 +138,18 @@ def _providers(device: str, onnxruntime: Any, path: Path) -> list[Any]:
 
 
 def _network(
-    path: Path, digest: str, label: Label, forward: Forward, *, one_by_one: bool = False
+    path: Path,
+    digest: str,
+    label: Label,
+    forward: Forward,
+    *,
+    one_by_one: bool = False,
+    alone: Forward | None = None,
 ) -> Network:
     return Network(
-        forward, label.head, path.name, digest, label.imgsz, label.names, one_by_one=one_by_one
-    )
+        forward, label.head, path.name, digest, label.imgsz, label.names,
+        one_by_one=one_by_one, alone=alone,
+    )  # fmt: skip
 
 
 def _digest(*paths: Path) -> str:

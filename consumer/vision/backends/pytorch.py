@@ -1,6 +1,7 @@
 """PyTorch: runs checkpoints, on the CPU or a CUDA device."""
 
 import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from consumer.vision.checkpoint import Checkpoint, build_network, load_checkpoin
 from consumer.vision.heads import Head
 
 
-def load(path: Path, device: str, precision: Precision, threads: int) -> Network:
+def load(path: Path, device: str, precision: Precision, threads: int, passes: int) -> Network:
     """Load a checkpoint on a device. Raises ModelError: not a detector, or no such device.
 
     ``threads`` is set for the whole process, unless it is 0.
@@ -28,9 +29,11 @@ def load(path: Path, device: str, precision: Precision, threads: int) -> Network
     dtype = compute_dtype(target, precision)
     placed: nn.Module = network.to(device=target, dtype=dtype)
     placed = placed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    forward = _Forward(_without_python(placed, target, dtype), target, dtype, threads)
+    can_spread = threads and passes > 1 and target.type == "cpu"
     return Network(
-        _Forward(placed, target, dtype), head, checkpoint.name, checkpoint.digest,
-        checkpoint.imgsz, checkpoint.names,
+        forward, head, checkpoint.name, checkpoint.digest, checkpoint.imgsz, checkpoint.names,
+        alone=replace(forward, threads=threads * passes) if can_spread else None,
         # A batch adds up in another order than an image alone, and so coarse a number shows it.
         # On a CPU, where this is used, batches are no faster anyway.
         one_by_one=dtype is torch.bfloat16,
@@ -82,22 +85,25 @@ class _FirstOutput(nn.Module):
         return answer
 
 
+@dataclass(frozen=True, slots=True)
 class _Forward:
-    """Bytes in, numbers out."""
+    """Bytes in, numbers out. ``threads``: 0 for as many as there are."""
 
-    def __init__(self, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-        self._network = network
-        self._device, self._dtype = device, dtype
-        self._run = _without_python(network, device, dtype)
+    run: nn.Module
+    device: torch.device
+    dtype: torch.dtype
+    threads: int
 
     @torch.inference_mode()
     def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if self.threads and torch.get_num_threads() != self.threads:
+            torch.set_num_threads(self.threads)  # of passes on this thread only
         pixels = torch.from_numpy(np.ascontiguousarray(batch))
-        if self._device.type == "cuda":
-            pixels = pixels.pin_memory().to(self._device, non_blocking=True)
+        if self.device.type == "cuda":
+            pixels = pixels.pin_memory().to(self.device, non_blocking=True)
         # The batch lies in memory as channels_last wants it: permuting copies nothing.
-        planes = pixels.permute(0, 3, 1, 2).to(self._dtype).div_(255)
-        return np.asarray(self._run(planes).float().cpu().numpy(), np.float32)
+        planes = pixels.permute(0, 3, 1, 2).to(self.dtype).div_(255)
+        return np.asarray(self.run(planes).float().cpu().numpy(), np.float32)
 
 
 def _without_python(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:

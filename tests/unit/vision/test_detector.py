@@ -1,6 +1,8 @@
 """The detector: same plates in any batch, clear errors, and never a silent nothing."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from torch import nn
 
 from consumer.errors import ModelError
 from consumer.vision.backends import pytorch
+from consumer.vision.backends.base import Precision
 from consumer.vision.checkpoint import build_network, load_checkpoint
 from consumer.vision.detector import NetworkDetector, load_detector
 from consumer.vision.heads import Decoded
@@ -32,15 +35,16 @@ def detector(model_file: Path) -> NetworkDetector:
 
 def every_anchor(detector: NetworkDetector, batch: NDArray[np.uint8]) -> list[Decoded]:
     """Boxes and scores of all anchors, whatever they score."""
-    raws = detector._forward(batch)
+    raws = detector._checked(detector._network.forward, batch)
     return [detector._head.decode(raw, *batch.shape[1:3], 0.0) for raw in raws]
 
 
-def torch_network(detector: NetworkDetector) -> nn.Module:
-    forward = detector._network.forward
-    assert isinstance(forward, pytorch._Forward)
-    forward._run = forward._network  # the graph made of it has no hooks and constant weights
-    return forward._network
+def torch_network(detector: NetworkDetector, model_file: Path) -> nn.Module:
+    """Run the detector's network as a module: the graph has no hooks and constant weights."""
+    network, _ = pytorch.raw_network(load_checkpoint(model_file))
+    forward = pytorch._Forward(network, torch.device("cpu"), torch.float32, threads=0)
+    detector._network = replace(detector._network, forward=forward)
+    return network
 
 
 def assert_same(one: Detections, other: Detections) -> None:
@@ -79,16 +83,16 @@ def test_raw_output_does_not_depend_on_the_batch(head: str, tmp_path: Path) -> N
     assert all(np.isfinite(found.quads).all() for found in detector.detect(batch))
 
 
-def test_large_batches_are_cut(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_batches_are_cut(model_file: Path) -> None:
     detector = load_detector(model_file, device="cpu", confidence=CONFIDENCE, max_batch=2)
     sizes: list[int] = []
-    forward = detector._forward
+    forward = detector._network.forward
 
     def counted(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         sizes.append(len(batch))
         return forward(batch)
 
-    monkeypatch.setattr(detector, "_forward", counted)
+    detector._network = replace(detector._network, forward=counted)
     found = detector.detect(pictures())
     assert sizes == [2, 2, 1]
     assert_same(found[4], detector.detect(pictures()[4:])[0])
@@ -114,7 +118,9 @@ def test_agrees_with_the_network_as_it_was_saved(head: str, tmp_path: Path) -> N
 def test_the_network_sees_rgb_planes_from_0_to_1(model_file: Path) -> None:
     detector = load_detector(model_file, device="cpu", confidence=CONFIDENCE, max_batch=8)
     seen: list[torch.Tensor] = []
-    torch_network(detector).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    torch_network(detector, model_file).register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0])
+    )
     batch = pictures(2)
     detector.detect(batch)
     assert np.allclose(seen[0].numpy(), batch.transpose(0, 3, 1, 2) / 255, atol=1e-6)
@@ -136,7 +142,7 @@ def test_confidence_and_overlap_are_applied(model_file: Path) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_output_that_is_not_finite_raises(model_file: Path, value: float) -> None:
     detector = load_detector(model_file, device="cpu", confidence=CONFIDENCE, max_batch=8)
-    torch_network(detector).network.model[-1].cv2[0][-1].bias.data[3] = value  # type: ignore[union-attr,index]
+    torch_network(detector, model_file).network.model[-1].cv2[0][-1].bias.data[3] = value  # type: ignore[union-attr,index]
     with pytest.raises(ModelError, match="finite"):
         detector.detect(pictures(1))
 
@@ -196,4 +202,23 @@ def test_cuda_agrees_with_the_cpu(model_file: Path, detector: NetworkDetector) -
 def test_runs_as_a_graph_that_needs_no_interpreter(detector: NetworkDetector) -> None:
     forward = detector._network.forward
     assert isinstance(forward, pytorch._Forward)
-    assert isinstance(forward._run, torch.jit.ScriptModule)
+    assert isinstance(forward.run, torch.jit.ScriptModule)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_pass_that_is_alone_takes_all_threads_and_finds_the_same(
+    model_file: Path, precision: Precision
+) -> None:
+    detector = load_detector(
+        model_file, device="cpu", confidence=CONFIDENCE, max_batch=8, precision=precision,
+        threads=1, passes=2,
+    )  # fmt: skip
+    with ThreadPoolExecutor(1) as other:
+        for image in pictures():
+            [narrow] = detector.detect(image[None])
+            assert torch.get_num_threads() == 1
+            [wide] = detector.detect(image[None], alone=True)
+            assert torch.get_num_threads() == 2
+            assert_same(narrow, wide)
+        other.submit(detector.detect, pictures(1)).result()
+        assert other.submit(torch.get_num_threads).result() == 1

@@ -19,12 +19,14 @@ class RecordingDetector:
 
     def __init__(self) -> None:
         self.batches: list[tuple[int, ...]] = []
+        self.alone: list[bool] = []
         self.free = threading.Event()
         self.free.set()
 
-    def detect(self, batch: Pixels) -> list[Detections]:
+    def detect(self, batch: Pixels, *, alone: bool = False) -> list[Detections]:
         assert self.free.wait(5)
         self.batches.append(batch.shape)
+        self.alone.append(alone)
         if (batch[:, 0, 0, 0] == 13).any():
             raise RuntimeError("poison")
         empty = np.zeros((1, 4, 2), np.float32)
@@ -147,7 +149,7 @@ class CountingDetector(RecordingDetector):
         self.running: list[int] = []
         self.most = 0
 
-    def detect(self, batch: Pixels) -> list[Detections]:
+    def detect(self, batch: Pixels, *, alone: bool = False) -> list[Detections]:
         with self._lock:
             self.running.append(batch.shape[1])
             self.most = max(self.most, len(self.running))
@@ -192,3 +194,17 @@ async def test_one_failing_pass_does_not_end_the_others() -> None:
         assert await score(batcher, pixels(5)) == 5
     assert [answers[i] for i in (0, 2, 3)] == [1, 2, 3]
     assert isinstance(answers[1], RuntimeError)
+
+
+async def test_a_pass_may_have_all_cpus_only_while_nothing_else_is_there() -> None:
+    detector = RecordingDetector()
+    async with running(detector, passes=2) as batcher:
+        await batcher.detect(pixels(1), alone=True)
+        await batcher.detect(pixels(2), alone=False)  # other images are being decoded, say
+        assert detector.alone == [True, False]
+        detector.free.clear()
+        both = asyncio.create_task(batcher.detect_all([pixels(3), pixels(4)], alone=True))
+        await asyncio.sleep(0.05)
+        detector.free.set()
+        await both
+    assert detector.alone == [True, False, False, False]

@@ -20,7 +20,7 @@ class FailingDetector:
         self.sick = sick
         self.inputs = 0
 
-    def detect(self, batch: Pixels) -> list[Detections]:
+    def detect(self, batch: Pixels, *, alone: bool = False) -> list[Detections]:
         self.inputs += len(batch)
         if self.sick or (batch == batch[:, :1, :1]).all(axis=(1, 2, 3)).any():
             raise RuntimeError("CUDA error: an illegal memory access was encountered")

@@ -124,7 +124,7 @@ async def test_a_view_that_fails_fails_its_image_and_ends_the_others() -> None:
     class Failing:
         passes = 0
 
-        def detect(self, batch: np.ndarray) -> list[Detections]:
+        def detect(self, batch: np.ndarray, *, alone: bool = False) -> list[Detections]:
             self.passes += 1
             if batch.shape[1] == 64:
                 raise RuntimeError("poison")
