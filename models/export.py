@@ -6,6 +6,7 @@ MODEL_PATH=models/plate-obb.xml plate-detect run
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,15 @@ from consumer.vision.codec import decode
 from consumer.vision.detector import Detector, load_detector
 from consumer.vision.letterbox import letterbox
 from consumer.vision.obb import Detections
+from models.quantize import (
+    DOUBTFUL,
+    LEAST_RECALL,
+    MOST_NEW,
+    Fidelity,
+    compare,
+    quantize,
+    split,
+)
 from models.scenes import draw_scene
 
 Format = Literal["onnx", "openvino"]
@@ -71,6 +81,37 @@ def export(checkpoint: Path, output: Path, form: Format, images: Path | None) ->
             path.unlink(missing_ok=True)
         raise
     return parity
+
+
+def export_int8(checkpoint: Path, output: Path, photos: Path) -> Fidelity:
+    """Write ``checkpoint`` to ``output`` for OpenVINO in INT8, calibrated with part of ``photos``.
+
+    Judged by the others of them, in the precision that the service runs it in. Raises as `export`;
+    ParityError also if too few of the checkpoint's plates would be covered, ModelError also if
+    there are too few photographs or plates in them.
+    """
+    calibration, judging = split(_files(photos))
+    ours = load_detector(checkpoint, device="cpu", confidence=DOUBTFUL, max_batch=1)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            exact = Path(folder) / "exact.xml"
+            export(checkpoint, exact, "openvino", None)
+            quantize(exact, output, [_input(path, ours.imgsz) for path in calibration])
+        theirs = load_detector(
+            output, device="cpu", confidence=DOUBTFUL, max_batch=1, precision="auto"
+        )
+        fidelity = compare(ours, theirs, (_input(path, ours.imgsz) for path in judging))
+        if not fidelity.holds:
+            raise ParityError(
+                f"in INT8 it covers {fidelity.recall:.1%} of the checkpoint's {fidelity.plates}"
+                f" plates and {fidelity.new:.1%} other places; at least {LEAST_RECALL:.0%} and at"
+                f" most {MOST_NEW:.0%} are allowed"
+            )
+    except BaseException:
+        for path in (output, output.with_suffix(".bin")):
+            path.unlink(missing_ok=True)
+        raise
+    return fidelity
 
 
 def _write(checkpoint: Path, output: Path, form: Format) -> list[Path]:
@@ -179,6 +220,13 @@ def _pictures(folder: Path | None) -> Iterator[Pixels]:
         width, height = ((640, 480), (480, 640), (640, 384), (512, 512))[seed % 4]
         yield draw_scene(np.random.default_rng(seed), width, height).rgb
     if folder is not None:
-        for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in _IMAGE_SUFFIXES:
-                yield decode(path.read_bytes(), max_pixels=_MAX_PIXELS).rgb
+        for path in _files(folder):
+            yield decode(path.read_bytes(), max_pixels=_MAX_PIXELS).rgb
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _IMAGE_SUFFIXES]
+
+
+def _input(path: Path, imgsz: int) -> Pixels:
+    return letterbox(decode(path.read_bytes(), max_pixels=_MAX_PIXELS).rgb, imgsz).pixels

@@ -79,6 +79,8 @@ class Batcher:
         self._passes = self._free = passes
         self._large_under_way = False
         self._threads = ThreadPoolExecutor(passes, thread_name_prefix="inference")
+        # Always the same thread: if several have OpenMP teams of all CPUs, these are throttled.
+        self._wide_thread = ThreadPoolExecutor(1, thread_name_prefix="wide-inference")
 
     async def detect(self, pixels: Pixels, *, alone: bool = False) -> Detections:
         """Detections of one input, in its pixels; raises what the detector raised on it alone.
@@ -117,7 +119,8 @@ class Batcher:
         except* SickDetectorError as sick:
             raise sick.exceptions[0] from None
         finally:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+            for threads in (self._threads, self._wide_thread):
+                threads.shutdown(wait=False, cancel_futures=True)
 
     async def _next_shape(self) -> Shape:
         """Wait for a free thread and an input that may run now; returns the oldest one's shape."""
@@ -168,8 +171,11 @@ class Batcher:
             return
         loop = asyncio.get_running_loop()
         try:
-            forward = partial(self._forward, batch, alone=self._is_alone(batch))
-            found, seconds = await loop.run_in_executor(self._threads, forward)
+            alone = self._is_alone(batch)
+            found, seconds = await loop.run_in_executor(
+                self._wide_thread if alone else self._threads,
+                partial(self._forward, batch, alone=alone),
+            )
         except Exception as error:  # noqa: BLE001 - whatever it was, it belongs to its image
             await self._bisect(batch, error)
             return
