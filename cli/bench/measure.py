@@ -91,15 +91,15 @@ async def throughput(roles: Roles, pictures: PictureSet, load: Load) -> Figures:
     outcomes = []
     async with Client(roles.url) as client:
         await client.run(pictures.task(min(4, load.images)))
-        roles.forget_peaks()
         counters = await client.metrics(roles.metrics_url) if roles.metrics_url else {}
         cpu, own, started = roles.cpu_seconds(), time.process_time(), time.perf_counter()
-        for _ in range(load.rounds):
-            begun = time.perf_counter()
-            sent = [client.run(pictures.task(load.images, i)) for i in range(load.tasks)]
-            outcomes = await asyncio.gather(*sent)
-            seconds = time.perf_counter() - begun
-            figures.rates.append(load.tasks * load.images / seconds)
+        with roles.peaks_watched():
+            for _ in range(load.rounds):
+                begun = time.perf_counter()
+                sent = [client.run(pictures.task(load.images, i)) for i in range(load.tasks)]
+                outcomes = await asyncio.gather(*sent)
+                seconds = time.perf_counter() - begun
+                figures.rates.append(load.tasks * load.images / seconds)
         wall = time.perf_counter() - started
         used = roles.cpu_seconds()
         figures.cores_used = {name: (used[name] - cpu[name]) / wall for name in used}

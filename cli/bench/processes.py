@@ -66,10 +66,27 @@ class Roles:
         self.sample()
         return {name: usage.cpu_seconds for name, usage in self.usage.items()}
 
-    def forget_peaks(self) -> None:
-        """Let memory peaks begin anew."""
+    @contextmanager
+    def peaks_watched(self) -> Iterator[None]:
+        """Note memory peaks anew. Looking takes CPU: no latency should be timed meanwhile."""
         for usage in self.usage.values():
             usage.peak_bytes = 0
+        done = threading.Event()
+
+        def sample() -> None:
+            while not done.wait(SAMPLE_SECONDS):
+                try:
+                    self.sample()
+                except BenchError:
+                    return  # whoever waits for its answers says so
+
+        thread = threading.Thread(target=sample, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
 
 @contextmanager
@@ -102,19 +119,17 @@ def service(folder: Path, environment: dict[str, str], workers: int) -> Iterator
             processes, folder / "service.log",
         )  # fmt: skip
         _wait_until_ready(ReadinessProbe("127.0.0.1", port), roles)
-        with _sampled(roles):
-            yield roles
+        yield roles
 
 
 @contextmanager
 def single(folder: Path, name: str, command: list[str], port: int) -> Iterator[Roles]:
-    """Run one process that serves HTTP on ``port``, sampled in the same way."""
+    """Run one process that serves HTTP on ``port``."""
     log = folder / f"{name}.log"
     with _started({name: (command, "0")}, dict(os.environ), log) as processes:
         roles = Roles(f"http://127.0.0.1:{port}", "", "", processes, log)
         _wait_until_ready(ReadinessProbe("127.0.0.1", port), roles)
-        with _sampled(roles):
-            yield roles
+        yield roles
 
 
 @contextmanager
@@ -148,23 +163,3 @@ def _wait_until_ready(probe: ReadinessProbe, roles: Roles) -> None:
         if time.monotonic() > deadline:
             raise BenchError(f"not ready after {START_SECONDS} s: {reason}; log: {roles.log}")
         time.sleep(0.1)
-
-
-@contextmanager
-def _sampled(roles: Roles) -> Iterator[None]:
-    done = threading.Event()
-
-    def sample() -> None:
-        while not done.wait(SAMPLE_SECONDS):
-            try:
-                roles.sample()
-            except BenchError:
-                return  # whoever waits for its answers says so
-
-    thread = threading.Thread(target=sample, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
