@@ -218,7 +218,7 @@ class WorkerSettings(ConsumerSettings):
         "auto",
         description="Encoder effort: 0 fastest, 6 smallest files; `auto`: 2, and 0 for images up to"
         " 4 MP while others wait (a quarter less time, 3-4 % more bytes). With a number the same"
-        " image always becomes the same file",
+        " image becomes the same file, but for what the last bit of a sum may change",
     )
     max_image_pixels: int = Field(
         100_000_000, ge=1, description="Most pixels of one image, checked before it is decoded"

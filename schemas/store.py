@@ -184,21 +184,27 @@ class TaskStore:
         keys = [*self._closing_keys(task_id), self._keys.dead_letters]
         return FinishAnswer(await self._run("dead_letter", keys, args))
 
-    async def start_trial(self, message: ImageMessage, delivery: int) -> None:
-        """Charge an image with this delivery, until it is acquitted."""
-        await self._run(
-            "start_trial", [self._keys.task(message.task_id)], [message.index, delivery]
-        )
+    async def start_trial(self, entry: str, message: ImageMessage, delivery: int) -> None:
+        """Charge an image with this delivery of its entry, until it is acquitted."""
+        keys = [self._keys.task(message.task_id)]
+        await self._run("start_trial", keys, [message.index, entry, delivery])
 
     async def acquit(self, message: ImageMessage) -> None:
         """Forget an image's trials: its pixels have been worked on without harm."""
         await self._redis.hdel(self._keys.task(message.task_id), f"trials:{message.index}")
 
-    async def failed_trials(self, message: ImageMessage) -> int:
-        """Deliveries that ended while the image's pixels were worked on."""
+    async def failed_trials(self, entry: str, message: ImageMessage, deliveries: int) -> int:
+        """Deliveries, up to the given one, that ended while the image's pixels were worked on.
+
+        A later one is another worker's, and under way.
+        """
         key = self._keys.task(message.task_id)
         held = cast(bytes | None, await self._redis.hget(key, f"trials:{message.index}"))
-        return 0 if held is None else int(held.split()[0])
+        if held is None:
+            return 0
+        count, of, last = held.decode().split()
+        is_under_way = of == entry and int(last) > deliveries
+        return int(count) - is_under_way
 
     async def renew(self, consumer: str, entries: Iterable[str]) -> list[str]:
         """Keep leases; returns the entries that another consumer has taken over."""

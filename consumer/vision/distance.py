@@ -9,6 +9,7 @@ seen with certainty at half the scale, for a quarter of a look.
 
 from collections.abc import Callable, Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +27,8 @@ CERTAIN = 0.7
 """Score of a plate from which on a picture is taken to show no other that was overlooked."""
 SECOND_CHANCE = 0.5
 """Score from which on what only the second look shows counts."""
+_SAME = 0.3  # so much of the smaller one of two: they are about the same thing
+_SEEN_BY_THE_WHOLE = 32.0  # pixels of the whole view: a plate this high does not escape it
 _SMALLEST_VIEW = 64  # pixels of its shorter side: there is nothing to step back to
 
 
@@ -61,13 +64,60 @@ def wants_distance(views: Sequence[View], answers: Sequence[Detections]) -> bool
     if min(view.pixels.shape[:2]) // 2 < _SMALLEST_VIEW:
         return False
     return bool(too_near(answer.quads, view).any()) or (
-        not view.steps_back and not any(is_certain(answer) for answer in answers)
+        not view.steps_back and needs_second_chance(views, answers)
     )
 
 
-def is_certain(answer: Detections) -> bool:
-    """Return whether any plate of an answer is."""
-    return bool((answer.scores >= CERTAIN).any())
+def needs_second_chance(views: Sequence[View], answers: Sequence[Detections]) -> bool:
+    """Return whether the first look, closer views included, shows no certain plate."""
+    first = [i for i, view in enumerate(views) if not view.steps_back]
+    looked = credible([views[i] for i in first], [answers[i] for i in first])
+    return not any((found.scores[likely] >= CERTAIN).any() for found, likely in looked)
+
+
+def credible(
+    views: Sequence[View], answers: Sequence[Detections]
+) -> list[tuple[Detections, NDArray[np.bool_]]]:
+    """Return each view's detections in image pixels, and which of them may be plates.
+
+    What is large even in the whole view, the first, but is only seen closer up, is none.
+    """
+    mapped = [in_image(answer, view) for view, answer in zip(views, answers, strict=True)]
+    whole = views[0]
+    shows_all = [i for i, view in enumerate(views) if view is whole or view.steps_back]
+    evidence = np.concatenate([mapped[i].quads for i in shows_all])
+    return [
+        (found, np.ones(len(found.quads), np.bool_) if i in shows_all
+         else ~_imagined(found.quads, evidence, whole))
+        for i, found in enumerate(mapped)
+    ]  # fmt: skip
+
+
+def in_image(found: Detections, view: View) -> Detections:
+    """Map detections in a view's pixels to image pixels."""
+    offset, scale = np.array(view.offset, np.float32), np.array(view.scale, np.float32)
+    return Detections((found.quads - offset) / scale, found.scores, found.spread / scale)
+
+
+def about(quad: Array, others: Array) -> NDArray[np.bool_]:
+    """Return which of ``others`` (N, 4, 2) are about the same thing as ``quad`` (4, 2)."""
+    area = cv2.contourArea(quad)
+    shared = [cv2.intersectConvexConvex(quad, other)[0] for other in others]
+    least = [_SAME * min(area, cv2.contourArea(other)) for other in others]
+    return np.array(shared, np.float32) > np.array(least, np.float32)
+
+
+def _imagined(quads: Array, certain: Array, whole: View) -> NDArray[np.bool_]:
+    """Return which of (N, 4, 2) quads are large in the whole view though it shows no plate there.
+
+    Much enlarged, windows and panels have a plate's shape and nothing around them that tells them
+    apart. In both arguments coordinates are the image's.
+    """
+    sides = np.linalg.norm(quads[:, [1, 3]] - quads[:, [0, 0]], axis=2)
+    imagined = np.asarray(sides.min(axis=1) * min(whole.scale) >= _SEEN_BY_THE_WHOLE, np.bool_)
+    for index in np.flatnonzero(imagined):
+        imagined[index] = not about(quads[index], certain).any()
+    return imagined
 
 
 def step_back(views: Sequence[View]) -> View:

@@ -8,7 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.vision.distance import SECOND_CHANCE, is_certain, too_near
+from consumer.vision.distance import (
+    SECOND_CHANCE,
+    about,
+    credible,
+    in_image,
+    needs_second_chance,
+    too_near,
+)
 from consumer.vision.heads import Array
 from consumer.vision.obb import Detections, joined, prob_iou
 from consumer.vision.tiling import View
@@ -16,9 +23,7 @@ from consumer.vision.tiling import View
 SAME_PLATE_IOU = 0.5
 """Overlap over which detections of two views are one plate."""
 _INSIDE = 0.8  # so much of a detection within another one: it adds nothing
-_SAME = 0.3  # so much of the smaller one of two: they are about the same thing
-_PART = 0.5  # of two about the same thing, one with less of the other's area shows a part of it
-_SEEN_BY_THE_WHOLE = 32.0  # pixels of the whole view: a plate this high does not escape it
+_HIDDEN = 0.95  # so much of a detection within another one: the margin of its cover hides the rest
 _EDGE = 6.0  # pixels of the tile: what ends closer than this to a cut side may go on beyond it
 
 
@@ -27,17 +32,18 @@ def merge(views: Sequence[View], answers: Sequence[Detections]) -> Detections:
 
     ``answers``: for each view its detections, in its pixels. A plate seen in several views is
     reported once. The first view shows the whole image: what is large even there, but is only seen
-    closer up, is no plate. A plate too near in one view is taken from one further away. What a
-    tile's side may have cut off counts as found only where no view shows the plate whole: then
-    part of a plate is better than none of it.
+    closer up, is no plate. A plate too near in one view is taken from one further away, enlarged by
+    what only the nearer one shows of it. What a tile's side may have cut off counts as found only
+    where no view shows the plate whole: then part of a plate is better than none of it.
     """
     if len(views) == 1:
         return in_image(answers[0], views[0])
-    seen = [_Seen.of(view, answer) for view, answer in zip(views, answers, strict=True)]
-    looked = [one.found for one in seen if not one.view.steps_back]
-    for closer in (one for one in seen[1:] if not one.view.steps_back):
-        closer.keep(~_imagined(closer.found.quads, seen[0].found.quads, views[0]))
-    _take_from_further_away(seen, chance=not any(is_certain(answer) for answer in looked))
+    seen = []
+    for view, answer, (found, likely) in zip(views, answers, credible(views, answers), strict=True):
+        cut, near = is_cut(answer.quads, view), too_near(answer.quads, view)
+        seen.append(_Seen(view, found, cut, near))
+        seen[-1].keep(likely)
+    _take_from_further_away(seen, chance=needs_second_chance(views, answers))
     found, cut = joined([one.found for one in seen]), np.concatenate([one.cut for one in seen])
     return found[_distinct(found.quads, found.scores, cut)]
 
@@ -51,11 +57,6 @@ class _Seen:
     cut: NDArray[np.bool_]
     near: NDArray[np.bool_]
 
-    @classmethod
-    def of(cls, view: View, answer: Detections) -> "_Seen":
-        quads = answer.quads
-        return cls(view, in_image(answer, view), is_cut(quads, view), too_near(quads, view))
-
     def keep(self, chosen: NDArray[np.bool_]) -> None:
         self.found, self.cut, self.near = self.found[chosen], self.cut[chosen], self.near[chosen]
 
@@ -63,24 +64,50 @@ class _Seen:
 def _take_from_further_away(seen: Sequence[_Seen], *, chance: bool) -> None:
     """Take what is too near in one view from those that are further away.
 
-    These add nothing of their own, unless the picture is given a second ``chance``.
+    These add nothing of their own, unless the picture is given a second ``chance``: then what the
+    whole view shows is too uncertain to stand against them, too.
     """
-    back = [seen[0], *(one for one in seen if one.view.steps_back)]
+    whole, *others = seen
+    back = [whole, *(one for one in others if one.view.steps_back)]
     for closer, one in pairwise(back):
-        wanted = _about(one.found.quads, closer.found.quads[closer.near])
+        near = closer.found.quads[closer.near]
+        wanted = np.array([about(quad, near).any() for quad in one.found.quads], np.bool_)
         if chance and one.view.steps_back == 1:
             wanted |= one.found.scores >= SECOND_CHANCE
+            closer.near[:] = True
         one.keep(wanted)
-    tiles = [one for one in seen[1:] if not one.view.steps_back]
+    tiles = [one for one in others if not one.view.steps_back]
     for place, one in enumerate([*reversed(back), *tiles]):
         for further in back[::-1][:place]:
-            one.keep(~(one.near & _seen_better(one.found.quads, further.found.quads)))
+            one.keep(~_absorbed(one, further.found))
 
 
-def in_image(found: Detections, view: View) -> Detections:
-    """Map detections in a view's pixels to image pixels."""
-    offset, scale = np.array(view.offset, np.float32), np.array(view.scale, np.float32)
-    return Detections((found.quads - offset) / scale, found.scores, found.spread / scale)
+def _absorbed(one: _Seen, further: Detections) -> NDArray[np.bool_]:
+    """Return which detections too near in one view others are about, and enlarge these by them.
+
+    A plate may be seen better from further away and yet not all of it: its cover hides both.
+    """
+    gone = np.zeros(len(one.near), np.bool_)
+    for index in np.flatnonzero(one.near):
+        quad, score = one.found.quads[index], one.found.scores[index]
+        for other in np.flatnonzero(about(quad, further.quads)):
+            if not _lies_inside(quad, further.quads[[other]], _HIDDEN):
+                further.quads[other] = _holding(further.quads[other], quad)
+            further.scores[other] = max(further.scores[other], score)
+            gone[index] = True
+    return gone
+
+
+def _holding(quad: Array, other: Array) -> Array:
+    """Return the rectangle ``quad`` (4, 2), enlarged to hold ``other``."""
+    origin, across, down = quad[0], quad[1] - quad[0], quad[3] - quad[0]
+    sides = np.stack((across, down)).astype(np.float64)
+    sides /= np.maximum((sides**2).sum(axis=1, keepdims=True), 1e-9)
+    # Of ``quad`` its own corners lie at 0 and 1.
+    x, y = sides @ (other - origin).T.astype(np.float64)
+    left, right, top, bottom = min(0, x.min()), max(1, x.max()), min(0, y.min()), max(1, y.max())
+    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+    return np.array([origin + across * x + down * y for x, y in corners], np.float32)
 
 
 def is_cut(quads: Array, view: View) -> NDArray[np.bool_]:
@@ -94,42 +121,6 @@ def is_cut(quads: Array, view: View) -> NDArray[np.bool_]:
     reach |= right & (high[:, 0] > width - _EDGE)
     reach |= bottom & (high[:, 1] > height - _EDGE)
     return reach
-
-
-def _imagined(quads: Array, certain: Array, whole: View) -> NDArray[np.bool_]:
-    """Return which of (N, 4, 2) quads are large in the whole view though it shows no plate there.
-
-    Much enlarged, windows and panels have a plate's shape and nothing around them that tells them
-    apart. In both arguments coordinates are the image's.
-    """
-    sides = np.linalg.norm(quads[:, [1, 3]] - quads[:, [0, 0]], axis=2)
-    large = sides.min(axis=1) * min(whole.scale) >= _SEEN_BY_THE_WHOLE
-    return np.asarray(large & ~_about(quads, certain), np.bool_)
-
-
-def _about(quads: Array, others: Array) -> NDArray[np.bool_]:
-    """Return which of (N, 4, 2) quads are about the same thing as any of ``others``."""
-    return np.array([any(_overlap(quad, other) for other in others) for quad in quads], np.bool_)
-
-
-def _seen_better(quads: Array, further: Array) -> NDArray[np.bool_]:
-    """Return which of (N, 4, 2) quads a view from ``further`` away shows, and not only in part."""
-
-    def is_whole(quad: Array, other: Array) -> bool:
-        return cv2.contourArea(other) >= _PART * cv2.contourArea(quad)
-
-    return np.array(
-        [
-            any(is_whole(quad, other) and _overlap(quad, other) for other in further)
-            for quad in quads
-        ],
-        np.bool_,
-    )
-
-
-def _overlap(quad: Array, other: Array) -> bool:
-    shared = cv2.intersectConvexConvex(quad, other)[0]
-    return bool(shared > _SAME * min(cv2.contourArea(quad), cv2.contourArea(other)))
 
 
 def _distinct(quads: Array, scores: Array, cut: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -150,11 +141,11 @@ def _distinct(quads: Array, scores: Array, cut: NDArray[np.bool_]) -> NDArray[np
     return order[np.argsort(-scores[order], kind="stable")]
 
 
-def _lies_inside(quad: Array, others: Array) -> bool:
-    """Return whether nearly all of ``quad`` (4, 2) lies within one of ``others`` (N, 4, 2)."""
+def _lies_inside(quad: Array, others: Array, share: float = _INSIDE) -> bool:
+    """Return whether ``share`` of ``quad`` (4, 2) lies within one of ``others`` (N, 4, 2)."""
     low, high = quad.min(axis=0), quad.max(axis=0)
     near = (others.min(axis=1) < high).all(axis=1) & (others.max(axis=1) > low).all(axis=1)
-    needed = _INSIDE * cv2.contourArea(quad)
+    needed = share * cv2.contourArea(quad)
     return any(cv2.intersectConvexConvex(quad, other)[0] >= needed for other in others[near])
 
 

@@ -97,7 +97,7 @@ class ImagePipeline:
         """Cover one image; returns what `store` is to be given, too.
 
         Args:
-            watch: entered while the image's content is worked on, and nothing is waited for.
+            watch: entered while the image's content is worked on.
 
         Raises:
             ImageError: this image cannot be processed, ever.

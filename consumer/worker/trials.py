@@ -2,11 +2,15 @@
 
 Deliveries are no proof: workers are restarted, evicted and cut off whatever they hold, and an
 image that waits for a server is held for long. So a redelivered image, which is alone in its
-process, is charged only with what ends that process while its pixels are being worked on.
+process, is charged only with what ends its work, an error or the process' end, while its pixels are
+being worked on.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+
+from redis.exceptions import RedisError
 
 from consumer.worker.patience import Patience
 from consumer.worker.stream import Entry
@@ -16,6 +20,9 @@ from schemas.store import TaskStore
 DELIVERIES_WITHOUT_PROOF = 4
 """Times MAX_DELIVERIES, for what kills before its pixels are reached: an entry too large to read,
 say."""
+
+LAST_WORD_SECONDS = 1.0
+"""Longest wait to acquit an image when its process ends."""
 
 
 class Trials:
@@ -42,7 +49,9 @@ class Trials:
             message = ImageMessage.from_fields(entry.fields, self._limits)
         except ContractError:
             return True
-        failed = await self._persist(lambda: self._store.failed_trials(message))
+        failed = await self._persist(
+            lambda: self._store.failed_trials(entry.id, message, entry.deliveries)
+        )
         return failed >= self._max_deliveries - 1
 
     @asynccontextmanager
@@ -51,6 +60,13 @@ class Trials:
         if entry.deliveries == 1:
             yield  # one of many: its end would prove nothing
             return
-        await self._persist(lambda: self._store.start_trial(message, entry.deliveries))
-        yield
+        await self._persist(lambda: self._store.start_trial(entry.id, message, entry.deliveries))
+        try:
+            yield
+        except asyncio.CancelledError:
+            # Out of time to drain: that is not the image's doing.
+            with suppress(RedisError, OSError, TimeoutError):
+                async with asyncio.timeout(LAST_WORD_SECONDS):
+                    await self._store.acquit(message)
+            raise
         await self._persist(lambda: self._store.acquit(message))

@@ -22,7 +22,7 @@ class Network:
 
     ``names``: of its classes. ``one_by_one``: whether only images asked alone get the same answer
     every time. ``batches_matter``: whether the first batch of a new size is slow. ``alone``: the
-    same with the threads of all passes, for one that has the CPU to itself; the same answers.
+    same with the threads of all passes, for one that has the CPU to itself; it answers alike.
     """
 
     forward: Forward

@@ -312,5 +312,5 @@ async def _deliver_in_vain(bench: Bench, *, deadly: bool, times: int = 4) -> str
         await bench.redis.xclaim(KEYS.images, WORKERS_GROUP, "dead", 0, [entry])
         await bench.store.begin(entry, message)
         if deadly:
-            await bench.store.start_trial(message, delivery)
+            await bench.store.start_trial(entry, message, delivery)
     return entry

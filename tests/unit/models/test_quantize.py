@@ -75,9 +75,12 @@ def test_what_covers_too_little_is_not_kept(
         monkeypatch.setattr(export, "compare", lambda *_: Fidelity(32, 50, 0.979, 0.0))
 
     monkeypatch.setattr(export, "quantize", blind)
+    earlier = tmp_path / "m.xml"
+    earlier.write_text("in use")
     with pytest.raises(export.ParityError, match=r"97\.9% of the checkpoint's 50 plates"):
-        export.export_int8(CHECKPOINT, tmp_path / "m.xml", photos)
-    assert list(tmp_path.iterdir()) == []
+        export.export_int8(CHECKPOINT, earlier, photos)
+    assert list(tmp_path.iterdir()) == [earlier]
+    assert earlier.read_text() == "in use"
 
 
 def test_fidelity_counts_plates_hidden_and_covers_of_nothing() -> None:

@@ -45,7 +45,7 @@ def test_only_the_chosen_classes_are_detected(tmp_path: Path, head: str) -> None
 
     everything, chosen, one = load(), load("kind 0", "2"), load("KIND 1")
     for image, found, only in zip(batch, chosen.detect(batch), one.detect(batch), strict=True):
-        raw = everything._forward(image[None])[0]
+        raw = everything._network.forward(image[None])[0]
         for unwanted, got in (((1,), found), ((0, 2), only)):
             decoded = everything._head.decode(raw, *image.shape[:2], 0.26, unwanted)
             expected = detections(decoded, iou=0.5)

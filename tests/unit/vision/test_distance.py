@@ -9,15 +9,17 @@ from consumer.vision.distance import (
     SECOND_CHANCE,
     TOO_NEAR,
     answered,
+    in_image,
     look,
     step_back,
     too_near,
     wants_distance,
 )
 from consumer.vision.letterbox import STRIDE
-from consumer.vision.merge import in_image, merge
+from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
 from consumer.vision.tiling import View, views
+from models.metrics import covered_share
 
 Box = tuple[float, float, float, float]
 WHOLE = View(np.zeros((480, 640, 3), np.uint8), (0.5, 0.5), (0, 0))
@@ -163,3 +165,43 @@ def test_a_plate_too_near_in_a_tile_is_taken_from_the_whole_view() -> None:
     true, part = (100.0, 100.0, 360.0, 190.0), (100.0, 100.0, 300.0, 180.0)
     found = merge([WHOLE, TILE], [seen(WHOLE, (true, 0.7)), seen(TILE, (part, 0.95))])
     assert boxes(found) == [true]
+
+
+@pytest.mark.parametrize("far", [(100.0, 100.0, 500.0, 300.0), (640.0, 90.0, 1180.0, 290.0)])
+def test_what_only_the_nearer_look_shows_of_a_plate_stays_covered(far: Box) -> None:
+    found = merge([WHOLE, HALF], [seen(WHOLE, (NEAR, 0.95)), seen(HALF, (far, 0.31))])
+    [quad] = found.quads
+    for whole in (seen(WHOLE, (NEAR, 1)), seen(WHOLE, (far, 1))):
+        assert covered_share(in_image(whole, WHOLE).quads[0], [quad]) > 0.999
+    assert found.scores.tolist() == [np.float32(0.95)]
+
+
+def test_a_tilted_plate_grows_along_its_own_sides() -> None:
+    near_quad = np.array([[(200, 100), (800, 250), (750, 450), (150, 300)]])
+    longer = near_quad + np.array([(0, 0), (200, 50), (200, 50), (0, 0)])
+    upper = longer * 0.5 + longer[:, [0, 1, 1, 0]] * 0.5
+    scores = np.array([0.9], np.float32)
+    for first, second in ((near_quad, longer), (longer, near_quad), (near_quad, upper)):
+        near = Detections.exact((first * 0.5).astype(np.float32), scores)
+        far = Detections.exact((second * HALF.scale + HALF.offset).astype(np.float32), scores)
+        [quad] = merge([WHOLE, HALF], [near, far]).quads
+        assert np.abs(quad - longer[0]).max() < 0.1
+
+
+@pytest.mark.parametrize("share", [0.4, 0.6, 0.9])
+def test_a_second_chance_takes_nothing_from_the_first_look(share: float) -> None:
+    whole, part = (200.0, 200.0, 400.0, 250.0), (200.0, 200.0, 200 + 200 * share, 250.0)
+    found = merge([WHOLE, HALF], [seen(WHOLE, (whole, 0.65)), seen(HALF, (part, 0.9))])
+    assert (
+        covered_share(in_image(seen(WHOLE, (whole, 1)), WHOLE).quads[0], list(found.quads)) > 0.95
+    )
+
+
+def test_a_certain_plate_that_is_not_believed_does_not_end_the_search() -> None:
+    large = (50.0, 50.0, 350.0, 120.0)  # 35 pixels high in the whole view, which shows nothing
+    first = [seen(WHOLE), seen(TILE, (large, 0.95))]
+    assert wants_distance([WHOLE, TILE], first)
+    # From further away it is seen as well: then it is a plate.
+    found = merge([WHOLE, TILE, HALF], [*first, seen(HALF, (large, 0.5))])
+    assert boxes(found) == [large]
+    assert not len(merge([WHOLE, TILE, HALF], [*first, seen(HALF)]).quads)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from consumer.vision.distance import in_image
 from consumer.vision.letterbox import letterbox, letterbox_shape
-from consumer.vision.merge import in_image
 from consumer.vision.obb import Detections
 from consumer.vision.tiling import (
     AUTO_FROM_PIXELS,
