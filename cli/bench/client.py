@@ -95,8 +95,7 @@ class Client:
         task_id, submit_seconds = await self.submit(files)
         url = f"{self._url}/api/v1/task-events/{task_id}"
         async with asyncio.timeout(TASK_TIMEOUT_SECONDS), self._http.get(url) as events:
-            async for _ in events.content:
-                pass  # the stream of events ends with the task
+            await events.read()  # the stream of events ends with the task
         return Outcome(submit_seconds, time.perf_counter() - started)
 
     async def fetch(self, url: str) -> bytes:
