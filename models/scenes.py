@@ -155,16 +155,16 @@ def _place_car(
     return placed
 
 
-def _finish(picture: Array8, rng: np.random.Generator) -> Array8:
+def _finish(picture: Array8, rng: np.random.Generator, noise: float) -> Array8:
     """Light falling off to the edges and sensor noise: a photograph is never flat."""
     height, width = picture.shape[:2]
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None]
     light = (1.04 - 0.12 * (x * x + y * y))[..., None]
     # One coarse field of noise, tiled: cheap at 12 megapixels and the same on every machine.
-    tile = rng.normal(0, 3.0, (256, 256, 1)).astype(np.float32)
-    noise = np.tile(tile, (height // 256 + 1, width // 256 + 1, 1))[:height, :width]
-    return np.asarray(np.rint((picture * light + noise).clip(0, 255)), np.uint8)
+    tile = rng.normal(0, noise, (256, 256, 1)).astype(np.float32)
+    field = np.tile(tile, (height // 256 + 1, width // 256 + 1, 1))[:height, :width]
+    return np.asarray(np.rint((picture * light + field).clip(0, 255)), np.uint8)
 
 
 def draw_scene(
@@ -174,12 +174,14 @@ def draw_scene(
     plates: int = 1,
     angle: float = 0.0,
     styles: tuple[str, ...] = SCENE_STYLES,
+    *,
+    noise: float = 3.0,
 ) -> Scene:
     """Draw a street with ``plates`` cars, one plate each, every plate wholly inside the picture.
 
     ``angle`` rolls the camera: the plates end up turned by that many degrees, clockwise in the
-    picture. The same generator state gives the same scene. Raises ValueError below 64 px a side
-    or for a negative number of plates.
+    picture. ``noise``: standard deviation, of 255. The same generator state gives the same scene.
+    Raises ValueError below 64 px a side or for a negative number of plates.
     """
     if min(width, height) < 64 or plates < 0:
         raise ValueError(f"cannot draw {plates} plates in {width} x {height} px")
@@ -205,7 +207,7 @@ def draw_scene(
         jitter = float(rng.uniform(-0.06, 0.06)) * slot
         quads.append(_place_car(picture, rng, centre + jitter, base, car_width, chosen))
     found = np.array(quads, np.float32).reshape(-1, 4, 2)
-    return _roll(_finish(picture, rng), found, width, height, angle)
+    return _roll(_finish(picture, rng, noise), found, width, height, angle)
 
 
 def _roll(

@@ -18,11 +18,12 @@ import cv2
 from cli.bench.pictures import SAMPLE, from_folder
 from consumer.allocator import keep_large_blocks
 from consumer.settings import WorkerSettings
-from consumer.vision.codec import DecodedImage, decode, encode_webp, read_header
+from consumer.vision.codec import DecodedImage, decode, read_header
 from consumer.vision.cover import Stub, cover, load_stub
 from consumer.vision.detector import Detector, load_detector
 from consumer.vision.distance import answered
 from consumer.vision.effort import method_for
+from consumer.vision.encoder import encode_webp
 from consumer.vision.heads import Array
 from consumer.vision.margins import cover_quads
 from consumer.vision.merge import merge

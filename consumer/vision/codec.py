@@ -1,9 +1,9 @@
-"""Image files to pixels and back: upright, sRGB, 8 bits, without metadata.
+"""Image files to pixels: upright, sRGB, 8 bits, without metadata.
 
 OpenCV decodes JPEG, PNG and WebP: measured against Pillow on 12 megapixels it takes 54 against
 95 ms (JPEG) and 97 against 191 ms (WebP) for the same pixels, with 6 against 10 bytes per pixel at
 its peak, and it refuses a file cut off at any byte. Pillow does what OpenCV cannot: CMYK and colour
-profiles. imagecodecs encodes.
+profiles.
 """
 
 import io
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import cv2
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, JpegImagePlugin
@@ -33,7 +32,6 @@ _BYTES_PER_PIXEL = 16
 _BYTES_PER_PIXEL_CONVERTED = 20
 _BYTES_PER_PIXEL_WITH_ALPHA = 48
 _BYTES_PER_PIXEL_OF_TOKENS = 20
-_BYTES_PER_PIXEL_COPIED = 8  # by Pillow, where it encodes
 _TOKENS_FROM_METHOD = 3
 _BASE_BYTES = 8 << 20
 _AS_RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
@@ -79,10 +77,7 @@ def read_header(data: bytes, *, max_pixels: int, method: int = 2) -> ImageHeader
     width, height = container.width, container.height
     if orientation(container.exif) in _SIDEWAYS:
         width, height = height, width
-    each = _bytes_per_pixel(container, method)
-    if max(width, height) == MAX_SIDE:
-        each += _BYTES_PER_PIXEL_COPIED
-    needed = _BASE_BYTES + len(data) + width * height * each
+    needed = _BASE_BYTES + len(data) + width * height * _bytes_per_pixel(container, method)
     return ImageHeader(container.format, width, height, needed)
 
 
@@ -105,21 +100,6 @@ def decode(data: bytes, *, max_pixels: int) -> DecodedImage:
     alpha = _upright(alpha, turn)
     rgb[alpha == 0] = 0
     return DecodedImage(rgb, alpha)
-
-
-def encode_webp(image: DecodedImage, *, quality: int = 90, method: int = 2) -> bytes:
-    """Return ``image`` as a lossy WebP file without metadata; alpha is kept exactly.
-
-    imagecodecs hands the pixels to libwebp as they are. Pillow copies them twice, as 4 bytes each
-    (12 megapixels: 556 instead of 475 ms), and OpenCV offers no ``method``. But the longest side
-    that WebP allows is one more than imagecodecs does.
-    """
-    pixels = image.rgb if image.alpha is None else np.dstack((image.rgb, image.alpha))
-    if max(pixels.shape[:2]) == MAX_SIDE:
-        webp = io.BytesIO()
-        Image.fromarray(pixels).save(webp, "WEBP", quality=quality, method=method)
-        return webp.getvalue()
-    return bytes(imagecodecs.webp_encode(pixels, level=quality, lossless=False, method=method))
 
 
 def _checked(data: bytes, max_pixels: int) -> Container:

@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 from consumer.backoff import Backoff
 from consumer.errors import ImageError
 from consumer.metrics import WorkerMetrics
-from consumer.vision.codec import DecodedImage, ImageHeader, decode, encode_webp, read_header
+from consumer.vision.codec import DecodedImage, ImageHeader, decode, read_header
 from consumer.vision.cover import Stub, cover
 from consumer.vision.distance import step_back, wants_distance
 from consumer.vision.effort import WebpMethod, highest_method, method_for
+from consumer.vision.encoder import encode_webp
 from consumer.vision.margins import cover_quads
 from consumer.vision.merge import merge
 from consumer.vision.obb import Detections

@@ -16,7 +16,13 @@ def test_a_number_is_what_it_says(method: int, height: int, width: int, backlog:
 
 @pytest.mark.parametrize(
     ("height", "width", "backlog", "expected"),
-    [(1080, 1920, True, 0), (1080, 1920, False, 2), (3000, 4000, True, 2), (3000, 4000, False, 2)],
+    [
+        (1080, 1920, True, 0),
+        (1080, 1920, False, 2),
+        (3024, 4032, True, 0),
+        (3024, 4032, False, 2),
+        (4000, 6000, True, 2),
+    ],
 )
 def test_auto_is_fast_only_while_others_wait(
     height: int, width: int, backlog: bool, expected: int
