@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from consumer.vision.backends.base import PRECISIONS
-from consumer.vision.codec import decode
+from consumer.vision.decoder import decode
 from consumer.vision.detector import NetworkDetector, load_detector
 from consumer.vision.distance import look
 from consumer.vision.margins import DEFAULT_PADDING

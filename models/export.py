@@ -23,7 +23,7 @@ from consumer.errors import ModelError
 from consumer.vision.backends.exported import INPUT, KEY, OUTPUT, Label
 from consumer.vision.backends.pytorch import raw_network
 from consumer.vision.checkpoint import load_checkpoint
-from consumer.vision.codec import decode
+from consumer.vision.decoder import decode
 from consumer.vision.detector import Detector, load_detector
 from consumer.vision.letterbox import letterbox
 from consumer.vision.obb import Detections

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from cli.bench.processes import BenchError
 from consumer.errors import ImageError
-from consumer.vision.codec import MAX_SIDE, decode
 from consumer.vision.container import orientation, scan
+from consumer.vision.decoder import MAX_SIDE, decode
 
 Luma = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

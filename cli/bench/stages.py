@@ -18,8 +18,8 @@ import cv2
 from cli.bench.pictures import SAMPLE, from_folder
 from consumer.allocator import keep_large_blocks
 from consumer.settings import WorkerSettings
-from consumer.vision.codec import DecodedImage, decode, read_header
 from consumer.vision.cover import Stub, cover, load_stub
+from consumer.vision.decoder import DecodedImage, decode, read_header
 from consumer.vision.detector import Detector, load_detector
 from consumer.vision.distance import answered
 from consumer.vision.effort import method_for

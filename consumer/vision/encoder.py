@@ -8,7 +8,7 @@ import numpy as np
 import webp
 from webp import ffi, lib  # type: ignore[attr-defined]
 
-from consumer.vision.codec import DecodedImage, Pixels
+from consumer.vision.decoder import DecodedImage, Pixels
 
 _SIMPLE_METHODS = 2  # below it
 _FITS_ANY_SIZE = 2

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 from consumer.backoff import Backoff
 from consumer.errors import ImageError
 from consumer.metrics import WorkerMetrics
-from consumer.vision.codec import DecodedImage, ImageHeader, decode, read_header
 from consumer.vision.cover import Stub, cover
+from consumer.vision.decoder import DecodedImage, ImageHeader, decode, read_header
 from consumer.vision.distance import step_back, wants_distance
 from consumer.vision.effort import WebpMethod, highest_method, method_for
 from consumer.vision.encoder import encode_webp

@@ -17,8 +17,8 @@ from consumer.errors import described
 from consumer.membership import consumer_name
 from consumer.metrics import STUCK_AFTER_SECONDS, WorkerMetrics
 from consumer.settings import WorkerSettings
-from consumer.vision.codec import DecodedImage
 from consumer.vision.cover import load_stub
+from consumer.vision.decoder import DecodedImage
 from consumer.vision.standin import Poison, StandInDetector, chosen_standin
 from consumer.vision.tiling import View
 from consumer.vitals import Vitals

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.errors import ImageError
-from consumer.vision.codec import MAX_SIDE, DecodedImage, decode, read_header
+from consumer.vision.decoder import MAX_SIDE, DecodedImage, decode, read_header
 from consumer.vision.encoder import encode_webp
 from tests.unit.vision.checks import decoded
 from tests.unit.vision.pictures import chunk, encoded, jpeg_segment, png, quarters, riff, tiff

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from consumer.vision.codec import DecodedImage, decode
+from consumer.vision.decoder import decode
 from consumer.vision.encoder import encode_webp
 from tests.unit.vision.checks import decoded, off
 from tests.unit.vision.pictures import (
@@ -160,27 +160,6 @@ def test_no_metadata_in_the_result(format_: str, transparent: bool) -> None:
         position += 8 + length + (length & 1)
     assert set(kinds) <= {b"VP8 ", b"VP8X", b"ALPH"}
     assert b"SECRET" not in webp
-
-
-def test_encoding_keeps_pixels_and_alpha() -> None:
-    alpha = smooth(channels=1, seed=3)[..., 0]
-    alpha[:5] = 255
-    rgb = smooth()
-    rgb[alpha == 0] = 0
-    again = decoded(encode_webp(DecodedImage(rgb, alpha)))
-    assert again.alpha is not None
-    assert (again.alpha == alpha).all()
-    assert np.abs(again.rgb.astype(int) - rgb)[alpha > 0].mean() < 4
-    opaque = decoded(encode_webp(DecodedImage(rgb, None)))
-    assert opaque.alpha is None
-
-
-def test_quality_and_method_are_passed_on() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    image = DecodedImage(noise, None)
-    sizes = [len(encode_webp(image, quality=quality)) for quality in (20, 60, 90)]
-    assert sizes == sorted(set(sizes))
-    assert encode_webp(image, method=0) != encode_webp(image, method=4)
 
 
 def test_webp_with_a_frame_of_another_size_is_refused() -> None:

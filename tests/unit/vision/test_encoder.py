@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from consumer.vision.codec import DecodedImage, decode
+from consumer.vision.decoder import DecodedImage, decode
 from consumer.vision.encoder import EncoderError, encode_webp
 from models.scenes import draw_scene
+from tests.unit.vision.checks import decoded
+from tests.unit.vision.pictures import smooth
 
 
 def detailed(width: int, height: int) -> DecodedImage:
@@ -17,6 +19,27 @@ def detailed(width: int, height: int) -> DecodedImage:
     noise = rng.integers(0, 256, (height // 2, width // 2, 3), dtype=np.uint8)
     rgb = cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR)
     return DecodedImage(np.asarray(rgb, np.uint8), None)
+
+
+def test_encoding_keeps_pixels_and_alpha() -> None:
+    alpha = smooth(channels=1, seed=3)[..., 0]
+    alpha[:5] = 255
+    rgb = smooth()
+    rgb[alpha == 0] = 0
+    again = decoded(encode_webp(DecodedImage(rgb, alpha)))
+    assert again.alpha is not None
+    assert (again.alpha == alpha).all()
+    assert np.abs(again.rgb.astype(int) - rgb)[alpha > 0].mean() < 4
+    opaque = decoded(encode_webp(DecodedImage(rgb, None)))
+    assert opaque.alpha is None
+
+
+def test_quality_and_method_are_passed_on() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    image = DecodedImage(noise, None)
+    sizes = [len(encode_webp(image, quality=quality)) for quality in (20, 60, 90)]
+    assert sizes == sorted(set(sizes))
+    assert encode_webp(image, method=0) != encode_webp(image, method=4)
 
 
 @pytest.mark.parametrize("method", [0, 1])
