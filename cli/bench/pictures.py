@@ -65,11 +65,12 @@ def drawn(name: str) -> PictureSet:
 def photographed(rgb: Pixels, rng: np.random.Generator, detail: float) -> Pixels:
     """Give a drawing what makes a photograph hard to encode: much detail here, and little there.
 
-    ``detail``: the median of its strength, in percent of the brightness. Measured on twelve
-    photographs of 12 megapixels and on these scaled to 1920 and 640 pixels, libwebp's default takes
+    ``detail``: the median of its strength, in percent of the brightness. Measured on eight phone
+    photos of 12 megapixels and on twelve scaled to 1920 and to 640 pixels, libwebp's default takes
     1.01, 1.52 and 2.40 bits a pixel at quality 90 and reaches an SSIM of 0.989, 0.985 and 0.987; of
-    these pictures 1.16, 1.60 and 2.25 with 0.982, 0.983 and 0.987. Grain everywhere, and nothing
-    else, gives 0.97: the encoder is then measured by how it keeps noise.
+    three of these pictures each 1.16, 1.60 and 2.25 with 0.982, 0.983 and 0.987. These pictures say
+    nothing of strong grain: with that everywhere the default reaches 0.967 to 0.973, and method 0
+    without noise shaping 0.008 to 0.009 less.
     """
     height, width = rgb.shape[:2]
     texture = np.zeros((height, width), np.float32)
