@@ -13,7 +13,7 @@ import typer
 
 from cli import embedded
 from cli.bench import pictures as picture_sets
-from cli.bench.pictures import SIZES, PictureSet
+from cli.bench.pictures import DRAWINGS, PictureSet
 from consumer.cpus import usable_cpus
 from consumer.settings import WorkerSettings
 from consumer.vision.tiling import AUTO_FROM_PIXELS
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # it needs the extra `bench`
     from cli.bench.measure import Figures
 
 # Long enough that the beginning and the end of a round, when cores are idle, hardly count.
-LOADS = {"640": (8, 50), "1920": (6, 20), "4000": (4, 8)}
+LOADS = {"640": (8, 50), "1920": (6, 20), "1920-grain": (6, 20), "4000": (4, 8)}
 OTHER_LOAD = (4, 8)
 NAIVE_ROUNDS = 2
 _SHOWN_SETTINGS = ("MODEL_PATH", "INFERENCE_PRECISION", "WEBP_METHOD", "PROCESSING_THREADS")
@@ -31,8 +31,8 @@ _SHOWN_SETTINGS = ("MODEL_PATH", "INFERENCE_PRECISION", "WEBP_METHOD", "PROCESSI
 
 def bench(
     sizes: Annotated[
-        list[str], typer.Option("--size", help="Drawn scenes of this width; may be repeated.")
-    ] = list(SIZES),  # noqa: B006 - typer copies it
+        list[str], typer.Option("--size", help="A set of drawn scenes; may be repeated.")
+    ] = list(DRAWINGS),  # noqa: B006 - typer copies it
     images: Annotated[
         Path | None, typer.Option(help="Folder of images to send instead of drawn scenes.")
     ] = None,
@@ -73,7 +73,7 @@ def bench(
             tasks, count = LOADS.get(pictures.name, OTHER_LOAD)
             load = measure.Load(tasks, count, rounds)
             results += asyncio.run(_measure(pictures, load, tilings, workers, baseline, settings))
-    except (SettingsError, BenchError, ValueError, KeyError) as error:
+    except (SettingsError, BenchError, ValueError) as error:
         _fail(str(error))
     shown = {name: os.environ[name] for name in _SHOWN_SETTINGS if name in os.environ}
     whole = {"cores": usable_cpus(), "workers": workers, "settings": shown, "sets": results}
@@ -170,8 +170,8 @@ def _files(pictures: PictureSet) -> Iterator[Path]:
 
 def _tilings(pictures: PictureSet, wanted: list[str]) -> list[str]:
     """Drop what would only repeat: `auto` does nothing on small pictures."""
-    size = SIZES.get(pictures.name)
-    if size and size[0] * size[1] < AUTO_FROM_PIXELS and "off" in wanted:
+    size = DRAWINGS.get(pictures.name)
+    if size and size.width * size.height < AUTO_FROM_PIXELS and "off" in wanted:
         return [tiling for tiling in wanted if tiling != "auto"]
     return wanted
 

@@ -15,23 +15,33 @@ from models.scenes import draw_scene
 
 Pixels = NDArray[np.uint8]
 
-SIZES: dict[str, tuple[int, int]] = {
-    "640": (640, 427),
-    "1920": (1920, 1080),
-    "4000": (4000, 3000),
+
+@dataclass(frozen=True)
+class Drawing:
+    """How a set is drawn: ``width`` and ``height`` in pixels, and see ``photographed``."""
+
+    width: int
+    height: int
+    detail: float
+    grain: float = 0.5
+
+
+DRAWINGS = {
+    "640": Drawing(640, 427, detail=10.0),
+    "1920": Drawing(1920, 1080, detail=6.0),
+    "1920-grain": Drawing(1920, 1080, detail=6.0, grain=4.0),
+    "4000": Drawing(4000, 3000, detail=3.0),
 }
-"""Width and height of the drawn scenes by the name of their set."""
+"""The drawn sets, by name."""
 DISTINCT = 6
 """Different pictures in a drawn set: a cache would show."""
 SAMPLE = 6
 """Pictures of a set that stages are measured with, and whose results are looked at."""
 QUALITY = 90
 _DRAWN_WIDTH = 1920  # wider ones would take seconds each
-_DETAIL = {"640": 10.0, "1920": 6.0, "4000": 3.0}
 _MOST_DETAIL = 25.0
 _PATCHES = 24
 _OCTAVES = 6
-_GRAIN = 0.5
 
 
 @dataclass(frozen=True)
@@ -48,29 +58,33 @@ class PictureSet:
 
 
 def drawn(name: str) -> PictureSet:
-    """Draw the set of one size; the same pictures every time."""
-    width, height = SIZES[name]
+    """Draw a set; the same pictures every time. Raises ValueError if there is none of this name."""
+    if name not in DRAWINGS:
+        raise ValueError(f"no set of pictures is called {name}; there are {', '.join(DRAWINGS)}")
+    drawing = DRAWINGS[name]
+    width, height = drawing.width, drawing.height
     files = []
     for seed in range(DISTINCT):
         rng = np.random.default_rng(seed)
         drawn_width = min(width, _DRAWN_WIDTH)
         rgb = draw_scene(rng, drawn_width, height * drawn_width // width, noise=0).rgb
         rgb = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+        rgb = photographed(rgb, rng, drawing.detail, drawing.grain)
         buffer = io.BytesIO()
-        Image.fromarray(photographed(rgb, rng, _DETAIL[name])).save(buffer, "JPEG", quality=QUALITY)
+        Image.fromarray(rgb).save(buffer, "JPEG", quality=QUALITY)
         files.append((f"scene{seed}.jpg", buffer.getvalue()))
     return PictureSet(name, files)
 
 
-def photographed(rgb: Pixels, rng: np.random.Generator, detail: float) -> Pixels:
+def photographed(rgb: Pixels, rng: np.random.Generator, detail: float, grain: float) -> Pixels:
     """Give a drawing what makes a photograph hard to encode: much detail here, and little there.
 
-    ``detail``: the median of its strength, in percent of the brightness. Measured on eight phone
-    photos of 12 megapixels and on twelve scaled to 1920 and to 640 pixels, libwebp's default takes
-    1.01, 1.52 and 2.40 bits a pixel at quality 90 and reaches an SSIM of 0.989, 0.985 and 0.987; of
-    three of these pictures each 1.16, 1.60 and 2.25 with 0.982, 0.983 and 0.987. These pictures say
-    nothing of strong grain: with that everywhere the default reaches 0.967 to 0.973, and method 0
-    without noise shaping 0.008 to 0.009 less.
+    ``detail``: the median of its strength, in percent of the brightness. ``grain``: standard
+    deviation of noise, alike everywhere. Measured on eight phone photos of 12 megapixels and on
+    twelve scaled to 1920 and to 640 pixels, libwebp's default takes 1.01, 1.52 and 2.40 bits a
+    pixel at quality 90 and reaches an SSIM of 0.989, 0.985 and 0.987; of three pictures of each set
+    without much grain 1.16, 1.60 and 2.25 with 0.982, 0.983 and 0.987. Of grain between 1 and 8,
+    4 is what libwebp's fast methods keep worst.
     """
     height, width = rgb.shape[:2]
     texture = np.zeros((height, width), np.float32)
@@ -79,8 +93,8 @@ def photographed(rgb: Pixels, rng: np.random.Generator, detail: float) -> Pixels
     patches = _field(rng, height, width, (_PATCHES * 3 // 4, _PATCHES))
     strength = np.minimum(detail * np.exp(2 * patches), _MOST_DETAIL) / 100
     lit = rgb * (1 + strength * texture / math.sqrt(_OCTAVES))[..., None]
-    grain = rng.normal(0, _GRAIN, (height, width)).astype(np.float32)
-    return np.asarray(np.clip(lit + grain[..., None], 0, 255), np.uint8)
+    noise = rng.normal(0, grain, (height, width)).astype(np.float32)
+    return np.asarray(np.clip(lit + noise[..., None], 0, 255), np.uint8)
 
 
 def _field(

@@ -72,8 +72,9 @@ class Stages:
 
     def _encode(self, image: DecodedImage) -> bytes:
         height, width = image.rgb.shape[:2]
-        method = method_for(self._settings.webp_method, height, width, backlog=self._backlog)
-        webp = encode_webp(image, quality=self._settings.webp_quality, method=method)
+        setting, quality = self._settings.webp_method, self._settings.webp_quality
+        method = method_for(setting, height, width, quality=quality, backlog=self._backlog)
+        webp = encode_webp(image, quality=quality, method=method)
         hashlib.sha256(webp).hexdigest()
         return webp
 

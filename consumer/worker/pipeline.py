@@ -189,8 +189,11 @@ class ImagePipeline:
             cover(image.rgb, covers, stub=options.stub, alpha=image.alpha)
         with self._metrics.stage("encode"):
             height, width = image.rgb.shape[:2]
-            method = method_for(options.webp_method, height, width, backlog=self._has_backlog())
-            webp = encode_webp(image, quality=options.webp_quality, method=method)
+            quality, backlog = options.webp_quality, self._has_backlog()
+            method = method_for(
+                options.webp_method, height, width, quality=quality, backlog=backlog
+            )
+            webp = encode_webp(image, quality=quality, method=method)
             digests = _sha256(data), _sha256(webp)
         return Covered(report(found, options.reporting), *digests, options.model), webp
 

@@ -53,3 +53,9 @@ def test_a_folder_without_images_is_told_in_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith("plate-detect: ")
     assert "holds no .jpg" in done.stderr
+
+
+def test_a_set_that_is_not_drawn_is_told_in_one_line(tmp_path: Path) -> None:
+    done = bench("--size", "1280", folder=tmp_path)
+    assert done.returncode == 1
+    assert "there are 640, 1920, 1920-grain, 4000" in done.stderr.strip().splitlines()[-1]

@@ -7,29 +7,38 @@ from hypothesis import strategies as st
 from consumer.vision.effort import highest_method, method_for
 
 SIDES = st.integers(1, 16383)
+QUALITIES = st.integers(1, 100)
 
 
-@given(st.integers(0, 6), SIDES, SIDES, st.booleans())
-def test_a_number_is_what_it_says(method: int, height: int, width: int, backlog: bool) -> None:
-    assert method_for(method, height, width, backlog=backlog) == method == highest_method(method)
+@given(st.integers(0, 6), SIDES, SIDES, QUALITIES, st.booleans())
+def test_a_number_is_what_it_says(
+    method: int, height: int, width: int, quality: int, backlog: bool
+) -> None:
+    chosen = method_for(method, height, width, quality=quality, backlog=backlog)
+    assert chosen == method == highest_method(method)
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "backlog", "expected"),
+    ("height", "width", "quality", "backlog", "expected"),
     [
-        (1080, 1920, True, 0),
-        (1080, 1920, False, 2),
-        (3024, 4032, True, 0),
-        (3024, 4032, False, 2),
-        (4000, 6000, True, 2),
+        (1080, 1920, 90, True, 0),
+        (1080, 1920, 90, False, 2),
+        (3024, 4032, 90, True, 0),
+        (3024, 4032, 90, False, 2),
+        (4000, 6000, 90, True, 2),
+        (1080, 1920, 89, True, 0),
+        (1080, 1920, 88, True, 2),
+        (1080, 1920, 100, False, 2),
     ],
 )
-def test_auto_is_fast_only_while_others_wait(
-    height: int, width: int, backlog: bool, expected: int
+def test_auto_is_fast_only_while_others_wait_and_files_need_not_be_small(
+    height: int, width: int, quality: int, backlog: bool, expected: int
 ) -> None:
-    assert method_for("auto", height, width, backlog=backlog) == expected
+    assert method_for("auto", height, width, quality=quality, backlog=backlog) == expected
 
 
-@given(SIDES, SIDES, st.booleans())
-def test_auto_never_takes_more_than_was_planned_for(h: int, w: int, backlog: bool) -> None:
-    assert method_for("auto", h, w, backlog=backlog) <= highest_method("auto")
+@given(SIDES, SIDES, QUALITIES, st.booleans())
+def test_auto_never_takes_more_than_was_planned_for(
+    h: int, w: int, quality: int, backlog: bool
+) -> None:
+    assert method_for("auto", h, w, quality=quality, backlog=backlog) <= highest_method("auto")

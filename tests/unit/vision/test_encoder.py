@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from consumer.vision.decoder import DecodedImage, decode
+from cli.bench.likeness import Answer, compare
+from cli.bench.pictures import photographed
+from consumer.vision.decoder import DecodedImage, Pixels
 from consumer.vision.encoder import EncoderError, encode_webp
 from models.scenes import draw_scene
 from tests.unit.vision.checks import decoded
-from tests.unit.vision.pictures import smooth
+from tests.unit.vision.pictures import encoded, smooth
 
 
 def detailed(width: int, height: int) -> DecodedImage:
@@ -50,16 +52,43 @@ def test_more_detail_than_the_fast_methods_can_note_down(method: int) -> None:
     assert encode_webp(image, method=method) == encode_webp(image, method=2)
 
 
+def by_itself(rgb: Pixels, method: int) -> bytes:
+    """Return what libwebp makes of pixels with its own settings."""
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "WEBP", quality=90, method=method)
+    return buffer.getvalue()
+
+
+def likeness(rgb: Pixels, *results: bytes) -> list[float]:
+    """Return the SSIM of results to the pixels."""
+    found = compare([encoded(rgb, "PNG")], *[[Answer(result, [])] for result in results])
+    assert found is not None
+    return found
+
+
+def photograph(seed: int, *, grain: float, detail: float = 8.0) -> Pixels:
+    rng = np.random.default_rng(seed)
+    return photographed(draw_scene(rng, 960, 540, noise=0).rgb, rng, detail, grain)
+
+
 @pytest.mark.parametrize("method", [0, 1])
 def test_the_fast_methods_write_less_than_they_would_by_themselves(method: int) -> None:
-    rgb = draw_scene(np.random.default_rng(2), 640, 427).rgb
-    usual = io.BytesIO()
-    Image.fromarray(rgb).save(usual, "WEBP", quality=90, method=method)
-    webp = encode_webp(DecodedImage(rgb, None), method=method)
-    assert len(webp) < 0.97 * len(usual.getvalue())
-    seen = decode(webp, max_pixels=10**6).rgb
-    usually = decode(usual.getvalue(), max_pixels=10**6).rgb
-    assert cv2.PSNR(seen, rgb) > cv2.PSNR(usually, rgb) - 0.5
+    rgb = photograph(2, grain=0, detail=0)
+    webp, usual = encode_webp(DecodedImage(rgb, None), method=method), by_itself(rgb, method)
+    assert len(webp) < 0.97 * len(usual)
+    ours, usually = likeness(rgb, webp, usual)
+    assert ours > usually - 0.003
+
+
+@pytest.mark.parametrize("grain", [0.5, 1.5, 2.5, 4.0, 6.0])
+def test_the_fastest_method_keeps_grain_as_well_as_the_usual_one(grain: float) -> None:
+    pictures = [photograph(seed, grain=grain) for seed in range(4)]
+    webp = [encode_webp(DecodedImage(rgb, None), method=0) for rgb in pictures]
+    usual = [by_itself(rgb, 4) for rgb in pictures]
+    assert sum(map(len, webp)) < 1.1 * sum(map(len, usual))
+    pairs = [likeness(rgb, *both) for rgb, *both in zip(pictures, webp, usual, strict=True)]
+    ours, usually = np.mean(pairs, axis=0)
+    assert ours > usually - 0.005
 
 
 @pytest.mark.parametrize("method", [0, 2, 4])
