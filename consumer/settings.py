@@ -217,7 +217,7 @@ class WorkerSettings(ConsumerSettings):
     webp_method: Annotated[int, Field(ge=0, le=6)] | Literal["auto"] = Field(
         "auto",
         description="Encoder effort: 0 fastest, 6 smallest files; `auto`: 2, and 0 for images up to"
-        " 14 MP while others wait, if WEBP_QUALITY is at least 89 (a third less time, 0-4 % more"
+        " 14 MP while others wait, if WEBP_QUALITY is at least 89 (a third less time, 0-5 % more"
         " bytes). With a number the same"
         " image becomes the same file, but for what the last bit of a sum may change",
     )

@@ -67,7 +67,10 @@ def bench(
 
     try:
         settings = WorkerSettings.load()
-        chosen = [picture_sets.from_folder(images)] if images else map(picture_sets.drawn, sizes)
+        if images:
+            chosen = [picture_sets.from_folder(images)]
+        else:
+            chosen = [picture_sets.drawn(name) for name in sizes]
         results = []
         for pictures in chosen:
             tasks, count = LOADS.get(pictures.name, OTHER_LOAD)
