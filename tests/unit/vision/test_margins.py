@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from consumer.vision.margins import FREE, UNSURE, cover_quads, padded, upright_grown
 from consumer.vision.obb import Detections, upright_quads
+from tests.unit.vision.quads import shared_part
 
 Quads = NDArray[np.float32]
 
@@ -21,11 +22,6 @@ def rectangle(*box: float) -> Quads:
 
 def exact(quads: Quads) -> Detections:
     return Detections.exact(quads, np.ones(len(quads), np.float32))
-
-
-def share(inner: Quads, outer: Quads) -> float:
-    """Part of ``inner`` (4, 2) that lies in ``outer`` (4, 2)."""
-    return float(cv2.intersectConvexConvex(inner, outer)[0]) / cv2.contourArea(inner)
 
 
 def holds(outer: Quads, inner: Quads) -> bool:
@@ -67,7 +63,7 @@ def test_a_cover_holds_what_it_is_for_and_is_convex(quads: Quads, padding: float
     [grown] = cover_quads(exact(quads), padding)
     assert holds(grown, quads[0])
     assert cv2.isContourConvex(np.round(grown * 64).astype(np.int32))
-    assert share(grown, bounds(padded(quads, padding)[0])) > 0.9
+    assert shared_part(grown, bounds(padded(quads, padding)[0])) > 0.9
 
 
 @given(RECTANGLES, st.floats(0, 1))
@@ -87,7 +83,7 @@ def test_padding_keeps_centre_and_angle(quads: Quads, padding: float) -> None:
 def test_a_tilted_plate_is_covered_up_to_its_upright_bounds(degrees: float) -> None:
     quads = rectangle(200, 200, 200, 44, degrees)
     [grown] = upright_grown(quads)
-    assert share(bounds(quads[0]), grown) >= 1 - FREE - 0.01
+    assert shared_part(bounds(quads[0]), grown) >= 1 - FREE - 0.01
     assert cv2.contourArea(grown) <= 1.01 * cv2.contourArea(bounds(quads[0]))
 
 

@@ -1,6 +1,5 @@
 """Merging views: a plate once, whole where any view shows it whole, and never none."""
 
-import cv2
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +7,7 @@ from hypothesis import strategies as st
 from consumer.vision.merge import SAME_PLATE_IOU, is_cut, merge
 from consumer.vision.obb import Detections
 from consumer.vision.tiling import View
+from tests.unit.vision.quads import shared_part
 
 Box = tuple[float, float, float, float]
 BLANK = np.zeros((400, 600, 3), np.uint8)
@@ -131,8 +131,5 @@ def test_nothing_goes_but_what_another_covers(
     assert (np.diff(found.scores) <= 0).all()
     for view, answer in zip(VIEWS, answers, strict=True):
         for alone in merge([view], [answer]).quads:
-            shares = [
-                cv2.intersectConvexConvex(alone, kept)[0] / cv2.contourArea(alone)
-                for kept in found.quads
-            ]
+            shares = [shared_part(alone, kept) for kept in found.quads]
             assert max(shares) > SAME_PLATE_IOU / 2
