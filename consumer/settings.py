@@ -218,8 +218,8 @@ class WorkerSettings(ConsumerSettings):
         "auto",
         description="Encoder effort: 0 fastest, 6 smallest files; `auto`: 2, and 0 for images up to"
         " 14 MP while others wait, if WEBP_QUALITY is at least 89 (a third less time, 0-5 % more"
-        " bytes). With a number the same"
-        " image becomes the same file, but for what the last bit of a sum may change",
+        " bytes, 7 % for grainy images). With a number the same image becomes the same file, but"
+        " for what the last bit of a sum may change",
     )
     max_image_pixels: int = Field(
         100_000_000, ge=1, description="Most pixels of one image, checked before it is decoded"
