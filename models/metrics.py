@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from consumer.vision.overlap import shared_area
+
 Quad = npt.NDArray[np.float32]
 
 _GRID_X, _GRID_Y = 96, 48
@@ -66,7 +68,7 @@ def overlap(first: Quad, second: Quad) -> float:
     """Return the area of the intersection of two quads' hulls."""
     a = cv2.convexHull(np.ascontiguousarray(first, np.float32))
     b = cv2.convexHull(np.ascontiguousarray(second, np.float32))
-    return float(cv2.intersectConvexConvex(a, b)[0])
+    return shared_area(a[:, 0], b[:, 0])
 
 
 def long_angle(quad: Quad) -> float:

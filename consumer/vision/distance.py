@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from consumer.vision.heads import Array
 from consumer.vision.letterbox import resize
 from consumer.vision.obb import Detections
+from consumer.vision.overlap import shared_area
 from consumer.vision.tiling import Pixels, Tiling, View, on_grey, views
 
 Detect = Callable[[Pixels], list[Detections]]
@@ -102,7 +103,7 @@ def in_image(found: Detections, view: View) -> Detections:
 def about(quad: Array, others: Array) -> NDArray[np.bool_]:
     """Return which of ``others`` (N, 4, 2) are about the same thing as ``quad`` (4, 2)."""
     area = cv2.contourArea(quad)
-    shared = [cv2.intersectConvexConvex(quad, other)[0] for other in others]
+    shared = [shared_area(quad, other) for other in others]
     least = [_SAME * min(area, cv2.contourArea(other)) for other in others]
     return np.array(shared, np.float32) > np.array(least, np.float32)
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +17,7 @@ from consumer.vision.distance import (
 )
 from consumer.vision.heads import Array
 from consumer.vision.obb import Detections, joined, prob_iou
+from consumer.vision.overlap import shared_part
 from consumer.vision.tiling import View
 
 SAME_PLATE_IOU = 0.5
@@ -145,8 +145,7 @@ def _lies_inside(quad: Array, others: Array, share: float = _INSIDE) -> bool:
     """Return whether ``share`` of ``quad`` (4, 2) lies within one of ``others`` (N, 4, 2)."""
     low, high = quad.min(axis=0), quad.max(axis=0)
     near = (others.min(axis=1) < high).all(axis=1) & (others.max(axis=1) > low).all(axis=1)
-    needed = share * cv2.contourArea(quad)
-    return any(cv2.intersectConvexConvex(quad, other)[0] >= needed for other in others[near])
+    return any(shared_part(quad, other) >= share for other in others[near])
 
 
 def _boxes(quads: Array) -> Array:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from consumer.vision.margins import FREE, UNSURE, cover_quads, padded, upright_grown
 from consumer.vision.obb import Detections, upright_quads
-from tests.unit.vision.quads import shared_part
+from consumer.vision.overlap import shared_part
 
 Quads = NDArray[np.float32]
 
