@@ -66,9 +66,9 @@ def covered_share(plate: Quad, covers: Sequence[Quad]) -> float:
 
 def overlap(first: Quad, second: Quad) -> float:
     """Return the area of the intersection of two quads' hulls."""
-    a = cv2.convexHull(np.ascontiguousarray(first, np.float32))
-    b = cv2.convexHull(np.ascontiguousarray(second, np.float32))
-    return shared_area(a[:, 0], b[:, 0])
+    hulls = [cv2.convexHull(np.ascontiguousarray(it, np.float32)) for it in (first, second)]
+    a, b = (np.asarray(hull[:, 0], np.float32) for hull in hulls)
+    return shared_area(a, b)
 
 
 def long_angle(quad: Quad) -> float:
