@@ -55,6 +55,12 @@ class Bench:
         assert state is not None
         return state
 
+    async def until_settled(self) -> None:
+        """Wait until no entry is waiting or in hand."""
+        async with asyncio.timeout(30):
+            while await self.store.backlog():
+                await asyncio.sleep(0.02)
+
     def result(self, task_id: str, name: str) -> bytes:
         """A stored result."""
         return (self.folder / task_id / "output" / name).read_bytes()
