@@ -1,0 +1,92 @@
+"""Pictures that are too large, in one way or another, and those that just are not."""
+
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+from schemas.errors import ImageErrorCode as Code
+from tests.corpus.cases import Picture, Shown
+from tests.corpus.makers import (
+    PLAIN,
+    blank,
+    jpeg_of,
+    png_of,
+    resized,
+    webp_of,
+    zeros,
+)
+from tests.unit.vision.pictures import (
+    chunk,
+    encoded,
+    riff,
+    tiff,
+)
+
+
+def sides() -> Iterator[Picture]:
+    """As long as a side may be, and longer."""
+    for width, height in ((16383, 1), (1, 16383), (16383, 9)):
+        yield Picture(f"PNG {width}x{height}", blank(width, height), Shown(width, height))
+    for width, height in ((16384, 1), (1, 16384), (65535, 1), (1, 65535)):
+        yield Picture(f"PNG {width}x{height}", blank(width, height), Code.SIDE_TOO_LONG)
+    turned_round = blank(16384, 2)
+    exif = turned_round[:33] + chunk(b"eXIf", tiff(6)) + turned_round[33:]
+    yield Picture("PNG 16384x2 upright", exif, Code.SIDE_TOO_LONG)
+    for width, height in ((65535, 1), (1, 65535)):
+        data = resized(jpeg_of(), width, height)
+        yield Picture(f"JPEG {width}x{height}", data, Code.SIDE_TOO_LONG)
+    real = Image.new("L", (65500, 1), 200)
+    yield Picture("JPEG 65500x1 in truth", encoded(real, "JPEG"), Code.SIDE_TOO_LONG)
+    for width, height in ((0, 40), (60, 0), (0, 0)):
+        data = resized(png_of(), width, height)
+        yield Picture(f"PNG {width}x{height}", data, Code.CORRUPT_IMAGE)
+        data = resized(jpeg_of(), width, height)
+        yield Picture(f"JPEG {width}x{height}", data, Code.CORRUPT_IMAGE)
+
+
+def bombs() -> Iterator[Picture]:
+    """Small files of many pixels."""
+    for side in (65535, 60000):
+        data = resized(jpeg_of(), side, side)
+        yield Picture(f"JPEG {side}x{side}", data, Code.TOO_MANY_PIXELS)
+    for width, height in ((65535, 65535), (2**31 - 1, 2**31 - 1), (2**32 - 1, 1), (4000, 3001)):
+        data = resized(png_of(), width, height)
+        yield Picture(f"PNG {width}x{height}", data, Code.TOO_MANY_PIXELS)
+    yield Picture("PNG 10000x10000 in truth", blank(10_000, 10_000), Code.TOO_MANY_PIXELS)
+    yield Picture("PNG 4000x3000 in truth", blank(4000, 3000), Shown(4000, 3000))
+    yield Picture("PNG 4000x3000 of 60x40", resized(png_of(), 4000, 3000), Code.CORRUPT_IMAGE)
+    for side in (16384, 1 << 24):
+        canvas = b"\0\0\0\0" + (side - 1).to_bytes(3, "little") * 2
+        data = riff((b"VP8X", canvas), (b"VP8L", webp_of()[20:]))
+        yield Picture(f"WebP canvas {side}x{side}", data, Code.TOO_MANY_PIXELS)
+    lossy = b"\0\0\0\x9d\x01\x2a\xff\x3f\xff\x3f" + bytes(50)
+    yield Picture("WebP frame 16383x16383", riff((b"VP8 ", lossy)), Code.TOO_MANY_PIXELS)
+    lossless = b"\x2f" + struct.pack("<I", 16383 << 14 | 16383) + bytes(50)
+    yield Picture("lossless WebP 16384x16384", riff((b"VP8L", lossless)), Code.TOO_MANY_PIXELS)
+
+
+def busy() -> Iterator[Picture]:
+    """Few bytes that would cost much work."""
+    large = np.zeros((3000, 3000, 3), np.uint8)
+    scans = encoded(large, "JPEG", progressive=True, quality=50)
+    last = scans[scans.rindex(b"\xff\xda") : -2]
+    data = scans[:-2] + last * 100_000 + b"\xff\xd9"
+    yield Picture("JPEG of 100000 scans", data, Code.CORRUPT_IMAGE)
+    start, rest = jpeg_of()[:2], jpeg_of()[2:]
+    yield Picture("JPEG after 3 MB of fill bytes", start + b"\xff" * 3_000_000 + rest, PLAIN)
+    yield Picture("JPEG after 3 MB of restarts", start + b"\xff\xd0" * 1_500_000 + rest, PLAIN)
+    segments = start + b"\xff\xef\0\2" * 700_000 + rest
+    yield Picture("JPEG of 700000 segments", segments, Code.CORRUPT_IMAGE)
+    empty = chunk(b"IDAT", b"") * 250_000
+    yield Picture("PNG of 250000 empty parts", png_of(empty), Code.CORRUPT_IMAGE)
+    texts = png_of(chunk(b"tEXt", b"") * 250_000)
+    yield Picture("PNG of 250000 texts", texts, Code.CORRUPT_IMAGE)
+    chunks = webp_of()[8:] + b"JUNK\0\0\0\0" * 400_000
+    data = b"RIFF" + struct.pack("<I", len(chunks)) + chunks
+    yield Picture("WebP of 400000 chunks", data, Code.CORRUPT_IMAGE)
+    head = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 60, 40, 8, 2, 0, 0, 0))
+    flood = chunk(b"IDAT", zeros(100)) + chunk(b"IEND", b"")
+    black = Shown(60, 40, np.zeros((40, 60, 3), np.uint8))
+    yield Picture("PNG with 100 MB behind its pixels", head + flood, black)
