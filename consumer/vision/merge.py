@@ -17,7 +17,7 @@ from consumer.vision.distance import (
 )
 from consumer.vision.heads import Array
 from consumer.vision.obb import Detections, joined, prob_iou
-from consumer.vision.overlap import shared_part
+from consumer.vision.overlap import shared_area, shared_part
 from consumer.vision.tiling import View
 
 SAME_PLATE_IOU = 0.5
@@ -83,18 +83,22 @@ def _take_from_further_away(seen: Sequence[_Seen], *, chance: bool) -> None:
 
 
 def _absorbed(one: _Seen, further: Detections) -> NDArray[np.bool_]:
-    """Return which detections too near in one view others are about, and enlarge these by them.
+    """Return which detections too near in one view others are about, and enlarge one of these.
 
-    A plate may be seen better from further away and yet not all of it: its cover hides both.
+    A plate may be seen better from further away and yet not all of it: its cover hides both. Only
+    the one that shares most with it grows: a smaller find on the plate would take its place.
     """
     gone = np.zeros(len(one.near), np.bool_)
     for index in np.flatnonzero(one.near):
         quad, score = one.found.quads[index], one.found.scores[index]
-        for other in np.flatnonzero(about(quad, further.quads)):
-            if not _lies_inside(quad, further.quads[[other]], _HIDDEN):
-                further.quads[other] = _holding(further.quads[other], quad)
-            further.scores[other] = max(further.scores[other], score)
-            gone[index] = True
+        same = np.flatnonzero(about(quad, further.quads))
+        if not len(same):
+            continue
+        most = same[np.argmax([shared_area(quad, further.quads[other]) for other in same])]
+        if not _lies_inside(quad, further.quads[[most]], _HIDDEN):
+            further.quads[most] = _holding(further.quads[most], quad)
+        further.scores[most] = max(further.scores[most], score)
+        gone[index] = True
     return gone
 
 

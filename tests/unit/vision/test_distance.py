@@ -205,3 +205,12 @@ def test_a_certain_plate_that_is_not_believed_does_not_end_the_search() -> None:
     found = merge([WHOLE, TILE, HALF], [*first, seen(HALF, (large, 0.5))])
     assert boxes(found) == [large]
     assert not len(merge([WHOLE, TILE, HALF], [*first, seen(HALF)]).quads)
+
+
+def test_a_find_on_a_near_plate_does_not_take_the_plates_place() -> None:
+    near, true = (300.0, 100.0, 1000.0, 300.0), (60.0, 100.0, 1240.0, 300.0)
+    letter = (310.0, 110.0, 450.0, 280.0)
+    answers = [seen(WHOLE, (near, 0.85)), seen(HALF, (letter, 0.9), (true, 0.75))]
+    found = merge([WHOLE, HALF], answers)
+    [whole] = in_image(seen(WHOLE, (true, 1)), WHOLE).quads
+    assert covered_share(whole, list(found.quads)) > 0.999
