@@ -17,6 +17,8 @@ from cli import embedded, guard, supervision
 from cli.readiness import ReadinessProbe
 from cli.settings import RunSettings
 from consumer.settings import DispatcherSettings, WorkerSettings
+from consumer.vision.cover import StubError, load_stub
+from consumer.vision.standin import chosen_standin
 from producer.settings import ProducerSettings
 
 READY_TIMEOUT_SECONDS = 180
@@ -60,6 +62,7 @@ def run(workers: int, folder: Path) -> None:
 def _plan(workers: int, folder: Path) -> Plan:
     settings, producer, worker = RunSettings.load(), ProducerSettings.load(), WorkerSettings.load()
     DispatcherSettings.load()  # a wrong setting of any role is said now, by this process
+    _check_files(worker)
     roles = supervision.roles(workers, worker.metrics_port)
     _check_ports(producer, [r.metrics_port for r in roles if r.metrics_port])
     environment = dict(os.environ) | {guard.PARENT: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
@@ -93,6 +96,17 @@ def _check_ports(producer: ProducerSettings, metrics_ports: list[int]) -> None:
                 f"metrics port {port} is taken: choose others with METRICS_PORT"
                 " (the first of consecutive ports; 0: no metrics of worker and dispatcher)"
             )
+
+
+def _check_files(worker: WorkerSettings) -> None:
+    """Raise RunError for a file that no worker could start with."""
+    if not worker.model_path.exists() and not chosen_standin(worker.model_path):
+        raise RunError(f"MODEL_PATH={worker.model_path}: there is no such file")
+    if worker.cover_mode == "image":
+        try:
+            load_stub(worker.cover_image_path)
+        except StubError as error:
+            raise RunError(f"COVER_IMAGE_PATH={error}") from None
 
 
 def _embedded_port(settings: RunSettings) -> int:

@@ -15,4 +15,6 @@ class RunSettings(Settings):
     @property
     def names_redis(self) -> bool:
         """Whether the operator named a server, in the environment or in `.env`."""
-        return bool(self.model_fields_set & {"redis_host", "redis_url", "redis_sentinels"})
+        named = self.model_fields_set & {"redis_host", "redis_url", "redis_sentinels"}
+        # The usual port alone stands in many a `.env`; another one was chosen.
+        return bool(named) or self.redis_port != type(self).model_fields["redis_port"].default

@@ -1,5 +1,6 @@
 """Settings of the consumer processes, on top of what every process shares."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -9,7 +10,9 @@ from standardwebhooks import Webhook
 
 from consumer.cpus import usable_cpus
 from consumer.vision.margins import DEFAULT_PADDING
-from schemas.settings import Settings
+from schemas.settings import Hours, Seconds, SecondsOrNone, Settings
+
+_WAIT = re.compile(r"\d{1,8}(\.\d+)?")
 
 
 class ConsumerSettings(Settings):
@@ -18,11 +21,11 @@ class ConsumerSettings(Settings):
     metrics_port: int = Field(
         9101, ge=0, le=65535, description="Port of `/metrics` of a consumer process; 0 disables it"
     )
-    drain_seconds: float = Field(
-        25, ge=0, description="Longest wait on SIGTERM for work in hand; the rest goes by its lease"
+    drain_seconds: SecondsOrNone = Field(
+        25, description="Longest wait on SIGTERM for work in hand; the rest goes by its lease"
     )
-    lease_seconds: float = Field(
-        30, gt=0, description="Silence after which others take over what a dead process held"
+    lease_seconds: Seconds = Field(
+        30, description="Silence after which others take over what a dead process held"
     )
 
 
@@ -52,6 +55,13 @@ def _secret_list(secrets: SecretStr | None) -> SecretStr | None:
     return secrets
 
 
+def _waits(text: str) -> str:
+    # Without a wait a receiver that is down would be asked again and again.
+    if not all(_WAIT.fullmatch(item) and float(item) > 0 for item in text.split(",")):
+        raise ValueError("must be seconds, more than 0, separated by commas")
+    return text
+
+
 def _listed(secrets: SecretStr | None) -> list[str]:
     if secrets is None:
         return []
@@ -78,38 +88,36 @@ class DispatcherSettings(ConsumerSettings):
         description="`whsec_…`: both webhooks are signed (Standard Webhooks); several by commas, "
         "the new one first, while it is rotated: with each of them; empty: unsigned",
     )
-    webhook_timeout_seconds: float = Field(
-        30, gt=0, description="Longest silence of a webhook's receiver, and of a whole callback"
+    webhook_timeout_seconds: Seconds = Field(
+        30, description="Longest silence of a webhook's receiver, and of a whole callback"
     )
-    webhook_upload_timeout_seconds: float = Field(
-        300, gt=0, description="Longest time for a whole upload of one task's images"
+    webhook_upload_timeout_seconds: Seconds = Field(
+        300, description="Longest time for a whole upload of one task's images"
     )
     webhook_concurrency: int = Field(
         4, ge=1, description="Most webhooks under way at once, for each of the two addresses"
     )
-    webhook_retry_seconds: str = Field(
+    webhook_retry_seconds: Annotated[str, AfterValidator(_waits)] = Field(
         "5,30,120,600,1800,3600",
-        pattern=r"^\d+(\.\d+)?(,\d+(\.\d+)?)*$",
         description="Waits between tries of a webhook; the last repeats, at most for 24 hours "
         "or half of TASK_STORAGE_TTL_HOURS",
     )
-    sweep_interval_seconds: float = Field(
-        60, gt=0, description="Time between two rounds of cleaning up, however many dispatchers run"
+    sweep_interval_seconds: Seconds = Field(
+        60, description="Time between two rounds of cleaning up, however many dispatchers run"
     )
-    upload_grace_seconds: float = Field(
+    upload_grace_seconds: SecondsOrNone = Field(
         900,
-        ge=0,
         description="Age at which files that belong to no task are deleted; "
         "keep it above UPLOAD_TIMEOUT_SECONDS",
     )
-    task_timeout_seconds: float = Field(
-        3600, gt=0, description="Inactivity after which the missing images of a task are given up"
+    task_timeout_seconds: Seconds = Field(
+        3600, description="Inactivity after which the missing images of a task are given up"
     )
-    dead_letter_ttl_hours: float = Field(
-        48, gt=0, description="Life of a dead letter, and of the original that is kept for it"
+    dead_letter_ttl_hours: Hours = Field(
+        48, description="Life of a dead letter, and of the original that is kept for it"
     )
-    consumer_idle_seconds: float = Field(
-        600, gt=0, description="Silence after which a group forgets a consumer that holds nothing"
+    consumer_idle_seconds: Seconds = Field(
+        600, description="Silence after which a group forgets a consumer that holds nothing"
     )
 
     @property
@@ -162,8 +170,8 @@ class WorkerSettings(ConsumerSettings):
         ge=0,
         description="Threads of one forward pass on the CPU; 0: a quarter of the usable CPUs",
     )
-    inference_timeout_seconds: float = Field(
-        120, gt=0, description="Time of one forward pass after which the process counts as hung "
+    inference_timeout_seconds: Seconds = Field(
+        120, description="Time of one forward pass after which the process counts as hung "
         "and ends itself, so that others take its images",
     )  # fmt: skip
     max_images_in_hand: int = Field(

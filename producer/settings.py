@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from schemas.settings import Settings
+from schemas.settings import Seconds, SecondsOrNone, Settings
 
 # Room for part headers and ignored fields; files alone make up the rest of a request.
 _OVERHEAD_BYTES = 1_048_576
@@ -38,8 +38,8 @@ class ProducerSettings(Settings):
         description="Keys, separated by commas, one of which every request about tasks must "
         "carry (`X-API-Key` or `Authorization: Bearer`); empty: open to all",
     )
-    idempotency_lease_seconds: float = Field(
-        15, gt=0, description="Silence after which a dead producer's idempotency keys are free"
+    idempotency_lease_seconds: Seconds = Field(
+        15, description="Silence after which a dead producer's idempotency keys are free"
     )
     max_request_size_mb: int = Field(
         0,
@@ -53,18 +53,21 @@ class ProducerSettings(Settings):
     max_concurrent_uploads: int = Field(
         16, ge=1, description="Uploads received at the same time; further ones wait a little"
     )
-    upload_timeout_seconds: float = Field(
-        600, gt=0, description="Longest time for one whole upload"
-    )
-    upload_idle_timeout_seconds: float = Field(
-        30, gt=0, description="Longest silence of a client within an upload or a download"
+    upload_timeout_seconds: Seconds = Field(600, description="Longest time for one whole upload")
+    upload_idle_timeout_seconds: Seconds = Field(
+        30, description="Longest silence of a client within an upload or a download"
     )
     max_event_streams: int = Field(
         500, ge=0, description="Progress streams (task-events) open at the same time"
     )
-    drain_seconds: float = Field(
-        25, ge=0, description="Longest wait on SIGTERM for requests in flight"
+    drain_seconds: SecondsOrNone = Field(
+        25, description="Longest wait on SIGTERM for requests in flight"
     )
+
+    @property
+    def max_files(self) -> int:
+        """Most images of one request: more than the backlog may hold could never be accepted."""
+        return min(self.max_files_per_request, self.max_backlog_images)
 
     @property
     def max_request_bytes(self) -> int:

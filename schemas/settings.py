@@ -1,11 +1,20 @@
 """Settings that every process shares, and the one way in which settings are read."""
 
 import ssl
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -49,6 +58,16 @@ def _certificates(path: Path | None) -> Path | None:
     return path
 
 
+def _lowered(text: object) -> object:
+    return text.lower() if isinstance(text, str) else text
+
+
+_YEAR = 365 * 86_400
+Seconds = Annotated[float, Field(gt=0, le=_YEAR)]
+SecondsOrNone = Annotated[float, Field(ge=0, le=_YEAR)]
+Hours = Annotated[float, Field(gt=0, le=10 * 8760)]
+
+
 class Settings(BaseSettings):
     """Read from the environment, then from `.env`; an empty value counts as not set."""
 
@@ -59,6 +78,7 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         case_sensitive=False,
+        allow_inf_nan=False,
     )
 
     redis_host: str = Field("localhost", description="Redis server (compose sets `redis`)")
@@ -94,17 +114,17 @@ class Settings(BaseSettings):
     tasks_storage_url: Annotated[str, AfterValidator(_known_storage_scheme)] = Field(
         "", description="Storage address (`file:///…`, `s3://…`); empty: folder `tasks_storage`"
     )
-    task_storage_ttl_hours: float = Field(
-        48, gt=0, description="Life of a task: its keys in Redis and its files"
+    task_storage_ttl_hours: Hours = Field(
+        48, description="Life of a task: its keys in Redis and its files"
     )
     max_files_per_request: int = Field(50, ge=1, le=1000, description="Most images of one task")
     max_file_size_bytes: int = Field(20_971_520, ge=1, description="Most bytes of one image file")
     inline_max_bytes: int = Field(
         1_048_576, ge=0, description="Most image bytes inside a stream entry"
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe log line that is written"
-    )
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], BeforeValidator(_lowered)
+    ] = Field("info", description="Least severe log line that is written")
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto`: readable in a terminal, JSON elsewhere"
     )
@@ -186,15 +206,20 @@ class Settings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            raise SettingsError("; ".join(map(_one_line, error.errors()))) from None
+            raise SettingsError("; ".join(_lines(error.errors()))) from None
 
 
-def _one_line(problem: ErrorDetails) -> str:
-    name = "_".join(str(part) for part in problem["loc"]).upper()
+def _lines(problems: list[ErrorDetails]) -> Iterator[str]:
+    """One line per setting; one that may be of several kinds has a problem with each."""
+    for name, group in groupby(problems, key=lambda problem: problem["loc"][:1]):
+        alike = list(group)
+        reasons = " or ".join(dict.fromkeys(problem["msg"] for problem in alike))
+        yield _one_line(str(name[0]).upper() if name else "", alike[0]["input"], reasons)
+
+
+def _one_line(name: str, value: object, reason: str) -> str:
     if not name:  # of several settings together; the message names them
-        return problem["msg"]
+        return reason
     # A secret, or an address that may carry a password, must not end up in a log.
-    value = (
-        "…" if name.endswith(("_URL", "_SECRET", "_KEYS", "_PASSWORD")) else repr(problem["input"])
-    )
-    return f"{name}={value}: {problem['msg']}"
+    secret = name.endswith(("_URL", "_SECRET", "_KEYS", "_PASSWORD"))
+    return f"{name}={'…' if secret else repr(value)}: {reason}"

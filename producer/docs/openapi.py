@@ -118,7 +118,7 @@ def _task_paths(settings: ProducerSettings) -> Json:
 
 
 def _process_task(settings: ProducerSettings) -> Json:
-    most_files, most_bytes = settings.max_files_per_request, settings.max_file_size_bytes
+    most_files, most_bytes = settings.max_files, settings.max_file_size_bytes
     file = {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
     files = {"type": "array", "minItems": 1, "maxItems": most_files, "items": file}
     form = {"type": "object", "required": ["files"], "properties": {"files": files}}

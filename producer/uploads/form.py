@@ -43,7 +43,7 @@ class UploadLimits:
     def of(cls, settings: ProducerSettings) -> "UploadLimits":
         """The limits that the settings name."""
         return cls(
-            max_files=settings.max_files_per_request,
+            max_files=settings.max_files,
             max_file_bytes=settings.max_file_size_bytes,
             max_request_bytes=settings.max_request_bytes,
             idle_seconds=settings.upload_idle_timeout_seconds,

@@ -101,6 +101,16 @@ async def test_backlog_full(start_producer: StartProducer, redis_server: str) ->
     assert b"Connection: close" in answer
 
 
+async def test_what_no_empty_backlog_would_hold_is_not_told_to_try_again(
+    start_producer: StartProducer, redis_server: str
+) -> None:
+    producer = await start_producer(redis_server, max_backlog_images=2)
+    status, problem = await producer.upload(("a", JPEG), ("b", JPEG), ("c", JPEG))
+    assert status == 413
+    assert "2" in problem["detail"]
+    assert (await producer.upload(("a", JPEG), ("b", JPEG)))[0] == 202
+
+
 async def test_refusal_reaches_a_client_that_only_sends(
     start_producer: StartProducer, redis_server: str
 ) -> None:

@@ -75,18 +75,28 @@ def _wait_for(client: Redis) -> None:
     raise AssertionError("the server does not answer")
 
 
-@pytest.mark.parametrize("name", ["REDIS_HOST", "REDIS_URL"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("REDIS_HOST", "elsewhere"), ("REDIS_URL", "redis://elsewhere"), ("REDIS_PORT", "6390")],
+)
 def test_a_named_server_is_used_instead(
-    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for variable in ("REDIS_HOST", "REDIS_URL", "REDIS_PORT"):
         monkeypatch.delenv(variable, raising=False)
     assert not RunSettings.load().names_redis
-    (tmp_path / ".env").write_text(f"{name}=redis://elsewhere\n")
+    (tmp_path / ".env").write_text(f"{name}={value}\n")
     assert RunSettings.load().names_redis
     (tmp_path / ".env").unlink()
-    monkeypatch.setenv(name, "redis://elsewhere")
+    monkeypatch.setenv(name, value)
     assert RunSettings.load().names_redis
     monkeypatch.setenv(name, "")
+    assert not RunSettings.load().names_redis
+
+
+def test_the_usual_port_alone_names_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("REDIS_HOST", "REDIS_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("REDIS_PORT", "6379")
     assert not RunSettings.load().names_redis

@@ -182,3 +182,12 @@ def test_a_wrong_setting_of_any_role_is_said_in_one_line(tmp_path: Path) -> None
     assert wrong.close() == 1
     assert wrong.output.startswith("plate-detect: COVER_PADDING='lots': ")
     assert wrong.output.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["COVER_IMAGE_PATH", "MODEL_PATH"])
+def test_a_missing_file_is_said_at_once(name: str, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"{name}=/nowhere/file\n")
+    wrong = Run(tmp_path, free_port())
+    assert wrong.close() == 1
+    assert wrong.output.startswith(f"plate-detect: {name}=/nowhere/file: ")
+    assert wrong.output.count("\n") == 1

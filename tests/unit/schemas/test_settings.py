@@ -61,6 +61,11 @@ def test_empty_value_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DETECTIONS", "some"),
         ("COVER_CLASSES", ","),
         ("COVER_CLASSES", "plate,,car"),
+        ("TASK_STORAGE_TTL_HOURS", "inf"),
+        ("TASK_STORAGE_TTL_HOURS", "1e300"),
+        ("LEASE_SECONDS", "nan"),
+        ("INFERENCE_TIMEOUT_SECONDS", "inf"),
+        ("LOG_LEVEL", "loud"),
     ],
 )
 def test_wrong_value_is_named_in_one_line(
@@ -71,6 +76,17 @@ def test_wrong_value_is_named_in_one_line(
         WorkerSettings.load()
     assert "\n" not in str(caught.value)
     assert value in str(caught.value)
+
+
+def test_a_value_of_no_kind_is_told_what_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBP_METHOD", "7")
+    with pytest.raises(SettingsError, match=r"^WEBP_METHOD='7': .* 6 or .* 'auto'$"):
+        WorkerSettings.load()
+
+
+def test_log_levels_may_be_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "INFO")
+    assert Settings.load().log_level == "info"
 
 
 def test_wrong_address_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
