@@ -13,16 +13,16 @@ import requests
 from redis import Redis
 from redis.exceptions import NoPermissionError
 
+from tests.support.access import PASSWORD, USER, documented_rules
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.pictures import scene_file
 from tests.support.receiver import receiving
 from tests.support.redis_server import NEEDS_TLS_SERVER, TlsServer, server_binaries
-from tests.support.service import ROOT, Service, running, wait_until
+from tests.support.service import Service, running, wait_until
 
 REDIS = server_binaries().get("redis")
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120), *NEEDS_TLS_SERVER]
 
-USER, PASSWORD = "plates", "secret"
 ROLES = ("producer", "worker", "dispatcher")
 WATCHED_SECONDS = 4.0
 
@@ -35,19 +35,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 @pytest.fixture
 def server(files: Certificates, tmp_path: Path) -> Iterator[TlsServer]:
     assert REDIS is not None
-    server = TlsServer(REDIS, tmp_path, certificates=files, rule=documented_rule())
+    server = TlsServer(REDIS, tmp_path, certificates=files, rule=documented_rules()[USER])
     server.start()
     yield server
     server.stop()
-
-
-def documented_rule() -> list[str]:
-    """The user that the README tells operators to make."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    [rule] = re.findall(rf"^user ({USER} on (?:.*\\\n)*.*)$", readme, flags=re.MULTILINE)
-    words: list[str] = rule.replace("\\\n", " ").split()
-    assert f">{PASSWORD}" in words
-    return words
 
 
 def access(files: Certificates, **others: str) -> dict[str, str]:
@@ -68,7 +59,7 @@ def test_the_documented_rights_are_enough_and_not_more(
             BACKEND_CALLBACK_URL=f"{receiver.url}/callback", PYTHONWARNINGS="default",
         ) as service:  # fmt: skip
             use_everything(service, admin)
-            wait_until(lambda: len(receiver.callbacks) == 3, 30, lambda: service.logs)
+            wait_until(lambda: len(receiver.callbacks) == 4, 30, lambda: service.logs)
             cli = subprocess.run(
                 [sys.executable, "-m", "cli", "dead-letters", "purge", "--all"],
                 env=service._environment, cwd=tmp_path, capture_output=True, text=True, timeout=60,
@@ -81,7 +72,7 @@ def test_the_documented_rights_are_enough_and_not_more(
             assert "NOPERM" not in service.logs
             assert "ResourceWarning" not in service.logs
         used = set(admin.info("commandstats"))
-        rights = {word[1:] for word in documented_rule() if word.startswith("+")}
+        rights = {word[1:] for word in documented_rules()[USER] if word.startswith("+")}
         assert {right for right in rights if f"cmdstat_{right}" not in used} == set()
         denied = [
             row for row in admin.acl_log()
@@ -107,6 +98,7 @@ def use_everything(service: Service, admin: Redis) -> None:
         assert answer.status_code == 202, answer.text
     assert service.wait_final(first)["status"] == "completed"
     assert service.wait_final(answer.json()["task_id"])["status"] == "completed"
+    watched_to_its_end(service)
     service.roles["worker"].kill()
     lost = service.submit(("lost.jpg", scene_file(2)))
     admin.delete("{plates}:images")
@@ -115,6 +107,12 @@ def use_everything(service: Service, admin: Redis) -> None:
     assert requests.delete(f"{service.url}/api/v1/tasks/{lost}", timeout=30).status_code == 204
     members = "{plates}:images", "workers"
     wait_until(lambda: len(admin.xinfo_consumers(*members)) == 1, 30, "silent consumers to go")
+
+
+def watched_to_its_end(service: Service) -> None:
+    url = f"{service.url}/api/v1/task-events/{service.submit(('watched.jpg', scene_file(3)))}"
+    with requests.get(url, stream=True, timeout=30) as events:
+        assert b"event: end" in events.raw.read()
 
 
 def refused(server: TlsServer, files: Certificates) -> None:
