@@ -4,12 +4,7 @@ Both webhooks carry `webhook-id`, the same for every try of a delivery. With WEB
 also carry `webhook-timestamp` and `webhook-signature` as https://www.standardwebhooks.com says;
 while secrets are rotated, a signature of each, separated by spaces: a receiver needs only one.
 A callback signs its body. An upload signs its manifest: the task_id, then one line per image with
-file name and SHA-256, joined by newlines. A receiver verifies an upload so:
-
-    lines = [form["task_id"]]
-    for image in form.getall("images"):
-        lines.append(f"{image.filename} {hashlib.sha256(image.read()).hexdigest()}")
-    standardwebhooks.Webhook(secret).verify("\\n".join(lines), headers, json_parse=False)
+file name and SHA-256, joined by newlines; README.md shows a receiver that verifies it.
 """
 
 import asyncio

@@ -3,14 +3,18 @@
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from email.parser import BytesParser
 from email.policy import HTTP
 from pathlib import Path
+from typing import Any
 
 import pytest
-from aiohttp import ClientSession, MultipartReader, StreamReader
+import standardwebhooks
+from aiohttp import ClientSession, MultipartReader, StreamReader, web
 from aiohttp.base_protocol import BaseProtocol
+from aiohttp.test_utils import TestServer
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from consumer.dispatcher.webhook import (
@@ -34,6 +38,7 @@ FILES = {
     'covered_quote"d;name=x.webp': b"",
     "covered_日本 100%.webp": b"small",
 }
+README = Path(__file__).parents[3].joinpath("README.md").read_text("utf-8")
 Form = tuple[dict[str, str], list[tuple[str, str, bytes]]]
 """Plain fields by name, then file parts: name, content type, content."""
 
@@ -63,10 +68,11 @@ def delivery(kind: DeliveryKind) -> Delivery:
 
 
 async def post(
-    session: ClientSession, storage: Storage, receiver: Receiver, kind: DeliveryKind,
+    session: ClientSession, storage: Storage, receiver: Receiver | str, kind: DeliveryKind,
     *secrets: str,
 ) -> Answer:  # fmt: skip
-    endpoint = Endpoint(receiver.url, total_seconds=10, silence_seconds=5)
+    url = receiver if isinstance(receiver, str) else receiver.url
+    endpoint = Endpoint(url, total_seconds=10, silence_seconds=5)
     signers = [Webhook(one) for one in secrets]
     return await WebhookSender(session, storage, {kind: endpoint}, signers).send(delivery(kind))
 
@@ -179,6 +185,27 @@ async def test_an_upload_is_signed_over_its_manifest(
     Webhook(SECRET).verify("\n".join(lines), dict(got.headers), json_parse=False)
     with pytest.raises(WebhookVerificationError):
         Webhook(SECRET).verify("\n".join(lines[:-1]), dict(got.headers), json_parse=False)
+
+
+async def test_the_documented_receiver_verifies_an_upload(
+    session: ClientSession, storage: Storage
+) -> None:
+    [code] = re.findall(r"(?ms)^```python\n(async def verified_images.*?)^```$", README)
+    names: dict[str, Any] = {"hashlib": hashlib, "standardwebhooks": standardwebhooks}
+    exec(code, names)  # what the README shows, as it stands there
+    verified = []
+
+    async def receive(request: web.Request) -> web.Response:
+        verified.append(await names["verified_images"](request, SECRET))
+        return web.Response()
+
+    app = web.Application(client_max_size=1 << 30)
+    app.router.add_post("/hook", receive)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/hook"))
+        done = await post(session, storage, url, DeliveryKind.UPLOAD, SECRET)
+    assert done.verdict is Verdict.DELIVERED
+    assert verified == [FILES]
 
 
 async def test_proxies_and_netrc_of_the_environment_are_not_used(
