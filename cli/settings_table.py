@@ -85,6 +85,7 @@ def dotenv() -> str:
     lines = [
         "# Copy to .env and uncomment what you change. An empty value counts as not set.",
         "# Made by `plate-detect settings --env`; the values shown are the defaults.",
+        "# docker-compose.yml sets HOST, METRICS_PORT and DRAIN_SECONDS itself: change them there.",
     ]
     heading = ""
     for setting in settings():
