@@ -28,6 +28,7 @@ _MAX_PROFILE_BYTES = 8 << 20
 # scan of a progressive JPEG has every block of the picture visited again, and costs 23 bytes.
 _MAX_SEGMENTS = 65_536
 _MAX_SCANS = 100
+_WEBP_FIRST = {b"VP8X", b"VP8 ", b"VP8L"}
 _VP8X_ANIMATION = 0x02
 _VP8X_ALPHA = 0x10
 
@@ -50,7 +51,14 @@ class Container:
     icc: bytes = b""
     profiled: bool = False
     transparent_grey: int | None = None
+    framed: bool = False
     parts: list[slice] = field(default_factory=list)
+
+    def frame(self, width: int, height: int) -> None:
+        """Note the size of the pixels; only once: of two, a decoder may heed the other one."""
+        if self.framed or (self.width and (self.width, self.height) != (width, height)):
+            raise corrupt(f"the {self.format} contradicts itself about its size")
+        self.width, self.height, self.framed = width, height, True
 
     def keep(self, start: int, end: int) -> None:
         """Let the decoder have these bytes, which follow those that it has."""
@@ -112,9 +120,9 @@ def _scan_jpeg(data: bytes) -> Container:
     for marker, start, end in _jpeg_segments(data):
         body = data[start + 4 : end]
         if marker in _JPEG_FRAMES:
-            container.bit_depth, container.height, container.width, container.channels = (
-                struct.unpack_from(">BHHB", body)
-            )
+            depth, height, width, channels = struct.unpack_from(">BHHB", body)
+            container.frame(width, height)
+            container.bit_depth, container.channels = depth, channels
         elif marker == 0xE1 and body.startswith(b"Exif\0\0"):
             container.exif = container.exif or body
         elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"):
@@ -183,9 +191,10 @@ def _scan_png(data: bytes) -> Container:
 
 def _note_png_chunk(container: Container, kind: bytes, body: bytes) -> None:
     match kind:
-        case b"IHDR" if not container.width:
+        case b"IHDR":
             width, height, depth, colour = struct.unpack_from(">IIBB", body)
-            container.width, container.height, container.bit_depth = width, height, depth
+            container.frame(width, height)
+            container.bit_depth = depth
             container.channels = {0: 1, 3: 3, 4: 2, 6: 4}.get(colour, 3)
             container.alpha = colour in {4, 6}
         case b"tRNS":
@@ -227,6 +236,9 @@ def _scan_webp(data: bytes) -> Container:
     while position + 8 <= riff_length + 8:
         count = _counted(count)
         kind, length = struct.unpack_from("<4sI", data, position)
+        # libwebp passes over a canvas that comes later, and reads any other first chunk as pixels.
+        if kind not in _WEBP_FIRST if count == 1 else kind == b"VP8X":
+            raise corrupt("the WebP's chunks are out of order")
         shown = length if kind in {b"EXIF", b"ICCP"} else min(length, 16)
         _note_webp_chunk(container, kind, data[position + 8 : position + 8 + shown])
         position += 8 + length + (length & 1)
@@ -240,17 +252,19 @@ def _note_webp_chunk(container: Container, kind: bytes, body: bytes) -> None:
             container.alpha |= bool(body[0] & _VP8X_ALPHA)
             container.width = int.from_bytes(body[4:7], "little") + 1
             container.height = int.from_bytes(body[7:10], "little") + 1
-        case b"VP8L" if not container.width:
+        case b"VP8L":
             if body[:1] != b"\x2f":
                 raise corrupt("the WebP frame is damaged")
             (bits,) = struct.unpack_from("<I", body, 1)
-            container.width, container.height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-            container.alpha = bool(bits >> 28 & 1)
-        case b"VP8 " if not container.width:
+            container.frame((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+            container.alpha |= bool(bits >> 28 & 1)
+        case b"ALPH":  # decoded whether or not the canvas says so
+            container.alpha = True
+        case b"VP8 ":
             if body[3:6] != b"\x9d\x01\x2a":
                 raise corrupt("the WebP frame is damaged")
             width, height = struct.unpack_from("<HH", body, 6)
-            container.width, container.height = width & 0x3FFF, height & 0x3FFF
+            container.frame(width & 0x3FFF, height & 0x3FFF)
         case b"ANIM" | b"ANMF":
             container.animated = True
         case b"EXIF":

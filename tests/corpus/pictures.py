@@ -6,7 +6,7 @@ from tests.corpus.broken import damaged_exif, foreign, inconsistent, polyglots
 from tests.corpus.cases import Picture
 from tests.corpus.cut import cut_pictures
 from tests.corpus.kinds import frames, metadata, plain, png_kinds, profiles, transparent, turned
-from tests.corpus.sizes import bombs, busy, sides
+from tests.corpus.sizes import bombs, busy, sides, two_sizes
 
 
 @cache
@@ -15,7 +15,7 @@ def pictures() -> tuple[Picture, ...]:
     made = (
         *plain(), *turned(), *damaged_exif(), *profiles(), *metadata(), *png_kinds(),
         *transparent(), *frames(), *foreign(), *polyglots(), *sides(), *bombs(), *busy(),
-        *inconsistent(), *cut_pictures(),
+        *two_sizes(), *inconsistent(), *cut_pictures(),
     )  # fmt: skip
     assert len({case.name for case in made}) == len(made)
     return made

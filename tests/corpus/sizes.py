@@ -57,14 +57,46 @@ def bombs() -> Iterator[Picture]:
     yield Picture("PNG 10000x10000 in truth", blank(10_000, 10_000), Code.TOO_MANY_PIXELS)
     yield Picture("PNG 4000x3000 in truth", blank(4000, 3000), Shown(4000, 3000))
     yield Picture("PNG 4000x3000 of 60x40", resized(png_of(), 4000, 3000), Code.CORRUPT_IMAGE)
-    for side in (16384, 1 << 24):
-        canvas = b"\0\0\0\0" + (side - 1).to_bytes(3, "little") * 2
-        data = riff((b"VP8X", canvas), (b"VP8L", webp_of()[20:]))
-        yield Picture(f"WebP canvas {side}x{side}", data, Code.TOO_MANY_PIXELS)
-    lossy = b"\0\0\0\x9d\x01\x2a\xff\x3f\xff\x3f" + bytes(50)
-    yield Picture("WebP frame 16383x16383", riff((b"VP8 ", lossy)), Code.TOO_MANY_PIXELS)
-    lossless = b"\x2f" + struct.pack("<I", 16383 << 14 | 16383) + bytes(50)
-    yield Picture("lossless WebP 16384x16384", riff((b"VP8L", lossless)), Code.TOO_MANY_PIXELS)
+    canvas_alone = riff(_canvas(1 << 24, 1 << 24))
+    yield Picture("WebP canvas 16777216x16777216", canvas_alone, Code.TOO_MANY_PIXELS)
+    lossy, lossless = _lossy(16383, 16383), _lossless(16384, 16384)
+    yield Picture("WebP frame 16383x16383", riff(lossy), Code.TOO_MANY_PIXELS)
+    yield Picture("lossless WebP 16384x16384", riff(lossless), Code.TOO_MANY_PIXELS)
+    on_canvas = riff(_canvas(16384, 16384), lossless)
+    yield Picture("WebP canvas and frame 16384x16384", on_canvas, Code.TOO_MANY_PIXELS)
+
+
+def two_sizes() -> Iterator[Picture]:
+    """Files that say twice how large they are: a decoder may heed what a check did not."""
+    whole, large = (b"VP8L", webp_of()[20:]), _lossless(16384, 16384)
+    small = _lossy(10, 10)
+    webps = {
+        "small canvas behind a large frame": (large, _canvas(10, 10)),
+        "small canvas behind a large lossy frame": (_lossy(16383, 16383), _canvas(10, 10)),
+        "canvas of the same size behind its frame": (whole, _canvas(60, 40)),
+        "two canvases": (_canvas(16384, 16384), _canvas(60, 40), whole),
+        "canvas before and behind": (_canvas(16384, 16384), large, _canvas(10, 10)),
+        "canvas smaller than its frame": (_canvas(10, 10), large),
+        "canvas larger than its frame": (_canvas(16384, 16384), whole),
+        "small frame before a large one": (small, large),
+        "large frame before a small one": (large, small),
+        "frame twice": (whole, whole),
+        "frames of two sizes on a canvas": (_canvas(60, 40), whole, large),
+        "something else before its frame": ((b"JUNK", b"xx"), whole),
+        "bare frame that looks like a chunk": ((b"\x2f\xff\xff\xff", bytes(64)), small),
+    }  # fmt: skip
+    for kind, chunks in webps.items():
+        yield Picture(f"WebP, {kind}", riff(*chunks), Code.CORRUPT_IMAGE)
+    jpeg, frame = jpeg_of(), jpeg_of().index(b"\xff\xc0")
+    for side in (8, 40_000):
+        other = resized(jpeg, side, side)[frame : frame + 19]
+        for place, at in {"before": frame, "behind": frame + 19}.items():
+            data = jpeg[:at] + other + jpeg[at:]
+            yield Picture(f"JPEG, {side}x{side} {place} its frame", data, Code.CORRUPT_IMAGE)
+        header = resized(png_of(), side, side)[8:33]
+        for place, at in {"before": 8, "behind": 33, "at the end of": -12}.items():
+            data = png_of()[:at] + header + png_of()[at:]
+            yield Picture(f"PNG, {side}x{side} {place} its header", data, Code.CORRUPT_IMAGE)
 
 
 def busy() -> Iterator[Picture]:
@@ -90,3 +122,18 @@ def busy() -> Iterator[Picture]:
     flood = chunk(b"IDAT", zeros(100)) + chunk(b"IEND", b"")
     black = Shown(60, 40, np.zeros((40, 60, 3), np.uint8))
     yield Picture("PNG with 100 MB behind its pixels", head + flood, black)
+
+
+def _canvas(width: int, height: int) -> tuple[bytes, bytes]:
+    sides = (side - 1 for side in (width, height))
+    return b"VP8X", b"\0\0\0\0" + b"".join(side.to_bytes(3, "little") for side in sides)
+
+
+def _lossy(width: int, height: int) -> tuple[bytes, bytes]:
+    """Only its header is one."""
+    return b"VP8 ", b"\0\0\0\x9d\x01\x2a" + struct.pack("<HH", width, height) + bytes(50)
+
+
+def _lossless(width: int, height: int) -> tuple[bytes, bytes]:
+    """Only its header is one."""
+    return b"VP8L", b"\x2f" + struct.pack("<I", (height - 1) << 14 | (width - 1)) + bytes(50)
