@@ -85,14 +85,19 @@ def decode(data: bytes, *, max_pixels: int) -> DecodedImage:
     """Decode an image file to upright sRGB pixels without metadata.
 
     Raises ImageError: the codes of ``read_header``; corrupt_image whatever the decoder says.
+    Raises MemoryError: there is too little memory now, which says nothing about the image.
     """
     container = _checked(data, max_pixels)
     try:
         rgb, alpha = _pixels(data, container)
-    except (ImageError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:
-        raise corrupt(f"the {container.format} cannot be decoded: {error}") from error
+        if _lacks_memory(error, container):
+            raise MemoryError(f"no memory to decode the {container.format}") from error
+        if isinstance(error, ImageError):
+            raise
+        raise corrupt(f"the {container.format} cannot be decoded") from error
     turn = orientation(container.exif)
     rgb = _upright(rgb, turn)
     if alpha is None or bool((alpha == _OPAQUE).all()):
@@ -100,6 +105,18 @@ def decode(data: bytes, *, max_pixels: int) -> DecodedImage:
     alpha = _upright(alpha, turn)
     rgb[alpha == 0] = 0
     return DecodedImage(rgb, alpha)
+
+
+def _lacks_memory(error: Exception, container: Container) -> bool:
+    """Whether a decoder has failed for want of memory, of which most say: damaged file."""
+    if isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem:
+        return True
+    try:
+        # Address space alone: without being written to, it takes no memory.
+        np.empty(container.width * container.height * _BYTES_PER_PIXEL, np.uint8)
+    except MemoryError:
+        return True
+    return False
 
 
 def _checked(data: bytes, max_pixels: int) -> Container:

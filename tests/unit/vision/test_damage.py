@@ -79,8 +79,14 @@ def test_errors_of_the_decoder_become_image_errors(monkeypatch: pytest.MonkeyPat
         raise RuntimeError("decoder is broken")
 
     monkeypatch.setattr("consumer.vision.decoder.cv2.imdecode", fails)
-    with pytest.raises(ImageError, match=r"corrupt_image: .*decoder is broken"):
+    with pytest.raises(ImageError, match=r"^corrupt_image: the PNG cannot be decoded$"):
         decode(FILES["PNG"], max_pixels=PIXELS)
+
+
+def test_what_a_library_says_of_a_file_is_not_told() -> None:
+    cut = FILES["CMYK JPEG"][:-200]
+    with pytest.raises(ImageError, match=r"^corrupt_image: the JPEG cannot be decoded$"):
+        decode(cut, max_pixels=PIXELS)
 
 
 def test_lack_of_memory_is_not_the_images_fault(monkeypatch: pytest.MonkeyPatch) -> None:
