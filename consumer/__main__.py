@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import structlog
 import uvloop
@@ -15,7 +15,7 @@ from consumer.errors import ConsumerError
 from consumer.monitor import serve_monitor
 from consumer.settings import ConsumerSettings, DispatcherSettings, WorkerSettings
 from consumer.vitals import Vitals
-from consumer.watchdog import EXIT_STATUS, guarded
+from consumer.watchdog import EXIT_STATUS, guarded, leave, stopping
 from schemas.logs import configure_logging
 from schemas.settings import SettingsError
 
@@ -76,8 +76,8 @@ async def worker(settings: WorkerSettings) -> None:
     keep_large_blocks()
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
-    async with _observed(registry, settings, metrics.vitals):
-        await run_worker(settings, metrics, _stop_on_signal())
+    async with _observed(registry, settings, metrics.vitals) as stop:
+        await run_worker(settings, metrics, stop)
 
 
 async def dispatcher(settings: DispatcherSettings) -> None:
@@ -87,25 +87,29 @@ async def dispatcher(settings: DispatcherSettings) -> None:
 
     registry = CollectorRegistry()
     metrics = DispatcherMetrics(registry)
-    async with _observed(registry, settings, metrics.vitals):
-        await run_dispatcher(settings, metrics, _stop_on_signal())
+    async with _observed(registry, settings, metrics.vitals) as stop:
+        await run_dispatcher(settings, metrics, stop)
 
 
 @asynccontextmanager
 async def _observed(
     registry: CollectorRegistry, settings: ConsumerSettings, vitals: Vitals
-) -> AsyncIterator[None]:
-    """Tell how the process is, and end it if it hangs."""
-    port = settings.metrics_port
-    async with serve_monitor(registry, port, lambda: vitals.complaints), guarded(vitals):
-        yield
-
-
-def _stop_on_signal() -> asyncio.Event:
+) -> AsyncIterator[asyncio.Event]:
+    """Tell how the process is, and end it if it hangs; yields what a signal to stop sets."""
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
+    async with (
+        guarded(vitals),
+        stopping(vitals, settings.drain_seconds) as begin_stop,
+        serve_monitor(registry, settings.metrics_port, lambda: vitals.complaints),
+    ):
+
+        def on_signal() -> None:
+            begin_stop()
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, on_signal)
+        yield stop
 
 
 def _complain(line: str) -> int:
@@ -113,5 +117,15 @@ def _complain(line: str) -> int:
     return 2
 
 
+def run() -> NoReturn:
+    """`main` as a process. A defect is told as Python would tell it, but without its wait."""
+    try:
+        status = main()
+    except Exception:  # noqa: BLE001 - whatever it was, a thread that hangs must not keep it here
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    leave(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -1,17 +1,20 @@
-"""Ends a process that hangs.
+"""Ends a process that hangs, and one that would hang only because it is about to end.
 
-Its leases would be renewed for ever otherwise: renewing needs only the event loop, which goes on
-turning while a forward pass never comes back.
+The leases of the first would be renewed for ever otherwise: renewing needs only the event loop,
+which goes on turning while a forward pass never comes back. The second has stopped in order, but
+Python waits at its end for every thread.
 """
 
 import asyncio
 import contextlib
 import faulthandler
+import logging
 import os
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
@@ -25,6 +28,13 @@ EXIT_STATUS = 70
 LOOP_LIMIT_SECONDS = 120.0
 """Longest time for one turn of the event loop; much more than any honest one takes."""
 TICK_SECONDS = 1.0
+CLOSING_SECONDS = 2.0
+"""After the drain: longest time to close what is open. Drain, this and the next two fit into the
+grace period of a stop."""
+HUNG_STOP_SECONDS = 3.5
+"""After the drain: when a stop that not even a cancellation could end counts as hung."""
+THREADS_SECONDS = 0.5
+"""Longest wait for threads at the very end."""
 
 
 class Watchdog:
@@ -98,3 +108,59 @@ def end_process(reason: str) -> NoReturn:
     faulthandler.dump_traceback(file=sys.__stderr__ or 2)
     log.critical("watchdog ends the process", reason=reason, status=EXIT_STATUS)
     os._exit(EXIT_STATUS)
+
+
+@asynccontextmanager
+async def stopping(vitals: Vitals, drain_seconds: float) -> AsyncIterator[Callable[[], None]]:
+    """Yield what is to be called when a stop begins: from then on the block must end in time.
+
+    It is cancelled if it has not ended soon after the drain; if that does not help, the process
+    counts as hung. What may be cut off in between is left to its lease anyway.
+    """
+    loop = asyncio.get_running_loop()
+    # Joined nowhere: its threads ask storage, which may hang.
+    loop.set_default_executor(_UnawaitedThreads(thread_name_prefix="asyncio"))
+    try:
+        with contextlib.ExitStack() as stop:
+            async with asyncio.timeout(None) as limit:
+
+                def begin() -> None:
+                    if limit.when() is None:
+                        limit.reschedule(loop.time() + drain_seconds + CLOSING_SECONDS)
+                        stop.enter_context(
+                            vitals.must_end("stop", drain_seconds + HUNG_STOP_SECONDS)
+                        )
+
+                yield begin
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        log.warning("out of time, what was under way is cut off")
+
+
+class _UnawaitedThreads(ThreadPoolExecutor):
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
+        super().shutdown(wait=False, cancel_futures=cancel_futures)
+
+
+def leave(status: int) -> NoReturn:
+    """End the process, which has stopped in order, without waiting for threads that go on.
+
+    Python would wait: for a forward pass that outlasts the drain, or for one that never ends.
+    """
+    deadline = time.monotonic() + THREADS_SECONDS
+    others = [
+        thread for thread in threading.enumerate()
+        if thread is not threading.current_thread() and not thread.daemon
+    ]  # fmt: skip
+    for thread in others:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    left = [thread.name for thread in others if thread.is_alive()]
+    if not left:
+        sys.exit(status)
+    log.warning("threads left at work", threads=left)
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it
+            stream.flush()
+    os._exit(status)

@@ -17,7 +17,7 @@ from consumer.errors import described
 from consumer.membership import consumer_name
 from consumer.metrics import STUCK_AFTER_SECONDS, WorkerMetrics
 from consumer.settings import WorkerSettings
-from consumer.vision.cover import load_stub
+from consumer.vision.cover import Stub, load_stub
 from consumer.vision.decoder import DecodedImage
 from consumer.vision.standin import Poison, StandInDetector, chosen_standin
 from consumer.vision.tiling import View
@@ -55,14 +55,18 @@ async def run_worker(settings: WorkerSettings, metrics: WorkerMetrics, stop: asy
     """Load the model, join the group, work until `stop`, drain.
 
     Raises:
+        StubError: the picture to put on plates cannot be used.
         ModelError: the model cannot be loaded.
         ExceptionGroup: a loop failed; with SickDetectorError if the detector did.
     """
+    # Before anything that takes long or waits: a wrong path is to be told at once.
+    stub = load_stub(settings.cover_image_path) if settings.cover_mode == "image" else None
     metrics.vitals.expect("model", "the model is not loaded")
     detector = await asyncio.to_thread(_load_detector, settings)
     metrics.vitals.meet("model")
+    options = _vision_options(settings, stub, model=detector.digest)
     try:
-        async with _open_loops(settings, metrics, detector, stop) as loops:
+        async with _open_loops(settings, metrics, detector, options, stop) as loops:
             log.info("worker ready", device=settings.processing_device, model=detector.digest[:12])
             await loops.run(stop, drain_seconds=settings.drain_seconds)
     except StoppedError:
@@ -71,7 +75,11 @@ async def run_worker(settings: WorkerSettings, metrics: WorkerMetrics, stop: asy
 
 @asynccontextmanager
 async def _open_loops(
-    settings: WorkerSettings, metrics: WorkerMetrics, detector: "Detector", stop: asyncio.Event
+    settings: WorkerSettings,
+    metrics: WorkerMetrics,
+    detector: "Detector",
+    options: VisionOptions,
+    stop: asyncio.Event,
 ) -> AsyncIterator[WorkerLoops]:
     """Connect everything; what was opened is closed in reverse order."""
     async with AsyncExitStack() as stack:
@@ -94,8 +102,7 @@ async def _open_loops(
         kind = _PoisonablePipeline if isinstance(detector, StandInDetector) else ImagePipeline
         pipeline = kind(
             storage, batcher, threads, MemoryBudget(settings.memory_budget_mb << 20),
-            thread_count=settings.threads, metrics=metrics,
-            options=_vision_options(settings, model=detector.digest),
+            thread_count=settings.threads, metrics=metrics, options=options,
         )  # fmt: skip
         limits = ContractLimits(settings.max_files_per_request, settings.inline_max_bytes)
         patience = Patience(stop)
@@ -154,8 +161,7 @@ def _batcher(settings: WorkerSettings, detector: "Detector", metrics: WorkerMetr
     )
 
 
-def _vision_options(settings: WorkerSettings, *, model: str) -> VisionOptions:
-    stub = load_stub(settings.cover_image_path) if settings.cover_mode == "image" else None
+def _vision_options(settings: WorkerSettings, stub: Stub | None, *, model: str) -> VisionOptions:
     return VisionOptions(
         model=model,
         stub=stub,
