@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 _SETTLED = (BeginAnswer.DUPLICATE, BeginAnswer.GONE)
 _TOO_LATE = (FinishAnswer.CLOSED, FinishAnswer.GONE)
+_RECORDED = (FinishAnswer.WRITTEN, FinishAnswer.COMPLETED, FinishAnswer.FAILED)
 
 
 class EntryHandler:
@@ -100,10 +101,13 @@ class EntryHandler:
         try:
             covered = await self._cover(entry, message)
         except ImageError as error:
+            if error.__cause__ is not None:
+                line = line.bind(cause=described(error.__cause__))
             failure = _failure(message, error.code, error.detail)
             done = await self._finish(entry, message, failure, {"code": error.code})
             self._count(error.code, done)
             line.info("image failed", code=str(error.code), outcome=str(done))
+            await self._clean_up(message, done, failed=True)
         else:
             url = result_url(message.task_id, message.output_name)
             told = covered.report
@@ -117,7 +121,7 @@ class EntryHandler:
             self._metrics.plates.inc(told.plates)
             if told.needs_review and done not in _TOO_LATE:
                 self._metrics.needing_review.inc()
-        await self._clean_up(message, done)
+            await self._clean_up(message, done)
 
     async def _cover(self, entry: Entry, message: ImageMessage) -> Covered:
         """Process an image and store its result; each of the two is tried again by itself.
@@ -155,10 +159,16 @@ class EntryHandler:
     def _count(self, outcome: str, done: FinishAnswer) -> None:
         self._metrics.images.labels("superseded" if done in _TOO_LATE else outcome).inc()
 
-    async def _clean_up(self, message: ImageMessage, done: FinishAnswer) -> None:
-        """Delete the original; and the result too if its task was deleted meanwhile."""
+    async def _clean_up(
+        self, message: ImageMessage, done: FinishAnswer, *, failed: bool = False
+    ) -> None:
+        """Delete the original; and the result too if there is to be none.
+
+        That is so if the task was deleted meanwhile, or if the image `failed`, unless somebody else
+        came first. A try before, or one whose answer was lost, may have stored it.
+        """
         keys = [] if message.object is None else [message.object]
-        if done is FinishAnswer.GONE:
+        if done is FinishAnswer.GONE or (failed and done in _RECORDED):
             keys.append(output_key(message.task_id, message.output_name))
         await self._delete(keys)
 
@@ -171,7 +181,7 @@ class EntryHandler:
             await self._storage.delete(*keys)
         except StorageError as error:
             # The dispatcher and the sweeper own what is left.
-            log.warning("original not deleted yet", error=described(error))
+            log.warning("file not deleted yet", error=described(error))
 
     async def _refuse(self, entry: Entry, why: str) -> None:
         await self._dead_letter(entry, ImageErrorCode.INVALID_MESSAGE, why)
@@ -200,8 +210,7 @@ class EntryHandler:
 
     async def _delete_ended(self, message: ImageMessage, done: FinishAnswer) -> None:
         """Delete the original of an image that a dead letter has just ended; no other's."""
-        ended = (FinishAnswer.WRITTEN, FinishAnswer.COMPLETED, FinishAnswer.FAILED)
-        if done in ended and message.object is not None:
+        if done in _RECORDED and message.object is not None:
             await self._delete([message.object])
 
     async def _record(

@@ -5,6 +5,7 @@ Fail closed: a result is written only by `_conceal`, after detection ran to its 
 
 import asyncio
 import hashlib
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -36,6 +37,11 @@ T = TypeVar("T")
 
 READ_TRIES = 6
 """Tries of one original, over some seconds, while storage is otherwise well."""
+
+WRITE_TRIES = 6
+"""Tries of one result, likewise."""
+
+_PROBE_KEY = ".ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,7 @@ class ImagePipeline:
         self._options = options
         self._metrics = metrics
         self._in_work = 0
+        self._probing = asyncio.Lock()
 
     async def process(
         self, message: ImageMessage, watch: AbstractAsyncContextManager[None]
@@ -118,10 +125,32 @@ class ImagePipeline:
         """Store a result. A step of its own: while a disk is full, only this is tried again.
 
         Raises:
+            ImageError: storage, working otherwise, refuses this result.
             StorageError: storage is full or away; worth a retry.
         """
-        with self._metrics.stage("store"):
-            await self._storage.put(output_key(message.task_id, message.output_name), webp)
+        backoff = Backoff(base=0.2, cap=2.0)
+        for _ in range(WRITE_TRIES):
+            try:
+                with self._metrics.stage("store"):
+                    await self._storage.put(output_key(message.task_id, message.output_name), webp)
+            except StorageError:
+                await self._check_room(len(webp))
+                await asyncio.sleep(backoff.next_delay())
+            else:
+                return
+        raise ImageError(ImageErrorCode.INTERNAL_ERROR, "storage refuses to write the result")
+
+    async def _check_room(self, size_bytes: int) -> None:
+        """Raise StorageError unless as much can be written elsewhere.
+
+        A full disk has room for a few bytes, as `Storage.check` writes, for a long time; and noise,
+        because a file system that compresses makes little of zeros.
+        """
+        async with self._probing:  # or they would take memory, and room from each other
+            try:
+                await self._storage.put(_PROBE_KEY, secrets.token_bytes(size_bytes))
+            finally:
+                await self._storage.delete(_PROBE_KEY)
 
     async def _cover(
         self, message: ImageMessage, watch: AbstractAsyncContextManager[None]
