@@ -18,9 +18,20 @@ local function discard(stream, group, entry)
   end
 end
 
+-- A task's time to live, and that of its idempotency record, which has to outlast it: a record whose
+-- task is gone counts as free. The record's key is known only here; the hash tag keeps it in the
+-- same slot. One that was lost, and is another upload's by now, is left alone.
+local function keep(task, task_id, ttl)
+  redis.call('PEXPIRE', task, ttl)
+  local record = redis.call('HGET', task, 'idempotency')
+  if record and redis.call('HGET', record, 'task_id') == task_id then
+    redis.call('PEXPIRE', record, 2 * tonumber(ttl))
+  end
+end
+
 local function touch(task, open, task_id, now, ttl)
   redis.call('ZADD', open, now, task_id)
-  redis.call('PEXPIRE', task, ttl)
+  keep(task, task_id, ttl)
 end
 
 local function open_task(task, open, task_id, total, status, now, ttl)
@@ -75,7 +86,7 @@ local function close_task(task, open, events, task_id, total, now, ttl)
   local succeeded = tonumber(redis.call('HGET', task, 'succeeded')) or 0
   local status = succeeded > 0 and 'completed' or 'failed'
   redis.call('HSET', task, 'status', status, 'finished_at', now)
-  redis.call('PEXPIRE', task, ttl)
+  keep(task, task_id, ttl)
   redis.call('ZREM', open, task_id)
   redis.call('XADD', events, '*', 'event_id', 'evt_' .. task_id, 'type', 'task.' .. status,
     'task_id', task_id, 'payload', payload(task, task_id, status, total))

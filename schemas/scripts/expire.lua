@@ -11,9 +11,7 @@ if not status or is_final(status) then
   redis.call('ZREM', open, task_id)
   return 'closed'
 end
-redis.call('PEXPIRE', task, ARGV[3])
-local record = redis.call('HGET', task, 'idempotency')
-if record then redis.call('PEXPIRE', record, 2 * tonumber(ARGV[3])) end
+keep(task, task_id, ARGV[3])
 if not active or now - active < tonumber(ARGV[2]) then return 'active' end
 if may_be_queued(images, active) then return 'queued' end
 local total = tonumber(redis.call('HGET', task, 'total'))

@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 from schemas.store import Binding, EarlierUse, KeyBusyError, SubmitAnswer, TaskStore
-from tests.integration.schemas.steps import KEYS, messages
+from tests.integration.schemas.steps import KEYS, failure, messages, result, take
 
 pytestmark = pytest.mark.integration
 
@@ -60,3 +60,34 @@ async def test_key_lives_as_long_as_a_task_that_is_kept_open(
     assert await redis.pttl(KEYS.idempotency("k")) > await redis.pttl(KEYS.task("t1")) > 1000
     await redis.delete(KEYS.task("t1"))
     assert await store.reserve("k", "two", lease_ms=5000) is None
+
+
+async def test_every_step_that_keeps_a_task_keeps_its_key(redis: Redis, store: TaskStore) -> None:
+    record, task, binding = KEYS.idempotency("k"), KEYS.task("t1"), Binding("k", "one", "d")
+    await store.submit("t1", messages("t1", 3), max_backlog=9, binding=binding)
+    (e0, m0), (e1, m1), (e2, m2) = await take(redis)
+    steps = (
+        lambda: store.begin(e0, m0),
+        lambda: store.finish(e0, m0, result(m0), {}),
+        lambda: store.dead_letter(e1, reason="x", task_id="t1", failure=failure(m1), total=3),
+        lambda: store.finish(e2, m2, result(m2), {}),  # closes it
+    )
+    for number, step in enumerate(steps):
+        await redis.pexpire(record, 5000)
+        await step()
+        assert await redis.pttl(record) > await redis.pttl(task) > 5000, number
+    assert await redis.zcard(KEYS.open_tasks) == 0
+
+
+async def test_task_whose_key_was_lost_leaves_its_next_holder_alone(
+    redis: Redis, store: TaskStore
+) -> None:
+    binding = Binding("k", "one", "d")
+    await store.submit("t1", messages("t1", 1), max_backlog=9, binding=binding)
+    await redis.delete(KEYS.idempotency("k"))
+    assert await store.reserve("k", "two", lease_ms=5000) is None
+    [(entry, message)] = await take(redis)
+    await store.begin(entry, message)
+    await store.expire("t1", timeout_ms=60_000)
+    await store.finish(entry, message, result(message), {})
+    assert await redis.pttl(KEYS.idempotency("k")) <= 5000, "a lease of seconds stays one"
