@@ -40,15 +40,31 @@ local function open_task(task, open, task_id, total, status, now, ttl)
   touch(task, open, task_id, now, ttl)
 end
 
+-- The fields of the contract, by name and as a flat list. A name that comes twice means what its
+-- readers take it for: the last value. All other fields are left out: nobody reads them, and they
+-- may be more than a command can be given.
+local CONTRACT = {'v', 'task_id', 'index', 'total', 'filename', 'output', 'object', 'image',
+  'traceparent'}
+
+local function contract_fields(entry)
+  local values, named, flat = {}, {}, {}
+  for at = 1, #entry, 2 do values[entry[at]] = entry[at + 1] end
+  for _, name in ipairs(CONTRACT) do
+    if values[name] then
+      named[name] = values[name]
+      flat[#flat + 1], flat[#flat + 2] = name, values[name]
+    end
+  end
+  return named, flat
+end
+
 -- Keep what it takes to add an image to the stream again, as long as it is open. Bytes inside an
 -- entry are not kept twice: such an image is lost with its stream.
-local function remember(task, fields)
-  local index = '0'
-  for at = 1, #fields, 2 do
-    if fields[at] == 'image' then return end
-    if fields[at] == 'index' then index = fields[at + 1] end
-  end
-  redis.call('HSET', task, 'entry:' .. index, cjson.encode(fields))
+local function remember(task, entry)
+  local named, flat = contract_fields(entry)
+  if named.image then return end
+  -- As a number, since an entry may say 007.
+  redis.call('HSET', task, 'entry:' .. tonumber(named.index or 0), cjson.encode(flat))
 end
 
 local function added_ms(entry)

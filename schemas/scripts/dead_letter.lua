@@ -11,15 +11,14 @@ local found = redis.call('XRANGE', images, entry, entry)[1]
 if not found then return 'settled' end
 local letter = {'reason', ARGV[9], 'entry', entry, 'task_id', task_id, 'at', now}
 -- What a replay needs and a person asks for; nothing that is longer than a name may be.
-local kept = {index = 1, total = 1, filename = 1, output = 1, object = 1, traceparent = 1}
-for at = 1, #found[2], 2 do
-  local name, value = found[2][at], found[2][at + 1]
-  if kept[name] and #value <= 1024 then
-    letter[#letter + 1], letter[#letter + 2] = name, value
-  elseif name == 'image' then
-    letter[#letter + 1], letter[#letter + 2] = 'image_bytes', #value
-    letter[#letter + 1], letter[#letter + 2] = 'image_sha1', redis.sha1hex(value)
-  end
+local named = contract_fields(found[2])
+for _, name in ipairs({'index', 'total', 'filename', 'output', 'object', 'traceparent'}) do
+  local value = named[name]
+  if value and #value <= 1024 then letter[#letter + 1], letter[#letter + 2] = name, value end
+end
+if named.image then
+  letter[#letter + 1], letter[#letter + 2] = 'image_bytes', #named.image
+  letter[#letter + 1], letter[#letter + 2] = 'image_sha1', redis.sha1hex(named.image)
 end
 for at = 10, #ARGV do letter[#letter + 1] = ARGV[at] end
 redis.call('XADD', KEYS[5], '*', unpack(letter))

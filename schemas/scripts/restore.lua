@@ -13,7 +13,8 @@ if now - active < tonumber(ARGV[2]) or may_be_queued(images, active) then return
 for index = 0, tonumber(held[2]) - 1 do
   local fields = redis.call('HGET', task, 'entry:' .. index)
   if fields then
-    last = redis.call('XADD', images, '*', unpack(cjson.decode(fields)))
+    local _, flat = contract_fields(cjson.decode(fields))
+    last = redis.call('XADD', images, '*', unpack(flat))
     added = added + 1
   end
 end
