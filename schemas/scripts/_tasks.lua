@@ -29,8 +29,10 @@ local function keep(task, task_id, ttl)
   end
 end
 
+-- GT: after a failover the clock may be behind. Entries that no step has seen yet would then look
+-- younger than the last activity, as if they had never been added.
 local function touch(task, open, task_id, now, ttl)
-  redis.call('ZADD', open, now, task_id)
+  redis.call('ZADD', open, 'GT', now, task_id)
   keep(task, task_id, ttl)
 end
 
@@ -71,10 +73,21 @@ local function added_ms(entry)
   return tonumber(string.match(entry, '^%d+'))
 end
 
--- Whether the stream may hold entries of a task: none of them is younger than its last activity.
-local function may_be_queued(images, active)
+-- Note an entry of a task: its id may be ahead of the clock, after a failover or because somebody
+-- chose the id of an entry before it.
+local function saw(task, entry)
+  local newest = tonumber(redis.call('HGET', task, 'newest_added_ms'))
+  if not newest or added_ms(entry) > newest then
+    redis.call('HSET', task, 'newest_added_ms', string.match(entry, '^%d+'))
+  end
+end
+
+-- Whether the stream may hold entries of a task: none of them is younger than its last activity or,
+-- where ids are ahead of the clock, than the newest that was seen.
+local function may_be_queued(task, images, active)
   local oldest = redis.call('XRANGE', images, '-', '+', 'COUNT', 1)[1]
-  return oldest and added_ms(oldest[1]) <= active
+  local newest = tonumber(redis.call('HGET', task, 'newest_added_ms')) or 0
+  return oldest and added_ms(oldest[1]) <= math.max(active, newest)
 end
 
 -- The JSON of task-status, field for field as schemas/tasks.py writes it. What is looked for in a

@@ -36,6 +36,7 @@ end
 local owner = redis.call('HGET', task, 'output:' .. output)
 if owner and tonumber(owner) ~= index then return 'output_conflict' end
 redis.call('HSET', task, 'image:' .. index, identity, 'output:' .. output, index)
+saw(task, entry)
 if found then remember(task, found[2]) end
 if status == 'pending' then redis.call('HSET', task, 'status', 'processing') end
 touch(task, open, task_id, now, ttl)

@@ -13,7 +13,7 @@ if not status or is_final(status) then
 end
 keep(task, task_id, ARGV[3])
 if not active or now - active < tonumber(ARGV[2]) then return 'active' end
-if may_be_queued(images, active) then return 'queued' end
+if may_be_queued(task, images, active) then return 'queued' end
 local total = tonumber(redis.call('HGET', task, 'total'))
 local done, succeeded = 'closed', 0
 for index = 0, total - 1 do

@@ -9,7 +9,7 @@ local held = redis.call('HMGET', task, 'status', 'total')
 local active = tonumber(redis.call('ZSCORE', open, task_id))
 if not held[1] or is_final(held[1]) or not active then return 0 end
 local now, added, last = now_ms(), 0, nil
-if now - active < tonumber(ARGV[2]) or may_be_queued(images, active) then return 0 end
+if now - active < tonumber(ARGV[2]) or may_be_queued(task, images, active) then return 0 end
 for index = 0, tonumber(held[2]) - 1 do
   local fields = redis.call('HGET', task, 'entry:' .. index)
   if fields then
@@ -18,5 +18,9 @@ for index = 0, tonumber(held[2]) - 1 do
     added = added + 1
   end
 end
-if last then redis.call('ZADD', open, math.max(now, added_ms(last)), task_id) end
+if last then
+  -- Whatever was newer is gone, so this may also go back.
+  redis.call('HSET', task, 'newest_added_ms', string.match(last, '^%d+'))
+  redis.call('ZADD', open, 'GT', now, task_id)
+end
 return added

@@ -31,6 +31,5 @@ while at <= #ARGV do
   remember(task, fields)
   at = at + 1 + count
 end
--- The stream's clock may be ahead of this one; see may_be_queued.
-if last then touch(task, open, task_id, math.max(now, added_ms(last)), ttl) end
+if last then saw(task, last) end
 return 'accepted'
