@@ -14,22 +14,33 @@ if record then
   if holder and holder ~= ARGV[5] then return 'lost' end
 end
 if redis.call('XLEN', images) + total > tonumber(ARGV[3]) then return 'backlog' end
-local now = now_ms()
-open_task(task, open, task_id, total, 'pending', now, ttl)
-if ARGV[7] ~= '' then redis.call('HSET', task, 'replay_of', ARGV[7]) end
-if record then
-  redis.call('HSET', task, 'idempotency', record)
-  redis.call('HSET', record, 'token', ARGV[5], 'task_id', task_id, 'digest', ARGV[6])
-  -- Longer than the task, whose TTL is refreshed: a record whose task is gone counts as free.
-  redis.call('PEXPIRE', record, 2 * ttl)
+local entries = {}
+
+local function accept()
+  local at = 8
+  while at <= #ARGV do
+    local count = tonumber(ARGV[at])
+    local fields = {unpack(ARGV, at + 1, at + count)}
+    entries[#entries + 1] = redis.call('XADD', images, '*', unpack(fields))
+    remember(task, fields)
+    saw(task, entries[#entries])
+    at = at + 1 + count
+  end
+  if ARGV[7] ~= '' then redis.call('HSET', task, 'replay_of', ARGV[7]) end
+  open_task(task, open, task_id, total, 'pending', now_ms(), ttl)
+  -- The record last, with commands that have just worked: it need never be undone.
+  if record then
+    redis.call('HSET', task, 'idempotency', record)
+    redis.call('HSET', record, 'token', ARGV[5], 'task_id', task_id, 'digest', ARGV[6])
+    keep(task, task_id, ttl)
+  end
 end
-local at, last = 8, nil
-while at <= #ARGV do
-  local count = tonumber(ARGV[at])
-  local fields = {unpack(ARGV, at + 1, at + count)}
-  last = redis.call('XADD', images, '*', unpack(fields))
-  remember(task, fields)
-  at = at + 1 + count
-end
-if last then saw(task, last) end
-return 'accepted'
+
+local done, refusal = pcall(accept)
+if done then return 'accepted' end
+-- A server keeps what a failed script has written (the right to a command may be missing, or the
+-- stream be out of ids), and a repeat would take half a task for an accepted one.
+for _, entry in ipairs(entries) do redis.pcall('XDEL', images, entry) end
+redis.pcall('ZREM', open, task_id)
+redis.pcall('DEL', task)
+return type(refusal) == 'table' and refusal or redis.error_reply(tostring(refusal))
