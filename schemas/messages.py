@@ -12,12 +12,19 @@ from schemas.names import base_name, default_output_name
 
 TASK_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 
+MAX_TOTAL = 1000
+"""Most images of a task under any setting of MAX_FILES_PER_REQUEST."""
+
 TaskId = Annotated[str, Field(pattern=TASK_ID_PATTERN, description="Groups the images of a task")]
 
 
 @dataclass(frozen=True, slots=True)
 class ContractLimits:
-    """What a deployment allows beyond the fields' own rules."""
+    """What a deployment allows beyond the fields' own rules.
+
+    `max_total` binds new tasks only, so that a lower one breaks none that was accepted before:
+    reading an entry cannot tell, and leaves it to TaskStore.begin.
+    """
 
     max_total: int
     inline_max_bytes: int
@@ -95,8 +102,8 @@ class ImageMessage(BaseModel):
         if b"v" not in fields:
             raise ContractError("v: missing")
         message = cls._parse(fields, image)
-        if message.total is not None and message.total > limits.max_total:
-            raise ContractError(f"total: more than {limits.max_total}")
+        if message.total is not None and message.total > MAX_TOTAL:
+            raise ContractError(f"total: more than {MAX_TOTAL}")
         return message
 
     @classmethod
@@ -132,14 +139,14 @@ class Addressee:
     total: int | None
 
 
-def addressee(fields: Mapping[bytes, bytes], limits: ContractLimits) -> Addressee | None:
+def addressee(fields: Mapping[bytes, bytes]) -> Addressee | None:
     """Whom a broken entry can be charged to; None unless each part is beyond doubt."""
     task_id = fields.get(b"task_id", b"").decode(errors="replace")
     index = _count(fields.get(b"index", b"0"))
     total = _count(fields[b"total"]) if b"total" in fields else None
     if fields.get(b"v") != b"1" or not re.fullmatch(TASK_ID_PATTERN, task_id) or index is None:
         return None
-    if b"total" in fields and (total is None or not index < total <= limits.max_total):
+    if b"total" in fields and (total is None or not index < total <= MAX_TOTAL):
         return None
     return Addressee(task_id, index, total)
 

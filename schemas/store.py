@@ -12,7 +12,7 @@ from schemas import scripts
 from schemas.bundle import Bundle
 from schemas.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
 from schemas.keys import WORKERS_GROUP, Keys
-from schemas.messages import ImageMessage
+from schemas.messages import MAX_TOTAL, ImageMessage
 from schemas.tasks import ImageFailure, ImageResult, Progress, TaskState, TaskStatus
 
 
@@ -61,6 +61,7 @@ class BeginAnswer(StrEnum):
     GONE = "gone"
     INDEX_CONFLICT = "index_conflict"
     TOTAL_CONFLICT = "total_conflict"
+    TOTAL_TOO_LARGE = "total_too_large"
     INDEX_OUT_OF_RANGE = "index_out_of_range"
     OUTPUT_CONFLICT = "output_conflict"
 
@@ -138,13 +139,18 @@ class TaskStore:
         """Give a hold back; nothing happens if it is not this upload's or has become a task."""
         await self._run("release", [self._keys.idempotency(record)], [token])
 
-    async def begin(self, entry: str, message: ImageMessage) -> BeginAnswer:
-        """Take up an image. `duplicate` and `gone` have been acked and deleted."""
+    async def begin(
+        self, entry: str, message: ImageMessage, *, max_total: int = MAX_TOTAL
+    ) -> BeginAnswer:
+        """Take up an image. `duplicate` and `gone` have been acked and deleted.
+
+        `max_total` is the most images of a task that is not known yet.
+        """
         keys = [self._keys.task(message.task_id), self._keys.images, self._keys.open_tasks]
         args = [
             WORKERS_GROUP, entry, message.task_id, message.index,
             "" if message.total is None else message.total,
-            message.identity, message.output_name, self._ttl,
+            message.identity, message.output_name, self._ttl, max_total,
         ]  # fmt: skip
         return BeginAnswer(await self._run("begin", keys, args))
 

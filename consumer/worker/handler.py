@@ -17,7 +17,7 @@ from consumer.worker.stream import Entry
 from consumer.worker.trials import Trials
 from schemas.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
 from schemas.layout import output_key
-from schemas.messages import ContractError, ContractLimits, ImageMessage, addressee
+from schemas.messages import Addressee, ContractError, ContractLimits, ImageMessage, addressee
 from schemas.names import base_name, result_url
 from schemas.storage import Storage, StorageError
 from schemas.store import BeginAnswer, FinishAnswer, TaskStore
@@ -65,11 +65,14 @@ class EntryHandler:
         except ContractError as error:
             await self._refuse(entry, str(error))
             return
-        answer = await self._persist(lambda: self._store.begin(entry.id, message))
+        most = self._limits.max_total
+        answer = await self._persist(lambda: self._store.begin(entry.id, message, max_total=most))
         if answer is BeginAnswer.RUN:
             await self._run(entry, message)
         elif answer in _SETTLED:
             await self._drop_settled(message, answer)
+        elif answer is BeginAnswer.TOTAL_TOO_LARGE:
+            await self._refuse(entry, f"total: more than {most}")
         else:
             await self._reject(entry, message, answer)
 
@@ -187,14 +190,20 @@ class EntryHandler:
         await self._dead_letter(entry, ImageErrorCode.INVALID_MESSAGE, why)
 
     async def _dead_letter(self, entry: Entry, code: ImageErrorCode, detail: str) -> FinishAnswer:
-        to = addressee(entry.fields, self._limits)
-        if to is None:
+        to = addressee(entry.fields)
+        if to is None or not await self._is_allowed(to):
             return await self._record(entry, code, detail=detail)
         name = base_name(entry.fields.get(b"filename", b"image").decode(errors="replace"))
         failure = ImageFailure(index=to.index, filename=name, code=code, detail=detail)
         return await self._record(
             entry, code, task_id=to.task_id, failure=failure, total=to.total, detail=detail
         )
+
+    async def _is_allowed(self, to: Addressee) -> bool:
+        """Whether a task may have so many images; one that is known was accepted with them."""
+        if (to.total or 1) <= self._limits.max_total:
+            return True
+        return await self._persist(lambda: self._store.state(to.task_id)) is not None
 
     async def _reject(self, entry: Entry, message: ImageMessage, answer: BeginAnswer) -> None:
         """An entry that contradicts its task; only a taken output name fails its own image."""

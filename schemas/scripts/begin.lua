@@ -1,7 +1,9 @@
 #!lua flags=allow-oom
 -- Take up one image: create the task of a direct publisher, check the entry against its task,
 -- reserve index and output name. Anything but 'run' says why the image must not be processed.
--- KEYS task images open   ARGV group entry task_id index total('' if absent) identity output ttl_ms
+-- max_total binds new tasks only: one that was accepted under a higher limit goes on.
+-- KEYS task images open
+-- ARGV group entry task_id index total('' if absent) identity output ttl_ms max_total
 --!include _tasks
 local task, images, open = KEYS[1], KEYS[2], KEYS[3]
 local group, entry, task_id, index = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -17,6 +19,7 @@ if not status then
   -- Read before everything was flushed: no task must come of what is left of one.
   if not found then return 'gone' end
   if index >= (total or 1) then return 'index_out_of_range' end
+  if (total or 1) > tonumber(ARGV[9]) then return 'total_too_large' end
   open_task(task, open, task_id, total or 1, 'processing', now, ttl)
 else
   local held = tonumber(redis.call('HGET', task, 'total'))

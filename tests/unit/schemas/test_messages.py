@@ -3,8 +3,17 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from schemas.messages import Addressee, ContractError, ContractLimits, ImageMessage, addressee
+from schemas.messages import (
+    MAX_TOTAL,
+    Addressee,
+    ContractError,
+    ContractLimits,
+    ImageMessage,
+    addressee,
+)
+from schemas.settings import Settings
 
 LIMITS = ContractLimits(max_total=50, inline_max_bytes=100)
 VALID = {b"v": b"1", b"task_id": b"t-1", b"object": b"t-1/input/0"}
@@ -41,7 +50,7 @@ def test_default_output_names() -> None:
         ({b"index": b"-1"}, "index"),
         ({b"index": b"one"}, "index"),
         ({b"index": b"5", b"total": b"5"}, "index must be below total"),
-        ({b"total": b"51"}, "total: more than 50"),
+        ({b"total": b"1001"}, "total: more than 1000"),
         ({b"total": b"0"}, "total"),
         ({b"object": None}, "exactly one"),
         ({b"image": b"x"}, "exactly one"),
@@ -114,8 +123,20 @@ def test_identity_tells_contents_apart() -> None:
         ({b"v": b"1", b"task_id": b"t", b"index": b"3", b"total": b"3"}, None),
         ({b"v": b"1", b"task_id": b"t", b"index": b"x"}, None),
         ({b"v": b"1", b"task_id": b"a/b"}, None),
-        ({b"v": b"1", b"task_id": b"t", b"total": b"51"}, None),
+        ({b"v": b"1", b"task_id": b"t", b"total": b"51"}, Addressee("t", 0, 51)),
+        ({b"v": b"1", b"task_id": b"t", b"total": b"1001"}, None),
     ],
 )
 def test_addressee_of_a_broken_entry(fields: dict[bytes, bytes], expected: object) -> None:
-    assert addressee(fields, LIMITS) == expected
+    assert addressee(fields) == expected
+
+
+def test_a_lowered_limit_does_not_make_an_entry_unreadable() -> None:
+    assert read({**VALID, b"index": b"50", b"total": b"51"}).total == 51
+
+
+def test_no_setting_allows_more_images_than_an_entry_may_say() -> None:
+    settings = Settings(_env_file=None, max_files_per_request=MAX_TOTAL)
+    assert settings.max_files_per_request == MAX_TOTAL
+    with pytest.raises(ValidationError):
+        Settings(_env_file=None, max_files_per_request=MAX_TOTAL + 1)

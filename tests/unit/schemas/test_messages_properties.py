@@ -3,7 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.messages import ContractError, ContractLimits, ImageMessage, addressee, is_own_object
+from schemas.messages import (
+    MAX_TOTAL,
+    ContractError,
+    ContractLimits,
+    ImageMessage,
+    addressee,
+    is_own_object,
+)
 from schemas.names import base_name
 
 LIMITS = ContractLimits(max_total=50, inline_max_bytes=100)
@@ -38,7 +45,7 @@ def test_a_message_that_is_read_keeps_every_promise(
         return
     assert message.task_id.encode() == entry[b"task_id"]
     assert 0 <= message.index < (message.total or 10**6)
-    assert (message.total or 1) <= LIMITS.max_total
+    assert (message.total or 1) <= MAX_TOTAL
     assert (message.object is None) != (message.image is None)
     assert len(message.image or b"") <= LIMITS.inline_max_bytes
     assert message.object is None or is_own_object(message.object, message.task_id)
@@ -53,13 +60,13 @@ def test_only_what_is_beyond_doubt_is_charged_to_a_task(
     base: dict[bytes, bytes], fields: dict[bytes, bytes]
 ) -> None:
     entry = base | fields
-    to = addressee(entry, LIMITS)
+    to = addressee(entry)
     if to is None:
         return
     assert entry[b"v"] == b"1"
     assert to.task_id.encode() == entry[b"task_id"]
     assert to.index == int(entry.get(b"index", b"0"))
-    assert to.total is None or 0 <= to.index < to.total <= LIMITS.max_total
+    assert to.total is None or 0 <= to.index < to.total <= MAX_TOTAL
 
 
 @given(BASES, st.sampled_from(NAMES), st.binary(max_size=20), st.binary(max_size=20))
