@@ -32,5 +32,5 @@ IMAGE_ERROR_MEANINGS: dict[ImageErrorCode, str] = {
     ImageErrorCode.INTERNAL_ERROR: "The service failed on this image; it was not passed through.",
     ImageErrorCode.TOO_MANY_DELIVERIES: "The image was given up after MAX_DELIVERIES tries.",
     ImageErrorCode.TIMED_OUT: "The image never arrived before TASK_TIMEOUT_SECONDS.",
-    ImageErrorCode.DELETED: "The task was deleted before the image was processed.",
+    ImageErrorCode.DELETED: "The task was deleted.",
 }
