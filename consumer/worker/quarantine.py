@@ -8,11 +8,13 @@ from redis.asyncio import Redis
 from schemas.keys import Keys
 from schemas.layout import quarantine_key
 from schemas.messages import is_own_object
-from schemas.storage import Storage
+from schemas.storage import Storage, StorageError
 from schemas.store import FinishAnswer, TaskStore
 from schemas.tasks import ImageFailure
 
 log = structlog.get_logger()
+
+_PAGE = 200
 
 
 class QuarantiningStore(TaskStore):
@@ -39,8 +41,9 @@ class QuarantiningStore(TaskStore):
         metadata: dict[str, str | int] | None = None,
     ) -> FinishAnswer:
         """As the store's; raises StorageError too, and then nothing has been given up."""
+        newest = await self._newest_letter()
         kept = await self._keep(entry, task_id)
-        return await super().dead_letter(
+        answer = await super().dead_letter(
             entry,
             reason=reason,
             task_id=task_id,
@@ -48,6 +51,31 @@ class QuarantiningStore(TaskStore):
             total=total,
             metadata={**(metadata or {}), **({"kept": kept} if kept else {})},
         )
+        if kept and answer is FinishAnswer.SETTLED:
+            await self._drop_unless_named(kept, since=newest)
+        return answer
+
+    async def _newest_letter(self) -> str:
+        rows: Any = await self._redis.xrevrange(self._keys.dead_letters, count=1)
+        return rows[0][0].decode() if rows else "0-0"
+
+    async def _drop_unless_named(self, kept: str, *, since: str) -> None:
+        """Delete a copy made in vain: another worker ended the entry meanwhile.
+
+        If it did so by a letter of its own, that letter names this very copy.
+        """
+        while True:
+            rows: Any = await self._redis.xrange(self._keys.dead_letters, f"({since}", count=_PAGE)
+            if any(fields.get(b"kept") == kept.encode() for _, fields in rows):
+                return
+            if len(rows) < _PAGE:
+                break
+            since = rows[-1][0].decode()
+        try:
+            await self._storage.delete(kept)
+        except StorageError as error:
+            # The entry is over, so nobody comes here again; the sweeper deletes it in its time.
+            log.warning("kept original not deleted", error=str(error))
 
     async def _keep(self, entry: str, task_id: str) -> str | None:
         rows: Any = await self._redis.xrange(self._keys.images, entry, entry)
