@@ -1,6 +1,7 @@
 """Sends the deliveries of one kind when they are due, so many at a time."""
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -32,6 +33,9 @@ _FINAL = {
     Verdict.REFUSED: DeliveryState.DEAD,
     Verdict.CANCELLED: DeliveryState.CANCELLED,
 }
+
+# A person is needed where nothing will be tried again; a retry is what retries are for.
+_LOG_LEVELS = {"dead": logging.ERROR, "lost": logging.WARNING}
 
 
 class Courier:
@@ -126,8 +130,10 @@ class Courier:
         self._metrics.deliveries.labels(self._kind, outcome).inc()
         if outcome != "delivered":
             line = line.bind(filenames=result_names(claim.delivery))
-        tell = line.info if outcome in ("delivered", "dead", "cancelled") else line.warning
-        tell(f"delivery {outcome}", status=answer.reason, seconds=round(seconds, 3))
+        line.log(
+            _LOG_LEVELS.get(outcome, logging.INFO), f"delivery {outcome}",
+            status=answer.reason, seconds=round(seconds, 3),
+        )  # fmt: skip
 
     async def _answer(self, claim: Claim, stop: asyncio.Event) -> Answer:
         try:

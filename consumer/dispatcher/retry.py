@@ -8,6 +8,9 @@ from email.utils import parsedate_to_datetime
 RETRY_AFTER_MAX_SECONDS = 3600.0
 """As long as the longest wait of the schedule: a receiver cannot silence a webhook for days."""
 
+NO_WAIT_SECONDS = 1.0
+"""What a wait of 0 in the schedule means: jitter would not stretch it."""
+
 JITTER = 0.2
 """Waits are stretched by up to this fraction, so that what failed together does not return so."""
 
@@ -35,7 +38,7 @@ class RetryPolicy:
             retry_after_seconds: what the receiver asked for; never undercut within its bound.
             random: uniform in 0..1.
         """
-        planned = self.schedule[min(attempts, len(self.schedule)) - 1]
+        planned = self.schedule[min(attempts, len(self.schedule)) - 1] or NO_WAIT_SECONDS
         asked = min(retry_after_seconds or 0.0, RETRY_AFTER_MAX_SECONDS)
         delay = max(planned, asked) * (1 + JITTER * random())
         return delay if age_seconds + delay <= self.max_age_seconds else None
@@ -51,8 +54,8 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
         return float(text[:9])
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - now).total_seconds())
+    except (ValueError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())

@@ -5,6 +5,7 @@ import json
 import socket
 
 import pytest
+from structlog.testing import capture_logs
 
 from consumer.dispatcher.courier import LOOK_SECONDS
 from tests.integration.dispatcher.addresses import both, callback
@@ -140,6 +141,25 @@ async def test_a_delivery_is_dead_when_the_next_try_would_be_too_late(world: Wor
         dispatching(callback(world, receiver, **settings)),
     ):
         assert (await world.delivery_state("t1", "callback", "dead"))["attempts"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("settings", "last"),
+    [({}, 410), ({"webhook_retry_seconds": "0.05,4000", "task_storage_ttl_hours": 2}, 500)],
+    ids=["refused", "too late"],
+)
+async def test_what_is_given_up_for_good_is_an_error_in_the_log_and_a_retry_is_none(
+    world: World, settings: dict[str, object], last: int
+) -> None:
+    await world.complete_task("t1")
+    with capture_logs() as lines:
+        async with (
+            listening(Receiver(answer(500), answer(last))) as receiver,
+            dispatching(callback(world, receiver, **settings)),
+        ):
+            await world.delivery_state("t1", "callback", "dead")
+    levels = {line["event"]: line["log_level"] for line in lines if "attempt" in line}
+    assert levels == {"delivery retry": "info", "delivery dead": "error"}
 
 
 async def test_a_receiver_that_was_down_gets_everything_when_it_is_back(world: World) -> None:

@@ -37,6 +37,17 @@ def test_waits_follow_the_schedule_and_the_last_repeats(attempts: int, seconds: 
     assert delay(attempts, chance=1) == pytest.approx(seconds * (1 + JITTER))
 
 
+def test_a_schedule_without_a_wait_waits_all_the_same() -> None:
+    policy = RetryPolicy((0.0,), max_age_seconds=3600)
+    waits = [
+        policy.next_delay(
+            attempts=5, age_seconds=1, retry_after_seconds=None, random=lambda chance=chance: chance
+        )
+        for chance in (0.0, 1.0)
+    ]
+    assert waits == [1, 1 + JITTER]
+
+
 def test_a_delivery_ends_when_its_next_try_would_be_too_late() -> None:
     assert delay(9, age=24 * 3600 - 3600) == 3600
     assert delay(9, age=24 * 3600 - 3599) is None
@@ -77,6 +88,9 @@ def test_a_wait_is_within_its_bounds_whatever_comes(
         ("", None),
         ("٣", None),
         ("9" * 5000, 999_999_999),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2030 00:00:00 +999999999999999999999", None),
+        ("Mon, 01 Jan 0001 00:00:00 +2300", 0),
     ],
 )
 def test_retry_after_in_seconds_or_as_a_date(header: str | None, seconds: float | None) -> None:
