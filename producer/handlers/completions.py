@@ -8,11 +8,13 @@ from typing import Any
 
 import structlog
 from redis.asyncio import Redis
+from redis.backoff import EqualJitterBackoff
 from redis.exceptions import RedisError
 
 READ_BLOCK_SECONDS = 5.0
 _PAGE = 100
-_PAUSE_SECONDS = 1.0
+_PAUSES = EqualJitterBackoff(base=0.1, cap=2.0)
+_MOST_FAILURES = 10  # the pause has its cap long before, and endless doubling would overflow
 _START_PATIENCE_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
@@ -34,6 +36,7 @@ class Completions:
         self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._wanted = asyncio.Event()
         self._reading = asyncio.Event()
+        self._failures = 0
 
     @asynccontextmanager
     async def watch(self, task_id: str) -> AsyncIterator[asyncio.Event]:
@@ -58,8 +61,11 @@ class Completions:
             try:
                 await self._read_while_wanted()
             except (RedisError, OSError) as error:
-                log.warning("redis is away", during="completions", error=repr(error))
-                await asyncio.sleep(_PAUSE_SECONDS)
+                if not self._failures:
+                    # One line per outage, not per try.
+                    log.warning("redis is away", during="completions", error=repr(error))
+                await asyncio.sleep(_PAUSES.compute(self._failures))
+                self._failures = min(self._failures + 1, _MOST_FAILURES)
             finally:
                 self._reading.clear()
 
@@ -70,9 +76,12 @@ class Completions:
         while self._wanted.is_set():
             block = int(READ_BLOCK_SECONDS * 1000)
             answer: Any = await self._reader.xread({self._stream: last}, count=_PAGE, block=block)
+            self._failures = 0
             for entry_id, fields in answer[0][1] if answer else []:
                 last = entry_id
-                for woken in self._watchers.get(fields.get(b"task_id", b"").decode(), ()):
+                # Anybody may write to the stream: what is no text is the name of no task.
+                task_id = fields.get(b"task_id", b"").decode(errors="replace")
+                for woken in self._watchers.get(task_id, ()):
                     woken.set()
 
 
