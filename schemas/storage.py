@@ -2,18 +2,19 @@
 
 import asyncio
 import os
-import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
+
+from schemas.local_files import delete_empty_folders, delete_partial
 
 if TYPE_CHECKING:
     from obstore import GetResult
@@ -22,12 +23,18 @@ STREAM_CHUNK_BYTES = 1 << 20
 # Parts of 5 MiB that a streamed write holds in memory; obstore's own default is 12.
 UPLOAD_PARTS_IN_FLIGHT = 2
 CALL_SECONDS = 60.0
-"""Longest wait for one object: a mount that hangs is away, and a named pipe is no original."""
-_PARTIAL = re.compile(r"#[0-9]+$")  # the local store writes to `<name>#<n>`, then renames
+"""Longest wait for one object, or for the next piece of one that is streamed: a mount that hangs
+is away, and a named pipe is no original."""
+
+T = TypeVar("T")
 
 
 class StorageError(Exception):
     """Storage did not do what it was asked: full, away or not permitted. Worth a retry."""
+
+
+class StorageTimeoutError(StorageError):
+    """Storage gave no answer in time: it is away as a whole, whatever it was asked for."""
 
 
 class ObjectTooLargeError(Exception):
@@ -48,6 +55,8 @@ class Storage:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+        local = store.prefix if isinstance(store, LocalStore) else None
+        self._folder = None if local is None else Path(local)
 
     @classmethod
     def open(cls, url: str) -> "Storage":
@@ -108,15 +117,14 @@ class Storage:
         return True
 
     async def _put(self, key: str, data: Any, mode: Any) -> None:
-        # What is streamed comes as fast as its sender sends, who is watched elsewhere.
-        limit = CALL_SECONDS if isinstance(data, bytes) else None
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(CALL_SECONDS) as limit:
+                content = data if isinstance(data, bytes) else _limited(data, limit)
                 await obstore.put_async(
-                    self._store, key, data, mode=mode, max_concurrency=UPLOAD_PARTS_IN_FLIGHT
+                    self._store, key, content, mode=mode, max_concurrency=UPLOAD_PARTS_IN_FLIGHT
                 )
         except (BaseError, OSError, ValueError) as error:
-            raise StorageError(f"put: {type(error).__name__}") from error
+            raise _failure("put", error) from error
 
     async def delete(self, *keys: str) -> None:
         """Delete objects; one that is not there is no error."""
@@ -131,9 +139,9 @@ class Storage:
         """Delete everything under a prefix; returns how many objects."""
         keys = [key async for key, _ in self.list(prefix)]
         await self.delete(*keys)
-        if isinstance(self._store, LocalStore) and self._store.prefix is not None:
+        if self._folder is not None:
             # An interrupted write leaves its empty folders behind.
-            await asyncio.to_thread(_delete_empty_folders, Path(self._store.prefix) / prefix)
+            await _in_thread("rmdir", delete_empty_folders, self._folder / prefix)
         return len(keys)
 
     async def list(self, prefix: str = "") -> AsyncIterator[tuple[str, datetime]]:
@@ -150,18 +158,27 @@ class Storage:
             for entry in page:
                 yield entry["path"], entry["last_modified"]
 
-    async def delete_partial(self, before: datetime) -> int:
-        """Delete what a killed process left of unfinished local writes; returns how many.
+    async def top_names(self) -> tuple[str, ...] | None:
+        """What lies at the top of a local folder, strange names too; None if storage is elsewhere.
+
+        One listing of everything fails as a whole on what it may not read or cannot name.
+        """
+        if self._folder is None:
+            return None
+        try:
+            return tuple(await _in_thread("list", os.listdir, self._folder))
+        except FileNotFoundError:
+            return ()
+
+    async def delete_partial(self, prefix: str, before: datetime) -> int:
+        """Delete what a killed process left of a task's unfinished local writes; returns how many.
 
         Such a file is in no listing, so nothing else would ever find this half of an original.
         S3 keeps unfinished uploads too; there a lifecycle rule of the bucket removes them.
         """
-        if not isinstance(self._store, LocalStore) or self._store.prefix is None:
+        if self._folder is None:
             return 0
-        try:
-            return await asyncio.to_thread(_delete_partial, Path(self._store.prefix), before)
-        except OSError as error:
-            raise StorageError(f"delete_partial: {type(error).__name__}") from error
+        return await _in_thread("delete_partial", delete_partial, self._folder / prefix, before)
 
     async def check(self) -> None:
         """Write and delete a small object; raises StorageError if that fails."""
@@ -178,47 +195,44 @@ async def _asking(what: str) -> AsyncIterator[None]:
     except FileNotFoundError:
         raise
     except (BaseError, OSError, ValueError) as error:
-        raise StorageError(f"{what}: {type(error).__name__}") from error
+        raise _failure(what, error) from error
+
+
+def _failure(what: str, error: Exception) -> StorageError:
+    kind = StorageTimeoutError if isinstance(error, TimeoutError) else StorageError
+    return kind(f"{what}: {type(error).__name__}")
+
+
+async def _in_thread(what: str, call: Callable[..., T], *arguments: Any) -> T:
+    """Ask the file system itself. A call that hangs keeps its thread, but not who asked."""
+    async with _asking(what):
+        return await asyncio.to_thread(call, *arguments)
+
+
+async def _limited(
+    data: AsyncIterator[bytes], limit: asyncio.Timeout
+) -> AsyncGenerator[bytes, None]:
+    """Pieces to write, and after each a limit for storage to take it.
+
+    There is none for the next piece to come: whoever sends it is watched elsewhere.
+    """
+    now = asyncio.get_running_loop().time
+    limit.reschedule(None)
+    async for piece in data:
+        limit.reschedule(now() + CALL_SECONDS)
+        yield piece
+        limit.reschedule(None)
+    limit.reschedule(now() + CALL_SECONDS)
 
 
 async def _chunks(response: "GetResult") -> AsyncGenerator[bytes, None]:
+    chunks = aiter(response.stream(min_chunk_size=STREAM_CHUNK_BYTES))
     try:
-        async for chunk in response.stream(min_chunk_size=STREAM_CHUNK_BYTES):
+        while True:
+            async with asyncio.timeout(CALL_SECONDS):
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                return
             yield bytes(chunk)
     except (BaseError, OSError, ValueError) as error:
-        raise StorageError(f"stream: {type(error).__name__}") from error
-
-
-def _delete_empty_folders(top: Path) -> None:
-    for folder in (top / "input", top / "output", top / "quarantine", top):
-        try:
-            folder.rmdir()
-        except OSError:
-            continue  # not there, or not empty
-
-
-def _delete_partial(root: Path, before: datetime) -> int:
-    deleted = 0
-    # os.walk, unlike glob, bears folders that vanish while it looks.
-    for folder, _, names in os.walk(root):
-        if len(Path(folder).relative_to(root).parts) != 2:
-            continue  # no task's files are here (schemas/layout.py)
-        for name in filter(_PARTIAL.search, names):
-            deleted += _delete_if_old(Path(folder, name), before)
-    return deleted
-
-
-def _delete_if_old(path: Path, before: datetime) -> bool:
-    """Delete a file, and its folders if that leaves them empty; False if it is too young."""
-    try:
-        if path.stat().st_mtime >= before.timestamp():
-            return False
-        path.unlink()
-    except FileNotFoundError:
-        return False  # its writer has just finished it
-    for folder in (path.parent, path.parent.parent):
-        try:
-            folder.rmdir()
-        except OSError:
-            break
-    return True
+        raise _failure("stream", error) from error

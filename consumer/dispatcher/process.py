@@ -34,14 +34,20 @@ async def run_dispatcher(
 ) -> None:
     """Read events, send what is due and sweep until `stop`; then drain."""
     async with _assembled(settings, metrics) as parts, asyncio.TaskGroup() as group:
-        group.create_task(keep_going("events", parts.reader.read, stop))
-        group.create_task(keep_going("reclaim", parts.reader.reclaim, stop))
-        group.create_task(keep_going("sweep", parts.sweeper.sweep, stop))
+        loops = [
+            group.create_task(keep_going("events", parts.reader.read, stop)),
+            group.create_task(keep_going("reclaim", parts.reader.reclaim, stop)),
+            group.create_task(keep_going("sweep", lambda: parts.sweeper.sweep(stop), stop)),
+        ]
         for courier in parts.couriers:
             group.create_task(courier.run(stop, drain_seconds=settings.drain_seconds))
         log.info("dispatcher ready", webhooks=[str(kind) for kind in endpoints_of(settings)])
         await stop.wait()
         _ring(parts.couriers)
+        # Storage that hangs answers too late. What they leave is repeated by whoever comes next.
+        _, late = await asyncio.wait(loops, timeout=settings.drain_seconds)
+        for loop in late:
+            loop.cancel()
 
 
 def endpoints_of(settings: DispatcherSettings) -> dict[DeliveryKind, Endpoint]:

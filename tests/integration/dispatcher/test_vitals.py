@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from consumer.dispatcher import sweeper
 from consumer.dispatcher.process import run_dispatcher
+from consumer.dispatcher.sweeper import Sweeper, chores
 from consumer.metrics import DispatcherMetrics
 from tests.integration.dispatcher.conftest import World, eventually
 
@@ -18,11 +18,11 @@ LOOPS = {"events", "reclaim", "sweep", "upload", "callback"}
 async def test_all_loops_beat_and_one_that_hangs_is_a_complaint(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeper, "CHORE_SECONDS", 0.0)
+    monkeypatch.setattr(chores, "CHORE_SECONDS", 0.0)
     monkeypatch.setattr("consumer.metrics.STUCK_AFTER_SECONDS", 1.5)
     go_on, sweeping = asyncio.Event(), asyncio.Event()
 
-    async def hang(_: sweeper.Sweeper) -> None:
+    async def hang(_: Sweeper) -> None:
         sweeping.set()
         await go_on.wait()
 
@@ -46,7 +46,7 @@ async def test_all_loops_beat_and_one_that_hangs_is_a_complaint(
 
     await eventually(beating)
     assert await well()
-    monkeypatch.setattr(sweeper.Sweeper, "_sweep_redis", hang)
+    monkeypatch.setattr(Sweeper, "_sweep_redis", hang)
     await sweeping.wait()
     await eventually(told)
     assert [loop for loop in LOOPS if loop in str(metrics.vitals.complaints)] == ["sweep"]

@@ -1,0 +1,157 @@
+"""Recurring chores that no single task's life triggers. Safe to run in many processes at once."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from consumer.backoff import StoppedError
+from consumer.dispatcher.deliveries import DeliveryStore
+from consumer.dispatcher.sweeper.files import FileSweeper, oldest_entry_ms
+from consumer.dispatcher.sweeper.rules import PAGE, SweepRules
+from consumer.metrics import DispatcherMetrics
+from schemas import scripts
+from schemas.keys import DISPATCHER_GROUP, WORKERS_GROUP, Keys
+from schemas.storage import Storage
+from schemas.store import TaskStore
+
+log = structlog.get_logger()
+
+CHORE_SECONDS = 900.0
+"""Longest silence within a chore: a listing may go through much that belongs to no task."""
+
+LISTING_SHARE = 0.05
+"""Most of the time that storage may be busy being listed; a large one is swept less often."""
+
+
+class Sweeper:
+    """Cleans up what has no other owner: files, silent tasks, silent consumers, old events."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        keys: Keys,
+        tasks: TaskStore,
+        deliveries: DeliveryStore,
+        *,
+        storage: Storage,
+        metrics: DispatcherMetrics,
+        rules: SweepRules,
+    ) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._tasks = tasks
+        self._deliveries = deliveries
+        self._metrics = metrics
+        self._rules = rules
+        self._turn = redis.register_script(scripts.source("take_turn"))
+        self._files = FileSweeper(redis, keys, storage, metrics, rules, self._step)
+        self._stop = asyncio.Event()
+
+    async def sweep(self, stop: asyncio.Event | None = None) -> float:
+        """Do the chores that are due and nobody else does; returns seconds until the next look.
+
+        `stop` ends a sweep under way: a large storage takes longer than a process has to end. What
+        is left is found by the next sweep, of whichever process.
+        """
+        self._stop = stop or self._stop
+        try:
+            self._step()
+            await self._if_due("redis", self._sweep_redis)
+            self._step()
+            await self._if_due("files", self._files.sweep)
+            self._step()
+        except StoppedError:
+            log.info("sweep left to the next one")
+        return self._rules.sweep_interval
+
+    def _step(self) -> None:
+        """Show that the sweep goes on, unless it must not: then StoppedError."""
+        self._metrics.beat("sweep", self._rules.sweep_interval + CHORE_SECONDS)
+        if self._stop.is_set():
+            raise StoppedError
+
+    async def _if_due(self, name: str, chore: Callable[[], Awaitable[None]]) -> None:
+        key, started = self._keys.chore(name), time.monotonic()
+        # Slightly shorter than the interval, or a process would meet its own mark every other time.
+        hold_ms = max(1, int(self._rules.sweep_interval * 900))
+        if not await self._turn(keys=[key], args=[hold_ms, "take"]):
+            return
+        await chore()
+        rest_ms = int((time.monotonic() - started) / LISTING_SHARE * 1000)
+        if rest_ms > hold_ms:
+            await self._turn(keys=[key], args=[rest_ms, "extend"])
+
+    async def _sweep_redis(self) -> None:
+        seconds, microseconds = await self._redis.time()
+        now_ms = seconds * 1000 + microseconds // 1000
+        await self._restore_images(now_ms)
+        await self._expire_tasks(now_ms)
+        await self._reap(self._keys.images, WORKERS_GROUP)
+        await self._reap(self._keys.events, DISPATCHER_GROUP)
+        oldest_ms = now_ms - int(self._rules.task_ttl * 1000)
+        # Exact, so that an event never outlives the memory of its deliveries.
+        await self._redis.xtrim(self._keys.events, minid=oldest_ms, approximate=False)
+        oldest_letter_ms = now_ms - int(self._rules.dead_letter_ttl * 1000)
+        await self._redis.xtrim(self._keys.dead_letters, minid=oldest_letter_ms, approximate=False)
+        await self._deliveries.forget_unowned(oldest_ms)
+
+    async def _restore_images(self, now_ms: int) -> None:
+        """Add open images again that the stream has lost, so that they need not time out.
+
+        A task all of whose entries are gone has been silent for longer than the stream's oldest
+        entry waits. What a worker still holds is given a lease to end.
+        """
+        silent_ms = int(self._rules.lease * 1000)
+        oldest_ms = await oldest_entry_ms(self._redis, self._keys)
+        before_ms = min(now_ms - silent_ms, now_ms if oldest_ms is None else oldest_ms - 1)
+        kept, task_ids = 0, await self._silent(before_ms, 0)
+        while task_ids:
+            for task_id in task_ids:
+                self._step()
+                added = await self._tasks.restore(task_id, silent_ms=silent_ms)
+                kept += not added
+                self._metrics.restored_images.inc(added)
+                if added:
+                    log.warning("images added to the stream again", task_id=task_id, images=added)
+            task_ids = await self._silent(before_ms, kept)
+
+    async def _expire_tasks(self, now_ms: int) -> None:
+        """Fail tasks whose images will never come, and keep the others from running out of TTL."""
+        rules = self._rules
+        silent_ms = int(min(rules.task_timeout, rules.task_ttl / 4) * 1000)
+        kept, task_ids = 0, await self._silent(now_ms - silent_ms, 0)
+        while task_ids:
+            for task_id in task_ids:
+                self._step()
+                answer = await self._tasks.expire(
+                    task_id, timeout_ms=int(rules.task_timeout * 1000)
+                )
+                kept += answer in ("active", "queued")
+                if answer in ("completed", "failed"):
+                    self._metrics.expired_tasks.inc()
+                    log.warning("task timed out", task_id=task_id, status=answer)
+            task_ids = await self._silent(now_ms - silent_ms, kept)
+
+    async def _silent(self, before_ms: int, skip: int) -> list[str]:
+        self._step()
+        rows: Any = await self._redis.zrangebyscore(
+            self._keys.open_tasks, "-inf", before_ms, start=skip, num=PAGE
+        )
+        return [row.decode() for row in rows]
+
+    async def _reap(self, stream: str, group: str) -> None:
+        try:
+            gone = await self._tasks.reap(
+                stream, group, min_idle_ms=int(self._rules.consumer_idle * 1000)
+            )
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+        else:
+            if gone:
+                log.info("silent consumers forgotten", group=group, count=len(gone))

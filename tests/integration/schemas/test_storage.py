@@ -1,0 +1,117 @@
+"""Storage that falls silent is given up, in the middle of a file too; a slow sender is not."""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from obstore.store import HTTPStore, S3Store
+
+from schemas import storage as module
+from schemas.storage import Storage, StorageTimeoutError
+
+pytestmark = pytest.mark.integration
+
+LIMIT = 0.5
+
+
+@pytest.fixture(autouse=True)
+def short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CALL_SECONDS", LIMIT)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Storage:
+    return Storage.open((tmp_path / "local").as_uri())
+
+
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[str]:
+    """URL of a server that answers each request with these bytes, then falls silent."""
+    ended = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await ended.wait()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        ended.set()
+        server.close()
+
+
+HALF = (
+    b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\nETag: \"1\"\r\n"
+    b"Last-Modified: Thu, 01 Jan 2026 12:00:00 GMT\r\n\r\n" + b"x" * 1_500_000
+)  # fmt: skip
+
+
+def remote(url: str) -> Storage:
+    return Storage(HTTPStore(url, client_options={"allow_http": True}))
+
+
+async def test_a_file_that_stops_midway_is_given_up() -> None:
+    async with answering(HALF) as url, asyncio.timeout(10):
+        chunks = remote(url).stream("t/input/0")
+        assert await anext(chunks)
+        with pytest.raises(StorageTimeoutError):
+            [chunk async for chunk in chunks]
+
+
+async def test_a_copy_whose_source_stops_midway_is_given_up_and_leaves_nothing(
+    local: Storage, tmp_path: Path
+) -> None:
+    async with answering(HALF) as url, asyncio.timeout(10):
+        with pytest.raises(StorageTimeoutError):
+            await local.put("t/quarantine/1-0", remote(url).stream("t/input/0"))
+    assert not [name for _, _, names in os.walk(tmp_path) for name in names]
+
+
+async def test_a_streamed_write_that_nobody_takes_is_given_up() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    async with answering(b"") as url, asyncio.timeout(10):
+        bucket = S3Store(
+            "b", endpoint=url, access_key_id="k", secret_access_key="s",
+            client_options={"allow_http": True},
+        )  # fmt: skip
+        with pytest.raises(StorageTimeoutError):
+            await Storage(bucket).put("t/input/0", pieces())
+
+
+async def test_a_slow_sender_has_all_its_time(local: Storage) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            await asyncio.sleep(LIMIT * 1.5)
+            yield b"piece"
+
+    await local.put("t/input/0", pieces())
+    assert await local.get("t/input/0", max_bytes=100) == b"piece" * 3
+
+
+@pytest.mark.parametrize("call", ["delete_empty_folders", "delete_partial"])
+async def test_a_file_system_that_hangs_is_given_up(
+    local: Storage, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    back = threading.Event()
+    monkeypatch.setattr(module, call, lambda *_: back.wait(30))
+    asked = (
+        local.delete_prefix("t/")
+        if call == "delete_empty_folders"
+        else local.delete_partial("t/", datetime.now(UTC))
+    )
+    try:
+        async with asyncio.timeout(10):
+            with pytest.raises(StorageTimeoutError):
+                await asked
+    finally:
+        back.set()
