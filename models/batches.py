@@ -32,10 +32,10 @@ class Mix:
     """
 
     replaced: float = 0.2
-    negative: float = 0.25
-    scenes: float = 0.15
-    added: float = 0.2
-    lookalikes: float = 0.35
+    negative: float = 0.2
+    scenes: float = 0.06
+    added: float = 0.1
+    lookalikes: float = 0.2
     oriented_weight: float = 2.0
 
 
@@ -67,13 +67,13 @@ def upright_box(quad: Quads) -> tuple[float, float, float, float, float]:
     return x, y, w, h, 0.0
 
 
-def scene_sample(rng: np.random.Generator, size: int, lookalikes: float) -> Sample:
-    """Return a drawn street of ``size`` px a side, with look-alikes at the chance given."""
+def scene_sample(rng: np.random.Generator, size: int) -> Sample:
+    """Return a drawn street of ``size`` px a side."""
     plates = int(rng.integers(1, 5)) if rng.random() < 0.5 else 0
     scene = draw_scene(rng, size, size, plates, angle=float(rng.normal(0, 8)))
     sample = Sample(scene.rgb, scene.quads, np.ones(len(scene.quads), np.bool_))
-    if rng.random() < lookalikes:
-        sample = add_lookalikes(rng, sample, int(rng.integers(1, 4)))
+    if rng.random() < 0.3:
+        sample = add_lookalikes(rng, sample, 1)
     return sample._replace(rgb=damage(rng, relight(rng, sample.rgb)))
 
 
@@ -92,7 +92,7 @@ class Sampler:
         rng = np.random.default_rng([self.seed, step, place])
         kind = rng.random()
         if rng.random() < self.mix.scenes:
-            return scene_sample(rng, size, 2 * self.mix.lookalikes)
+            return scene_sample(rng, size)
         negative = bool(self.empty) and kind < self.mix.negative
         if negative:
             item = self.empty[int(rng.integers(0, len(self.empty)))]
