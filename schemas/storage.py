@@ -15,6 +15,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from schemas.local_files import delete_empty_folders, delete_partial
+from schemas.settings import SettingsError
 
 if TYPE_CHECKING:
     from obstore import GetResult
@@ -60,13 +61,20 @@ class Storage:
 
     @classmethod
     def open(cls, url: str) -> "Storage":
-        """Open `file:///folder` (made if missing) or `s3://bucket/prefix`."""
+        """Open `file:///folder` (made if missing) or `s3://bucket/prefix`.
+
+        Raises SettingsError if that cannot be.
+        """
         parts = urlsplit(url)
-        if parts.scheme == "file":
-            folder = Path(unquote(parts.path))
-            folder.mkdir(parents=True, exist_ok=True)
-            return cls(LocalStore(folder, automatic_cleanup=True, mkdir=True))
-        return cls(from_url(url))
+        try:
+            if parts.scheme == "file":
+                folder = Path(unquote(parts.path))
+                folder.mkdir(parents=True, exist_ok=True)
+                return cls(LocalStore(folder, automatic_cleanup=True, mkdir=True))
+            return cls(from_url(url))
+        except (BaseError, OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+            raise SettingsError(f"TASKS_STORAGE_URL cannot be used: {reason}") from error
 
     async def get(self, key: str, *, max_bytes: int) -> bytes:
         """Read an object whole.

@@ -7,6 +7,7 @@ import pytest
 from consumer.settings import DispatcherSettings, WorkerSettings
 from producer.settings import ProducerSettings
 from schemas.settings import Settings, SettingsError
+from schemas.storage import Storage
 
 
 @pytest.fixture(autouse=True)
@@ -182,3 +183,9 @@ def test_where_redis_is_is_told_without_its_password(monkeypatch: pytest.MonkeyP
     assert Settings.load().redis_address == "rediss://localhost:6379/0"
     monkeypatch.setenv("REDIS_SENTINELS", "a:1,b:2")
     assert Settings.load().redis_place == "the master mymaster of Sentinels a:1,b:2"
+
+
+@pytest.mark.parametrize("url", ["file:///dev/null/tasks", "s3://"])
+def test_storage_that_cannot_be_is_told_in_one_line(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^TASKS_STORAGE_URL cannot be used: .+$"):
+        Storage.open(url)
