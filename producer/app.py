@@ -136,10 +136,8 @@ async def _services(app: web.Application) -> AsyncIterator[None]:
         readiness=Readiness(store, storage, max_backlog=settings.max_backlog_images),
         completions=completions,
     )
-    watching = asyncio.create_task(completions.run())
-    yield
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
+    async with completions.running():
+        yield
     await cleanups.close()  # what is left belongs to the sweeper and to leases
     await redis.aclose()
     await submit_redis.aclose()

@@ -16,6 +16,7 @@ _PAGE = 100
 _PAUSES = EqualJitterBackoff(base=0.1, cap=2.0)
 _MOST_FAILURES = 10  # the pause has its cap long before, and endless doubling would overflow
 _START_PATIENCE_SECONDS = 0.5
+_CANCEL_AGAIN_SECONDS = 0.1
 
 log = structlog.get_logger(__name__)
 
@@ -54,8 +55,19 @@ class Completions:
             if not self._watchers:
                 self._wanted.clear()
 
-    async def run(self) -> None:
-        """Serve until cancelled."""
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serve within the block."""
+        task = asyncio.create_task(self._serve())
+        try:
+            yield
+        finally:
+            # Python 3.11 may lose a cancellation that meets the end of a `wait_for` (of a write).
+            while not task.done():
+                task.cancel()
+                await asyncio.wait([task], timeout=_CANCEL_AGAIN_SECONDS)
+
+    async def _serve(self) -> None:
         while True:
             await self._wanted.wait()
             try:

@@ -22,14 +22,8 @@ STREAM = "{plates}:events"
 async def running(url: str) -> AsyncIterator[Completions]:
     async with Redis.from_url(url, retry=Retry(NoBackoff(), 0)) as reader:
         completions = Completions(reader, STREAM)
-        task = asyncio.create_task(completions.run())
-        try:
+        async with completions.running():
             yield completions
-        finally:
-            # Python 3.11 may lose a cancellation that meets the end of a `wait_for` (of a write).
-            while not task.done():
-                task.cancel()
-                await asyncio.wait([task], timeout=0.1)
 
 
 @pytest.mark.parametrize("strange", [{"task_id": b"\xff"}, {"task_id": b""}, {b"\xff": b"\xff"}])
