@@ -16,6 +16,7 @@ class Work:
     limit_seconds: float
     serial: int
     since: float = field(compare=False)
+    told: bool = field(default=True, compare=False)
 
 
 class Vitals:
@@ -54,11 +55,14 @@ class Vitals:
             self.beat(loop, limit_seconds=limit_seconds)
 
     @contextmanager
-    def must_end(self, name: str, limit_seconds: float) -> Iterator[None]:
-        """Guard a call on the current thread: past the limit, the watchdog ends the process."""
+    def must_end(self, name: str, limit_seconds: float, *, told: bool = True) -> Iterator[None]:
+        """Guard a call on the current thread: past the limit, the watchdog ends the process.
+
+        ``told``: whether it counts as not healthy before, from half the limit on.
+        """
         serial = next(self._serials)
         with self._lock:
-            self._work[serial] = Work(name, limit_seconds, serial, time.monotonic())
+            self._work[serial] = Work(name, limit_seconds, serial, time.monotonic(), told)
         try:
             yield
         finally:
@@ -87,6 +91,6 @@ class Vitals:
         found += [
             f"a {call.name} has hung for {age:.0f} s"
             for call, age in ages
-            if age > call.limit_seconds / 2
+            if call.told and age > call.limit_seconds / 2
         ]
         return found

@@ -127,8 +127,9 @@ async def stopping(vitals: Vitals, drain_seconds: float) -> AsyncIterator[Callab
                 def begin() -> None:
                     if limit.when() is None:
                         limit.reschedule(loop.time() + drain_seconds + CLOSING_SECONDS)
+                        # Not told before: a drain that takes its time is no illness.
                         stop.enter_context(
-                            vitals.must_end("stop", drain_seconds + HUNG_STOP_SECONDS)
+                            vitals.must_end("stop", drain_seconds + HUNG_STOP_SECONDS, told=False)
                         )
 
                 yield begin

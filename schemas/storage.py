@@ -1,6 +1,7 @@
 """Files of tasks, in a local folder or in S3, through one API (obstore)."""
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -27,11 +28,18 @@ CALL_SECONDS = 60.0
 """Longest wait for one object, or for the next piece of one that is streamed: a mount that hangs
 is away, and a named pipe is no original."""
 
+# obstore tells what the system said only in words.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 T = TypeVar("T")
 
 
 class StorageError(Exception):
     """Storage did not do what it was asked: full, away or not permitted. Worth a retry."""
+
+
+class StorageFullError(StorageError):
+    """There is no room, or no quota, for what was to be written. There may be some later."""
 
 
 class StorageTimeoutError(StorageError):
@@ -207,7 +215,11 @@ async def _asking(what: str) -> AsyncIterator[None]:
 
 
 def _failure(what: str, error: Exception) -> StorageError:
-    kind = StorageTimeoutError if isinstance(error, TimeoutError) else StorageError
+    kind = StorageError
+    if isinstance(error, TimeoutError):
+        kind = StorageTimeoutError
+    elif any(f"(os error {number})" in str(error) for number in _FULL):
+        kind = StorageFullError
     return kind(f"{what}: {type(error).__name__}")
 
 

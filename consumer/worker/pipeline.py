@@ -5,7 +5,6 @@ Fail closed: a result is written only by `_conceal`, after detection ran to its 
 
 import asyncio
 import hashlib
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -31,7 +30,7 @@ from consumer.worker.report import CoverReport, Reporting, report
 from schemas.errors import ImageErrorCode
 from schemas.layout import output_key
 from schemas.messages import ImageMessage
-from schemas.storage import ObjectTooLargeError, Storage, StorageError
+from schemas.storage import ObjectTooLargeError, Storage, StorageError, StorageFullError
 
 T = TypeVar("T")
 
@@ -40,8 +39,6 @@ READ_TRIES = 6
 
 WRITE_TRIES = 6
 """Tries of one result, likewise."""
-
-_PROBE_KEY = ".ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +94,6 @@ class ImagePipeline:
         self._options = options
         self._metrics = metrics
         self._in_work = 0
-        self._probing = asyncio.Lock()
 
     async def process(
         self, message: ImageMessage, watch: AbstractAsyncContextManager[None]
@@ -133,24 +129,14 @@ class ImagePipeline:
             try:
                 with self._metrics.stage("store"):
                     await self._storage.put(output_key(message.task_id, message.output_name), webp)
+            except StorageFullError:
+                raise  # nothing is wrong with this result
             except StorageError:
-                await self._check_room(len(webp))
+                await self._storage.check()
                 await asyncio.sleep(backoff.next_delay())
             else:
                 return
         raise ImageError(ImageErrorCode.INTERNAL_ERROR, "storage refuses to write the result")
-
-    async def _check_room(self, size_bytes: int) -> None:
-        """Raise StorageError unless as much can be written elsewhere.
-
-        A full disk has room for a few bytes, as `Storage.check` writes, for a long time; and noise,
-        because a file system that compresses makes little of zeros.
-        """
-        async with self._probing:  # or they would take memory, and room from each other
-            try:
-                await self._storage.put(_PROBE_KEY, secrets.token_bytes(size_bytes))
-            finally:
-                await self._storage.delete(_PROBE_KEY)
 
     async def _cover(
         self, message: ImageMessage, watch: AbstractAsyncContextManager[None]

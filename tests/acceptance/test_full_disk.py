@@ -14,6 +14,7 @@ import psutil
 import pytest
 import requests
 
+from schemas.storage import Storage, StorageError, StorageFullError
 from tests.support.pictures import pixels_of, scene_file
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, running, wait_until
@@ -53,6 +54,18 @@ def fill(folder: Path) -> Path:
             if error.errno != errno.ENOSPC:
                 raise
     return filler
+
+
+async def test_what_does_not_fit_is_told_from_what_is_refused(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk"):
+        storage = Storage.open((tmp_path / "disk").as_uri())
+        await storage.put("t1/output/small", b"RIFF")
+        with pytest.raises(StorageFullError):
+            await storage.put("t1/output/large", bytes((SIZE_MB + 1) << 20))
+        (tmp_path / "disk/t1/output/taken").mkdir()
+        with pytest.raises(StorageError) as refused:
+            await storage.put("t1/output/taken", b"RIFF")
+        assert not isinstance(refused.value, StorageFullError)
 
 
 def test_nothing_is_lost_while_the_disk_is_full(own_redis: RedisServer, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Sweeping storage: what has an owner stays, what has none goes."""
 
+import random
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
@@ -71,7 +72,8 @@ class FileSweeper:
                 yield folder
             return
         before = datetime.now(UTC) - timedelta(seconds=self._rules.upload_grace)
-        for name in names:
+        # In no order: what comes after a folder that hangs must get its turn some time.
+        for name in random.sample(names, len(names)):
             if not re.fullmatch(TASK_ID_PATTERN, name):
                 continue
             self._step()
@@ -141,8 +143,11 @@ class FileSweeper:
         """
         oldest_ms = await oldest_entry_ms(self._redis, self._keys)
         since = datetime.now(UTC)
-        if oldest_ms is not None:
-            since = min(since, datetime.fromtimestamp(oldest_ms / 1000, UTC))
+        if oldest_ms is not None and oldest_ms > since.timestamp() * 1000:
+            # Its id is ahead of the clock, so it may have waited for as long as a task lives.
+            since -= timedelta(seconds=self._rules.task_ttl)
+        elif oldest_ms is not None:
+            since = datetime.fromtimestamp(oldest_ms / 1000, UTC)
         return since - timedelta(seconds=self._rules.upload_grace)
 
 

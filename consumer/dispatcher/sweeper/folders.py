@@ -1,10 +1,12 @@
 """Tasks as a listing of storage shows them, and what of them must go. Pure."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.layout import input_prefix, output_prefix
+from schemas.messages import TASK_ID_PATTERN
 from schemas.tasks import TaskStatus
 
 
@@ -48,6 +50,8 @@ async def folders(listing: AsyncIterator[tuple[str, datetime]]) -> AsyncIterator
     async for key, changed in listing:
         parts = key.split("/")
         if len(parts) != 3 or parts[1] not in ("input", "output", "quarantine"):
+            continue
+        if not re.fullmatch(TASK_ID_PATTERN, parts[0]):
             continue
         if current is None or current.task_id != parts[0]:
             if current is not None:

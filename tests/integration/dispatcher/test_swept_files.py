@@ -1,11 +1,15 @@
 """Sweeping files: what has an owner stays, what has none goes; on a real server and real files."""
 
 import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 
 from consumer.dispatcher.sweeper import PAGE
+from consumer.dispatcher.sweeper.folders import folders
 from schemas.layout import input_key, output_key, quarantine_key
+from schemas.messages import ImageMessage
 from tests.integration.dispatcher.conftest import TTL_MS, World
 from tests.integration.dispatcher.sweeping import HOUR, half_written, put, sweeper
 
@@ -89,6 +93,27 @@ async def test_what_is_not_a_file_of_a_task_is_not_touched(world: World) -> None
     kept.add("backup/2025.tar#1")
     await sweeper(world).sweep()
     assert world.files() == kept
+
+
+@pytest.mark.parametrize("ahead_ms", [9_999_999_999_999, 1_764_284_473_000_000])
+async def test_an_original_waits_for_an_entry_whose_id_is_ahead_of_the_clock(
+    world: World, ahead_ms: int
+) -> None:
+    original = await put(world, input_key("direct", 0), age=1200)
+    gone = await put(world, input_key("gone", 0), age=49 * HOUR)
+    entry = ImageMessage(task_id="direct", object=original).to_fields()
+    await world.redis.xadd(world.keys.images, entry, id=f"{ahead_ms}-0")
+    await sweeper(world).sweep()
+    assert gone not in world.files()
+    assert original in world.files()
+
+
+async def test_a_listing_shows_tasks_and_nothing_else() -> None:
+    async def listing() -> AsyncIterator[tuple[str, datetime]]:
+        for key in ("photos.2024/input/x.jpg", "t1/input/0", "t1/thumbs/x", "ü/output/x"):
+            yield key, datetime.now(UTC)
+
+    assert [folder.task_id async for folder in folders(listing())] == ["t1"]
 
 
 async def test_half_written_files_of_killed_processes_go(world: World) -> None:

@@ -8,7 +8,7 @@ import structlog
 
 from consumer.worker import pipeline
 from schemas.errors import ImageErrorCode
-from schemas.storage import Storage, StorageError
+from schemas.storage import Storage, StorageFullError
 from schemas.tasks import TaskState, TaskStatus
 from tests.integration.worker.conftest import Bench, Start
 from tests.support.pictures import scene_file
@@ -66,7 +66,7 @@ async def test_a_disk_with_room_for_a_few_bytes_is_waited_for(
             tries += "/output/" in key
             if tries > pipeline.WRITE_TRIES:
                 given_up.set()
-            raise StorageError("put: disk full")
+            raise StorageFullError("put: disk full")
         await put(storage, key, data)
 
     monkeypatch.setattr(Storage, "put", put_little)

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from consumer import vitals as vitals_module
 from consumer.monitor import serve_monitor
 from consumer.vitals import Vitals
-from consumer.watchdog import EXIT_STATUS, Watchdog
+from consumer.watchdog import EXIT_STATUS, Watchdog, stopping
 from tests.support.ports import free_port
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -57,6 +57,20 @@ async def test_silent_loop_and_hung_call_are_complaints(monkeypatch: pytest.Monk
         ]
         vitals.beat("read", limit_seconds=60)
     assert vitals.complaints == []
+
+
+async def test_a_drain_that_takes_its_time_is_no_complaint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vitals = Vitals()
+    async with stopping(vitals, drain_seconds=10) as begin:
+        begin()
+        [stop] = vitals.under_way
+        with monkeypatch.context() as patched:
+            patched.setattr(vitals_module.time, "monotonic", lambda: stop.since + 13)
+            assert stop.since + 13 > stop.since + stop.limit_seconds / 2
+            assert vitals.complaints == []
+    assert vitals.under_way == []
 
 
 async def test_loop_that_waits_for_guarded_work_is_not_silent(

@@ -89,7 +89,6 @@ def test_secrets_are_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
         ("BACKEND_CALLBACK_URL", "http://user:hunter2@host:99999/x"),
         ("BACKEND_CALLBACK_URL", "hunter2"),
         ("WEBHOOK_RETRY_SECONDS", "5,soon"),
-        ("WEBHOOK_RETRY_SECONDS", "5,0"),
         ("WEBHOOK_RETRY_SECONDS", "5,"),
         ("WEBHOOK_CONCURRENCY", "0"),
     ],
