@@ -120,19 +120,24 @@ async def stopping(vitals: Vitals, drain_seconds: float) -> AsyncIterator[Callab
     loop = asyncio.get_running_loop()
     # Joined nowhere: its threads ask storage, which may hang.
     loop.set_default_executor(_UnawaitedThreads(thread_name_prefix="asyncio"))
+    ended = False
     try:
         with contextlib.ExitStack() as stop:
             async with asyncio.timeout(None) as limit:
 
                 def begin() -> None:
-                    if limit.when() is None:
-                        limit.reschedule(loop.time() + drain_seconds + CLOSING_SECONDS)
-                        # Not told before: a drain that takes its time is no illness.
-                        stop.enter_context(
-                            vitals.must_end("stop", drain_seconds + HUNG_STOP_SECONDS, told=False)
-                        )
+                    if ended or limit.when() is not None:
+                        return
+                    limit.reschedule(loop.time() + drain_seconds + CLOSING_SECONDS)
+                    # Not told before: a drain that takes its time is no illness.
+                    stop.enter_context(
+                        vitals.must_end("stop", drain_seconds + HUNG_STOP_SECONDS, told=False)
+                    )
 
-                yield begin
+                try:
+                    yield begin
+                finally:
+                    ended = True  # a signal may still come
     except TimeoutError:
         if not limit.expired():
             raise

@@ -59,6 +59,14 @@ async def test_silent_loop_and_hung_call_are_complaints(monkeypatch: pytest.Monk
     assert vitals.complaints == []
 
 
+async def test_a_signal_after_the_end_begins_no_stop() -> None:
+    vitals = Vitals()
+    async with stopping(vitals, drain_seconds=10) as begin:
+        pass
+    begin()
+    assert vitals.under_way == []
+
+
 async def test_a_drain_that_takes_its_time_is_no_complaint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
