@@ -106,7 +106,7 @@ class DispatcherSettings(ConsumerSettings):
     )
     upload_grace_seconds: SecondsOrNone = Field(
         900,
-        description="Age at which files that belong to no task are deleted; "
+        description="Age at which files of no task, and writes that were cut off, are deleted; "
         "keep it above UPLOAD_TIMEOUT_SECONDS",
     )
     task_timeout_seconds: Seconds = Field(

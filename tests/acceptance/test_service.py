@@ -128,7 +128,9 @@ def test_killing_one_role_in_the_middle_loses_nothing(
 ) -> None:
     tasks, images = 10, 10
     files = [(f"{seed}.jpg", scene_file(seed, width=640)) for seed in range(images)]
-    with receiving() as receiver, start(own_redis.url, tmp_path, receiver) as service:
+    # A write that the kill cuts off leaves a part of a file until this time is over.
+    grace = {"UPLOAD_GRACE_SECONDS": "10"}
+    with receiving() as receiver, start(own_redis.url, tmp_path, receiver, **grace) as service:
         ids = [service.submit(*files) for _ in range(tasks)]
         with Redis.from_url(own_redis.url) as redis:
             wait_until(lambda: redis.xlen("{plates}:images") < 70, 60, "the middle of the work")
@@ -144,7 +146,10 @@ def test_killing_one_role_in_the_middle_loses_nothing(
             assert redis.zcard("{plates}:open-tasks") == 0
         assert {str(state["status"]) for state in states} == {"completed"}
         assert [len(results_of(state)) for state in states] == [images] * tasks
-        wait_until(lambda: len(stored_files(service)) == tasks * images, 20, "originals to go")
+        wait_until(
+            lambda: len(stored_files(service)) == tasks * images, 40,
+            lambda: f"originals and unfinished files to go\n{'; '.join(stored_files(service))}\n{service.logs}",
+        )  # fmt: skip
 
 
 def _ids(callbacks: list[tuple[str, dict[str, Any]]]) -> set[str]:
