@@ -148,7 +148,7 @@ def test_killing_one_role_in_the_middle_loses_nothing(
         assert [len(results_of(state)) for state in states] == [images] * tasks
         wait_until(
             lambda: len(stored_files(service)) == tasks * images, 40,
-            lambda: f"originals and unfinished files to go\n{'; '.join(stored_files(service))}\n{service.logs}",
+            lambda: f"originals and cut off files to go: {stored_files(service)}\n{service.logs}",
         )  # fmt: skip
 
 
