@@ -1,10 +1,22 @@
-"""What the local store itself leaves in a task's folder and does not clean up. Calls block."""
+"""What the local store does not tell, leaves behind and does not clean up. Calls block."""
 
+import os
 import re
 from datetime import datetime
 from pathlib import Path
 
 _PARTIAL = re.compile(r"#[0-9]+$")  # the local store writes to `<name>#<n>`, then renames
+
+
+def mount_point(folder: Path) -> Path:
+    """Return where the file system is mounted that a folder lies in; the folder may be missing.
+
+    Whoever finds nothing in a folder, and its file system elsewhere than before, sees what is left
+    where a disk was unmounted.
+    """
+    folder = folder.resolve()
+    above = (path for path in (folder, *folder.parents) if os.path.ismount(path))
+    return next(above, Path(folder.anchor))
 
 
 def _subfolders(top: Path) -> list[Path]:

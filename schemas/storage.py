@@ -15,7 +15,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from schemas.local_files import delete_empty_folders, delete_partial
+from schemas.local_files import delete_empty_folders, delete_partial, mount_point
 from schemas.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Storage:
         self._store = store
         local = store.prefix if isinstance(store, LocalStore) else None
         self._folder = None if local is None else Path(local)
+        self._mounted = None if self._folder is None else mount_point(self._folder)
 
     @classmethod
     def open(cls, url: str) -> "Storage":
@@ -92,7 +93,7 @@ class Storage:
             ObjectTooLargeError: it has more than `max_bytes`.
             StorageError: anything else; worth a retry.
         """
-        async with _asking("get"):
+        async with self._reading("get"):
             response = await obstore.get_async(self._store, key)
             if response.meta["size"] > max_bytes:
                 raise ObjectTooLargeError
@@ -100,12 +101,12 @@ class Storage:
 
     async def size(self, key: str) -> int:
         """Bytes of an object; errors as `get`."""
-        async with _asking("head"):
+        async with self._reading("head"):
             return int((await obstore.head_async(self._store, key))["size"])
 
     async def stream(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read an object in chunks; errors as `get`."""
-        async with _asking("stream"):
+        async with self._reading("stream"):
             response = await obstore.get_async(self._store, key)
         async with aclosing(_chunks(response)) as chunks:
             async for chunk in chunks:
@@ -113,10 +114,30 @@ class Storage:
 
     async def open_object(self, key: str) -> StoredObject:
         """An object's size and entity tag, with its content to stream; errors as `get`."""
-        async with _asking("open"):
+        async with self._reading("open"):
             response = await obstore.get_async(self._store, key)
         etag = response.meta["e_tag"]
         return StoredObject(response.meta["size"], etag and etag.strip('"'), _chunks(response))
+
+    @asynccontextmanager
+    async def _reading(self, what: str) -> AsyncIterator[None]:
+        try:
+            async with _asking(what):
+                yield
+        except FileNotFoundError:
+            await self._check_mounted(what)
+            raise
+
+    async def _check_mounted(self, what: str) -> None:
+        """Raise StorageError while the file system is away that the folder was in at the start.
+
+        In the empty folder that is left nothing is found, and what is written there is hidden as
+        soon as the file system is back.
+        """
+        if self._folder is None:
+            return
+        if await _in_thread(what, mount_point, self._folder) != self._mounted:
+            raise StorageError(f"{what}: {self._mounted} is not mounted")
 
     async def put(self, key: str, data: bytes | AsyncIterator[bytes]) -> None:
         """Write a whole object, replacing what is there."""
@@ -133,6 +154,7 @@ class Storage:
         return True
 
     async def _put(self, key: str, data: Any, mode: Any) -> None:
+        await self._check_mounted("put")
         try:
             async with asyncio.timeout(CALL_SECONDS) as limit:
                 content = data if isinstance(data, bytes) else _limited(data, limit)

@@ -2,11 +2,7 @@
 
 import errno
 import os
-import shutil
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +11,7 @@ import pytest
 import requests
 
 from schemas.storage import Storage, StorageError, StorageFullError
+from tests.support.disks import small_disk
 from tests.support.pictures import pixels_of, scene_file
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, running, wait_until
@@ -23,24 +20,6 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
 SIZE_MB = 6
 WATCHED_SECONDS = 4.0
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """A file system of a few megabytes; skips the test where none can be mounted."""
-    folder.mkdir()
-    if not shutil.which("mount"):
-        pytest.skip("needs mount")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(folder)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if mounted.returncode:
-        pytest.skip(f"a small file system cannot be mounted: {mounted.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def fill(folder: Path) -> Path:
@@ -57,7 +36,7 @@ def fill(folder: Path) -> Path:
 
 
 async def test_what_does_not_fit_is_told_from_what_is_refused(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk"):
+    with small_disk(tmp_path / "disk", SIZE_MB):
         storage = Storage.open((tmp_path / "disk").as_uri())
         await storage.put("t1/output/small", b"RIFF")
         with pytest.raises(StorageFullError):
@@ -69,7 +48,7 @@ async def test_what_does_not_fit_is_told_from_what_is_refused(tmp_path: Path) ->
 
 
 def test_nothing_is_lost_while_the_disk_is_full(own_redis: RedisServer, tmp_path: Path) -> None:
-    with small_disk(tmp_path / "tasks_storage"), running(
+    with small_disk(tmp_path / "tasks_storage", SIZE_MB), running(
         own_redis.url, tmp_path, "producer", "dispatcher",
         MODEL_PATH="stand-in:50", SWEEP_INTERVAL_SECONDS="0.5",
     ) as service:  # fmt: skip

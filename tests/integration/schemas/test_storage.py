@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,8 @@ import pytest
 from obstore.store import HTTPStore, S3Store
 
 from schemas import storage as module
-from schemas.storage import Storage, StorageTimeoutError
+from schemas.storage import Storage, StorageError, StorageTimeoutError
+from tests.support.disks import mount, small_disk, unmount
 
 pytestmark = pytest.mark.integration
 
@@ -115,3 +117,39 @@ async def test_a_file_system_that_hangs_is_given_up(
                 await asked
     finally:
         back.set()
+
+
+async def test_a_disk_that_is_away_is_no_empty_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "storage"
+    folder.mkdir()
+    with small_disk(tmp_path / "disk", 1):
+        mount("--bind", str(tmp_path / "disk"), str(folder))
+        storage = Storage.open(folder.as_uri())
+        await storage.put("t1/input/0", b"original")
+        unmount(folder)
+        for read in (storage.get("t1/input/0", max_bytes=9), storage.size("t1/input/0")):
+            with pytest.raises(StorageError):
+                await read
+        with pytest.raises(StorageError):
+            await anext(storage.stream("t1/input/0"))
+        with pytest.raises(StorageError):
+            await storage.open_object("t1/input/0")
+        with pytest.raises(StorageError):
+            await storage.put("t1/output/0.webp", b"RIFF")
+        assert not list(folder.iterdir()), "what is written now would be hidden by the disk"
+        mount("--bind", str(tmp_path / "disk"), str(folder))
+        try:
+            assert await storage.get("t1/input/0", max_bytes=9) == b"original"
+            with pytest.raises(FileNotFoundError):
+                await storage.get("t1/input/1", max_bytes=9)
+        finally:
+            unmount(folder)
+
+
+async def test_a_folder_that_was_deleted_is_made_again(local: Storage, tmp_path: Path) -> None:
+    await local.put("t1/input/0", b"original")
+    shutil.rmtree(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        await local.size("t1/input/0")
+    await local.put("t1/input/0", b"original")
+    assert await local.size("t1/input/0") == 8

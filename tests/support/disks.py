@@ -1,0 +1,34 @@
+"""File systems of their own, mounted for a test; it is skipped where none can be."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def small_disk(folder: Path, size_mb: int) -> Iterator[None]:
+    """Mount a new, empty file system of `size_mb` megabytes on `folder`, which is made."""
+    folder.mkdir()
+    mount("-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs", str(folder))
+    try:
+        yield
+    finally:
+        unmount(folder)
+
+
+def mount(*arguments: str) -> None:
+    """Call `mount`."""
+    if not shutil.which("mount"):
+        pytest.skip("needs mount")
+    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted: {done.stderr.strip()}")
+
+
+def unmount(folder: Path) -> None:
+    """Take a file system away, whoever uses it."""
+    subprocess.run(["umount", "-l", str(folder)], check=True)
