@@ -3,15 +3,22 @@
 from typing import Any
 
 from pydantic import SecretStr
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import (
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 
 from schemas.settings import Settings
 
 COMMAND_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 5.0
+MAX_CONNECTIONS = 64
+"""Of one client at the same time; further commands wait for one, as long as for an answer."""
 SENTINEL_TIMEOUT_SECONDS = 2.0
 """Of each Sentinel that is asked for the master; the next one is asked then."""
 
@@ -45,8 +52,13 @@ def _client(settings: Settings, **options: Any) -> Redis:
         "password": _plain(settings.redis_password),
         **_tls_options(settings),
     }
+    bounds: dict[str, Any] = {
+        "max_connections": MAX_CONNECTIONS,
+        "timeout": COMMAND_TIMEOUT_SECONDS,
+    }
     if not settings.sentinels:
-        return Redis.from_url(settings.redis_address, **options)
+        pool = BlockingConnectionPool.from_url(settings.redis_address, **bounds, **options)
+        return Redis.from_pool(pool)
     sentinel = Sentinel(
         settings.sentinels,
         sentinel_kwargs={
@@ -58,11 +70,23 @@ def _client(settings: Settings, **options: Any) -> Redis:
             **_tls_options(settings),
         },
     )
-    # The pool asks for the master before each new connection, and takes a READONLY for a lost one.
-    pool = SentinelConnectionPool(
-        settings.redis_sentinel_master, sentinel, ssl=settings.uses_tls, **options
+    kind = SentinelManagedSSLConnection if settings.uses_tls else SentinelManagedConnection
+    return _FoundBySentinel.from_pool(
+        _WaitingSentinelPool(
+            service_name=settings.redis_sentinel_master,
+            sentinel_manager=sentinel,
+            connection_class=kind,
+            **bounds,
+            **options,
+        )
     )
-    return _FoundBySentinel.from_pool(pool)
+
+
+class _WaitingSentinelPool(BlockingConnectionPool, SentinelConnectionPool):
+    """Waits for a free connection, where redis-py's own pool for Sentinel only refuses.
+
+    It asks for the master before each new connection, and takes a READONLY for a lost one.
+    """
 
 
 class _FoundBySentinel(Redis):

@@ -1,0 +1,87 @@
+"""More questions at once than there are connections: they wait for one, and none is refused."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as NoConnectionError
+
+from schemas import redis_client
+from schemas.redis_client import MAX_CONNECTIONS, connect, connect_blocking
+from schemas.settings import Settings
+from tests.support.redis_server import RedisServer, SentinelServer
+from tests.support.service import wait_until
+
+pytestmark = pytest.mark.integration
+
+QUESTIONS = 400
+SECONDS = 30
+
+
+@pytest.fixture(params=["address", "sentinel"])
+def found(
+    request: pytest.FixtureRequest, own_redis: RedisServer, tmp_path: Path
+) -> Iterator[dict[str, Any]]:
+    """Settings that lead to the test's own server, on either way."""
+    if request.param == "address":
+        yield {"redis_url": own_redis.url}
+        return
+    sentinel = SentinelServer(own_redis.binary, tmp_path, own_redis.port, quorum=1)
+    sentinel.start()
+    yield {
+        "redis_sentinels": f"127.0.0.1:{sentinel.port}",
+        "redis_sentinel_master": SentinelServer.MASTER,
+    }
+    sentinel.kill()
+
+
+def clients(server: RedisServer) -> int:
+    """Connections that our clients have open; a Sentinel's are not ours."""
+    with Redis.from_url(server.url) as redis:
+        names = [str(client["name"]) for client in redis.client_list()]
+    return sum(not name.startswith("sentinel-") for name in names) - 1
+
+
+async def test_many_questions_at_once_wait_for_their_turn(
+    own_redis: RedisServer, found: dict[str, Any]
+) -> None:
+    async with asyncio.timeout(SECONDS), connect(Settings(_env_file=None, **found)) as redis:
+        for _ in range(2):
+            answers = await asyncio.gather(*(redis.incr("asked") for _ in range(QUESTIONS)))
+        assert sorted(answers) == list(range(QUESTIONS + 1, 2 * QUESTIONS + 1))
+        assert 1 < clients(own_redis) <= MAX_CONNECTIONS
+    await asyncio.to_thread(wait_until, lambda: clients(own_redis) == 0, 10, "them to be closed")
+
+
+async def test_those_who_give_up_do_not_keep_the_others_from_their_turn(
+    own_redis: RedisServer, found: dict[str, Any]
+) -> None:
+    async with asyncio.timeout(SECONDS), connect(Settings(_env_file=None, **found)) as redis:
+        asking = [asyncio.ensure_future(redis.blpop("nothing", 20)) for _ in range(QUESTIONS)]
+        await asyncio.to_thread(
+            wait_until, lambda: clients(own_redis) == MAX_CONNECTIONS, 10, "all to be in use"
+        )
+        for one in asking:
+            one.cancel()
+        await asyncio.wait(asking)
+        assert len(await asyncio.gather(*(redis.incr("asked") for _ in range(QUESTIONS))))
+
+
+async def test_nobody_waits_for_ever(
+    own_redis: RedisServer, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_client, "COMMAND_TIMEOUT_SECONDS", 0.5)
+    settings = Settings(_env_file=None, **found)
+    async with asyncio.timeout(SECONDS), connect_blocking(settings, block_seconds=20) as redis:
+        asking = [asyncio.ensure_future(redis.blpop("nothing", 20)) for _ in range(MAX_CONNECTIONS)]
+        await asyncio.to_thread(
+            wait_until, lambda: clients(own_redis) == MAX_CONNECTIONS, 10, "all to be in use"
+        )
+        with pytest.raises(NoConnectionError):
+            await redis.incr("asked")
+        for one in asking:
+            one.cancel()
+        await asyncio.wait(asking)
