@@ -27,6 +27,7 @@ from consumer.vision.decoder import decode
 from consumer.vision.detector import Detector, load_detector
 from consumer.vision.letterbox import letterbox
 from consumer.vision.obb import Detections
+from consumer.vision.quiet import import_openvino
 from models.quantize import (
     DOUBTFUL,
     LEAST_RECALL,
@@ -144,7 +145,7 @@ def _write_onnx(network: nn.Module, output: Path, label: str) -> list[Path]:
 
 def _write_openvino(network: nn.Module, output: Path, label: str) -> list[Path]:
     try:
-        import openvino
+        openvino = import_openvino()
     except ImportError as error:
         raise ModelError("writing OpenVINO needs: pip install 'plate-detect[openvino]'") from error
     shape = openvino.PartialShape([-1, -1, -1, 3])

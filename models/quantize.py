@@ -6,7 +6,6 @@ covers hide the plates that the checkpoint finds, on photographs that it was not
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from consumer.vision.backends.exported import KEY
 from consumer.vision.detector import Detector
 from consumer.vision.margins import DEFAULT_PADDING, cover_quads
 from consumer.vision.obb import Detections
+from consumer.vision.quiet import import_nncf, import_openvino
 from models.metrics import covered_share, overlap
 
 LEAST_PHOTOS = 64
@@ -75,10 +75,8 @@ def quantize(path: Path, output: Path, inputs: Sequence[Pixels]) -> None:
     ``output`` must be another file: the weights are read from ``path`` until the end.
     Raises ModelError: the extra is not installed.
     """
-    os.environ.setdefault("NNCF_CI", "1")  # what it takes for it to report nothing to its makers
     try:
-        import nncf
-        import openvino
+        nncf, openvino = import_nncf(), import_openvino()
     except ImportError as error:
         raise ModelError("INT8 needs: pip install 'plate-detect[int8]'") from error
     nncf.set_log_level("ERROR")

@@ -1,12 +1,17 @@
-"""The only door to ultralytics: it is told to stay offline before it is first imported.
+"""The only door to packages that talk to their makers: they are told to stay offline before that.
 
 Read in ultralytics 8.4: at import it resolves two public host names to learn whether it is online,
 writes ``settings.json`` into the home of the user, and with ``sync`` on (its default) its trainer
 and predictor post usage events; missing packages are installed with pip while it runs.
 Only ``ultralytics.nn.tasks`` is imported here, so the module that posts events is never loaded.
+
+Seen in OpenVINO 2026.4 and NNCF 3.4: importing, converting and calibrating each look up Google
+Analytics and post events to it, and a client's id is left in the home of the user. Both do it by
+way of one package that they can do without.
 """
 
 import os
+import sys
 import tempfile
 import threading
 from typing import Any
@@ -28,6 +33,32 @@ def import_tasks() -> Any:
         if SETTINGS.get("sync"):
             SETTINGS.update({"sync": False})
         return tasks
+
+
+def import_openvino() -> Any:
+    """Return the module ``openvino``, which then reports its use to nobody.
+
+    Has no effect on what was imported before. Raises ImportError: it is not installed.
+    """
+    with _lock:
+        _silence_openvino()
+        import openvino
+
+        return openvino
+
+
+def import_nncf() -> Any:
+    """Return the module ``nncf``, as `import_openvino` does. Raises ImportError likewise."""
+    with _lock:
+        _silence_openvino()
+        import nncf
+
+        return nncf
+
+
+def _silence_openvino() -> None:
+    # Python's own way to say that there is no such module; both then take their stubs of it.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 def _silence() -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from consumer.errors import ModelError
 from consumer.vision.backends.base import Forward, Network, Precision
 from consumer.vision.heads import Head
+from consumer.vision.quiet import import_openvino
 
 KEY = "plate_detect"
 FORMAT = "plate-detect-export/1"
@@ -60,7 +61,7 @@ def load_openvino(
 ) -> Network:
     """Load an OpenVINO file on the CPU. Raises ModelError: not such a file, no openvino."""
     try:
-        import openvino
+        openvino = import_openvino()
     except ImportError as error:
         raise ModelError(f"{path} needs OpenVINO: pip install 'plate-detect[openvino]'") from error
     if device != "cpu":
