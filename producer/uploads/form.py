@@ -21,6 +21,7 @@ from producer.settings import ProducerSettings
 
 FILES_FIELD = "files"
 MAX_OTHER_PARTS = 100
+MAX_PREAMBLE_LINES = 100
 
 _READ_BYTES = 65_536
 _CHUNK_BYTES = 262_144
@@ -87,7 +88,7 @@ class UploadForm:
 
     async def files(self) -> AsyncIterator["FilePart"]:
         """The files in their order; each is to be read before the next is asked for."""
-        reader = await self._read(self._request.multipart())
+        reader = await self._read(_open(self._request))
         other_parts = 0
         while (part := await self._read(reader.next())) is not None:
             if isinstance(part, MultipartReader):
@@ -138,6 +139,27 @@ class UploadForm:
         if self._request.content.total_bytes > self._limits.max_request_bytes:
             raise _request_too_large(self._limits)
         return answer
+
+
+class _FormReader(MultipartReader):
+    """Looks for the first boundary in a few lines only.
+
+    Clients send none before it, and a body of nothing but line ends would keep the event loop busy
+    for a second per MiB.
+    """
+
+    _preamble_lines = 0
+
+    async def _readline(self) -> bytes:
+        if self._at_bof:
+            self._preamble_lines += 1
+            if self._preamble_lines > MAX_PREAMBLE_LINES:
+                raise ValueError("too many lines before the first boundary")
+        return await super()._readline()
+
+
+async def _open(request: web.Request) -> MultipartReader:
+    return _FormReader(request.headers, request.content)
 
 
 class FilePart:

@@ -64,6 +64,19 @@ async def test_malformed_bodies(producer: RunningProducer, body: bytes) -> None:
     assert (await post(producer, GOOD))[0] == 202
 
 
+async def test_a_preamble_of_a_few_lines_is_read_past(producer: RunningProducer) -> None:
+    assert (await post(producer, b"Not for you:\r\n\r\n" + GOOD))[0] == 202
+
+
+async def test_an_endless_preamble_is_not_read_to_its_end(producer: RunningProducer) -> None:
+    """Line by line it would keep everybody else waiting."""
+    reader, writer = await asyncio.open_connection(producer.host, producer.port)
+    writer.write(request(b"\n" * 1000, length=20_000_000))
+    async with asyncio.timeout(10):
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 400 ")
+    writer.close()
+
+
 async def test_ten_thousand_files(producer: RunningProducer) -> None:
     status, problem = await post(producer, (HEAD + JPEG + b"\r\n") * 10_000 + b"--B--\r\n")
     assert (status, problem["type"]) == (413, "urn:plate-detect:too-many-files")
