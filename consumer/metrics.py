@@ -29,8 +29,10 @@ class WorkerMetrics:
             registry=registry,
         )  # fmt: skip
         self.batch_size = Histogram(
-            "plate_batch_size", "Images of one forward pass", buckets=_SIZES, registry=registry
-        )
+            "plate_batch_size",
+            "Inputs handed to the detector at once, which some CPUs pass one after the other",
+            buckets=_SIZES, registry=registry,
+        )  # fmt: skip
         self.stage_seconds = Histogram(
             "plate_stage_seconds", "Time of one image in one stage (inference: of one batch)",
             ["stage"], buckets=_SECONDS, registry=registry,
@@ -62,7 +64,7 @@ class WorkerMetrics:
         self.stage_seconds.labels(name).observe(seconds)
 
     def observe_batch(self, size: int, seconds: float) -> None:
-        """Record a forward pass."""
+        """Record a batch."""
         self.batch_size.observe(size)
         self.observe_stage("inference", seconds)
 

@@ -121,9 +121,9 @@ class EntryHandler:
             done = await self._finish(entry, message, result, _provenance(covered))
             self._count("covered", done)
             line.debug("image covered", plates=told.plates, outcome=str(done))
-            self._metrics.plates.inc(told.plates)
-            if told.needs_review and done not in _TOO_LATE:
-                self._metrics.needing_review.inc()
+            if done not in _TOO_LATE:
+                self._metrics.plates.inc(told.plates)
+                self._metrics.needing_review.inc(told.needs_review)
             await self._clean_up(message, done)
 
     async def _cover(self, entry: Entry, message: ImageMessage) -> Covered:
@@ -238,6 +238,8 @@ class EntryHandler:
                 metadata={"detail": detail, "deliveries": entry.deliveries},
             )
         )  # fmt: skip
+        if done is FinishAnswer.SETTLED:
+            return done  # another worker was faster, and has told
         self._metrics.images.labels("dead_letter").inc()
         self._metrics.dead_letters.labels(reason).inc()
         log.warning(

@@ -127,46 +127,62 @@ class WorkerLoops:
                     server_was_away = False
                     await pause(self._lease_seconds / 2, stop)
                     continue
-                for candidate in found:
-                    if not stop.is_set() and candidate.id not in self._hand:
-                        # For as long as the image takes, or its server stays away.
-                        with self._metrics.vitals.excused("reclaim", limit_seconds=limit):
-                            await self._try_to_take_over(candidate)
+                alone = await self._take_over_all(found, stop, limit)
                 backoff.reset()
-                if len(found) < RECLAIM_PAGE:
+                if not alone:
+                    # An image holds this process up: as long as this waited, new ones have a turn.
+                    await pause(self._lease_seconds, stop)
+                elif len(found) < RECLAIM_PAGE:
                     await pause(RECLAIM_SECONDS * random.uniform(0.5, 1), stop)  # noqa: S311
             except (RedisError, OSError) as error:
                 server_was_away = True
                 await self._recover("reclaim", error)
                 await pause(backoff.next_delay(), stop)
 
-    async def _try_to_take_over(self, candidate: Abandoned) -> None:
+    async def _take_over_all(
+        self, found: list[Abandoned], stop: asyncio.Event, limit: float
+    ) -> bool:
+        """Take over one after the other; False, and the rest is left, if the hand is not empty."""
+        for candidate in found:
+            if stop.is_set():
+                break
+            if candidate.id in self._hand:
+                continue
+            # For as long as the image takes, or its server stays away.
+            with self._metrics.vitals.excused("reclaim", limit_seconds=limit):
+                if not await self._try_to_take_over(candidate):
+                    return False
+        return True
+
+    async def _try_to_take_over(self, candidate: Abandoned) -> bool:
         """Whatever is wrong with one entry must not keep those behind it waiting."""
         try:
-            await self._take_over(candidate)
+            return await self._take_over(candidate)
         except StoppedError:
             log.warning("stopped while waiting for a server", entry=candidate.id)
         except ResponseError as error:
             if "NOGROUP" in str(error):
                 raise
             log.exception("abandoned entry cannot be settled", entry=candidate.id)
+        return True
 
-    async def _take_over(self, candidate: Abandoned) -> None:
+    async def _take_over(self, candidate: Abandoned) -> bool:
+        """Settle an entry all by itself; False if the hand does not become empty in time."""
         if candidate.deliveries >= self._max_deliveries:
             fields = await self._stream.fields(candidate.id)
             if fields is None:
                 await self._stream.acknowledge(candidate.id)
-                return
+                return True
             entry = Entry(candidate.id, fields, candidate.deliveries)
             if await self._handler.give_up_if_convicted(entry):
-                return
+                return True
         async with self._hand.alone(patience_seconds=self._lease_seconds) as allowed:
             taken = await self._stream.claim(candidate) if allowed else None
-            if taken is None:
-                return
-            self._metrics.redeliveries.inc()
-            self._hand.take(taken)
-            await self._settle(taken)
+            if taken is not None:
+                self._metrics.redeliveries.inc()
+                self._hand.take(taken)
+                await self._settle(taken)
+            return allowed
 
     async def _settle(self, entry: Entry) -> None:
         try:
