@@ -156,6 +156,10 @@ class RedisForbidsError(RedisAwayError):
     """The service's user lacks a right: only an operator can help, so nothing is waited for."""
 
 
+class RedisRefusesError(RedisAwayError):
+    """Redis answers, but takes no writes."""
+
+
 class UnsettledSubmitError(RedisAwayError):
     """The task may have been accepted, so its files must stay."""
 

@@ -15,6 +15,7 @@ from producer.errors import (
     NoFilesError,
     RedisForbidsError,
     RedisFullError,
+    RedisRefusesError,
     SlowUploadError,
     TooBusyError,
     TooManyFilesError,
@@ -157,7 +158,9 @@ class Intake:
         except UnsettledSubmitError:
             log.error("submit without an answer; files kept", task_id=task_id)
             raise
-        except (BacklogFullError, RedisFullError, RedisForbidsError, KeyInUseError):
+        except (
+            BacklogFullError, RedisFullError, RedisForbidsError, RedisRefusesError, KeyInUseError,
+        ):  # fmt: skip
             await self._discard(task_id)
             raise
 

@@ -5,13 +5,22 @@ import random
 from collections.abc import Sequence
 
 import structlog
-from redis.exceptions import NoPermissionError, OutOfMemoryError, RedisError
+from redis.exceptions import (
+    BusyLoadingError,
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
 from producer.errors import (
     BacklogFullError,
     KeyInUseError,
     RedisForbidsError,
     RedisFullError,
+    RedisRefusesError,
     UnsettledSubmitError,
 )
 from schemas.messages import ImageMessage
@@ -41,8 +50,8 @@ class Submitter:
         """Accept a task, and bind it to its idempotency key if there is one.
 
         Raises:
-            BacklogFullError, RedisFullError, RedisForbidsError, KeyInUseError: surely not
-                accepted.
+            BacklogFullError, RedisFullError, RedisForbidsError, RedisRefusesError, KeyInUseError:
+                surely not accepted.
             UnsettledSubmitError: perhaps accepted.
         """
         unsettled = False
@@ -59,10 +68,13 @@ class Submitter:
                 # Said before the script begins; a right that is missing within it is another error.
                 log.error("redis forbids the submit", error=str(error))
                 raise (UnsettledSubmitError if unsettled else RedisForbidsError) from None
-            except RedisError:
-                unsettled = True
+            except RedisError as error:
+                unsettled = unsettled or not _surely_refused(error)
                 if asyncio.get_running_loop().time() + pause > give_up:
-                    raise UnsettledSubmitError from None
+                    if unsettled:
+                        raise UnsettledSubmitError from None
+                    log.error("redis refuses the submit", error=str(error))
+                    raise RedisRefusesError from None
             else:
                 if answer in (SubmitAnswer.ACCEPTED, SubmitAnswer.EXISTS):
                     return
@@ -70,3 +82,17 @@ class Submitter:
                 raise UnsettledSubmitError if unsettled else refused
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def _surely_refused(error: RedisError) -> bool:
+    """Whether the server said no before the script began.
+
+    Any other error of a script may be one from its middle, and what it had written by then is
+    undone only as far as the service's user may.
+    """
+    if isinstance(error, (ReadOnlyError, BusyLoadingError, MasterDownError)):
+        return True
+    # redis-py has no class for these.
+    return isinstance(error, ResponseError) and str(error).startswith(
+        ("NOREPLICAS ", "MISCONF ", "BUSY ")
+    )
