@@ -1,20 +1,24 @@
 #!lua flags=allow-oom
 -- Turn an event into its deliveries, due at once, and ack it. A delivery that was ever created is
--- not created again: its hash outlives the event. Returns how many were created, -1 if the event
+-- not created again: its hash outlives the event. The event of a later task of the same id, which
+-- ends after the first has run out, is another one. Returns how many were created, -1 if the event
 -- is older than the task it tells of may live.
 -- KEYS events, then per kind: due delivery
 -- ARGV group entry max_age_ms ttl_ms event_id type task_id payload, then per kind: delivery_id
 --!include _tasks
-local now, created = now_ms(), 0
-if now - tonumber(string.match(ARGV[2], '^%d+')) > tonumber(ARGV[3]) then
+local now, created, max_age = now_ms(), 0, tonumber(ARGV[3])
+local ended = added_ms(ARGV[2])
+if now - ended > max_age then
   redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
   return -1
 end
 for at = 2, #KEYS, 2 do
   local due, delivery, id = KEYS[at], KEYS[at + 1], ARGV[8 + at / 2]
+  local before = tonumber(redis.call('HGET', delivery, 'ended_at'))
+  if before and ended - before >= max_age then redis.call('DEL', delivery) end
   if redis.call('EXISTS', delivery) == 0 then
-    redis.call('HSET', delivery, 'state', 'due', 'event_id', ARGV[5], 'type', ARGV[6],
-      'task_id', ARGV[7], 'payload', ARGV[8], 'created_at', now, 'attempts', 0)
+    redis.call('HSET', delivery, 'state', 'due', 'ended_at', ended, 'event_id', ARGV[5],
+      'type', ARGV[6], 'task_id', ARGV[7], 'payload', ARGV[8], 'created_at', now, 'attempts', 0)
     redis.call('PEXPIRE', delivery, ARGV[4])
     redis.call('ZADD', due, now, id)
     created = created + 1

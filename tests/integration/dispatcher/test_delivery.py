@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from consumer.dispatcher.courier import LOOK_SECONDS
+from schemas.store import TaskStore
 from tests.integration.dispatcher.addresses import both, callback
 from tests.integration.dispatcher.conftest import World, dispatching, eventually
 from tests.integration.dispatcher.receiver import (
@@ -209,3 +210,21 @@ async def test_credentials_of_an_address_are_used_and_never_logged(world: World)
     told = [line for line in lines if line["event"] == "delivery delivered"]
     assert len(told) == 1
     assert told[0].items() >= {"task_id": "t1", "kind": "callback", "attempt": 2}.items()
+
+
+async def test_a_task_id_used_again_after_its_task_has_run_out_is_told_again(world: World) -> None:
+    ttl_seconds = 4
+    world.tasks = TaskStore(world.redis, world.keys, task_ttl_ms=ttl_seconds * 1000)
+    async with listening(Receiver()) as receiver:
+        settings = world.settings(
+            backend_callback_url=receiver.url, task_storage_ttl_hours=ttl_seconds / 3600
+        )
+        async with dispatching(settings):
+            for number in (1, 2):
+                await world.complete_task("camera-7")
+                await receiver.posts(number)
+                await eventually(lambda: _has_run_out(world, "camera-7"))
+
+
+async def _has_run_out(world: World, task_id: str) -> bool:
+    return await world.tasks.state(task_id) is None
