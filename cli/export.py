@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from consumer.errors import ModelError
+from consumer.errors import ImageError, ModelError
 from consumer.settings import WorkerSettings
 from schemas.settings import SettingsError
 
@@ -37,8 +37,9 @@ def export(
 
     MODEL_PATH takes the file then: .onnx runs on ONNX Runtime, .xml on OpenVINO.
     """
-    from models.export import SUFFIXES, ParityError, export_int8
+    from models.export import SUFFIXES, export_int8
     from models.export import export as write
+    from models.parity import ParityError
 
     try:
         checkpoint = model or WorkerSettings.load().model_path
@@ -60,7 +61,7 @@ def export(
             )
             return
         parity = write(checkpoint, target, form, images)
-    except (ModelError, ParityError, OSError) as error:
+    except (ModelError, ImageError, ParityError, OSError) as error:
         typer.echo(f"plate-detect: not exported: {error}", err=True)
         raise typer.Exit(1) from error
     typer.echo(

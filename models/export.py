@@ -6,11 +6,10 @@ MODEL_PATH=models/plate-obb.xml plate-detect run
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,15 +18,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from consumer.errors import ModelError
+from consumer.errors import ImageError, ModelError
 from consumer.vision.backends.exported import INPUT, KEY, OUTPUT, Label
 from consumer.vision.backends.pytorch import raw_network
 from consumer.vision.checkpoint import load_checkpoint
 from consumer.vision.decoder import decode
-from consumer.vision.detector import Detector, load_detector
+from consumer.vision.detector import load_detector
 from consumer.vision.letterbox import letterbox
-from consumer.vision.obb import Detections
 from consumer.vision.quiet import import_openvino
+from models import parity
+from models.parity import Parity, ParityError
 from models.quantize import (
     DOUBTFUL,
     LEAST_RECALL,
@@ -42,9 +42,6 @@ from models.scenes import draw_scene
 Format = Literal["onnx", "openvino"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml"}
-MOST_PIXELS_OFF = 1.0
-MOST_SCORE_OFF = 0.01
-CONFIDENCE = 0.25
 _OPSET = 17
 _DRAWN_SCENES = 8
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -53,36 +50,17 @@ _MAX_PIXELS = 200_000_000
 Pixels = npt.NDArray[np.uint8]
 
 
-class ParityError(Exception):
-    """The exported file finds other plates than the checkpoint; nothing was kept of it."""
-
-
-@dataclass(frozen=True)
-class Parity:
-    """How far two detectors are apart: over ``plates`` plates of ``images`` images, at most
-    ``pixels`` px at a corner and ``score`` in the score."""
-
-    images: int
-    plates: int
-    pixels: float
-    score: float
-
-
 def export(checkpoint: Path, output: Path, form: Format, images: Path | None) -> Parity:
     """Write ``checkpoint`` to ``output`` and compare the two, both in float32.
 
-    On drawn scenes, and on the photographs of the folder ``images`` if one is named.
-    Raises ModelError: no such checkpoint, or the runtime is not installed. ParityError: a corner
-    is off by more than MOST_PIXELS_OFF, a score by more than MOST_SCORE_OFF, or a plate is missing.
+    On drawn scenes, and on the photographs of the folder ``images`` if one is named. What was
+    exported to ``output`` before is replaced at the end, by a rename, and stays if anything fails.
+    Raises ModelError: no such checkpoint, or the runtime is not installed. ParityError: see
+    `parity.compare`. ImageError: a photograph cannot be used; it is named.
     """
-    written = _write(checkpoint, output, form)
-    try:
-        parity = _compare(checkpoint, output, images)
-    except BaseException:
-        for path in written:
-            path.unlink(missing_ok=True)
-        raise
-    return parity
+    with _draft(output) as written:
+        _write(checkpoint, written, form)
+        return _compare(checkpoint, written, images)
 
 
 def export_int8(checkpoint: Path, output: Path, photos: Path) -> Fidelity:
@@ -94,8 +72,8 @@ def export_int8(checkpoint: Path, output: Path, photos: Path) -> Fidelity:
     """
     calibration, judging = split(_files(photos))
     ours = load_detector(checkpoint, device="cpu", confidence=DOUBTFUL, max_batch=1)
-    with tempfile.TemporaryDirectory() as folder:
-        exact, fast = Path(folder) / "exact.xml", Path(folder) / "fast.xml"
+    with tempfile.TemporaryDirectory() as folder, _draft(output) as fast:
+        exact = Path(folder) / "exact.xml"
         export(checkpoint, exact, "openvino", None)
         quantize(exact, fast, [_input(path, ours.imgsz) for path in calibration])
         theirs = load_detector(
@@ -108,12 +86,25 @@ def export_int8(checkpoint: Path, output: Path, photos: Path) -> Fidelity:
                 f" plates and {fidelity.new:.1%} other places; at least {LEAST_RECALL:.0%} and at"
                 f" most {MOST_NEW:.0%} are allowed"
             )
-        for suffix in (".bin", ".xml"):
-            shutil.copyfile(fast.with_suffix(suffix), output.with_suffix(suffix))
     return fidelity
 
 
-def _write(checkpoint: Path, output: Path, form: Format) -> list[Path]:
+@contextmanager
+def _draft(output: Path) -> Iterator[Path]:
+    """Yield a file to write, which takes the place of ``output`` if the block ends well.
+
+    It lies beside it, so that a rename does it: who has the old file open, keeps it whole.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.stem}-", dir=output.parent) as folder:
+        draft = Path(folder) / output.name
+        yield draft
+        for suffix in (".bin", output.suffix):  # the weights first: OpenVINO is told the .xml
+            if draft.with_suffix(suffix).exists():
+                draft.with_suffix(suffix).replace(output.with_suffix(suffix))
+
+
+def _write(checkpoint: Path, output: Path, form: Format) -> None:
     loaded = load_checkpoint(checkpoint)
     network, head = raw_network(loaded)
     label = Label(head, loaded.names, loaded.imgsz, loaded.digest).as_json()
@@ -122,11 +113,12 @@ def _write(checkpoint: Path, output: Path, form: Format) -> list[Path]:
         # Tracers warn of every shape that is computed; whether it is right, parity tells.
         warnings.simplefilter("ignore")
         if form == "onnx":
-            return _write_onnx(whole, output, label)
-        return _write_openvino(whole, output, label)
+            _write_onnx(whole, output, label)
+        else:
+            _write_openvino(whole, output, label)
 
 
-def _write_onnx(network: nn.Module, output: Path, label: str) -> list[Path]:
+def _write_onnx(network: nn.Module, output: Path, label: str) -> None:
     try:
         import onnx
     except ImportError as error:
@@ -140,10 +132,9 @@ def _write_onnx(network: nn.Module, output: Path, label: str) -> list[Path]:
     model = onnx.load(output)
     onnx.helper.set_model_props(model, {KEY: label})
     onnx.save(model, output)
-    return [output]
 
 
-def _write_openvino(network: nn.Module, output: Path, label: str) -> list[Path]:
+def _write_openvino(network: nn.Module, output: Path, label: str) -> None:
     try:
         openvino = import_openvino()
     except ImportError as error:
@@ -152,7 +143,6 @@ def _write_openvino(network: nn.Module, output: Path, label: str) -> list[Path]:
     model = openvino.convert_model(network, example_input=_example(), input=[shape])
     model.set_rt_info(label, KEY)
     openvino.save_model(model, output, compress_to_fp16=False)
-    return [output, output.with_suffix(".bin")]
 
 
 def _example() -> Tensor:
@@ -172,45 +162,15 @@ class _FromBytes(nn.Module):
 
 
 def _compare(checkpoint: Path, output: Path, images: Path | None) -> Parity:
+    lowest = parity.CONFIDENCE - 2 * parity.MOST_SCORE_OFF
+
     def load(path: Path) -> Any:
-        return load_detector(
-            path, device="cpu", confidence=CONFIDENCE - 2 * MOST_SCORE_OFF, max_batch=1
-        )
+        return load_detector(path, device="cpu", confidence=lowest, max_batch=1)
 
     ours, theirs = load(checkpoint), load(output)
-    seen = [letterbox(rgb, ours.imgsz).pixels for rgb in _pictures(images)]
-    gaps = [_gaps(*_found(ours, theirs, pixels), pixels.shape) for pixels in seen]
-    plates = [gap for image in gaps for gap in image]
-    if not plates:
-        raise ParityError("no plate was found to compare; name a folder of photographs with plates")
-    parity = Parity(
-        len(seen), len(plates), max(gap[0] for gap in plates), max(gap[1] for gap in plates)
+    return parity.compare(
+        ours, theirs, (letterbox(rgb, ours.imgsz).pixels for rgb in _pictures(images))
     )
-    if parity.pixels > MOST_PIXELS_OFF or parity.score > MOST_SCORE_OFF:
-        raise ParityError(
-            f"plates are up to {parity.pixels:.2f} px and scores up to {parity.score:.3f} off;"
-            f" allowed are {MOST_PIXELS_OFF} px and {MOST_SCORE_OFF}"
-        )
-    return parity
-
-
-def _found(ours: Detector, theirs: Detector, pixels: Pixels) -> tuple[Detections, Detections]:
-    return ours.detect(pixels[None])[0], theirs.detect(pixels[None])[0]
-
-
-def _gaps(
-    ours: Detections, theirs: Detections, shape: Sequence[int]
-) -> Iterator[tuple[float, float]]:
-    """Yield, for each plate that either finds with some certainty, how far the other's is away."""
-    for one, other in ((ours, theirs), (theirs, ours)):
-        for quad, score in zip(one.quads, one.scores, strict=True):
-            if score < CONFIDENCE:
-                continue
-            if not len(other.scores):
-                yield float(max(shape)), 1.0
-                continue
-            away = np.abs(other.quads - quad).max(axis=(1, 2))
-            yield float(away.min()), float(abs(other.scores[away.argmin()] - score))
 
 
 def _pictures(folder: Path | None) -> Iterator[Pixels]:
@@ -220,7 +180,7 @@ def _pictures(folder: Path | None) -> Iterator[Pixels]:
         yield draw_scene(np.random.default_rng(seed), width, height).rgb
     if folder is not None:
         for path in _files(folder):
-            yield decode(path.read_bytes(), max_pixels=_MAX_PIXELS).rgb
+            yield _read(path)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -228,4 +188,11 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _input(path: Path, imgsz: int) -> Pixels:
-    return letterbox(decode(path.read_bytes(), max_pixels=_MAX_PIXELS).rgb, imgsz).pixels
+    return letterbox(_read(path), imgsz).pixels
+
+
+def _read(path: Path) -> Pixels:
+    try:
+        return decode(path.read_bytes(), max_pixels=_MAX_PIXELS).rgb
+    except ImageError as error:
+        raise ImageError(error.code, f"{path}: {error.detail}") from error

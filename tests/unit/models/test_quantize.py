@@ -15,6 +15,7 @@ from consumer.vision.detector import load_detector
 from consumer.vision.letterbox import letterbox
 from consumer.vision.obb import Detections
 from models import export, quantize
+from models.parity import ParityError
 from models.quantize import LEAST_PHOTOS, LEAST_PLATES, Fidelity, compare, split
 from models.scenes import draw_scene
 
@@ -77,7 +78,7 @@ def test_what_covers_too_little_is_not_kept(
     monkeypatch.setattr(export, "quantize", blind)
     earlier = tmp_path / "m.xml"
     earlier.write_text("in use")
-    with pytest.raises(export.ParityError, match=r"97\.9% of the checkpoint's 50 plates"):
+    with pytest.raises(ParityError, match=r"97\.9% of the checkpoint's 50 plates"):
         export.export_int8(CHECKPOINT, earlier, photos)
     assert list(tmp_path.iterdir()) == [earlier]
     assert earlier.read_text() == "in use"

@@ -10,7 +10,7 @@ import pytest
 from consumer.errors import ModelError
 from consumer.vision.detector import load_detector
 from consumer.vision.letterbox import letterbox
-from models import export
+from models import export, parity
 from models.scenes import draw_scene
 
 CHECKPOINT = Path(__file__).parents[3] / "models" / "plate-obb.pt"
@@ -20,10 +20,10 @@ CHECKPOINT = Path(__file__).parents[3] / "models" / "plate-obb.pt"
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     form: export.Format = request.param
     path = tmp_path_factory.mktemp(form) / f"model{export.SUFFIXES[form]}"
-    parity = export.export(CHECKPOINT, path, form, None)
-    assert parity.plates >= 8
-    assert parity.pixels < 0.1
-    assert parity.score < 0.001
+    found = export.export(CHECKPOINT, path, form, None)
+    assert found.plates >= 8
+    assert found.pixels < 0.1
+    assert found.score < 0.001
     return path
 
 
@@ -80,8 +80,8 @@ def test_a_class_that_is_not_there_is_told(exported: Path) -> None:
 
 
 def test_what_does_not_agree_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "MOST_PIXELS_OFF", -1.0)
-    with pytest.raises(export.ParityError, match="px"):
+    monkeypatch.setattr(parity, "MOST_PIXELS_OFF", -1.0)
+    with pytest.raises(parity.ParityError, match="px"):
         export.export(CHECKPOINT, tmp_path / "m.xml", "openvino", None)
     assert list(tmp_path.iterdir()) == []
 
