@@ -1,19 +1,22 @@
 """`plate-detect bench`: real processes, real HTTP, real pictures, on this machine."""
 
 import asyncio
-import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import embedded
 from cli.bench import pictures as picture_sets
+from cli.bench import surroundings
 from cli.bench.pictures import DRAWINGS, PictureSet
+from cli.settings_table import MODELS
 from consumer.cpus import usable_cpus
 from consumer.settings import WorkerSettings
 from consumer.vision.tiling import AUTO_FROM_PIXELS
@@ -55,7 +58,8 @@ def bench(
 ) -> None:
     """Measure throughput, latency and memory of the service on this machine.
 
-    Settings are taken from the environment, as for `run`. Needs the extra `bench`.
+    Settings of how to work are taken from the environment and `.env`, as for `run`; Redis, storage
+    and ports are the bench's own, without API keys and webhooks. Needs the extra `bench`.
     """
     try:
         import matplotlib as mpl  # noqa: F401
@@ -65,7 +69,10 @@ def bench(
     from cli.bench import measure, report
     from cli.bench.processes import BenchError
 
+    _end_on_signals()
     try:
+        for model in MODELS.values():  # a wrong setting is said now, by this process
+            model.load()
         settings = WorkerSettings.load()
         if images:
             chosen = [picture_sets.from_folder(images)]
@@ -78,7 +85,8 @@ def bench(
             results += asyncio.run(_measure(pictures, load, tilings, workers, baseline, settings))
     except (SettingsError, BenchError, ValueError) as error:
         _fail(str(error))
-    shown = {name: os.environ[name] for name in _SHOWN_SETTINGS if name in os.environ}
+    told = surroundings.tuning()
+    shown = {name: told[name] for name in _SHOWN_SETTINGS if name in told}
     whole = {"cores": usable_cpus(), "workers": workers, "settings": shown, "sets": results}
     out.mkdir(parents=True, exist_ok=True)
     report.write(whole, out)
@@ -101,16 +109,15 @@ async def _measure(
         for tiling in _tilings(pictures, tilings):
             environment = {"DETECT_TILING": tiling}
             _say(f"{pictures.name}, tiling {tiling}: single stages")
-            costs, covers = await asyncio.to_thread(
-                measure.stage_costs, folder / "images", environment
-            )
+            # In this thread, as all that is started: its end would end them (see guard.py).
+            costs, covers = measure.stage_costs(folder, environment)
             _say(f"{pictures.name}, tiling {tiling}: the service")
             figures = await _service(pictures, load, environment, workers, settings)
             if baseline and naive is None:
                 _say(f"{pictures.name}: {baseline.name}")
                 shorter = measure.Load(load.tasks, load.images, min(load.rounds, NAIVE_ROUNDS))
                 naive = await _naive(baseline, settings, pictures, shorter)
-            await asyncio.to_thread(measure.note_likeness, figures, covers, naive, pictures)
+            measure.note_likeness(figures, covers, naive, pictures)
             results.append({
                 "pictures": pictures.name, "tiling": tiling, "stage_costs": costs,
                 "figures": figures.as_dict(), "naive": naive.as_dict() if naive else None,
@@ -132,7 +139,7 @@ async def _service(
     ):
         figures = await measure.throughput(roles, pictures, load)
         if max(len(data) for _, data in pictures.files) <= settings.inline_max_bytes:
-            figures.publish_rate = await measure.direct(roles, pictures, load, settings.key_prefix)
+            figures.publish_rate = await measure.direct(roles, pictures, load)
         figures.idle_seconds = await measure.idle_latency(roles, pictures)
         figures.saturated_submit_seconds = await measure.saturated_submits(
             roles, pictures, figures.rate
@@ -146,18 +153,22 @@ async def _naive(
     from cli.bench import measure, processes
 
     port = embedded.free_port()
-    checkpoint = str(settings.model_path)
-    if not checkpoint.endswith(".pt"):
-        # A baseline runs on torch, which reads no exported file: it gets what that came from.
-        checkpoint = WorkerSettings.model_fields["model_path"].default
-    command = [
-        sys.executable, str(script), checkpoint, str(settings.cover_image_path), str(port),
-    ]  # fmt: skip
+    command = _naive_command(script, settings, port)
     with (
         tempfile.TemporaryDirectory() as work,
         processes.single(Path(work), "naive", command, port) as roles,
     ):
         return await measure.throughput(roles, pictures, load)
+
+
+def _naive_command(script: Path, settings: WorkerSettings, port: int) -> list[str]:
+    checkpoint = settings.model_path
+    if checkpoint.suffix != ".pt":
+        # A baseline runs on torch, which reads no exported file: it gets what that came from.
+        default = WorkerSettings.model_fields["model_path"].default
+        checkpoint = WorkerSettings(model_path=default).model_path
+    files = (script, checkpoint, settings.cover_image_path)
+    return [sys.executable, *(str(file.absolute()) for file in files), str(port)]
 
 
 @contextmanager
@@ -177,6 +188,20 @@ def _tilings(pictures: PictureSet, wanted: list[str]) -> list[str]:
     if size and size.width * size.height < AUTO_FROM_PIXELS and "off" in wanted:
         return [tiling for tiling in wanted if tiling != "auto"]
     return wanted
+
+
+def _end_on_signals() -> None:
+    """End in order on the usual signals: what was started is stopped, what it wrote deleted.
+
+    On Ctrl-C too: asyncio's own way would wait until a blocking call has returned.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _end)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _say(text: str) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import time
@@ -15,13 +14,15 @@ from typing import Any
 import numpy as np
 from redis.asyncio import Redis
 
-from cli.bench import likeness
+from cli import supervision
+from cli.bench import likeness, surroundings
 from cli.bench.client import Client, publish
 from cli.bench.likeness import Answer, Quads
 from cli.bench.pictures import SAMPLE, PictureSet
 from cli.bench.processes import BenchError, Roles
 from consumer.cpus import usable_cpus
 from schemas.keys import Keys
+from schemas.settings import Settings
 
 STAGES = ("decode", "inference", "cover", "encode")
 LATENCY_TASKS = 15
@@ -71,12 +72,14 @@ def stage_costs(
 ) -> tuple[dict[str, dict[str, float]], list[Quads]]:
     """Return seconds per image by stage, on one thread with nothing else at work; and the covers.
 
+    ``folder`` has the pictures in its folder `images`, and no `.env`.
     Under ``busy`` as the stages are while images wait, under ``idle`` as they are for a single one.
     Covers are those of the first pictures, which the service covers in the same way.
     """
+    command = [sys.executable, "-m", "cli.bench.stages", str(folder / "images")]
     done = subprocess.run(
-        [sys.executable, "-m", "cli.bench.stages", str(folder)],
-        env={**os.environ, **environment}, stdout=subprocess.PIPE, check=False, timeout=600,
+        supervision.guarded(command, "SIGKILL"), env={**surroundings.environment(), **environment},
+        cwd=folder, stdout=subprocess.PIPE, check=False, timeout=600,
     )  # fmt: skip
     if done.returncode:
         raise BenchError("the stages could not be measured; the reason is above")
@@ -139,10 +142,10 @@ def _read_metrics(
         figures.batch_size = grown("plate_batch_size_sum{}") / batches
 
 
-async def direct(roles: Roles, pictures: PictureSet, load: Load, prefix: str) -> float:
+async def direct(roles: Roles, pictures: PictureSet, load: Load) -> float:
     """Return images per second of a round put straight onto the stream, inline."""
     async with Client(roles.url) as client, Redis.from_url(roles.redis_url) as redis:
-        stream = Keys(prefix).images
+        stream = Keys(Settings.model_fields["key_prefix"].default).images  # not the user's
         begun = time.perf_counter()
         ids = [
             await publish(redis, stream, pictures.task(load.images, i)) for i in range(load.tasks)

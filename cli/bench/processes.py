@@ -1,6 +1,5 @@
 """The processes under load: started as in production, sampled from outside, stopped again."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,11 +12,13 @@ from pathlib import Path
 
 import psutil
 
-from cli import embedded
+from cli import embedded, supervision
+from cli.bench import surroundings
 from cli.readiness import ReadinessProbe
 
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
+POLL_SECONDS = 0.1
 SAMPLE_SECONDS = 0.1
 _COMMANDS = {
     "producer": ["-m", "producer"],
@@ -46,20 +47,27 @@ class Roles:
     redis_url: str
     metrics_url: str
     processes: dict[str, subprocess.Popen[bytes]]
-    log: Path
+    folder: Path
     usage: dict[str, Usage] = field(default_factory=dict)
 
     def sample(self) -> None:
-        """Note memory and CPU of every role."""
+        """Note memory and CPU of every role. Raises BenchError if one has ended."""
         for name, process in self.processes.items():
             usage = self.usage.setdefault(name, Usage())
+            if process.poll() is not None:  # until then /proc still shows it, with no memory
+                raise BenchError(f"{name} has ended: {self._last_words(name)}")
             try:
                 root = psutil.Process(process.pid)
                 family = [root, *root.children(recursive=True)]
                 usage.peak_bytes = max(usage.peak_bytes, sum(p.memory_info().rss for p in family))
                 usage.cpu_seconds = sum(sum(p.cpu_times()[:2]) for p in family)
             except psutil.NoSuchProcess:
-                raise BenchError(f"{name} has ended; its log is {self.log}") from None
+                raise BenchError(f"{name} has ended: {self._last_words(name)}") from None
+
+    def _last_words(self, name: str) -> str:
+        """Of its log, which goes with the folder."""
+        lines = _log(self.folder, name).read_text(encoding="utf-8", errors="replace").split("\n")
+        return next((line for line in reversed(lines) if line.strip()), "without a word")
 
     def cpu_seconds(self) -> dict[str, float]:
         """Return CPU seconds of each role since its start."""
@@ -91,16 +99,18 @@ class Roles:
 
 @contextmanager
 def service(folder: Path, environment: dict[str, str], workers: int) -> Iterator[Roles]:
-    """Run server, producer, workers and a dispatcher, with peaks sampled all the time.
+    """Run server, producer, workers and a dispatcher, all in ``folder``.
 
-    Raises BenchError if they do not become ready.
+    ``environment``: settings of theirs that win over the user's.
+
+    Raises BenchError if they do not become ready, SettingsError if one of the user's is wrong.
     """
     server = embedded.prepare(folder / "redis", 0)
     port, metrics = embedded.free_port(), embedded.free_port()
     common = {
-        **os.environ, **environment, "REDIS_URL": server.url, "HOST": "127.0.0.1",
-        "PORT": str(port), "STORAGE_URL": f"file://{(folder / 'storage').absolute()}",
-        "LOG_LEVEL": "warning",
+        **surroundings.environment(), **environment, "REDIS_URL": server.url, "HOST": "127.0.0.1",
+        "PORT": str(port), "TASKS_STORAGE_URL": (folder / "storage").absolute().as_uri(),
+        "LOG_LEVEL": "warning", "DRAIN_SECONDS": "1",
     }  # fmt: skip
     commands: dict[str, tuple[list[str], str]] = {"redis": (server.command, "0")}
     for role, command in _COMMANDS.items():
@@ -113,10 +123,10 @@ def service(folder: Path, environment: dict[str, str], workers: int) -> Iterator
                 [sys.executable, *command],
                 str(metrics if number == 0 else embedded.free_port()),
             )
-    with _started(commands, common, folder / "service.log") as processes:
+    with _started(commands, common, folder) as processes:
         roles = Roles(
             f"http://127.0.0.1:{port}", server.url, f"http://127.0.0.1:{metrics}/metrics",
-            processes, folder / "service.log",
+            processes, folder,
         )  # fmt: skip
         _wait_until_ready(ReadinessProbe("127.0.0.1", port), roles)
         yield roles
@@ -124,24 +134,25 @@ def service(folder: Path, environment: dict[str, str], workers: int) -> Iterator
 
 @contextmanager
 def single(folder: Path, name: str, command: list[str], port: int) -> Iterator[Roles]:
-    """Run one process that serves HTTP on ``port``."""
-    log = folder / f"{name}.log"
-    with _started({name: (command, "0")}, dict(os.environ), log) as processes:
-        roles = Roles(f"http://127.0.0.1:{port}", "", "", processes, log)
+    """Run one process in ``folder`` that serves HTTP on ``port``; errors as ``service``."""
+    with _started({name: (command, "0")}, surroundings.environment(), folder) as processes:
+        roles = Roles(f"http://127.0.0.1:{port}", "", "", processes, folder)
         _wait_until_ready(ReadinessProbe("127.0.0.1", port), roles)
         yield roles
 
 
 @contextmanager
 def _started(
-    commands: dict[str, tuple[list[str], str]], environment: dict[str, str], log: Path
+    commands: dict[str, tuple[list[str], str]], environment: dict[str, str], folder: Path
 ) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """Run commands that end with this process, even if it is killed."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        with log.open("ab") as output:
-            for name, (command, metrics_port) in commands.items():
+        for name, (command, metrics_port) in commands.items():
+            with _log(folder, name).open("ab") as output:
                 processes[name] = subprocess.Popen(
-                    command, env={**environment, "METRICS_PORT": metrics_port},
+                    supervision.guarded(command, "SIGKILL"),
+                    env={**environment, "METRICS_PORT": metrics_port}, cwd=folder,
                     stdout=output, stderr=output, start_new_session=True,
                 )  # fmt: skip
         yield processes
@@ -156,10 +167,14 @@ def _started(
                 process.wait()
 
 
+def _log(folder: Path, name: str) -> Path:
+    return folder / f"{name}.log"
+
+
 def _wait_until_ready(probe: ReadinessProbe, roles: Roles) -> None:
     deadline = time.monotonic() + START_SECONDS
     while (reason := probe.reason_not_ready()) is not None:
         roles.sample()
         if time.monotonic() > deadline:
-            raise BenchError(f"not ready after {START_SECONDS} s: {reason}; log: {roles.log}")
-        time.sleep(0.1)
+            raise BenchError(f"not ready after {START_SECONDS} s: {reason}")
+        time.sleep(POLL_SECONDS)
