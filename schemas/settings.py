@@ -1,11 +1,12 @@
 """Settings that every process shares, and the one way in which settings are read."""
 
+import os
 import ssl
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -23,9 +24,28 @@ class SettingsError(Exception):
     """A setting has a wrong value. The message is one line that names it."""
 
 
+def storage_folder(url: str) -> Path | None:
+    """The folder of a `file://` address, None for any other address.
+
+    Everything in it that belongs to no task is deleted in time. So an address that is easily
+    meant otherwise is refused: ValueError, with a line that names the right form.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "file":
+        return None
+    folder = Path(unquote(parts.path))
+    exact = url.startswith("file://") and parts.netloc in ("", "localhost")
+    if not exact or not folder.is_absolute() or "?" in url or "#" in url:
+        raise ValueError("must be file:///absolute/folder (three slashes; %3F for ?, %23 for #)")
+    if Path(os.path.normpath(folder)) == Path(folder.anchor):
+        raise ValueError("must be file:///absolute/folder, not the root of the file system")
+    return folder
+
+
 def _known_storage_scheme(url: str) -> str:
     if url and not url.startswith(("file://", "s3://")):
         raise ValueError("must start with file:// or s3://")
+    storage_folder(url)
     return url
 
 

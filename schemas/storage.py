@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from schemas.local_files import delete_empty_folders, delete_partial, mount_point
-from schemas.settings import SettingsError
+from schemas.settings import SettingsError, storage_folder
 
 if TYPE_CHECKING:
     from obstore import GetResult
@@ -74,10 +73,9 @@ class Storage:
 
         Raises SettingsError if that cannot be.
         """
-        parts = urlsplit(url)
         try:
-            if parts.scheme == "file":
-                folder = Path(unquote(parts.path))
+            folder = storage_folder(url)
+            if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
                 return cls(LocalStore(folder, automatic_cleanup=True, mkdir=True))
             return cls(from_url(url))

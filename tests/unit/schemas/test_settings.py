@@ -1,6 +1,7 @@
 """Settings: the seed's names and defaults, and one line for a wrong value."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -189,3 +190,33 @@ def test_where_redis_is_is_told_without_its_password(monkeypatch: pytest.MonkeyP
 def test_storage_that_cannot_be_is_told_in_one_line(url: str) -> None:
     with pytest.raises(SettingsError, match=r"^TASKS_STORAGE_URL cannot be used: .+$"):
         Storage.open(url)
+
+
+WRONG_FOLDERS = [
+    "file://tasks_storage", "file://tasks_storage/", "file://host/srv/plates", "file://./tasks",
+    "file://", "file:///", "file:////", "file://localhost", "file:///srv/..", "file:///%2E",
+    "file:///srv/plates?x", "file:///srv/plates#1", "file:///srv/plates?", "file:///srv/plates#",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", WRONG_FOLDERS)
+def test_a_folder_that_may_be_meant_otherwise_is_refused(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies in the storage folder and belongs to no task is deleted."""
+    monkeypatch.setenv("TASKS_STORAGE_URL", url)
+    with pytest.raises(SettingsError, match=r"^TASKS_STORAGE_URL=…: .*file:///absolute/folder"):
+        Settings.load()
+    with pytest.raises(SettingsError, match=r"^TASKS_STORAGE_URL cannot .*file:///absolute/folder"):
+        Storage.open(url)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("start", ["file://", "file://localhost"])
+async def test_an_absolute_folder_is_used(
+    start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a folder, 50 % of it, #1?"
+    monkeypatch.setenv("TASKS_STORAGE_URL", start + quote(str(folder)))
+    await Storage.open(Settings.load().storage_url).put("t/output/a", b"x")
+    assert (folder / "t" / "output" / "a").read_bytes() == b"x"
