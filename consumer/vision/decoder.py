@@ -13,9 +13,10 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, JpegImagePlugin
+from PIL import Image, JpegImagePlugin
 
 from consumer.errors import ImageError
+from consumer.vision.colour import converted
 from consumer.vision.container import Container, corrupt, orientation, scan
 from schemas.errors import ImageErrorCode
 
@@ -35,7 +36,6 @@ _BYTES_PER_PIXEL_OF_TOKENS = 20
 _TOKENS_FROM_METHOD = 3
 _BASE_BYTES = 8 << 20
 _AS_RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 Pixels = NDArray[np.uint8]
 
@@ -182,34 +182,19 @@ def _cmyk(bare: bytes, icc: bytes) -> Pixels:
     """
     with JpegImagePlugin.JpegImageFile(io.BytesIO(bare)) as image:
         image.load()
-        converted = _converted(image, icc)
-        return np.array(converted if converted is not None else image.convert("RGB"))
+        in_srgb = converted(image, icc)
+        return np.array(in_srgb if in_srgb is not None else image.convert("RGB"))
 
 
 def _to_srgb(pixels: Any, icc: bytes) -> Pixels:
     """Return uint8 (H, W, 3) for grey (H, W) or RGB (H, W, 3) ``pixels`` with profile ``icc``."""
     if icc:
-        converted = _converted(Image.fromarray(pixels), icc)
-        if converted is not None:
-            return np.array(converted)
+        in_srgb = converted(Image.fromarray(pixels), icc)
+        if in_srgb is not None:
+            return np.array(in_srgb)
     if pixels.ndim == 2:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
     return np.asarray(pixels, np.uint8)
-
-
-def _converted(image: Image.Image, icc: bytes) -> Image.Image | None:
-    """Convert from profile ``icc`` to sRGB; None if there is nothing to do or it is unusable."""
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        if "sRGB" in (profile.profile.profile_description or ""):
-            return None
-        if image.mode != "RGB":
-            return ImageCms.profileToProfile(image, profile, _SRGB, outputMode="RGB")
-        # In place: half the memory. A transform that fails does so before it writes.
-        ImageCms.profileToProfile(image, profile, _SRGB, inPlace=True)
-        return image
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return None
 
 
 def _upright(pixels: Pixels, turn: int) -> Pixels:

@@ -22,6 +22,14 @@ def swapped_profile() -> bytes:
     return bytes(swapped).replace("sRGB".encode("utf-16-be"), "Swap".encode("utf-16-be"))
 
 
+def linear_profile() -> bytes:
+    """Return an ICC profile of linear light with the colours, and the name, of sRGB."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    start = profile.index(b"para")
+    linear = b"para" + bytes(8) + struct.pack(">i", 65536)
+    return profile.replace(profile[start : start + 32], linear.ljust(32, b"\0"))
+
+
 def grey_profile(gamma: float) -> bytes:
     """Return an ICC profile of one channel with a plain power curve."""
     curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from consumer.vision import colour
 from tests.unit.vision.checks import decoded, off
 from tests.unit.vision.pictures import (
     chunk,
@@ -16,7 +17,7 @@ from tests.unit.vision.pictures import (
     stored_as,
     tiff,
 )
-from tests.unit.vision.profiles import cmyk_profile, grey_profile, swapped_profile
+from tests.unit.vision.profiles import cmyk_profile, grey_profile, linear_profile, swapped_profile
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
@@ -51,6 +52,42 @@ def test_colour_profile_is_converted(format_: str, mode: str) -> None:
         source.putalpha(128)
     image = decoded(encoded(source, format_, icc_profile=swapped_profile()))
     assert np.abs(image.rgb.astype(int) - GREEN).max() < 12
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
+def test_a_profile_is_converted_whatever_its_name_says(format_: str) -> None:
+    image = decoded(
+        encoded(Image.new("RGB", (32, 32), (128,) * 3), format_, icc_profile=linear_profile())
+    )
+    assert np.abs(image.rgb.astype(int) - 188).max() < 3  # 255 * 1.055 * (128/255)^(1/2.4) - 14
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
+def test_a_profile_of_srgb_changes_no_pixel_and_is_tried_once(
+    format_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    # The time it was made; another one than in other tests.
+    srgb = srgb[:34] + format_.encode()[:2] + srgb[36:]
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    tried = []
+    convert = ImageCms.profileToProfile
+    monkeypatch.setattr(
+        ImageCms, "profileToProfile", lambda *a, **k: tried.append(1) or convert(*a, **k)
+    )
+    bare = decoded(encoded(noise, format_)).rgb
+    for _ in range(3):
+        assert np.array_equal(decoded(encoded(noise, format_, icc_profile=srgb)).rgb, bare)
+    assert len(tried) == 1
+
+
+def test_what_is_known_of_profiles_is_bounded() -> None:
+    picture = np.full((8, 8, 1), 128, np.uint8)
+    for number in range(colour.MOST_KNOWN + 9):
+        data = encoded(picture, "PNG", icc_profile=grey_profile(1 + number / 256))
+        decoded(data)
+    assert len(colour._known) == colour.MOST_KNOWN
+    assert decoded(data).rgb[0, 0, 0] != 128
 
 
 def test_grey_profile_is_converted() -> None:
