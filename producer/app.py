@@ -18,6 +18,7 @@ from producer.handlers import events, operations, results, tasks
 from producer.handlers.completions import READ_BLOCK_SECONDS, Completions
 from producer.handlers.readiness import Readiness
 from producer.handlers.services import SERVICES, Services
+from producer.handlers.stalls import StallGuard
 from producer.metrics import Metrics, method_of, route_of
 from producer.settings import ProducerSettings
 from producer.uploads.cleanups import Cleanups
@@ -46,6 +47,7 @@ def create_app(settings: ProducerSettings) -> web.Application:
     app[SETTINGS] = settings
     app.cleanup_ctx.append(_services)
     app.on_response_prepare.append(_common_headers)
+    _cut_off_who_does_not_read(app, StallGuard(settings.upload_idle_timeout_seconds))
     _add_routes(app)
     pages.add_to(app, settings)
     return app
@@ -102,6 +104,18 @@ def _add_routes(app: web.Application) -> None:
     router.add_get("/health", operations.health)
     router.add_get("/ready", operations.ready)
     router.add_get("/metrics", operations.metrics)
+
+
+def _cut_off_who_does_not_read(app: web.Application, guard: StallGuard) -> None:
+    async def watch(request: web.Request, _: web.StreamResponse) -> None:
+        guard.watch(request)
+
+    async def look_on(_: web.Application) -> AsyncIterator[None]:
+        async with guard.running():
+            yield
+
+    app.on_response_prepare.append(watch)
+    app.cleanup_ctx.append(look_on)
 
 
 async def _services(app: web.Application) -> AsyncIterator[None]:

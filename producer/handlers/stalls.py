@@ -1,0 +1,86 @@
+"""Ends connections whose client does not read its answer: nothing else ever would."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+# The system's own buffer may hold megabytes, and is refilled only after a third of it has gone:
+# a client of 100 kB/s would seem to stand still for ten seconds at a time.
+_UNSENT_BYTES = 131_072
+_LOOKS_PER_LIMIT = 4
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Answer:
+    """The latest answer on a connection, and when any of its bytes last left the process."""
+
+    writer: AbstractStreamWriter
+    moved_at: float
+    sent: int = -1
+
+
+class StallGuard:
+    """Watches every connection from its first answer on.
+
+    What counts is that bytes move, however few: a slow reader is no silent one.
+
+    Args:
+        idle_seconds: how long a client may take nothing of what waits for it.
+    """
+
+    def __init__(self, idle_seconds: float) -> None:
+        self._idle_seconds = idle_seconds
+        self._answers: dict[asyncio.Transport, _Answer] = {}
+
+    def watch(self, request: web.BaseRequest) -> None:
+        """Watch the answer to this request, which is about to be sent."""
+        transport = request.transport
+        if transport is None:
+            return
+        if transport not in self._answers:
+            _limit_unsent(transport)
+        now = asyncio.get_running_loop().time()
+        self._answers[transport] = _Answer(request.writer, now)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Look at all connections now and then, within the block."""
+        task = asyncio.create_task(self._look_on())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    async def _look_on(self) -> None:
+        while True:
+            await asyncio.sleep(self._idle_seconds / _LOOKS_PER_LIMIT)
+            now = asyncio.get_running_loop().time()
+            for transport, answer in list(self._answers.items()):
+                waiting = transport.get_write_buffer_size()
+                if not waiting and transport.is_closing():
+                    del self._answers[transport]
+                    continue
+                sent = answer.writer.output_size - waiting
+                if not waiting or sent != answer.sent:
+                    answer.sent, answer.moved_at = sent, now
+                elif now - answer.moved_at >= self._idle_seconds:
+                    log.info("client cut off: it does not read its answer")
+                    transport.abort()
+                    del self._answers[transport]
+
+
+def _limit_unsent(transport: asyncio.Transport) -> None:
+    option: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    sock = transport.get_extra_info("socket")
+    if option is None or sock is None:
+        return
+    with contextlib.suppress(OSError):  # the client may have gone
+        sock.setsockopt(socket.IPPROTO_TCP, option, _UNSENT_BYTES)

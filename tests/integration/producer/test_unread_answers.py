@@ -1,0 +1,95 @@
+"""Clients that do not read what they asked for, and those that only read slowly."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.integration.producer.conftest import (
+    JPEG,
+    RunningProducer,
+    StartProducer,
+    eventually,
+)
+
+pytestmark = pytest.mark.integration
+
+SECONDS = 30
+IDLE_SECONDS = 0.5
+RESULT = b"c" * 8_000_000
+
+Path = Callable[[RunningProducer], Awaitable[str]]
+
+
+async def big_result(producer: RunningProducer) -> str:
+    _, body = await producer.upload(("a.jpg", JPEG))
+    await producer.finish_next(RESULT)
+    return f"/tasks_storage/{body['task_id']}/output/covered_a.webp"
+
+
+async def document(producer: RunningProducer) -> str:
+    return "/openapi.json"
+
+
+async def asset(producer: RunningProducer) -> str:
+    return "/assets/swagger-ui/swagger-ui-bundle.js"
+
+
+def connect(producer: RunningProducer) -> socket.socket:
+    """A client that makes little room for what it is sent."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    client.connect((producer.host, producer.port))
+    client.setblocking(False)
+    return client
+
+
+def ask(path: str, times: int = 1) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * times
+
+
+def served() -> int:
+    """Connections that the producer, which lives in this process, has open."""
+    return sum("RequestHandler.start" in repr(t.get_coro()) for t in asyncio.all_tasks())
+
+
+@pytest.mark.parametrize("path", [document, asset, big_result])
+async def test_who_reads_nothing_is_cut_off(
+    start_producer: StartProducer,
+    redis_server: str,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("aiohttp.web_fileresponse.NOSENDFILE", True)  # as it is with uvloop
+    producer = await start_producer(redis_server, upload_idle_timeout_seconds=IDLE_SECONDS)
+    wanted = await path(producer)
+    await producer.session.close()
+    loop = asyncio.get_running_loop()
+
+    async def none_served() -> bool:
+        return served() == 0
+
+    async with asyncio.timeout(SECONDS):
+        await eventually(none_served)
+        with connect(producer) as client:
+            await loop.sock_sendall(client, ask(wanted, times=400))
+
+            async def accepted() -> bool:
+                return served() == 1
+
+            await eventually(accepted)
+            await eventually(none_served, seconds=10)
+
+
+async def test_a_progress_stream_may_be_quiet_for_longer(
+    start_producer: StartProducer, redis_server: str
+) -> None:
+    producer = await start_producer(redis_server, upload_idle_timeout_seconds=0.1)
+    _, body = await producer.upload(("a.jpg", JPEG))
+    url = f"{producer.url}/api/v1/task-events/{body['task_id']}"
+    async with asyncio.timeout(SECONDS), producer.session.get(url) as response:
+        await response.content.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.5)  # nothing happens
+        await producer.finish_next()
+        assert b"event: end" in await response.content.read()
