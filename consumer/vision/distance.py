@@ -29,7 +29,7 @@ CERTAIN = 0.7
 SECOND_CHANCE = 0.5
 """Score from which on what only the second look shows counts."""
 _SAME = 0.3  # so much of the smaller one of two: they are about the same thing
-_SEEN_BY_THE_WHOLE = 32.0  # pixels of the whole view: a plate this high does not escape it
+_SEEN_BY_THE_WHOLE = 40.0  # pixels of the whole view: a plate this high does not escape it
 _SMALLEST_VIEW = 64  # pixels of its shorter side: there is nothing to step back to
 
 

@@ -87,9 +87,9 @@ def test_both_parts_of_a_plate_wider_than_the_overlap_stay() -> None:
 
 
 def test_what_only_a_closer_look_takes_for_a_large_plate_is_none() -> None:
-    window = (50.0, 50.0, 350.0, 120.0)  # 35 pixels high in the whole view
+    window = (50.0, 50.0, 350.0, 140.0)  # 45 pixels high in the whole view
     assert merged([], [(window, 0.9)], []) == []
-    small = (50.0, 50.0, 350.0, 110.0)  # 30 there: the whole view may well overlook it
+    small = (50.0, 50.0, 350.0, 122.0)  # 36 there: the whole view may well overlook it
     assert merged([], [(small, 0.9)], []) == [(small, 0.9)]
     # The whole view shows something there, if not as clearly, or only a part of it.
     assert merged([((60.0, 55.0, 340.0, 118.0), 0.35)], [(window, 0.9)], []) == [(window, 0.9)]
