@@ -42,10 +42,11 @@ def export(
     from models.parity import ParityError
 
     try:
-        checkpoint = model or WorkerSettings.load().model_path
+        settings = WorkerSettings.load()
     except SettingsError as error:
         typer.echo(f"plate-detect: {error}", err=True)
         raise typer.Exit(1) from error
+    checkpoint = model or settings.model_path
     if int8 and (form != "openvino" or images is None):
         raise typer.BadParameter("--int8 goes with --format openvino and --images")
     name = f"{checkpoint.stem}-int8" if int8 else checkpoint.stem
@@ -54,13 +55,13 @@ def export(
         raise typer.BadParameter(f"--output must end in {SUFFIXES[form]}")
     try:
         if int8 and images is not None:
-            fidelity = export_int8(checkpoint, target, images)
+            fidelity = export_int8(checkpoint, target, images, settings.detect_imgsz)
             typer.echo(
                 f"{target}: covers {fidelity.recall:.1%} of the {fidelity.plates} plates that the"
                 f" checkpoint finds on {fidelity.images} images"
             )
             return
-        parity = write(checkpoint, target, form, images)
+        parity = write(checkpoint, target, form, images, settings.detect_imgsz)
     except (ModelError, ImageError, ParityError, OSError) as error:
         typer.echo(f"plate-detect: not exported: {error}", err=True)
         raise typer.Exit(1) from error

@@ -31,6 +31,7 @@ from consumer.vision.tiling import TILINGS, Tiling, View
 from models.dataset import Item, read_folder
 from models.figures import write_plots, write_sheets
 from models.scoring import Found, score, summarize
+from models.sizes import tell_other_size, worker_imgsz
 
 LOOSE_SOURCES = ("ealpr", "conz_old_c0", "npdetect_jp")
 MAX_PIXELS = 200_000_000
@@ -163,7 +164,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", type=Path, default=SHIPPED)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--split", default="val")
-    parser.add_argument("--imgsz", type=int, help="long side at the input; default: the file's")
+    parser.add_argument("--imgsz", type=int, help="long side at the input; default: DETECT_IMGSZ")
     parser.add_argument("--tiling", choices=TILINGS, default="auto", help="as DETECT_TILING")
     parser.add_argument("--confidence", type=float, default=0.3)
     parser.add_argument("--padding", type=float, default=DEFAULT_PADDING)
@@ -188,6 +189,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.confidence < LOWEST or min(args.confidences, default=1.0) < LOWEST:
         parser.error(f"confidences start at {LOWEST}")
+    try:
+        args.imgsz = args.imgsz or worker_imgsz()
+    except ValueError as error:
+        parser.error(str(error))
     return args
 
 
@@ -203,8 +208,9 @@ def main(argv: list[str] | None = None) -> None:
         precision=args.precision,
         threads=args.threads,
     )
+    tell_other_size(args.checkpoint.name, detector.imgsz, args.imgsz)
     items = read_folder(args.dataset, args.split)[:: args.every]
-    seen = detect_all(detector, items, args.imgsz or detector.imgsz, args.tiling)
+    seen = detect_all(detector, items, args.imgsz, args.tiling)
     found = [one.found(args.confidence) for one in seen]
     result = score(found, args.confidence, args.padding, args.loose)
     summary = summarize(result)
@@ -217,7 +223,7 @@ def main(argv: list[str] | None = None) -> None:
         "checkpoint": args.checkpoint.name,
         "digest": detector.digest,
         "images": len(items),
-        "imgsz": args.imgsz or detector.imgsz,
+        "imgsz": args.imgsz,
         "tiling": args.tiling,
         "confidence": args.confidence,
         "padding": args.padding,

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from consumer.errors import ImageError, ModelError
 from consumer.vision.backends.exported import INPUT, KEY, OUTPUT, Label
 from consumer.vision.backends.pytorch import raw_network
-from consumer.vision.checkpoint import load_checkpoint
+from consumer.vision.checkpoint import DEFAULT_IMGSZ, load_checkpoint
 from consumer.vision.decoder import decode
 from consumer.vision.detector import load_detector
 from consumer.vision.letterbox import letterbox
@@ -38,6 +38,7 @@ from models.quantize import (
     split,
 )
 from models.scenes import draw_scene
+from models.sizes import tell_other_size
 
 Format = Literal["onnx", "openvino"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -50,36 +51,45 @@ _MAX_PIXELS = 200_000_000
 Pixels = npt.NDArray[np.uint8]
 
 
-def export(checkpoint: Path, output: Path, form: Format, images: Path | None) -> Parity:
+def export(
+    checkpoint: Path,
+    output: Path,
+    form: Format,
+    images: Path | None,
+    imgsz: int = DEFAULT_IMGSZ,
+) -> Parity:
     """Write ``checkpoint`` to ``output`` and compare the two, both in float32.
 
-    On drawn scenes, and on the photographs of the folder ``images`` if one is named. What was
+    On drawn scenes, and on the photographs of the folder ``images`` if one is named; ``imgsz``: the
+    long side in pixels of what they are asked, as the worker will ask (DETECT_IMGSZ). What was
     exported to ``output`` before is replaced at the end, by a rename, and stays if anything fails.
     Raises ModelError: no such checkpoint, or the runtime is not installed. ParityError: see
     `parity.compare`. ImageError: a photograph cannot be used; it is named.
     """
     with _draft(output) as written:
         _write(checkpoint, written, form)
-        return _compare(checkpoint, written, images)
+        return _compare(checkpoint, written, images, imgsz)
 
 
-def export_int8(checkpoint: Path, output: Path, photos: Path) -> Fidelity:
+def export_int8(
+    checkpoint: Path, output: Path, photos: Path, imgsz: int = DEFAULT_IMGSZ
+) -> Fidelity:
     """Write ``checkpoint`` to ``output`` for OpenVINO in INT8, calibrated with part of ``photos``.
 
-    Judged by the others of them, in the precision that the service runs it in. Raises as `export`;
-    ParityError also if too few of the checkpoint's plates would be covered, ModelError also if
-    there are too few photographs or plates in them.
+    Judged by the others of them, in the precision that the service runs it in. ``imgsz``: as for
+    `export`. Raises as `export`; ParityError also if too few of the checkpoint's plates would be
+    covered, ModelError also if there are too few photographs or plates in them.
     """
     calibration, judging = split(_files(photos))
     ours = load_detector(checkpoint, device="cpu", confidence=DOUBTFUL, max_batch=1)
     with tempfile.TemporaryDirectory() as folder, _draft(output) as fast:
         exact = Path(folder) / "exact.xml"
-        export(checkpoint, exact, "openvino", None)
-        quantize(exact, fast, [_input(path, ours.imgsz) for path in calibration])
+        export(checkpoint, exact, "openvino", None, imgsz)
+        quantize(exact, fast, [_input(path, imgsz) for path in calibration])
         theirs = load_detector(
             fast, device="cpu", confidence=DOUBTFUL, max_batch=1, precision="auto"
         )
-        fidelity = compare(ours, theirs, (_input(path, ours.imgsz) for path in judging))
+        fidelity = compare(ours, theirs, (_input(path, imgsz) for path in judging))
         if not fidelity.holds:
             raise ParityError(
                 f"in INT8 it covers {fidelity.recall:.1%} of the checkpoint's {fidelity.plates}"
@@ -161,16 +171,15 @@ class _FromBytes(nn.Module):
         return answer
 
 
-def _compare(checkpoint: Path, output: Path, images: Path | None) -> Parity:
+def _compare(checkpoint: Path, output: Path, images: Path | None, imgsz: int) -> Parity:
     lowest = parity.CONFIDENCE - 2 * parity.MOST_SCORE_OFF
 
     def load(path: Path) -> Any:
         return load_detector(path, device="cpu", confidence=lowest, max_batch=1)
 
     ours, theirs = load(checkpoint), load(output)
-    return parity.compare(
-        ours, theirs, (letterbox(rgb, ours.imgsz).pixels for rgb in _pictures(images))
-    )
+    tell_other_size(checkpoint.name, ours.imgsz, imgsz)
+    return parity.compare(ours, theirs, (letterbox(rgb, imgsz).pixels for rgb in _pictures(images)))
 
 
 def _pictures(folder: Path | None) -> Iterator[Pixels]:
