@@ -57,10 +57,11 @@ async def result(request: web.Request) -> web.StreamResponse:
 async def _send(
     response: web.StreamResponse, chunks: AsyncIterator[bytes], idle_seconds: float
 ) -> None:
-    # Storage and client both may fall silent.
+    # Storage may fall silent. So may the client, but that is StallGuard's matter: one that takes
+    # a chunk's bytes a few at a time may need any time for all of them.
     while True:
         async with asyncio.timeout(idle_seconds):
             chunk = await anext(chunks, None)
-            if chunk is None:
-                return
-            await response.write(chunk)
+        if chunk is None:
+            return
+        await response.write(chunk)

@@ -82,6 +82,21 @@ async def test_who_reads_nothing_is_cut_off(
             await eventually(none_served, seconds=10)
 
 
+async def test_who_reads_slowly_gets_it_all(
+    start_producer: StartProducer, redis_server: str
+) -> None:
+    producer = await start_producer(redis_server, upload_idle_timeout_seconds=IDLE_SECONDS)
+    wanted = await big_result(producer)
+    loop, got = asyncio.get_running_loop(), 0
+    async with asyncio.timeout(SECONDS):
+        with connect(producer) as client:
+            await loop.sock_sendall(client, ask(wanted))
+            while got < len(RESULT) and (data := await loop.sock_recv(client, 32_768)):
+                got += len(data)
+                await asyncio.sleep(len(data) / 1_000_000)
+    assert got >= len(RESULT)
+
+
 async def test_a_progress_stream_may_be_quiet_for_longer(
     start_producer: StartProducer, redis_server: str
 ) -> None:
