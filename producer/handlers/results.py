@@ -7,9 +7,10 @@ import structlog
 from aiohttp import hdrs, web
 
 from producer.errors import UnknownResultError, UnknownTaskError
-from producer.handlers.services import SERVICES
-from producer.handlers.tasks import state_of
+from producer.handlers.services import SERVICES, ask_redis
+from producer.handlers.tasks import task_id_of
 from schemas.layout import output_key
+from schemas.results import lists_result
 from schemas.storage import StorageError
 
 log = structlog.get_logger(__name__)
@@ -18,15 +19,9 @@ log = structlog.get_logger(__name__)
 async def result(request: web.Request) -> web.StreamResponse:
     """One covered image, streamed from storage."""
     services = request.app[SERVICES]
+    task_id, name = await _listed(request)
     try:
-        state = await state_of(request)
-    except UnknownTaskError:
-        raise UnknownResultError from None
-    name = request.match_info["file"]
-    if name not in (listed.filename for listed in state.results):
-        raise UnknownResultError
-    try:
-        stored = await services.storage.open_object(output_key(state.task_id, name))
+        stored = await services.storage.open_object(output_key(task_id, name))
     except FileNotFoundError:
         raise UnknownResultError from None
     response = web.StreamResponse(
@@ -48,10 +43,22 @@ async def result(request: web.Request) -> web.StreamResponse:
         except (StorageError, TimeoutError, ConnectionError) as error:
             # The status line is out. A cut connection is all that still tells the client that
             # what it has is not the whole.
-            log.warning("result cut off", task_id=state.task_id, error=type(error).__name__)
+            log.warning("result cut off", task_id=task_id, error=type(error).__name__)
             if request.transport is not None:
                 request.transport.abort()
     return response
+
+
+async def _listed(request: web.Request) -> tuple[str, str]:
+    """Task id and file name of the path, if that task lists it."""
+    services, name = request.app[SERVICES], request.match_info["file"]
+    try:
+        task_id = task_id_of(request)
+    except UnknownTaskError:
+        raise UnknownResultError from None
+    if not await ask_redis(lists_result(services.redis, services.keys, task_id, name)):
+        raise UnknownResultError
+    return task_id, name
 
 
 async def _send(
