@@ -7,16 +7,13 @@ Our format is a dict of plain values and tensors that ``torch.load(weights_only=
      "imgsz": long side of the input in pixels, "source": where the weights come from}
 
 A stock file is a pickle of whole modules. It is read through the same restricted unpickler, which
-is given the ultralytics and torch layers the file names (and nothing else); of the result only
-tensors and the architecture are taken, and the network is built anew.
+is given a hollow class for each ultralytics and torch layer the file names (and nothing else); of
+the result only tensors and the architecture are taken, and the network is built anew.
 """
 
 import hashlib
-import importlib
-import io
 import json
 import re
-from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +24,7 @@ from torch import nn
 
 from consumer.errors import ModelError
 from consumer.vision.quiet import import_tasks
+from consumer.vision.unpickling import Layer, unpickled
 
 FORMAT = "plate-detect/1"
 DEFAULT_IMGSZ = 640
@@ -40,19 +38,6 @@ _NETWORKS = {
     "Detect": "DetectionModel",
     "v10Detect": "DetectionModel",
 }
-_LAYER_MODULES = ("torch.nn.modules", "ultralytics.nn.modules", "ultralytics.nn.tasks")
-_PLAIN_GLOBALS: dict[str, Any] = {
-    "builtins.dict": dict,
-    "builtins.set": set,
-    "collections.OrderedDict": OrderedDict,
-    "collections.defaultdict": defaultdict,
-}
-# What trainers leave beside the weights: settings, paths, figures. Never looked at.
-_NOTES = re.compile(
-    r"(omegaconf|pathlib|numpy|typing)\.|builtins\.getattr$"
-    r"|ultralytics\.(yolo\.)?(utils|cfg)\."
-    r"|ultralytics\.utils\.(loss|tal)\."
-)
 _ACTIVATION = re.compile(r"(torch\.)?nn\.\w+\(\)")
 _LAYER = re.compile(r"(nn\.)?\w+")
 
@@ -73,14 +58,6 @@ class Checkpoint:
     head: str
     name: str
     digest: str
-
-
-class _Note:
-    """Stands for any class of a stock file that does not belong to the network; does nothing."""
-
-    def __init__(self, *_args: Any, **_kwargs: Any) -> None: ...
-
-    def __setstate__(self, state: Any) -> None: ...
 
 
 def save_checkpoint(
@@ -119,13 +96,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except OSError as error:
         raise ModelError(f"{path}: no readable model file: {error.strerror}") from error
     digest = hashlib.sha256(data).hexdigest()
-    content = _unpickled(data, path)
+    content = unpickled(data, path)
     try:
         if isinstance(content, dict) and content.get("format") == FORMAT:
             return _from_plain(content, path, digest)
-        if isinstance(content, dict) and isinstance(_network(content), nn.Module):
+        if isinstance(content, dict) and isinstance(_network(content), Layer):
             return _from_stock(content, path, digest)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path}: incomplete model file: {error!r}") from error
     raise ModelError(f"{path}: neither a {FORMAT} file nor an ultralytics checkpoint")
 
@@ -162,35 +139,6 @@ def build_network(checkpoint: Checkpoint) -> nn.Module:
 def _is_fused(state: Mapping[str, torch.Tensor], network: nn.Module) -> bool:
     # What fuse() leaves of a convolution and its normalisation is a convolution with a bias.
     return any(name.endswith(".conv.bias") for name in state.keys() - network.state_dict().keys())
-
-
-def _unpickled(data: bytes, path: Path) -> Any:
-    try:
-        needed = torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data))
-    except Exception as error:
-        raise ModelError(f"{path}: not a PyTorch checkpoint") from error
-    if any(name.startswith("ultralytics.") for name in needed):
-        import_tasks()
-    allowed: list[Any] = [(_resolve(name, path), name) for name in needed]
-    try:
-        with torch.serialization.safe_globals(allowed):
-            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ModelError(f"{path}: cannot be read safely: {error}") from error
-
-
-def _resolve(name: str, path: Path) -> Any:
-    """Return what the restricted unpickler may use for the global ``name``."""
-    if name in _PLAIN_GLOBALS:
-        return _PLAIN_GLOBALS[name]
-    module, _, attribute = name.rpartition(".")
-    if module in _LAYER_MODULES or module.rpartition(".")[0] in _LAYER_MODULES[:2]:
-        layer = getattr(importlib.import_module(module), attribute, None)
-        if isinstance(layer, type) and issubclass(layer, nn.Module):
-            return layer
-    if _NOTES.match(name):
-        return _Note
-    raise ModelError(f"{path}: refers to {name}, which is no part of a network")
 
 
 def _from_plain(content: dict[str, Any], path: Path, digest: str) -> Checkpoint:
@@ -236,7 +184,7 @@ def _network(content: dict[str, Any]) -> Any:
     return content.get("model") if averaged is None else averaged
 
 
-def _tensors(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+def _tensors(module: Layer, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
     """Yield what ``state_dict`` would, without the hooks that modules pickled long ago lack."""
     state = vars(module)
     buffers = state.get("_non_persistent_buffers_set", ())
