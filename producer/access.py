@@ -12,7 +12,7 @@ from producer.errors import UnauthorizedError
 API_KEY_HEADER = "X-API-Key"
 
 OPEN_PATHS = frozenset(
-    {"/", "/docs", "/redoc", "/openapi.json", "/assets", "/health", "/ready", "/metrics"}
+    {"/", "/docs", "/redoc", "/openapi.json", "/assets/{name}", "/health", "/ready", "/metrics"}
 )
 """What needs no key: nothing there tells of a task. Everything else does, also what comes later."""
 

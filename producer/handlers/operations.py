@@ -32,7 +32,10 @@ async def metrics(request: web.Request) -> web.Response:
     """Prometheus' view."""
     services = request.app[SERVICES]
     await _measure_redis(services)
-    encode, content_type = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
+    try:
+        encode, content_type = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
+    except (TypeError, ValueError):  # it compares what is no version with one
+        encode, content_type = choose_encoder("")
     return web.Response(
         body=encode(services.metrics.registry), headers={hdrs.CONTENT_TYPE: content_type}
     )

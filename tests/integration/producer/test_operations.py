@@ -91,11 +91,36 @@ async def test_documentation_asks_no_other_host(producer: RunningProducer) -> No
 
 
 async def test_assets_are_not_a_way_out(producer: RunningProducer) -> None:
-    for path in ("/assets/../settings.py", "/assets/%2e%2e/settings.py", "/assets/", "/assets/x"):
+    for path in (
+        "/assets/../settings.py", "/assets/%2e%2e/settings.py", "/assets/", "/assets/x",
+        "/assets", "/assets/swagger-ui", "/assets/swagger-ui/", "/assets//etc/passwd",
+        "/assets/%2fetc%2fpasswd", "/assets/%00", "/assets/%ff", "/assets/docs.js/x",
+        "/assets/" + "a" * 300, "/assets/" + "a/" * 3000,
+    ):  # fmt: skip
         answer = await producer.raw(
             f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
         )
-        assert re.match(rb"HTTP/1.1 40[34] ", answer), path
+        assert answer.startswith(b"HTTP/1.1 404 "), path
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/plain;version=abc",
+        "application/openmetrics-text;version=x",
+        "application/openmetrics-text;version=1.0.0-rc1",
+        "text/plain;version=" + "9" * 5000,
+    ],
+    ids=range(4),
+)
+async def test_metrics_for_who_wants_them_in_no_known_version(
+    producer: RunningProducer, accept: str
+) -> None:
+    url, headers = producer.url + "/metrics", {"Accept": accept}
+    async with producer.session.get(url, headers=headers) as response:
+        assert response.status == 200
+        assert response.content_type == "text/plain"
+        assert "plate_backlog_images" in await response.text()
 
 
 async def test_every_documented_path_is_a_route(producer: RunningProducer) -> None:
