@@ -17,12 +17,16 @@ from schemas.layout import task_prefix
 from schemas.messages import TASK_ID_PATTERN
 from schemas.tasks import TaskState
 
+_CONTINUE = "100-continue"
+
 log = structlog.get_logger(__name__)
 
 
 async def process_task(request: web.Request) -> web.Response:
     """Take in one multipart upload as a new task."""
     services = request.app[SERVICES]
+    if request.headers.get(hdrs.EXPECT, _CONTINUE).lower() != _CONTINUE:
+        raise web.HTTPExpectationFailed
     check_headers(request, services.intake.limits)
     key = checked_key(request.headers.getall(HEADER, []))
     if services.stopping.is_set():
@@ -100,10 +104,11 @@ async def state_of(request: web.Request) -> TaskState:
     return state
 
 
-async def defer_continue(request: web.Request) -> None:
-    """Expect handler: `100 Continue` is sent only when the upload is wanted."""
-    if request.headers[hdrs.EXPECT].lower() != "100-continue":
-        raise web.HTTPExpectationFailed
+async def defer_continue(_: web.Request) -> None:
+    """Expect handler that leaves it to the upload's: `100 Continue` only when it is wanted.
+
+    It runs outside the middlewares, so a refusal from here would be no problem document.
+    """
 
 
 async def _send_continue(request: web.Request) -> None:

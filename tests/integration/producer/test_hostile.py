@@ -64,6 +64,13 @@ async def test_malformed_bodies(producer: RunningProducer, body: bytes) -> None:
     assert (await post(producer, GOOD))[0] == 202
 
 
+async def test_an_unknown_expectation_is_refused_as_a_problem(producer: RunningProducer) -> None:
+    answer = await producer.raw(request(GOOD).replace(b"Host: x", b"Host: x\r\nExpect: a miracle"))
+    assert answer.startswith(b"HTTP/1.1 417 ")
+    assert b"Content-Type: application/problem+json" in answer
+    assert await producer.messages() == []
+
+
 async def test_a_preamble_of_a_few_lines_is_read_past(producer: RunningProducer) -> None:
     assert (await post(producer, b"Not for you:\r\n\r\n" + GOOD))[0] == 202
 
