@@ -12,6 +12,8 @@ class ReadinessProbe:
     def __init__(self, host: str, port: int) -> None:
         self._host = "localhost" if host in _UNSPECIFIED else host
         self._port = port
+        self.answered = False
+        """Whether the last question got an answer over HTTP, whatever it said."""
 
     @property
     def url(self) -> str:
@@ -21,6 +23,7 @@ class ReadinessProbe:
 
     def reason_not_ready(self) -> str | None:
         """One line that says what is missing, or None when ready."""
+        self.answered = False
         connection = http.client.HTTPConnection(self._host, self._port, timeout=5)
         try:
             connection.request("GET", "/ready")
@@ -32,6 +35,7 @@ class ReadinessProbe:
             return f"the producer's answer is not HTTP: {error!r}"
         finally:
             connection.close()
+        self.answered = True
         return None if response.status == 200 else f"/ready says {response.status}: {_detail(body)}"
 
 

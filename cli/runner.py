@@ -23,6 +23,7 @@ from producer.settings import ProducerSettings
 
 READY_TIMEOUT_SECONDS = 180
 NOTICE_SECONDS = 10
+MOST_NOTICE_SECONDS = 300
 POLL_SECONDS = 0.25
 
 
@@ -141,20 +142,29 @@ def _supervisor(plan: Plan, lock: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
 def _wait_until_ready(
     plan: Plan, supervisor: subprocess.Popen[bytes], stop: threading.Event
 ) -> None:
-    started = time.monotonic()
+    """Say when it is ready; raises RunError if nothing answers for too long.
+
+    A producer that answers is up, and may be right for hours that there is no room for more: who
+    stops everything then stops the workers that make room.
+    """
     probe = ReadinessProbe(*plan.address)
-    notice_at = started + NOTICE_SECONDS
+    heard_at = time.monotonic()
+    pause: float = NOTICE_SECONDS
+    notice_at = heard_at + pause
     while not stop.is_set() and supervisor.poll() is None:
         reason = probe.reason_not_ready()
         if reason is None:
             _say(f"ready: {probe.url}  (Ctrl-C stops it)")
             return
         now = time.monotonic()
-        if now > started + READY_TIMEOUT_SECONDS:
+        if probe.answered:
+            heard_at = now
+        elif now > heard_at + READY_TIMEOUT_SECONDS:
             raise RunError(f"not ready after {READY_TIMEOUT_SECONDS} s: {reason}")
         if now > notice_at:
             _say(f"not ready yet: {reason}")
-            notice_at = now + NOTICE_SECONDS
+            pause = min(2 * pause, MOST_NOTICE_SECONDS)
+            notice_at = now + pause
         stop.wait(POLL_SECONDS)
 
 
