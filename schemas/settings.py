@@ -1,12 +1,11 @@
 """Settings that every process shares, and the one way in which settings are read."""
 
-import os
 import ssl
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -19,54 +18,11 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas import addresses
+
 
 class SettingsError(Exception):
     """A setting has a wrong value. The message is one line that names it."""
-
-
-def storage_folder(url: str) -> Path | None:
-    """The folder of a `file://` address, None for any other address.
-
-    Everything in it that belongs to no task is deleted in time. So an address that is easily
-    meant otherwise is refused: ValueError, with a line that names the right form.
-    """
-    parts = urlsplit(url)
-    if parts.scheme != "file":
-        return None
-    folder = Path(unquote(parts.path))
-    exact = url.startswith("file://") and parts.netloc in ("", "localhost")
-    if not exact or not folder.is_absolute() or "?" in url or "#" in url:
-        raise ValueError("must be file:///absolute/folder (three slashes; %3F for ?, %23 for #)")
-    if Path(os.path.normpath(folder)) == Path(folder.anchor):
-        raise ValueError("must be file:///absolute/folder, not the root of the file system")
-    return folder
-
-
-def _known_storage_scheme(url: str) -> str:
-    if url and not url.startswith(("file://", "s3://")):
-        raise ValueError("must start with file:// or s3://")
-    storage_folder(url)
-    return url
-
-
-def _redis_url(url: str | None) -> str | None:
-    if url is not None:
-        try:
-            parts = urlsplit(url)
-            usable = parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0
-        except ValueError:  # its text would repeat what may be a password
-            usable = False
-        if not usable:
-            raise ValueError("must be redis://[user:password@]host[:port][/database] or rediss://…")
-    return url
-
-
-def _sentinel_list(text: str) -> str:
-    for item in filter(None, text.split(",")):
-        host, _, port = item.strip().rpartition(":")
-        if not host or not port.isdigit() or not 1 <= int(port) <= 65535:
-            raise ValueError("must be host:port, several separated by commas")
-    return text
 
 
 def _certificates(path: Path | None) -> Path | None:
@@ -101,9 +57,11 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
     )
 
-    redis_host: str = Field("localhost", description="Redis server (compose sets `redis`)")
+    redis_host: Annotated[str, AfterValidator(addresses.redis_host)] = Field(
+        "localhost", description="Redis server (compose sets `redis`)"
+    )
     redis_port: int = Field(6379, ge=1, le=65535, description="Redis port")
-    redis_url: Annotated[str | None, AfterValidator(_redis_url)] = Field(
+    redis_url: Annotated[str | None, AfterValidator(addresses.redis_url)] = Field(
         None, description="Full Redis address (TLS, user, database); wins over host and port"
     )
     redis_username: str | None = Field(None, description="ACL user, if REDIS_URL names none")
@@ -118,7 +76,7 @@ class Settings(BaseSettings):
         None, description="Client certificate (PEM), if the server asks for one"
     )
     redis_key_file: Path | None = Field(None, description="Key of the client certificate (PEM)")
-    redis_sentinels: Annotated[str, AfterValidator(_sentinel_list)] = Field(
+    redis_sentinels: Annotated[str, AfterValidator(addresses.sentinel_list)] = Field(
         "", description="`host:port` of the Sentinels that know the master, by commas; instead of "
         "REDIS_URL, host and port",
     )  # fmt: skip
@@ -131,7 +89,7 @@ class Settings(BaseSettings):
     key_prefix: str = Field(
         "{plates}", pattern=r"^\{[^{}]+\}$", description="Prefix of all keys; braces keep one slot"
     )
-    tasks_storage_url: Annotated[str, AfterValidator(_known_storage_scheme)] = Field(
+    tasks_storage_url: Annotated[str, AfterValidator(addresses.storage_address)] = Field(
         "", description="Storage address (`file:///…`, `s3://…`); empty: folder `tasks_storage`"
     )
     task_storage_ttl_hours: Hours = Field(
@@ -206,7 +164,9 @@ class Settings(BaseSettings):
     def redis_address(self) -> str:
         """The Redis URL to connect to, where no Sentinels are asked."""
         scheme = "rediss" if self.redis_tls else "redis"
-        return self.redis_url or f"{scheme}://{self.redis_host}:{self.redis_port}/0"
+        return (
+            self.redis_url or f"{scheme}://{addresses.in_url(self.redis_host)}:{self.redis_port}/0"
+        )
 
     @property
     def redis_place(self) -> str:
@@ -214,7 +174,7 @@ class Settings(BaseSettings):
         if self.redis_sentinels:
             return f"the master {self.redis_sentinel_master} of Sentinels {self.redis_sentinels}"
         where = urlsplit(self.redis_address)
-        return f"{where.hostname}:{where.port or 6379}"
+        return f"{addresses.in_url(where.hostname or '')}:{where.port or 6379}"
 
     @classmethod
     def load(cls) -> Self:

@@ -14,8 +14,9 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from schemas.addresses import storage_folder
 from schemas.local_files import delete_empty_folders, delete_partial, mount_point
-from schemas.settings import SettingsError, storage_folder
+from schemas.settings import SettingsError
 
 if TYPE_CHECKING:
     from obstore import GetResult

@@ -4,6 +4,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from redis import Redis
 
 from consumer.settings import DispatcherSettings, WorkerSettings
 from producer.settings import ProducerSettings
@@ -220,3 +221,38 @@ async def test_an_absolute_folder_is_used(
     monkeypatch.setenv("TASKS_STORAGE_URL", start + quote(str(folder)))
     await Storage.open(Settings.load().storage_url).put("t/output/a", b"x")
     assert (folder / "t" / "output" / "a").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "place"),
+    [
+        ("redis", "redis://redis:6379/0", "redis:6379"),
+        ("my_redis.internal", "redis://my_redis.internal:6379/0", "my_redis.internal:6379"),
+        ("10.0.0.7", "redis://10.0.0.7:6379/0", "10.0.0.7:6379"),
+        ("::1", "redis://[::1]:6379/0", "[::1]:6379"),
+        ("[::1]", "redis://[::1]:6379/0", "[::1]:6379"),
+    ],
+)
+def test_a_host_of_any_kind_becomes_an_address(
+    host: str, address: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_HOST", host)
+    settings = Settings.load()
+    assert (settings.redis_address, settings.redis_place) == (address, place)
+    assert Redis.from_url(settings.redis_address).connection_pool.connection_kwargs[
+        "host"
+    ] == host.strip("[]")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "redis:6380", "10.0.0.7:6379", "[::1]:6379", "a b", " localhost", "redis/0", "u@redis",
+        "redis://redis", "[redis", "redis?x", "a,b:1",
+    ],
+)  # fmt: skip
+def test_more_than_a_host_is_refused(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_HOST", host)
+    with pytest.raises(SettingsError, match=r"^REDIS_HOST='.*host") as caught:
+        Settings.load()
+    assert "\n" not in str(caught.value)
