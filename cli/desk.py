@@ -189,10 +189,16 @@ def _embedded_address(folder: Path) -> str | None:
     """The server of a `plate-detect run` in this folder, where the settings name no other."""
     from cli.settings import RunSettings
 
-    port = folder / "redis" / "port"
-    if RunSettings.load().names_redis or not port.exists():
+    file = folder / "redis" / "port"
+    if RunSettings.load().names_redis or not file.exists():
         return None
-    return f"redis://127.0.0.1:{port.read_text(encoding='utf-8').strip()}/0"
+    try:
+        port = int(file.read_text(encoding="utf-8"))
+    except ValueError:
+        port = 0
+    if not 0 < port < 65536:
+        raise OperatorError(f"{file} names no port; `plate-detect run` writes it anew")
+    return f"redis://127.0.0.1:{port}/0"
 
 
 def _fail(reason: str) -> NoReturn:

@@ -4,6 +4,7 @@ A letter holds a reason and metadata, never pixels. Its original may still be in
 quarantine (DEAD_LETTER_KEEP_INPUTS), or among the inputs of a task that has not ended.
 """
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +13,14 @@ from uuid import UUID, uuid5
 from redis.asyncio import Redis
 
 from schemas.keys import Keys
-from schemas.layout import input_key, input_prefix, quarantine_prefix
-from schemas.messages import ImageMessage, is_own_object
+from schemas.layout import input_key, input_prefix, quarantine_key
+from schemas.messages import TASK_ID_PATTERN, ImageMessage, is_own_object
 from schemas.names import base_name
 from schemas.storage import Storage
 from schemas.store import SubmitAnswer, TaskStore
 
 _PAGE = 200
+_ENTRY = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _NAMESPACE = UUID("6f1d8a52-8f0f-4c55-9a0e-7f2f6f1c0d5b")
 
 
@@ -47,9 +49,16 @@ class DeadLetter:
     @property
     def originals(self) -> list[str]:
         """Storage keys under which its original may lie, the best first; no foreign ones."""
-        kept, sent = self.fields.get("kept", ""), self.fields.get("object", "")
-        keys = [kept] if kept.startswith(quarantine_prefix(self.task_id)) else []
+        sent = self.fields.get("object", "")
+        keys = [self.kept] if self.kept else []
         return keys + ([sent] if is_own_object(sent, self.task_id) else [])
+
+    @property
+    def kept(self) -> str | None:
+        """Storage key of its original in quarantine, if it names the one that a worker would."""
+        key, entry = self.fields.get("kept"), self.fields.get("entry", "")
+        named = _ENTRY.fullmatch(entry) and re.fullmatch(TASK_ID_PATTERN, self.task_id)
+        return key if named and key == quarantine_key(self.task_id, entry) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +140,8 @@ class DeadLetters:
 
     async def purge(self, letter: DeadLetter) -> None:
         """Delete its original from quarantine, then the letter."""
-        kept = letter.fields.get("kept")
-        if kept in letter.originals:
-            await self._storage.delete(kept)
+        if letter.kept is not None:
+            await self._storage.delete(letter.kept)
         await self._redis.xdel(self._keys.dead_letters, letter.id)
 
     async def _submit(

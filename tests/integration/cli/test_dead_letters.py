@@ -1,6 +1,7 @@
 """`plate-detect dead-letters`: what was given up is seen, replayed once, or forgotten."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,38 @@ async def test_deleting_a_task_takes_its_kept_original_along(bench: Bench) -> No
     assert row["replayable"] is False
 
 
+ODD_LETTERS: list[dict[bytes | str, bytes | str]] = [
+    {"task_id": "t", "kept": "t/quarantine/../../x"},
+    {"task_id": "t", "kept": "t/quarantine/", "entry": ""},
+    {"task_id": "t", "kept": "t/quarantine//a", "entry": "/a"},
+    {"task_id": "t", "kept": "t/quarantine/2-2", "entry": "1-1"},
+    {"task_id": "../t", "kept": "../t/quarantine/1-1", "entry": "1-1"},
+    {"task_id": "", "kept": "/quarantine/1-1", "entry": "1-1"},
+    {"task_id": "t" * 300, "kept": "t" * 300 + "/quarantine/1-1", "entry": "1-1"},
+    {"task_id": "t", "object": "t/input/a\\b"},
+    {"task_id": "t", "object": "t/input/" + "ä" * 127},
+    {"task_id": "t", "object": "t/input/%2e%2e"},
+    {b"\xff": b"\xfe"},
+]
+
+
+async def test_a_letter_that_anybody_may_have_written_stops_no_other(bench: Bench) -> None:
+    for fields in ODD_LETTERS:
+        await bench.redis.xadd(bench.keys.dead_letters, {"reason": "odd", **fields})
+    good = await give_up(bench, "good")
+    await bench.storage.put("t/quarantine/2-2", b"of another letter")
+    rows = await bench.rows("dead-letters", "list")
+    assert [row["id"] for row in rows if row["replayable"]] == [good]
+    replayed = await bench.cli("dead-letters", "replay", "--all")
+    assert replayed.exit_code == 1
+    assert replayed.stdout.startswith(f"{good} replayed as ")
+    assert replayed.stderr.count("its original is gone") == len(ODD_LETTERS)
+    purged = await bench.cli("dead-letters", "purge", "--all")
+    assert (purged.exit_code, purged.stdout.count("purged")) == (0, len(ODD_LETTERS))
+    assert "t/quarantine/2-2" in bench.files()
+    assert await letters(bench) == []
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -265,3 +298,16 @@ async def test_embedded_server_is_found(
     monkeypatch.delenv("REDIS_HOST", raising=False)
     done = await bench.cli("dead-letters", "list", "--json", REDIS_URL="")
     assert '"reason":"found"' in done.stdout
+
+
+@pytest.mark.parametrize("content", [b"1234567", b"abc", b"0", b"-1", b"", b"\xff"])
+async def test_a_damaged_port_file_is_one_line(
+    bench: Bench, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "var" / "redis").mkdir(parents=True)
+    (tmp_path / "var" / "redis" / "port").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REDIS_HOST", raising=False)
+    done = await bench.cli("dead-letters", "list", REDIS_URL="")
+    assert done.exit_code == 1
+    assert re.fullmatch("plate-detect: .*/var/redis/port names no port; .*\n", done.stderr)
