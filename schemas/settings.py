@@ -181,12 +181,16 @@ class Settings(BaseSettings):
         """Read and check all settings once.
 
         Raises:
-            SettingsError: one line naming each wrong variable and why.
+            SettingsError: one line naming each wrong variable and why, or what `.env` lacks.
         """
         try:
             return cls()
         except ValidationError as error:
             raise SettingsError("; ".join(_lines(error.errors()))) from None
+        except UnicodeDecodeError as error:
+            raise SettingsError(f".env is not UTF-8: see its byte {error.start + 1}") from None
+        except OSError as error:
+            raise SettingsError(f".env cannot be read: {error.strerror}") from None
 
 
 def _lines(problems: list[ErrorDetails]) -> Iterator[str]:

@@ -256,3 +256,9 @@ def test_more_than_a_host_is_refused(host: str, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(SettingsError, match=r"^REDIS_HOST='.*host") as caught:
         Settings.load()
     assert "\n" not in str(caught.value)
+
+
+def test_an_env_file_that_is_no_text_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"LOG_LEVEL=caf\xe9\n")
+    with pytest.raises(SettingsError, match=r"^\.env is not UTF-8: see its byte 14$"):
+        Settings.load()
