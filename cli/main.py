@@ -37,7 +37,7 @@ def run(
 
     try:
         runner.run(workers, Path.cwd() / "var")
-    except (SettingsError, runner.RunError) as error:
+    except (SettingsError, runner.RunError, OSError) as error:
         _fail(str(error))
 
 

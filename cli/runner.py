@@ -25,6 +25,7 @@ READY_TIMEOUT_SECONDS = 180
 NOTICE_SECONDS = 10
 MOST_NOTICE_SECONDS = 300
 POLL_SECONDS = 0.25
+MOST_PORT = 65535
 
 
 class RunError(Exception):
@@ -47,9 +48,13 @@ def run(workers: int, folder: Path) -> None:
     Raises:
         SettingsError: a setting is wrong.
         RunError: the service cannot start, or did not stay up.
+        OSError: a file of its own cannot be written.
     """
     stop = _stop_on_signals()
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be made a folder: {error.strerror}") from None
     with _only_one(folder / "run.lock") as lock:
         plan = _plan(workers, folder)
         with _supervisor(plan, lock) as supervisor:
@@ -78,7 +83,7 @@ def _plan(workers: int, folder: Path) -> Plan:
     drain_seconds = max(producer.drain_seconds, worker.drain_seconds)
     config_file = folder / "supervisord.conf"
     config_file.write_text(
-        supervision.config(roles, server_command, folder, drain_seconds),
+        supervision.config(roles, server_command, drain_seconds),
         encoding="utf-8",
     )
     stop_seconds = 2 * (drain_seconds + supervision.STOP_MARGIN_SECONDS)
@@ -90,6 +95,11 @@ def _check_ports(producer: ProducerSettings, metrics_ports: list[int]) -> None:
         raise RunError(
             f"port {producer.port} is taken: stop what listens there or choose another,"
             f" e.g. PORT={producer.port + 1}"
+        )
+    if metrics_ports and max(metrics_ports) > MOST_PORT:
+        raise RunError(
+            f"METRICS_PORT={metrics_ports[0]} is too high: worker and dispatcher take"
+            f" {len(metrics_ports)} consecutive ports, and {MOST_PORT} is the last there is"
         )
     for port in metrics_ports:
         if not embedded.port_is_free(port, "0.0.0.0"):

@@ -1,11 +1,11 @@
 """Supervisor's configuration: which processes `plate-detect run` starts, and how they stop."""
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from cli import guard, listener
 
@@ -37,10 +37,8 @@ def roles(workers: int, metrics_port: int) -> list[Role]:
     return [Role("producer", [*python, "producer"]), *consumers]
 
 
-def config(
-    roles: list[Role], server_command: list[str] | None, folder: Path, drain_seconds: float
-) -> str:
-    """Text of supervisord.conf.
+def config(roles: list[Role], server_command: list[str] | None, drain_seconds: float) -> str:
+    """Text of supervisord.conf, which supervisor's own files will lie beside.
 
     Supervisor stops group after group, highest priority first, and the members of a group
     together: so all roles drain at once, and the server goes only when they are gone.
@@ -48,7 +46,7 @@ def config(
     stop_seconds = int(drain_seconds) + STOP_MARGIN_SECONDS
     names = ",".join(role.name for role in roles)
     sections = [
-        _supervisord(folder),
+        _supervisord(),
         _listener(),
         *(_program(role, stop_seconds) for role in roles),
         _section("group:roles", {"programs": names, "priority": "20"}),
@@ -64,15 +62,16 @@ def guarded(command: list[str], death_signal: str) -> list[str]:
     return [sys.executable, "-S", guard.__file__, death_signal, *command]
 
 
-def _supervisord(folder: Path) -> str:
+def _supervisord() -> str:
+    # Supervisor puts the configuration's folder in, when comments are gone: see _command.
     options = {
         "nodaemon": "true",
         "silent": "true",  # the listener says what an operator needs; the log holds the rest
-        "logfile": str(folder / "supervisord.log"),
+        "logfile": "%(here)s/supervisord.log",
         "logfile_maxbytes": "1MB",
         "logfile_backups": "1",
-        "pidfile": str(folder / "supervisord.pid"),
-        "childlogdir": str(folder),
+        "pidfile": "%(here)s/supervisord.pid",
+        "childlogdir": "%(here)s",
     }
     if os.getuid() == 0:
         options["user"] = "root"  # said on purpose, as in a container: no warning about it
@@ -87,7 +86,7 @@ def _program(role: Role, stop_seconds: int, **options: str) -> str:
         {
             # Killed if supervisor itself is killed: what a role has in hand is not lost by that,
             # a role without a supervisor would be a surprise.
-            "command": shlex.join(guarded(role.command, "SIGKILL")),
+            "command": _command(guarded(role.command, "SIGKILL")),
             "autorestart": "true",
             # One that ends within this time counts as not started; five in a row are given up.
             "startsecs": "10",
@@ -109,7 +108,7 @@ def _listener() -> str:
     return _section(
         "eventlistener:listener",
         {
-            "command": shlex.join(command),
+            "command": _command(command),
             "events": ",".join(listener.EVENTS),
             "autorestart": "true",
             "stderr_logfile": "/dev/stdout",
@@ -118,7 +117,15 @@ def _listener() -> str:
     )
 
 
+def _command(arguments: list[str]) -> str:
+    """One line that supervisor takes apart again, whatever the folders' names are.
+
+    For its parser a blank before `#` or `;` begins a comment, and it expands %(name)s. Such a blank
+    is always quoted here: ending the quotes and beginning them anew keeps it off the sign.
+    """
+    return re.sub(r"(?<=\s)(?=[#;])", "''", shlex.join(arguments)).replace("%", "%%")
+
+
 def _section(name: str, options: Mapping[str, str]) -> str:
-    # Supervisor expands %(name)s in values; a percent sign of ours is doubled.
-    lines = (f"{key}={value.replace('%', '%%')}" for key, value in options.items())
+    lines = (f"{key}={value}" for key, value in options.items())
     return "\n".join((f"[{name}]", *lines, ""))

@@ -26,13 +26,13 @@ PROJECT = Path(__file__).resolve().parents[3]
 class Run:
     """One `plate-detect run` in a folder of its own, its output at hand."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, **settings: str) -> None:
         self.port = port
         self.output = ""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cli", "run"],
             cwd=folder,
-            env=environment(port),
+            env={**environment(port), **settings},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -191,3 +191,36 @@ def test_a_missing_file_is_said_at_once(name: str, tmp_path: Path) -> None:
     assert wrong.close() == 1
     assert wrong.output.startswith(f"plate-detect: {name}=/nowhere/file: ")
     assert wrong.output.count("\n") == 1
+
+
+def test_metrics_ports_beyond_the_last_are_said_in_one_line(tmp_path: Path) -> None:
+    wrong = Run(tmp_path, free_port(), METRICS_PORT="65535")
+    assert wrong.close() == 1
+    assert wrong.output.startswith("plate-detect: METRICS_PORT=65535 is too high: ")
+    assert wrong.output.count("\n") == 1
+
+
+def test_a_file_in_the_place_of_the_folder_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "var").touch()
+    wrong = Run(tmp_path, free_port())
+    assert wrong.close() == 1
+    assert wrong.output == f"plate-detect: {tmp_path}/var cannot be made a folder: File exists\n"
+
+
+def test_a_folder_that_cannot_be_used_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "var" / "run.lock").mkdir(parents=True)
+    wrong = Run(tmp_path, free_port())
+    assert wrong.close() == 1
+    assert re.fullmatch(r"plate-detect: .*Is a directory: '.*/var/run\.lock'\n", wrong.output)
+
+
+def test_any_name_of_the_folder_will_do(tmp_path: Path) -> None:
+    folder = tmp_path / "one #1; 100% 'mine' %(here)s"
+    folder.mkdir()
+    run = Run(folder, free_port())
+    try:
+        run.expect("plate-detect: ready: http://127.0.0.1")
+        assert "redis" in (folder / "var" / "supervisord.log").read_text()
+    finally:
+        run.process.terminate()
+        assert run.close() == 0, run.output

@@ -1,10 +1,12 @@
 """The configuration that supervisor gets."""
 
 import configparser
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
+from supervisor.options import ServerOptions
 
 from cli import supervision
 
@@ -45,7 +47,7 @@ def test_further_workers_are_workers() -> None:
 @pytest.fixture
 def config() -> configparser.ConfigParser:
     roles = supervision.roles(workers=1, metrics_port=9101)
-    return parsed(supervision.config(roles, ["/bin/server"], Path("/srv/100% mine/var"), 25))
+    return parsed(supervision.config(roles, ["/bin/server"], 25))
 
 
 def test_the_server_outlives_the_roles(config: configparser.ConfigParser) -> None:
@@ -67,14 +69,31 @@ def test_nothing_listens_for_supervisorctl(config: configparser.ConfigParser) ->
     assert not {"inet_http_server", "unix_http_server"} & set(config.sections())
 
 
-def test_percent_signs_of_a_path_survive_supervisors_expansion(
-    config: configparser.ConfigParser,
-) -> None:
-    assert config["supervisord"]["logfile"] % {} == "/srv/100% mine/var/supervisord.log"
+@pytest.mark.parametrize(
+    "name", ["100% mine", "a #1", "a ; b", "#1", "it's #2 \" ;", "%(here)s", "a\t#", "plain"]
+)
+def test_supervisor_reads_what_was_meant(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    server = [f"/srv/{name}/server", name, f"{folder}/valkey.conf"]
+    file = folder / "supervisord.conf"
+    file.write_text(supervision.config(supervision.roles(1, 0), server, 25), encoding="utf-8")
+    options = ServerOptions()
+    options.realize(["-c", str(file)])
+    assert (options.logfile, options.pidfile, options.childlogdir) == (
+        str(folder / "supervisord.log"), str(folder / "supervisord.pid"), str(folder),
+    )  # fmt: skip
+    [command] = [
+        program.command
+        for group in options.process_group_configs
+        for program in group.process_configs
+        if program.name == "redis"
+    ]
+    assert shlex.split(command) == supervision.guarded(server, "SIGKILL")
 
 
 def test_no_server_of_ours_when_redis_is_elsewhere() -> None:
-    config = parsed(supervision.config(supervision.roles(1, 0), None, Path("/var"), 25))
+    config = parsed(supervision.config(supervision.roles(1, 0), None, 25))
     assert "program:redis" not in config
 
 
