@@ -83,8 +83,8 @@ def bench(
             tasks, count = LOADS.get(pictures.name, OTHER_LOAD)
             load = measure.Load(tasks, count, rounds)
             results += asyncio.run(_measure(pictures, load, tilings, workers, baseline, settings))
-    except (SettingsError, BenchError, ValueError) as error:
-        _fail(str(error))
+    except (SettingsError, BenchError, ValueError, OSError) as error:
+        _fail(str(error) or type(error).__name__)
     told = surroundings.tuning()
     shown = {name: told[name] for name in _SHOWN_SETTINGS if name in told}
     whole = {"cores": usable_cpus(), "workers": workers, "settings": shown, "sets": results}

@@ -60,3 +60,11 @@ def test_a_set_that_is_not_drawn_is_told_in_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert line.startswith("plate-detect: no set of pictures is called 1280; there are 640, 1920")
+
+
+def test_a_missing_folder_is_told_in_one_line(tmp_path: Path) -> None:
+    done = bench("--images", str(tmp_path / "none"), folder=tmp_path)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith("plate-detect: ")
+    assert line.endswith(f"'{tmp_path / 'none'}'")
