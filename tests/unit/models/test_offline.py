@@ -37,6 +37,7 @@ WAIT = "time.sleep(1)"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_talks_to_nobody_and_leaves_nothing(tmp_path: Path) -> None:
     home, log = tmp_path / "home", tmp_path / "log"
     home.mkdir()

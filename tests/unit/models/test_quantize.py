@@ -50,6 +50,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_int8_covers_what_the_checkpoint_finds(photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "int8.xml"
     run = CliRunner().invoke(
