@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from tests.support.environment import forget_settings
 from tests.support.redis_server import RedisServer, server_binaries
+
+forget_settings()
 
 
 @pytest.fixture(scope="session", params=sorted(server_binaries()))

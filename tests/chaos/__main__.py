@@ -15,6 +15,7 @@ from tests.chaos.plan import FULL, Plan
 from tests.chaos.recovery import measure
 from tests.chaos.report import table, write_readme
 from tests.chaos.run import run
+from tests.support.environment import forget_settings
 from tests.support.redis_server import server_binaries
 
 RECOVERY_KILLS = 30
@@ -22,6 +23,7 @@ RECOVERY_KILLS = 30
 
 def main() -> int:
     """Run; 0 if every promise held."""
+    forget_settings()
     args = _arguments()
     seed = secrets.randbelow(1_000_000) if args.seed is None else args.seed
     print(f"seed {seed}", flush=True)

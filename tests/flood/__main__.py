@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.chaos.report import write_readme
 from tests.flood.run import ROLES, Figures, Plan, run
+from tests.support.environment import forget_settings
 
 WORKER_MIB = 1500.0
 """Most memory of the worker above what it takes idle, with its model loaded."""
@@ -17,6 +18,7 @@ FLAT = 1.1
 
 def main() -> int:
     """Flood; 0 if memory stayed within its bounds."""
+    forget_settings()
     parser = argparse.ArgumentParser(prog="python -m tests.flood", description=__doc__)
     parser.add_argument("--seconds", type=float, default=Plan.seconds)
     parser.add_argument("--readme", action="store_true", help="write the figures into README.md")

@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.bench.scale.report import markdown
 from tests.bench.scale.run import QUICK, Plan, run
 from tests.chaos.report import write_readme
+from tests.support.environment import forget_settings
 from tests.support.redis_server import server_binaries
 
 SHARE_WANTED = 0.9
@@ -20,6 +21,7 @@ SHARE_WANTED = 0.9
 
 def main() -> int:
     """Measure; 0 if the most workers reach the share of ideal that is asked for."""
+    forget_settings()
     args = _arguments()
     started = time.monotonic()
 
