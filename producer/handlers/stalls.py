@@ -13,18 +13,19 @@ from aiohttp.abc import AbstractStreamWriter
 # The system's own buffer may hold megabytes, and is refilled only after a third of it has gone:
 # a client of 100 kB/s would seem to stand still for ten seconds at a time.
 _UNSENT_BYTES = 131_072
-_LOOKS_PER_LIMIT = 4
+# Looks and not the clock: a process that was busy itself has looked no more often than it has sent.
+_LOOKS = 4
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class _Answer:
-    """The latest answer on a connection, and when any of its bytes last left the process."""
+    """The latest answer on a connection, and for how many looks nothing of it has been sent."""
 
     writer: AbstractStreamWriter
-    moved_at: float
     sent: int = -1
+    still: int = 0
 
 
 class StallGuard:
@@ -47,8 +48,7 @@ class StallGuard:
             return
         if transport not in self._answers:
             _limit_unsent(transport)
-        now = asyncio.get_running_loop().time()
-        self._answers[transport] = _Answer(request.writer, now)
+        self._answers[transport] = _Answer(request.writer)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -61,20 +61,24 @@ class StallGuard:
 
     async def _look_on(self) -> None:
         while True:
-            await asyncio.sleep(self._idle_seconds / _LOOKS_PER_LIMIT)
-            now = asyncio.get_running_loop().time()
+            await asyncio.sleep(self._idle_seconds / _LOOKS)
             for transport, answer in list(self._answers.items()):
-                waiting = transport.get_write_buffer_size()
-                if not waiting and transport.is_closing():
-                    del self._answers[transport]
-                    continue
-                sent = answer.writer.output_size - waiting
-                if not waiting or sent != answer.sent:
-                    answer.sent, answer.moved_at = sent, now
-                elif now - answer.moved_at >= self._idle_seconds:
-                    log.info("client cut off: it does not read its answer")
-                    transport.abort()
-                    del self._answers[transport]
+                self._look(transport, answer)
+
+    def _look(self, transport: asyncio.Transport, answer: _Answer) -> None:
+        waiting = transport.get_write_buffer_size()
+        if not waiting and transport.is_closing():
+            del self._answers[transport]
+            return
+        sent = answer.writer.output_size - waiting
+        if not waiting or sent != answer.sent:
+            answer.sent, answer.still = sent, 0
+            return
+        answer.still += 1
+        if answer.still == _LOOKS:
+            log.info("client cut off: it does not read its answer")
+            transport.abort()
+            del self._answers[transport]
 
 
 def _limit_unsent(transport: asyncio.Transport) -> None:

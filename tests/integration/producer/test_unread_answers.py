@@ -16,8 +16,8 @@ from tests.integration.producer.conftest import (
 pytestmark = pytest.mark.integration
 
 SECONDS = 30
-IDLE_SECONDS = 0.5
-RESULT = b"c" * 8_000_000
+IDLE_SECONDS = 1.5
+RESULT = b"c" * 3_000_000
 
 Path = Callable[[RunningProducer], Awaitable[str]]
 
@@ -93,7 +93,7 @@ async def test_who_reads_slowly_gets_it_all(
             await loop.sock_sendall(client, ask(wanted))
             while got < len(RESULT) and (data := await loop.sock_recv(client, 32_768)):
                 got += len(data)
-                await asyncio.sleep(len(data) / 1_000_000)
+                await asyncio.sleep(len(data) / 400_000)  # a chunk takes longer than the limit
     assert got >= len(RESULT)
 
 
