@@ -55,7 +55,7 @@ class ProducerSettings(Settings):
     )
     upload_timeout_seconds: Seconds = Field(600, description="Longest time for one whole upload")
     upload_idle_timeout_seconds: Seconds = Field(
-        30, description="Longest silence of a client within an upload, or while it is sent an answer"
+        30, description="Longest silence of a client within an upload, or while an answer is sent"
     )
     max_event_streams: int = Field(
         500, ge=0, description="Progress streams (task-events) open at the same time"
