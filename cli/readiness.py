@@ -3,6 +3,7 @@
 import http.client
 import json
 
+_FULL = "the backlog is full"  # as the producer says it
 _UNSPECIFIED = ("0.0.0.0", "::", "")
 
 
@@ -12,8 +13,8 @@ class ReadinessProbe:
     def __init__(self, host: str, port: int) -> None:
         self._host = "localhost" if host in _UNSPECIFIED else host
         self._port = port
-        self.answered = False
-        """Whether the last question got an answer over HTTP, whatever it said."""
+        self.is_full = False
+        """Whether the last answer was that nothing is missing but room in the backlog."""
 
     @property
     def url(self) -> str:
@@ -23,7 +24,7 @@ class ReadinessProbe:
 
     def reason_not_ready(self) -> str | None:
         """One line that says what is missing, or None when ready."""
-        self.answered = False
+        self.is_full = False
         connection = http.client.HTTPConnection(self._host, self._port, timeout=5)
         try:
             connection.request("GET", "/ready")
@@ -35,8 +36,11 @@ class ReadinessProbe:
             return f"the producer's answer is not HTTP: {error!r}"
         finally:
             connection.close()
-        self.answered = True
-        return None if response.status == 200 else f"/ready says {response.status}: {_detail(body)}"
+        if response.status == 200:
+            return None
+        detail = _detail(body)
+        self.is_full = detail == _FULL
+        return f"/ready says {response.status}: {detail}"
 
 
 def _detail(body: bytes) -> str:

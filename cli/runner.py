@@ -152,24 +152,24 @@ def _supervisor(plan: Plan, lock: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
 def _wait_until_ready(
     plan: Plan, supervisor: subprocess.Popen[bytes], stop: threading.Event
 ) -> None:
-    """Say when it is ready; raises RunError if nothing answers for too long.
+    """Say when it is ready; raises RunError if something is wrong for too long.
 
-    A producer that answers is up, and may be right for hours that there is no room for more: who
-    stops everything then stops the workers that make room.
+    A full backlog may take hours, and nothing is wrong: who stops everything then stops the workers
+    that make room.
     """
     probe = ReadinessProbe(*plan.address)
-    heard_at = time.monotonic()
+    well_at = time.monotonic()
     pause: float = NOTICE_SECONDS
-    notice_at = heard_at + pause
+    notice_at = well_at + pause
     while not stop.is_set() and supervisor.poll() is None:
         reason = probe.reason_not_ready()
         if reason is None:
             _say(f"ready: {probe.url}  (Ctrl-C stops it)")
             return
         now = time.monotonic()
-        if probe.answered:
-            heard_at = now
-        elif now > heard_at + READY_TIMEOUT_SECONDS:
+        if probe.is_full:
+            well_at = now
+        elif now > well_at + READY_TIMEOUT_SECONDS:
             raise RunError(f"not ready after {READY_TIMEOUT_SECONDS} s: {reason}")
         if now > notice_at:
             _say(f"not ready yet: {reason}")

@@ -131,12 +131,16 @@ class Storage:
         """Raise StorageError while the file system is away that the folder was in at the start.
 
         In the empty folder that is left nothing is found, and what is written there is hidden as
-        soon as the file system is back.
+        soon as the file system is back. Whoever starts meanwhile cannot tell.
         """
         if self._folder is None:
             return
-        if await _in_thread(what, mount_point, self._folder) != self._mounted:
-            raise StorageError(f"{what}: {self._mounted} is not mounted")
+        mounted = await _in_thread(what, mount_point, self._folder)
+        if mounted != self._mounted:
+            raise StorageError(
+                f"{what}: {self._folder} is in {mounted}, and was in {self._mounted} at the start:"
+                " mount it as it was, or restart"
+            )
 
     async def put(self, key: str, data: bytes | AsyncIterator[bytes]) -> None:
         """Write a whole object, replacing what is there."""

@@ -239,7 +239,9 @@ class EntryHandler:
             )
         )  # fmt: skip
         if done is FinishAnswer.SETTLED:
-            return done  # another worker was faster, and has told
+            # By another worker, which has told; rarely by this call itself, whose answer was lost.
+            log.info("dead letter: settled before", entry=entry.id, task_id=task_id)
+            return done
         self._metrics.images.labels("dead_letter").inc()
         self._metrics.dead_letters.labels(reason).inc()
         log.warning(

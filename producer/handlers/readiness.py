@@ -35,6 +35,7 @@ class Readiness:
         self._verdict = Verdict((), None)
         self._fresh_until = 0.0
         self._redis_was_well = True
+        self._storage_was_well = True
 
     async def verdict(self) -> Verdict:
         """The newest check, at most a second old."""
@@ -71,6 +72,10 @@ class Readiness:
         try:
             async with asyncio.timeout(_CHECK_SECONDS):
                 await self._storage.check()
-        except (StorageError, TimeoutError):
+        except (StorageError, TimeoutError) as error:
+            if self._storage_was_well:
+                log.warning("storage is away", error=f"{type(error).__name__}: {error}")
+            self._storage_was_well = False
             return False
+        self._storage_was_well = True
         return True

@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import fcntl
 import socket
+import sys
+import termios
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -70,7 +73,7 @@ class StallGuard:
         if not waiting and transport.is_closing():
             del self._answers[transport]
             return
-        sent = answer.writer.output_size - waiting
+        sent = answer.writer.output_size - waiting - _untaken(transport)
         if not waiting or sent != answer.sent:
             answer.sent, answer.still = sent, 0
             return
@@ -79,6 +82,16 @@ class StallGuard:
             log.info("client cut off: it does not read its answer")
             transport.abort()
             del self._answers[transport]
+
+
+def _untaken(transport: asyncio.Transport) -> int:
+    """Bytes that the system has been given, and the client's side has not yet taken."""
+    sock = transport.get_extra_info("socket")
+    try:
+        raw = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+    except (AttributeError, OSError):  # the client has gone
+        return 0
+    return int.from_bytes(raw, sys.byteorder)
 
 
 def _limit_unsent(transport: asyncio.Transport) -> None:

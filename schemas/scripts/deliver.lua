@@ -3,7 +3,7 @@
 -- not created again: its hash outlives the event. The event of a later task of the same id, which
 -- ends after the first has run out, is another one. Returns how many were created, -1 if the event
 -- is older than the task it tells of may live.
--- KEYS events, then per kind: due delivery
+-- KEYS events dead, then per kind: due delivery
 -- ARGV group entry max_age_ms ttl_ms event_id type task_id payload, then per kind: delivery_id
 --!include _tasks
 local now, created, max_age = now_ms(), 0, tonumber(ARGV[3])
@@ -12,10 +12,13 @@ if now - ended > max_age then
   redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
   return -1
 end
-for at = 2, #KEYS, 2 do
-  local due, delivery, id = KEYS[at], KEYS[at + 1], ARGV[8 + at / 2]
+for at = 3, #KEYS, 2 do
+  local due, delivery, id = KEYS[at], KEYS[at + 1], ARGV[8 + (at - 1) / 2]
   local before = tonumber(redis.call('HGET', delivery, 'ended_at'))
-  if before and ended - before >= max_age then redis.call('DEL', delivery) end
+  if before and ended - before >= max_age then
+    redis.call('DEL', delivery)
+    redis.call('ZREM', KEYS[2], id)
+  end
   if redis.call('EXISTS', delivery) == 0 then
     redis.call('HSET', delivery, 'state', 'due', 'ended_at', ended, 'event_id', ARGV[5],
       'type', ARGV[6], 'task_id', ARGV[7], 'payload', ARGV[8], 'created_at', now, 'attempts', 0)

@@ -14,6 +14,8 @@ from tests.support.receiver import receiving
 from tests.support.redis_server import RedisServer
 from tests.support.service import running, wait_until
 
+NEVER = 1_000_000
+
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
 
@@ -22,12 +24,17 @@ def test_what_is_queued_outlasts_a_disk_that_is_away(
 ) -> None:
     folder = tmp_path / "tasks_storage"
     folder.mkdir()
-    with small_disk(tmp_path / "disk", 8), receiving(refuse=1) as receiver:
+    with small_disk(tmp_path / "disk", 8), receiving(refuse=NEVER) as receiver:
         mount("--bind", str(tmp_path / "disk"), str(folder))
         with running(
             own_redis.url, tmp_path, "producer", "worker", "dispatcher", MODEL_PATH="stand-in:1",
             BACKEND_UPLOAD_URL=f"{receiver.url}/upload", WEBHOOK_RETRY_SECONDS="1",
         ) as service:  # fmt: skip
+            for role in ("worker", "dispatcher"):  # what starts without the disk does not miss it
+                wait_until(
+                    lambda role=role: f"{role} ready" in service.roles[role].log, 30,
+                    lambda: service.logs,
+                )  # fmt: skip
             asyncio.run(Storage.open(folder.as_uri()).put(input_key("t1", 0), scene_file()))
             unmount(folder)
             try:
@@ -35,7 +42,9 @@ def test_what_is_queued_outlasts_a_disk_that_is_away(
                     entry = {"v": "1", "task_id": "t1", "object": input_key("t1", 0)}
                     redis.xadd("{plates}:images", entry)
                 wait_until(
-                    lambda: "not mounted" in service.roles["worker"].log, 30, lambda: service.logs
+                    lambda: "mount it as it was" in service.roles["worker"].log,
+                    30,
+                    lambda: service.logs,
                 )
             finally:
                 mount("--bind", str(tmp_path / "disk"), str(folder))
@@ -48,6 +57,7 @@ def test_what_is_queued_outlasts_a_disk_that_is_away(
                     30,
                     lambda: service.logs,
                 )
+                receiver.refuse = 0
                 mount("--bind", str(tmp_path / "disk"), str(folder))
                 wait_until(lambda: receiver.uploads, 30, lambda: service.logs)
             finally:

@@ -50,6 +50,20 @@ async def test_deliver_creates_once_and_acks(world: World, store: DeliveryStore)
     assert await world.redis.pttl(world.keys.delivery("evt_t1_upload")) > TTL_MS
 
 
+async def test_a_later_task_of_the_same_id_takes_the_place_of_a_dead_delivery(
+    world: World, store: DeliveryStore
+) -> None:
+    claim = await claimed(world, store)
+    await store.settle(claim, DeliveryState.DEAD, reason="status 410")
+    [(entry, fields)] = await world.redis.xrange(world.keys.events)
+    event = CompletionEvent.from_fields(fields)
+    assert await store.deliver(entry.decode(), event, [CALLBACK]) == 0
+    later = f"{int(entry.split(b'-')[0]) + TTL_MS}-0"
+    assert await store.deliver(later, event, [CALLBACK]) == 1
+    assert (await store.due(CALLBACK, 10)).ids == ["evt_t1_callback"]
+    assert not await world.redis.zcard(world.keys.dead_deliveries)
+
+
 async def test_an_address_set_later_gets_its_own_delivery_of_an_event_read_again(
     world: World, store: DeliveryStore
 ) -> None:

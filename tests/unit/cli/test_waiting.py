@@ -1,6 +1,7 @@
 """How long `plate-detect run` waits for its producer, and what it says meanwhile."""
 
 import http.server
+import json
 import subprocess
 import sys
 import threading
@@ -14,6 +15,8 @@ from cli import runner
 from cli.runner import Plan, RunError
 from tests.support.ports import free_port
 
+FULL = "the backlog is full"
+
 
 @pytest.fixture
 def supervisor() -> Iterator[subprocess.Popen[bytes]]:
@@ -24,8 +27,8 @@ def supervisor() -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextmanager
-def full_for(questions: int) -> Iterator[int]:
-    """The port of a producer that has no room at first."""
+def unready_for(questions: int, why: str) -> Iterator[int]:
+    """The port of a producer that is not ready at first."""
     left = questions
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -34,7 +37,7 @@ def full_for(questions: int) -> Iterator[int]:
             left -= 1
             self.send_response(503 if left >= 0 else 200)
             self.end_headers()
-            self.wfile.write(b'{"detail": "too many images are waiting"}')
+            self.wfile.write(json.dumps({"detail": why}).encode())
 
         def log_message(self, *_: object) -> None:
             """Keep quiet."""
@@ -66,11 +69,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_producer_without_room_is_waited_for(
     impatient: None, supervisor: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with full_for(100) as port:
+    with unready_for(100, FULL) as port:
         wait(port, supervisor)
     *notices, last = capsys.readouterr().out.splitlines()
     assert last.startswith("plate-detect: ready: ")
-    line = "plate-detect: not ready yet: /ready says 503: too many images are waiting"
+    line = "plate-detect: not ready yet: /ready says 503: the backlog is full"
     assert set(notices) == {line}
     assert len(notices) < 20  # less and less often
 
@@ -80,3 +83,16 @@ def test_a_producer_that_never_answers_is_given_up(
 ) -> None:
     with pytest.raises(RunError, match=r"^not ready after 0\.2 s: the producer does not answer"):
         wait(free_port(), supervisor)
+
+
+@pytest.mark.parametrize(
+    "why", ["Redis cannot be reached", f"{FULL}; the storage cannot be written"]
+)
+def test_a_producer_that_misses_something_is_given_up(
+    impatient: None, supervisor: subprocess.Popen[bytes], why: str
+) -> None:
+    with (
+        unready_for(10_000, why) as port,
+        pytest.raises(RunError, match=rf"^not ready after 0\.2 s: /ready says 503: {why}"),
+    ):
+        wait(port, supervisor)
