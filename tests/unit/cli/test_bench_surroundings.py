@@ -96,12 +96,15 @@ def test_a_signal_leaves_no_process(
     (in_use / "images" / "a.jpg").write_bytes(scene_file(width=320))
     temporary = tmp_path / "temporary"
     temporary.mkdir()
+    # Where the tests run in the background they may ignore it, and what they start would, too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with (tmp_path / "bench.log").open("wb") as log:
         bench = subprocess.Popen(
             [sys.executable, "-m", "cli", "bench", "--images", "images", "--rounds", "500",
              "--tiling", "off"],
             env={**os.environ, "TMPDIR": str(temporary)}, stdout=log, stderr=log,
         )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
     family: list[psutil.Process] = []
     try:
         wait_until(

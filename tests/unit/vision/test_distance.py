@@ -198,7 +198,7 @@ def test_a_second_chance_takes_nothing_from_the_first_look(share: float) -> None
 
 
 def test_a_certain_plate_that_is_not_believed_does_not_end_the_search() -> None:
-    large = (50.0, 50.0, 350.0, 120.0)  # 35 pixels high in the whole view, which shows nothing
+    large = (50.0, 50.0, 350.0, 140.0)  # 45 pixels high in the whole view, which shows nothing
     first = [seen(WHOLE), seen(TILE, (large, 0.95))]
     assert wants_distance([WHOLE, TILE], first)
     # From further away it is seen as well: then it is a plate.
