@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from consumer.errors import ModelError
+from consumer.vision.backends import onednn
 from consumer.vision.backends.base import Network, Precision
 from consumer.vision.checkpoint import Checkpoint, build_network, load_checkpoint
 from consumer.vision.heads import Head
+
+_USUAL_SIZE = 384, 640
+"""Height and width of a wide picture, as it is looked at."""
 
 
 def load(path: Path, device: str, precision: Precision, threads: int, passes: int) -> Network:
@@ -29,6 +33,8 @@ def load(path: Path, device: str, precision: Precision, threads: int, passes: in
     dtype = compute_dtype(target, precision)
     placed: nn.Module = network.to(device=target, dtype=dtype)
     placed = placed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if target.type == "cpu":
+        placed = onednn.in_one_step(placed, _example(*_USUAL_SIZE, target, dtype))
     forward = _Forward(_without_python(placed, target, dtype), target, dtype, threads)
     can_spread = threads and passes > 1 and target.type == "cpu"
     return Network(
@@ -113,17 +119,21 @@ def _without_python(network: nn.Module, device: torch.device, dtype: torch.dtype
     decode and encode take turns with: measured, two passes at once are a quarter faster so. A
     network that cannot be traced is returned as it is.
     """
-    example = torch.zeros((1, 3, 96, 128), dtype=dtype, device=device)
     with warnings.catch_warnings(), torch.inference_mode():
         # Deprecated for torch.export, which has no runtime without a compiler on the CPU.
         warnings.simplefilter("ignore")
         try:
-            example = example.to(memory_format=torch.channels_last)
-            traced: Any = _trace(network, example)
+            traced: Any = _trace(network, _example(96, 128, device, dtype))
             frozen: nn.Module = torch.jit.freeze(traced.eval())
         except RuntimeError:
             return network
         return frozen
+
+
+def _example(height: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return an input for a network; noise, as of zeros every layer would answer alike."""
+    noise = torch.rand((1, 3, height, width), generator=torch.Generator().manual_seed(0))
+    return noise.to(device, dtype, memory_format=torch.channels_last)
 
 
 def _trace(network: nn.Module, example: Tensor) -> Any:
