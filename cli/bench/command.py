@@ -25,8 +25,8 @@ from schemas.settings import SettingsError
 if TYPE_CHECKING:  # it needs the extra `bench`
     from cli.bench.measure import Figures
 
-# Long enough that the beginning and the end of a round, when cores are idle, hardly count.
-LOADS = {"640": (8, 50), "1920": (6, 20), "1920-grain": (6, 20), "4000": (4, 8)}
+# Rounds of 15 s and more: at the beginning and the end, together a third of a second, cores are idle.
+LOADS = {"640": (8, 100), "1920": (8, 40), "1920-grain": (8, 40), "4000": (8, 12)}
 OTHER_LOAD = (4, 8)
 NAIVE_ROUNDS = 2
 _SHOWN_SETTINGS = ("MODEL_PATH", "INFERENCE_PRECISION", "WEBP_METHOD", "PROCESSING_THREADS")
