@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,9 +26,10 @@ from schemas.settings import SettingsError
 if TYPE_CHECKING:  # it needs the extra `bench`
     from cli.bench.measure import Figures
 
-# Rounds of 15 s and more: at the beginning and the end, together a third of a second, cores are idle.
-LOADS = {"640": (8, 100), "1920": (8, 40), "1920-grain": (8, 40), "4000": (8, 12)}
-OTHER_LOAD = (4, 8)
+# Tasks, images of each, and tasks at once. Rounds of 15 s and more: at their beginning and end,
+# together a third of a second, cores are idle.
+LOADS = {"640": (16, 50, 8), "1920": (16, 20, 6), "1920-grain": (16, 20, 6), "4000": (12, 8, 4)}
+OTHER_LOAD = (4, 8, 4)
 NAIVE_ROUNDS = 2
 _SHOWN_SETTINGS = ("MODEL_PATH", "INFERENCE_PRECISION", "WEBP_METHOD", "PROCESSING_THREADS")
 
@@ -80,8 +82,7 @@ def bench(
             chosen = [picture_sets.drawn(name) for name in sizes]
         results = []
         for pictures in chosen:
-            tasks, count = LOADS.get(pictures.name, OTHER_LOAD)
-            load = measure.Load(tasks, count, rounds)
+            load = measure.Load(*LOADS.get(pictures.name, OTHER_LOAD), rounds)
             results += asyncio.run(_measure(pictures, load, tilings, workers, baseline, settings))
     except (SettingsError, BenchError, ValueError, OSError) as error:
         _fail(str(error) or type(error).__name__)
@@ -115,7 +116,7 @@ async def _measure(
             figures = await _service(pictures, load, environment, workers, settings)
             if baseline and naive is None:
                 _say(f"{pictures.name}: {baseline.name}")
-                shorter = measure.Load(load.tasks, load.images, min(load.rounds, NAIVE_ROUNDS))
+                shorter = replace(load, rounds=min(load.rounds, NAIVE_ROUNDS))
                 naive = await _naive(baseline, settings, pictures, shorter)
             measure.note_likeness(figures, covers, naive, pictures)
             results.append({

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from cli import supervision
 from cli.bench import likeness, surroundings
-from cli.bench.client import Client, publish
+from cli.bench.client import Client, Outcome, publish
 from cli.bench.likeness import Answer, Quads
 from cli.bench.pictures import SAMPLE, PictureSet
 from cli.bench.processes import BenchError, Roles
@@ -32,10 +32,11 @@ SUBMIT_PAUSE_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Load:
-    """How much is sent at once: ``tasks`` of ``images`` each, ``rounds`` times over."""
+    """What is sent: ``tasks`` of ``images`` each, ``at_once`` under way, ``rounds`` times over."""
 
     tasks: int
     images: int
+    at_once: int
     rounds: int
 
 
@@ -99,8 +100,7 @@ async def throughput(roles: Roles, pictures: PictureSet, load: Load) -> Figures:
         with roles.peaks_watched():
             for _ in range(load.rounds):
                 begun = time.perf_counter()
-                sent = [client.run(pictures.task(load.images, i)) for i in range(load.tasks)]
-                outcomes = await asyncio.gather(*sent)
+                outcomes = await _round(client, pictures, load)
                 seconds = time.perf_counter() - begun
                 figures.rates.append(load.tasks * load.images / seconds)
         wall = time.perf_counter() - started
@@ -121,6 +121,17 @@ async def throughput(roles: Roles, pictures: PictureSet, load: Load) -> Figures:
     figures.task_seconds = percentiles([outcome.task_seconds for outcome in outcomes])
     figures.peak_bytes = {name: usage.peak_bytes for name, usage in roles.usage.items()}
     return figures
+
+
+async def _round(client: Client, pictures: PictureSet, load: Load) -> list[Outcome]:
+    """Send all tasks, each as soon as fewer than ``at_once`` are under way."""
+    under_way = asyncio.Semaphore(load.at_once)
+
+    async def send(number: int) -> Outcome:
+        async with under_way:
+            return await client.run(pictures.task(load.images, number))
+
+    return await asyncio.gather(*(send(number) for number in range(load.tasks)))
 
 
 def _covers(result: dict[str, Any]) -> Quads | None:
@@ -148,10 +159,10 @@ async def direct(roles: Roles, pictures: PictureSet, load: Load) -> float:
         stream = Keys(Settings.model_fields["key_prefix"].default).images  # not the user's
         begun = time.perf_counter()
         ids = [
-            await publish(redis, stream, pictures.task(load.images, i)) for i in range(load.tasks)
+            await publish(redis, stream, pictures.task(load.images, i)) for i in range(load.at_once)
         ]
         await asyncio.gather(*(client.wait(task_id) for task_id in ids))
-        return load.tasks * load.images / (time.perf_counter() - begun)
+        return load.at_once * load.images / (time.perf_counter() - begun)
 
 
 async def idle_latency(roles: Roles, pictures: PictureSet) -> dict[str, float]:
