@@ -19,7 +19,9 @@ def keep_large_blocks() -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     wanted = (
-        (_M_ARENA_MAX, 1),  # one heap for all threads: what one frees, another can use
+        # One heap for all threads: what one frees, another can use. Threads wait for it: with four
+        # heaps small pictures were 3 % faster, but 12 megapixels took a third more memory.
+        (_M_ARENA_MAX, 1),
         (_M_MMAP_MAX, 0),
         (_M_TRIM_THRESHOLD, _MOST),
         (_M_TOP_PAD, _TOP_PAD_BYTES),
