@@ -37,8 +37,12 @@ def _class_list(text: str) -> str:
 
 def _http_url(url: str | None) -> str | None:
     if url is not None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:  # its text would repeat what may be a password
+            usable = False
+        if not usable:
             raise ValueError("must be a full http:// or https:// address")
     return url
 

@@ -22,6 +22,8 @@ def _digests(value: object) -> object:
     if not isinstance(value, str):
         return value
     keys = [key.strip() for key in value.split(",") if key.strip()]
+    if value and not keys:  # meant to close the service, and would leave it open
+        raise ValueError("holds no key")
     if not all(map(_API_KEY.fullmatch, keys)):
         raise ValueError("each key must be 16 to 256 visible ASCII characters without a comma")
     return tuple(hashlib.sha256(key.encode()).digest() for key in dict.fromkeys(keys))

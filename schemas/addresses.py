@@ -10,6 +10,9 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://.+:(?P<port>\d+)")
+"""What Kubernetes sets <SERVICE>_PORT to in each container, whether or not it is asked to."""
+
 _HOST = re.compile(r"[^\s:/?#@%\[\]\\]+")  # no character that means something in an address
 
 
@@ -54,11 +57,20 @@ def redis_url(url: str | None) -> str | None:
 
 def sentinel_list(text: str) -> str:
     """REDIS_SENTINELS."""
-    for item in filter(None, text.split(",")):
+    items = list(filter(None, text.split(",")))
+    if text and not items:
+        raise ValueError("must be host:port, several separated by commas")
+    for item in items:
         host, _, port = item.strip().rpartition(":")
         if not host or not port.isdigit() or not 1 <= int(port) <= 65535:
             raise ValueError("must be host:port, several separated by commas")
     return text
+
+
+def service_port(value: object) -> object:
+    """REDIS_PORT: of the address that Kubernetes sets for a Service named `redis`, its port."""
+    injected = SERVICE_ADDRESS.fullmatch(value) if isinstance(value, str) else None
+    return injected["port"] if injected else value
 
 
 def redis_host(host: str) -> str:

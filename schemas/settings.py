@@ -1,5 +1,7 @@
 """Settings that every process shares, and the one way in which settings are read."""
 
+import os
+import re
 import ssl
 from collections.abc import Iterator
 from itertools import groupby
@@ -11,14 +13,17 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     model_validator,
 )
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from schemas import addresses
+from schemas import addresses, env_file
+from schemas.environment import ChosenEnvironment, InjectedEnvironment
+from schemas.setting_names import Doubt, doubts
 
 
 class SettingsError(Exception):
@@ -34,9 +39,18 @@ def _certificates(path: Path | None) -> Path | None:
     return path
 
 
+def _not_blank(secret: SecretStr | None) -> SecretStr | None:
+    """An empty value counts as not set; one of blanks was meant to be a secret."""
+    if secret is not None and not secret.get_secret_value().strip():
+        raise ValueError("is blank")
+    return secret
+
+
 def _lowered(text: object) -> object:
     return text.lower() if isinstance(text, str) else text
 
+
+Secret = Annotated[SecretStr | None, AfterValidator(_not_blank)]
 
 _YEAR = 365 * 86_400
 Seconds = Annotated[float, Field(gt=0, le=_YEAR)]
@@ -60,12 +74,14 @@ class Settings(BaseSettings):
     redis_host: Annotated[str, AfterValidator(addresses.redis_host)] = Field(
         "localhost", description="Redis server (compose sets `redis`)"
     )
-    redis_port: int = Field(6379, ge=1, le=65535, description="Redis port")
+    redis_port: Annotated[int, BeforeValidator(addresses.service_port)] = Field(
+        6379, ge=1, le=65535, description="Redis port"
+    )
     redis_url: Annotated[str | None, AfterValidator(addresses.redis_url)] = Field(
         None, description="Full Redis address (TLS, user, database); wins over host and port"
     )
     redis_username: str | None = Field(None, description="ACL user, if REDIS_URL names none")
-    redis_password: SecretStr | None = Field(None, description="Password, if REDIS_URL has none")
+    redis_password: Secret = Field(None, description="Password, if REDIS_URL has none")
     redis_tls: bool = Field(
         default=False, description="`true`: TLS to Redis and its Sentinels; `rediss://` implies it"
     )
@@ -83,7 +99,7 @@ class Settings(BaseSettings):
     redis_sentinel_master: str = Field(
         "mymaster", description="Name of the master among the Sentinels"
     )
-    redis_sentinel_password: SecretStr | None = Field(
+    redis_sentinel_password: Secret = Field(
         None, description="Password of the Sentinels themselves, if they ask for one"
     )
     key_prefix: str = Field(
@@ -111,6 +127,21 @@ class Settings(BaseSettings):
         description="`true`: log lines may tell the names of files, and the texts of unforeseen "
         "errors, which may quote them",
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - one of our own instead
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - there are none
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What was chosen, and only then what Kubernetes adds to every environment."""
+        chosen, injected = ChosenEnvironment(settings_cls), InjectedEnvironment(settings_cls)
+        return init_settings, chosen, dotenv_settings, injected
+
+    _doubtful: tuple[str, ...] = PrivateAttr(())
 
     @model_validator(mode="after")
     def _redis_hangs_together(self) -> Self:
@@ -176,21 +207,41 @@ class Settings(BaseSettings):
         where = urlsplit(self.redis_address)
         return f"{addresses.in_url(where.hostname or '')}:{where.port or 6379}"
 
+    @property
+    def doubtful(self) -> tuple[str, ...]:
+        """One sentence for each variable that is probably meant to be a setting, and is none."""
+        return self._doubtful
+
     @classmethod
     def load(cls) -> Self:
         """Read and check all settings once.
 
         Raises:
-            SettingsError: one line naming each wrong variable and why, or what `.env` lacks.
+            SettingsError: one line naming each wrong variable and why, or what is wrong with
+                `.env`, or a name that was probably meant to be that of a key or secret.
         """
         try:
-            return cls()
+            found = list(_doubts())
+            if stopping := [sentence for doubt, sentence in found if doubt.stops]:
+                raise SettingsError("; ".join(stopping))
+            settings = cls()
+        except env_file.EnvFileError as error:
+            raise SettingsError(str(error)) from None
         except ValidationError as error:
             raise SettingsError("; ".join(_lines(error.errors()))) from None
-        except UnicodeDecodeError as error:
-            raise SettingsError(f".env is not UTF-8: see its byte {error.start + 1}") from None
-        except OSError as error:
-            raise SettingsError(f".env cannot be read: {error.strerror}") from None
+        settings._doubtful = tuple(sentence for _, sentence in found)
+        return settings
+
+
+def _doubts() -> Iterator[tuple[Doubt, str]]:
+    """Variables that nothing reads but that are probably meant for us, each with its sentence."""
+    file = env_file.read()
+    written = {name: assignment.value for name, assignment in file.items()}
+    all_set = {name.upper() for name, value in (*written.items(), *os.environ.items()) if value}
+    for doubt in doubts(written, all_set=all_set, is_file=True):
+        yield doubt, doubt.sentence(f".env line {file[doubt.name].line}")
+    for doubt in doubts(os.environ, all_set=all_set, is_file=False):
+        yield doubt, doubt.sentence("the environment")
 
 
 def _lines(problems: list[ErrorDetails]) -> Iterator[str]:
@@ -206,4 +257,5 @@ def _one_line(name: str, value: object, reason: str) -> str:
         return reason
     # A secret, or an address that may carry a password, must not end up in a log.
     secret = name.endswith(("_URL", "_SECRET", "_KEYS", "_PASSWORD"))
+    secret = secret or bool(re.search(r":.*@", str(value)))
     return f"{name}={'…' if secret else repr(value)}: {reason}"
