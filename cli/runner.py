@@ -101,12 +101,6 @@ def _check_ports(producer: ProducerSettings, metrics_ports: list[int]) -> None:
             f"METRICS_PORT={metrics_ports[0]} is too high: worker and dispatcher take"
             f" {len(metrics_ports)} consecutive ports, and {MOST_PORT} is the last there is"
         )
-    for port in metrics_ports:
-        if not embedded.port_is_free(port, "0.0.0.0"):
-            raise RunError(
-                f"metrics port {port} is taken: choose others with METRICS_PORT"
-                " (the first of consecutive ports; 0: no metrics of worker and dispatcher)"
-            )
 
 
 def _check_files(worker: WorkerSettings) -> None:

@@ -15,7 +15,7 @@ STOP_MARGIN_SECONDS = 5
 
 @dataclass(frozen=True)
 class Role:
-    """One supervised process; None leaves the metrics port to the process itself."""
+    """One supervised process, and the port that it is to try first for its metrics, if any."""
 
     name: str
     command: list[str]
@@ -23,7 +23,10 @@ class Role:
 
 
 def roles(workers: int, metrics_port: int) -> list[Role]:
-    """The service's own processes. ``metrics_port`` is the first of consecutive ones; 0: none."""
+    """The service's own processes. ``metrics_port`` is the first of consecutive ones; 0: none.
+
+    Each would find a free one by itself. With a start of its own it has the same one every time.
+    """
     python = [sys.executable, "-m"]
     names = ["worker", "dispatcher", *(f"worker-{n}" for n in range(2, workers + 1))]
     consumers = [

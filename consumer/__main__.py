@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import NoReturn, TypeVar
 
 import structlog
-import uvloop
 from prometheus_client import CollectorRegistry
 
 from consumer.errors import ConsumerError
@@ -16,7 +15,7 @@ from consumer.monitor import serve_monitor
 from consumer.settings import ConsumerSettings, DispatcherSettings, WorkerSettings
 from consumer.vitals import Vitals
 from consumer.watchdog import EXIT_STATUS, guarded, leave, stopping
-from schemas.logs import configure_logging
+from schemas import process
 from schemas.settings import SettingsError
 
 log = structlog.get_logger()
@@ -30,12 +29,12 @@ def main() -> int:
     try:
         match role:
             case "worker":
-                run = worker(_configured(role, WorkerSettings.load()))
+                main_coroutine = worker(_configured(role, WorkerSettings.load()))
             case "dispatcher":
-                run = dispatcher(_configured(role, DispatcherSettings.load()))
+                main_coroutine = dispatcher(_configured(role, DispatcherSettings.load()))
             case _:
                 return _complain("usage: python -m consumer worker|dispatcher")
-        uvloop.run(run)
+        process.run(main_coroutine)
     except (SettingsError, ConsumerError, OSError) as error:
         return _complain(str(error))
     except BaseExceptionGroup as group:
@@ -57,12 +56,7 @@ def _reasons(error: BaseException) -> Iterator[str]:
 
 
 def _configured(role: str, settings: S) -> S:
-    configure_logging(
-        role,
-        level=settings.log_level,
-        log_format=settings.log_format,
-        filenames=settings.log_filenames,
-    )
+    process.begin(role, settings)
     return settings
 
 

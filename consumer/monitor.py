@@ -1,21 +1,44 @@
 """`/metrics` and `/health` of a consumer process."""
 
+import errno
+import os
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from consumer.errors import ConsumerError
+
+MOST_PROCESSES = 100
+"""Of one host that find a port each, from the same METRICS_PORT on."""
+
+_LAST_PORT = 65_535
+
+log = structlog.get_logger(__name__)
+
+
+class MonitorError(ConsumerError):
+    """There is no port for `/metrics` and `/health`."""
 
 
 @asynccontextmanager
 async def serve_monitor(
     registry: CollectorRegistry, port: int, complaints: Callable[[], Sequence[str]]
 ) -> AsyncIterator[None]:
-    """Serve both for as long as the block runs; nothing if `port` is 0. Raises OSError if taken.
+    """Serve both for as long as the block runs, and say in the log on which port.
+
+    That is the first free one from `port` on, so that processes of one host may share a setting.
 
     Args:
+        port: 0 serves nothing.
         complaints: why the process is not healthy, in words; none if it is.
+
+    Raises:
+        MonitorError: every port is taken, or none may be used.
     """
     if not port:
         yield
@@ -36,7 +59,33 @@ async def serve_monitor(
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, port=port).start()
+        listener = _listener(port)
+        await web.SockSite(runner, listener).start()
+        log.info("metrics on port", port=listener.getsockname()[1])
         yield
     finally:
         await runner.cleanup()
+
+
+def _listener(first: int) -> socket.socket:
+    """Listen on the first free port: whoever only looked would not have it for sure."""
+    last = min(first + MOST_PROCESSES - 1, _LAST_PORT)
+    for port in range(first, last + 1):
+        try:
+            return _listen(port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                reason = os.strerror(error.errno) if error.errno else type(error).__name__
+                raise MonitorError(f"METRICS_PORT={first}: cannot listen: {reason}") from None
+    raise MonitorError(f"METRICS_PORT={first}: no port from {first} to {last} is free")
+
+
+def _listen(port: int) -> socket.socket:
+    """Listen on all addresses, of IPv6 too where the host has any."""
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:  # IPv6 is built in, but switched off
+                raise
+    return socket.create_server(("", port))

@@ -19,7 +19,11 @@ class ConsumerSettings(Settings):
     """What worker and dispatcher share."""
 
     metrics_port: int = Field(
-        9101, ge=0, le=65535, description="Port of `/metrics` of a consumer process; 0 disables it"
+        9101,
+        ge=0,
+        le=65535,
+        description="Port of `/metrics` and `/health` of a consumer process, or the first free one "
+        "of the 100 from there on, which the log names; 0 disables it",
     )
     drain_seconds: SecondsOrNone = Field(
         25, description="Longest wait on SIGTERM for work in hand; the rest goes by its lease"
@@ -77,9 +81,7 @@ HttpUrl = Annotated[str | None, AfterValidator(_http_url)]
 class DispatcherSettings(ConsumerSettings):
     """Webhooks and sweeping."""
 
-    metrics_port: int = Field(
-        9102, ge=0, le=65535, description="Port of `/metrics` of the dispatcher; 0 disables it"
-    )
+    metrics_port: int = Field(9102, ge=0, le=65535, description="The same of the dispatcher")
     backend_upload_url: HttpUrl = Field(
         None, description="Where the covered images of a completed task are POSTed; none if empty"
     )

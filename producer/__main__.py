@@ -3,14 +3,13 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
 
 import structlog
 from aiohttp import web
 
 from producer.app import create_runner, drain
 from producer.settings import ProducerSettings
-from schemas.logs import configure_logging
+from schemas.process import begin, run
 from schemas.settings import SettingsError
 
 log = structlog.get_logger(__name__)
@@ -20,14 +19,8 @@ def main() -> int:
     """Run until SIGTERM or SIGINT; 2 means that the settings or the address cannot be used."""
     try:
         settings = ProducerSettings.load()
-        configure_logging(
-            "producer",
-            level=settings.log_level,
-            log_format=settings.log_format,
-            filenames=settings.log_filenames,
-        )
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings))
+        begin("producer", settings)
+        run(_serve(settings))
     except (SettingsError, CannotListenError) as error:
         print(f"producer: {error}", file=sys.stderr)  # noqa: T201 - for who typed the command
         return 2
@@ -65,14 +58,6 @@ def _stop_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:  # not built for this platform
-        return None
-    return uvloop.new_event_loop
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://.+:(?P<port>\d+)")
 """What Kubernetes sets <SERVICE>_PORT to in each container, whether or not it is asked to."""
 
+_BUCKET = re.compile(r"s3://[^\s:/?#@]+(/[^?#]*)?")
 _HOST = re.compile(r"[^\s:/?#@%\[\]\\]+")  # no character that means something in an address
 
 
@@ -38,6 +39,8 @@ def storage_address(url: str) -> str:
     """TASKS_STORAGE_URL."""
     if url and not url.startswith(("file://", "s3://")):
         raise ValueError("must start with file:// or s3://")
+    if url.startswith("s3://") and not _BUCKET.fullmatch(url):  # the client ignores the rest
+        raise ValueError("must be s3://bucket/prefix; AWS_* variables say how to get there")
     storage_folder(url)
     return url
 

@@ -67,14 +67,16 @@ _INTERNAL = frozenset(("PLATE_DETECT_GUARD_PID", "PLATE_DETECT_TEST_POISON"))
 _OFF = ("0", "f", "false", "n", "no", "off")
 
 # In a name that begins as ours do, each of these words is about one of SECURITY.
-_WORDS = (
+_WORDS: tuple[tuple[str, str], ...] = (
     (r"API_(.*_)?KEYS?", "API_KEYS"),
     (r"WEBHOOKS?_(.*_)?(SECRETS?|KEYS?|TOKENS?)", "WEBHOOK_SECRET"),
     (r"REDIS_SENTINELS?_(.*_)?(PASS.*|PWD|AUTH|SECRET)", "REDIS_SENTINEL_PASSWORD"),
     (r"REDIS_(.*_)?(PASS.*|PWD|AUTH|SECRET)", "REDIS_PASSWORD"),
     (r"REDIS_(.*_)?(TLS|SSL)", "REDIS_TLS"),
 )
-_WORDS_OF_A_FILE = ((r"API_(.*_)?(TOKENS?|SECRETS?|PASS.*|AUTH)", "API_KEYS"),)
+_WORDS_OF_A_FILE: tuple[tuple[str, str], ...] = (
+    (r"API_(.*_)?(TOKENS?|SECRETS?|PASS.*|AUTH)", "API_KEYS"),
+)
 _OURS = re.compile(r"PLATES?_(DETECT_)?")
 
 

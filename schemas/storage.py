@@ -1,7 +1,6 @@
 """Files of tasks, in a local folder or in S3, through one API (obstore)."""
 
 import asyncio
-import errno
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -12,11 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore, ObjectStore, from_url
+from obstore.store import LocalStore, ObjectStore
 
 from schemas.addresses import storage_folder
+from schemas.buckets import open_bucket
+from schemas.env_file import EnvFileError
 from schemas.local_files import delete_empty_folders, delete_partial, mount_point
 from schemas.settings import SettingsError
+from schemas.storage_causes import cause, is_full, is_missing_bucket
 
 if TYPE_CHECKING:
     from obstore import GetResult
@@ -27,9 +29,6 @@ UPLOAD_PARTS_IN_FLIGHT = 2
 CALL_SECONDS = 60.0
 """Longest wait for one object, or for the next piece of one that is streamed: a mount that hangs
 is away, and a named pipe is no original."""
-
-# obstore tells what the system said only in words.
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 T = TypeVar("T")
 
@@ -79,7 +78,9 @@ class Storage:
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
                 return cls(LocalStore(folder, automatic_cleanup=True, mkdir=True))
-            return cls(from_url(url))
+            return cls(open_bucket(url))
+        except EnvFileError as error:
+            raise SettingsError(str(error)) from None
         except (BaseError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
             raise SettingsError(f"TASKS_STORAGE_URL cannot be used: {reason}") from error
@@ -233,7 +234,9 @@ async def _asking(what: str) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(CALL_SECONDS):
             yield
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if is_missing_bucket(error):
+            raise _failure(what, error) from error
         raise
     except (BaseError, OSError, ValueError) as error:
         raise _failure(what, error) from error
@@ -243,9 +246,9 @@ def _failure(what: str, error: Exception) -> StorageError:
     kind = StorageError
     if isinstance(error, TimeoutError):
         kind = StorageTimeoutError
-    elif any(f"(os error {number})" in str(error) for number in _FULL):
+    elif is_full(error):
         kind = StorageFullError
-    return kind(f"{what}: {type(error).__name__}")
+    return kind(f"{what}: {cause(error)}")
 
 
 async def _in_thread(what: str, call: Callable[..., T], *arguments: Any) -> T:

@@ -1,0 +1,38 @@
+"""What every role does first: set up its log, and run on the fastest event loop there is."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+import structlog
+
+from schemas.logs import configure_logging
+from schemas.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+def begin(role: str, settings: Settings) -> None:
+    """Set up logging, and say which variables are probably meant to be settings."""
+    configure_logging(
+        role,
+        level=settings.log_level,
+        log_format=settings.log_format,
+        filenames=settings.log_filenames,
+    )
+    if settings.doubtful:
+        log.warning("unknown settings", reasons=list(settings.doubtful))
+
+
+def run(main: Coroutine[object, object, None]) -> None:
+    """Run the main coroutine of a process to its end, as `asyncio.run` does."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(main)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Uvloop's, where it is installed and can be loaded: it only saves CPU time."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
