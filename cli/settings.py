@@ -1,7 +1,10 @@
 """Settings of the command line itself."""
 
+import os
+
 from pydantic import Field
 
+from schemas.addresses import SERVICE_ADDRESS
 from schemas.settings import Settings
 
 
@@ -17,4 +20,7 @@ class RunSettings(Settings):
         """Whether the operator named a server, in the environment or in `.env`."""
         named = self.model_fields_set & {"redis_host", "redis_url", "redis_sentinels"}
         # The usual port alone stands in many a `.env`; another one was chosen.
-        return bool(named) or self.redis_port != type(self).model_fields["redis_port"].default
+        usual = [type(self).model_fields["redis_port"].default]
+        if injected := SERVICE_ADDRESS.fullmatch(os.environ.get("REDIS_PORT", "")):
+            usual.append(int(injected["port"]))  # but not by Kubernetes
+        return bool(named) or self.redis_port not in usual

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from cli.settings import RunSettings
 from consumer.settings import DispatcherSettings, WorkerSettings
 from producer.settings import ProducerSettings
+from schemas.setting_names import S3_VARIABLES
 from schemas.settings import Settings
 
 MODELS: dict[str, type[Settings]] = {
@@ -21,6 +22,8 @@ MODELS: dict[str, type[Settings]] = {
     "run": RunSettings,
 }
 """Who reads what; `run` is `plate-detect run`."""
+
+_S3_HEADING = "Read where TASKS_STORAGE_URL is s3://…"
 
 # Shown where a process is told something by Docker rather than by its settings.
 _COMPOSE_HEADING = "Read by docker-compose.yml only"
@@ -86,6 +89,7 @@ def dotenv() -> str:
         "# Copy to .env and uncomment what you change. An empty value counts as not set.",
         "# Made by `plate-detect settings --env`; the values shown are the defaults.",
         "# docker-compose.yml sets HOST, METRICS_PORT and DRAIN_SECONDS itself: change them there.",
+        "# A line that is not NAME=value, or a misspelt key or secret, stops the start.",
     ]
     heading = ""
     for setting in settings():
@@ -93,6 +97,9 @@ def dotenv() -> str:
             heading = setting.readers
             lines += ["", f"# --- Read by: {heading}"]
         lines += ["", f"# {setting.meaning}", f"# {setting.name}={setting.default}"]
+    lines += ["", f"# --- {_S3_HEADING}"]
+    for name, meaning in S3_VARIABLES.items():
+        lines += ["", f"# {meaning}", f"# {name}="]
     lines += ["", f"# --- {_COMPOSE_HEADING}"]
     for name, default, meaning in _COMPOSE:
         lines += ["", f"# {meaning}", f"# {name}={default}"]

@@ -81,7 +81,13 @@ HttpUrl = Annotated[str | None, AfterValidator(_http_url)]
 class DispatcherSettings(ConsumerSettings):
     """Webhooks and sweeping."""
 
-    metrics_port: int = Field(9102, ge=0, le=65535, description="The same of the dispatcher")
+    metrics_port: int = Field(
+        9102,
+        ge=0,
+        le=65535,
+        description="Port of `/metrics` and `/health` of the dispatcher, found in the same way; "
+        "0 disables it",
+    )
     backend_upload_url: HttpUrl = Field(
         None, description="Where the covered images of a completed task are POSTed; none if empty"
     )

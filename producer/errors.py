@@ -197,7 +197,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except ProducerError as error:
         response = problem_response(error)
     except RedisError as error:
-        log.warning("redis is away", error=type(error).__name__)
+        log.warning("redis is away", error=f"{type(error).__name__}: {error}")
         response = problem_response(RedisAwayError())
     except StorageError as error:
         log.warning("storage is away", error=str(error))

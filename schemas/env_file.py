@@ -55,24 +55,28 @@ def read() -> dict[str, Assignment]:
 
 
 def _parsed(text: str) -> dict[str, Assignment]:
-    values = dotenv_values(stream=io.StringIO(text))
+    bindings = [found for found in parse_stream(io.StringIO(text)) if found.error or found.key]
     known = {name for name, value in os.environ.items() if value}
-    found: dict[str, Assignment] = {}
-    written: dict[str, str] = {}
-    for binding in parse_stream(io.StringIO(text)):
-        if not binding.error and not binding.key:
-            continue  # a comment, or nothing
-        line, name = _line(binding), (binding.key or "").upper()
-        fault = _fault(binding, known)
-        if name in SECURITY and written.get(name, "") not in ("", binding.value):
-            fault = fault or f"sets {name} to another value than line {found[name].line}"
+    written: dict[str, Binding] = {}
+    for binding in bindings:
+        name = (binding.key or "").upper()
+        fault = _fault(binding, known) or _contradiction(name, binding, written.get(name))
         if fault:
-            raise EnvFileError(f".env line {line} {fault}")
-        found[name] = Assignment(values[binding.key or ""] or "", line)
-        written[name] = binding.value or ""
+            raise EnvFileError(f".env line {_line(binding)} {fault}")
+        written[name] = binding
         if binding.value:
             known.add(binding.key or "")
-    return found
+    values = dotenv_values(stream=io.StringIO(text))  # with `${…}` replaced
+    return {
+        name: Assignment(values[binding.key or ""] or "", _line(binding))
+        for name, binding in written.items()
+    }
+
+
+def _contradiction(name: str, binding: Binding, before: Binding | None) -> str | None:
+    if name not in SECURITY or before is None or before.value in ("", binding.value):
+        return None
+    return f"sets {name} to another value than line {_line(before)}"
 
 
 def _line(binding: Binding) -> int:

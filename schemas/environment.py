@@ -28,4 +28,4 @@ class InjectedEnvironment(EnvSettingsSource):
 
 
 def _is_injected(name: str, text: str | None) -> bool:
-    return name.endswith("_port") and bool(SERVICE_ADDRESS.fullmatch(text or ""))
+    return name.endswith("port") and bool(SERVICE_ADDRESS.fullmatch(text or ""))

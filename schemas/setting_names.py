@@ -109,8 +109,8 @@ def doubts(
     for name, value in variables.items():
         if not value or _is_known(name.upper(), value):
             continue
-        close = _close(name, is_file=is_file)
-        meant = close if close in SECURITY else None if close else _by_words(name, is_file=is_file)
+        close = _by_words(name, is_file=is_file) or _close(name, is_file=is_file)
+        meant = close if close in SECURITY else None
         if meant is not None and not (meant == "REDIS_TLS" and value.strip().lower() in _OFF):
             yield Doubt(name, meant, stops=present.isdisjoint(SECURITY[meant]))
         elif close or (is_file and _begins_as_ours(name)):

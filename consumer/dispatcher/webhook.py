@@ -125,7 +125,9 @@ class WebhookSender:
                 return await self._post(endpoint, data, headers)
         except TimeoutError:
             return Answer(Verdict.FAILED, "timed out")
-        except (ClientError, StorageError, OSError) as error:
+        except StorageError as error:
+            return Answer(Verdict.FAILED, f"storage: {error}")
+        except (ClientError, OSError) as error:
             # Only the kind of error: its text may quote the address with its password.
             return Answer(Verdict.FAILED, type(error).__name__)
 

@@ -43,7 +43,8 @@ async def result(request: web.Request) -> web.StreamResponse:
         except (StorageError, TimeoutError, ConnectionError) as error:
             # The status line is out. A cut connection is all that still tells the client that
             # what it has is not the whole.
-            log.warning("result cut off", task_id=task_id, error=type(error).__name__)
+            reason = f"{type(error).__name__}: {error}"
+            log.warning("result cut off", task_id=task_id, error=reason)
             if request.transport is not None:
                 request.transport.abort()
     return response

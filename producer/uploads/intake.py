@@ -171,8 +171,11 @@ class Intake:
         try:
             async with asyncio.timeout(_CLEANUP_SECONDS):
                 await self._storage.delete_prefix(task_prefix(task_id))
-        except (StorageError, TimeoutError):
-            log.warning("files of a refused upload are left to the sweeper", task_id=task_id)
+        except (StorageError, TimeoutError) as error:
+            log.warning(
+                "files of a refused upload are left to the sweeper", task_id=task_id,
+                error=f"{type(error).__name__}: {error}",
+            )  # fmt: skip
 
 
 def _accepted(task_id: str, files: list[_File], *, repeated: bool = False) -> AcceptedTask:

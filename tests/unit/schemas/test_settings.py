@@ -6,6 +6,7 @@ from urllib.parse import quote
 import pytest
 from redis import Redis
 
+from cli.settings import RunSettings
 from consumer.settings import DispatcherSettings, WorkerSettings
 from producer.settings import ProducerSettings
 from schemas.settings import Settings, SettingsError
@@ -261,4 +262,38 @@ def test_more_than_a_host_is_refused(host: str, monkeypatch: pytest.MonkeyPatch)
 def test_an_env_file_that_is_no_text_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"LOG_LEVEL=caf\xe9\n")
     with pytest.raises(SettingsError, match=r"^\.env is not UTF-8: see its byte 14$"):
+        Settings.load()
+
+
+@pytest.mark.parametrize("address", ["tcp://10.43.0.5:6380", "tcp://[fd00::5]:6380"])
+def test_what_kubernetes_sets_for_a_service_is_understood(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REDIS_PORT", "METRICS_PORT", "EMBEDDED_REDIS_PORT", "PORT"):
+        monkeypatch.setenv(name, address)
+    monkeypatch.setenv("REDIS_HOST", "redis")
+    worker = WorkerSettings.load()
+    assert (worker.redis_address, worker.metrics_port) == ("redis://redis:6380/0", 9101)
+    assert (ProducerSettings.load().port, RunSettings.load().embedded_redis_port) == (8000, 0)
+    # What somebody chose wins, wherever it stands.
+    (tmp_path / ".env").write_text("REDIS_PORT=7000\nMETRICS_PORT=9300\n")
+    worker = WorkerSettings.load()
+    assert (worker.redis_port, worker.metrics_port) == (7000, 9300)
+
+
+@pytest.mark.parametrize("port", [6379, 6380])
+def test_a_service_of_kubernetes_names_no_server(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_PORT", f"tcp://10.43.0.5:{port}")
+    assert Settings.load().redis_place == f"localhost:{port}"
+    assert not RunSettings.load().names_redis
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp://10.43.0.5", "tcp://10.43.0.5:0", "tcp://:x", "http://h"]
+)
+def test_another_address_is_no_port(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_PORT", address)
+    with pytest.raises(SettingsError, match=r"^REDIS_PORT='"):
         Settings.load()
