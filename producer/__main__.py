@@ -37,7 +37,8 @@ async def _serve(settings: ProducerSettings) -> None:
     await runner.setup()
     try:
         await _listen(runner, settings)
-        log.info("listening", host=settings.host, port=settings.port)
+        keys = len(settings.api_keys)  # 0: open to all
+        log.info("listening", host=settings.host, port=settings.port, api_keys=keys)
         await stop.wait()
         log.info("stopping")
         await drain(runner)

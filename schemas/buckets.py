@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # The first that is set counts. AWS' own tools prefer the first; the client knows only the others.
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_YES = ("true", "1", "yes", "on")
+_NO = ("false", "0", "no", "off")
 _RETRIES: "RetryConfig" = {"max_retries": 4}
 """Of one call: a few seconds at most, so that the cause is told. Callers repeat the calls."""
 
@@ -27,7 +29,7 @@ def open_bucket(url: str) -> ObjectStore:
     """
     _forget_empty()
     variables = _variables()
-    options: ClientConfig = {"allow_http": _is_plain_http(variables)}
+    options: ClientConfig = {"allow_http": _allows_http(variables)}
     config = {
         name: text
         for name, text in variables.items()
@@ -67,9 +69,12 @@ def _endpoint(variables: dict[str, str]) -> str | None:
     return variables[name]
 
 
-def _is_plain_http(variables: dict[str, str]) -> bool:
-    chosen = variables.get("AWS_ALLOW_HTTP", "false").strip().lower()
-    if chosen not in ("true", "false", "1", "0", "yes", "no", "on", "off"):
+def _allows_http(variables: dict[str, str]) -> bool:
+    """Whether files may cross the network without TLS: if anybody said so, and nobody denies it."""
+    asked_for = (_endpoint(variables) or "").lower().startswith("http://")
+    chosen = variables.get("AWS_ALLOW_HTTP", str(asked_for)).strip().lower()
+    if chosen not in (*_YES, *_NO):
         raise ValueError("AWS_ALLOW_HTTP must be true or false")
-    endpoint = _endpoint(variables) or ""
-    return chosen in ("true", "1", "yes", "on") or endpoint.lower().startswith("http://")
+    if asked_for and chosen in _NO:
+        raise ValueError("AWS_ALLOW_HTTP must be true, or the endpoint https://")
+    return chosen in _YES

@@ -49,6 +49,8 @@ def is_missing_bucket(error: Exception) -> bool:
 
 def _known_cause(error: Exception) -> str | None:
     text = str(error)
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
     if number := _os_error(error):
         return os.strerror(number)
     if _NO_CREDENTIALS.search(text):
@@ -56,6 +58,10 @@ def _known_cause(error: Exception) -> str | None:
     if status := _STATUS.search(text):
         code = _CODE.search(text)
         return f"{status[1]} ({code[1]})" if code else status[1]
+    return _network_cause(text)
+
+
+def _network_cause(text: str) -> str | None:
     if certificate := _CERTIFICATE.search(text):
         return f"the server's certificate is not accepted ({certificate[1]})"
     if found := _SOCKET_ERROR.search(text):

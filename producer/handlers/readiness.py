@@ -62,7 +62,8 @@ class Readiness:
                 backlog = await self._store.backlog()
         except (RedisError, TimeoutError) as error:
             if self._redis_was_well:  # one line per outage, not per question
-                log.warning("redis is away", error=f"{type(error).__name__}: {error}")
+                reason = str(error) or f"no answer within {_CHECK_SECONDS:.0f} s"
+                log.warning("redis is away", error=f"{type(error).__name__}: {reason}")
             self._redis_was_well = False
             return None
         self._redis_was_well = True
@@ -74,7 +75,8 @@ class Readiness:
                 await self._storage.check()
         except (StorageError, TimeoutError) as error:
             if self._storage_was_well:
-                log.warning("storage is away", error=f"{type(error).__name__}: {error}")
+                reason = str(error) or f"no answer within {_CHECK_SECONDS:.0f} s"
+                log.warning("storage is away", error=f"{type(error).__name__}: {reason}")
             self._storage_was_well = False
             return False
         self._storage_was_well = True

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from cli import settings_table
 from cli.main import app
+from schemas.setting_names import S3_VARIABLES, SETTINGS, doubts
 from schemas.settings import Settings
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -52,6 +53,21 @@ def test_compose_passes_every_setting_on(service: str) -> None:
     model = settings_table.MODELS[service.removesuffix("-gpu")]
     missing = {name.upper() for name in model.model_fields} - set(compose_environment(service))
     assert not missing
+
+
+@pytest.mark.parametrize("service", ["producer", "worker", "worker-gpu", "dispatcher"])
+def test_compose_passes_on_what_reaches_a_bucket(service: str) -> None:
+    environment = compose_environment(service)
+    assert not [name for name in S3_VARIABLES if environment.get(name, "") is not None]
+
+
+@pytest.mark.parametrize("service", ["producer", "worker", "worker-gpu", "dispatcher"])
+def test_a_misspelt_secret_reaches_a_container_and_stops_it(service: str) -> None:
+    """A name that docker-compose.yml does not hold would be dropped without a word."""
+    misspelt = set(compose_environment(service)) - SETTINGS - set(S3_VARIABLES)
+    assert {"API_KEY", "WEBHOOK_SECRETS", "REDIS_PASS"} <= misspelt
+    found = doubts(dict.fromkeys(misspelt, "x"), all_set=misspelt, is_file=False)
+    assert {doubt.name for doubt in found if doubt.stops} == misspelt
 
 
 def test_every_setting_has_a_meaning() -> None:

@@ -104,6 +104,13 @@ def test_a_variable_that_cannot_be_is_named(
         Storage.open("s3://bucket")
 
 
+def test_plain_http_that_is_denied_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://minio:9000")
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "false")
+    with pytest.raises(SettingsError, match="AWS_ALLOW_HTTP must be true, or the endpoint https"):
+        Storage.open("s3://bucket")
+
+
 @pytest.mark.parametrize(
     ("status", "code"),
     [

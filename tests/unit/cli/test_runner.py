@@ -200,6 +200,20 @@ def test_metrics_ports_beyond_the_last_are_said_in_one_line(tmp_path: Path) -> N
     assert wrong.output.count("\n") == 1
 
 
+def test_a_taken_metrics_port_is_no_obstacle(tmp_path: Path) -> None:
+    """As the worker of another service on this machine takes it."""
+    with socket.create_server(("", free_port())) as taken:
+        port = taken.getsockname()[1]
+        run = Run(tmp_path, free_port(), METRICS_PORT=str(port))
+        try:
+            wait_until(lambda: run.output.count("metrics on port") == 2)
+            run.expect("plate-detect: ready: http://127.0.0.1")
+        finally:
+            run.process.terminate()
+            assert run.close() == 0, run.output
+    assert f'"port": {port},' not in run.output
+
+
 def test_a_file_in_the_place_of_the_folder_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "var").touch()
     wrong = Run(tmp_path, free_port())
