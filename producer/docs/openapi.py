@@ -125,7 +125,7 @@ def _process_task(settings: ProducerSettings) -> Json:
     accepted = _json("Accepted; ask for its state at `Location`", "TaskAccepted")
     accepted["headers"] = {
         "Location": {
-            "description": "Path of task-status",
+            "description": "Address of task-status",
             "schema": {"type": "string", "format": "uri-reference"},
         }
     }
@@ -164,7 +164,7 @@ def _result() -> Json:
         "A covered image",
         "The `url` of a result in task-status leads here.",
         {"200": answer, "304": {"description": "Still the one with the ETag of If-None-Match"}},
-        problems=(404, 503),
+        problems=(404, 412, 503),
         parameters=("task_id", "file"),
     )
 
