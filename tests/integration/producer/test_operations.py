@@ -1,6 +1,7 @@
 """Health, readiness, metrics, documentation, and the errors that belong to no task."""
 
 import re
+from urllib.parse import urljoin
 
 import pytest
 from openapi_spec_validator import validate
@@ -85,7 +86,7 @@ async def test_documentation_asks_no_other_host(producer: RunningProducer) -> No
         wanted = re.findall(r'(?:src|href|spec-url)="([^"]+)"', page)
         assert len(wanted) >= 3
         for asset in wanted:
-            async with producer.session.get(producer.url + asset) as response:
+            async with producer.session.get(urljoin(producer.url + path, asset)) as response:
                 assert response.status == 200, asset
                 await response.read()
 
