@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """Size in bytes, strong entity tag without its quotes, time of the last change."""
+    """Size in bytes, strong entity tag without its quotes, last change in whole seconds."""
 
     size: int
     etag: str | None
@@ -22,7 +22,8 @@ class ObjectInfo:
     def of(cls, meta: "ObjectMeta") -> "ObjectInfo":
         """As the store describes an object."""
         etag = meta["e_tag"]
-        return cls(meta["size"], etag and etag.strip('"'), meta["last_modified"])
+        modified = meta["last_modified"].replace(microsecond=0)
+        return cls(meta["size"], etag and etag.strip('"'), modified)
 
     @classmethod
     def of_file(cls, path: Path) -> "ObjectInfo":
@@ -37,4 +38,5 @@ class ObjectInfo:
         if not stat.S_ISREG(found.st_mode):
             raise FileNotFoundError(path)
         etag = f"{found.st_ino:x}-{found.st_mtime_ns // 1000:x}-{found.st_size:x}"
-        return cls(found.st_size, etag, datetime.fromtimestamp(found.st_mtime, UTC))
+        modified = datetime.fromtimestamp(found.st_mtime_ns // 1_000_000_000, UTC)
+        return cls(found.st_size, etag, modified)

@@ -1,7 +1,6 @@
 """Conditional requests: RFC 9110, section 13, for answers to GET and HEAD."""
 
 import re
-from datetime import datetime
 
 from aiohttp import hdrs, web
 
@@ -27,12 +26,12 @@ def is_known(request: web.Request, info: ObjectInfo) -> bool:
     if hdrs.IF_MATCH in request.headers:
         if not _matches(request, hdrs.IF_MATCH, info.etag, weak=False):
             raise PreconditionFailedError
-    elif (limit := request.if_unmodified_since) and _seconds(info.modified) > limit:
+    elif (limit := request.if_unmodified_since) and info.modified > limit:
         raise PreconditionFailedError
     if hdrs.IF_NONE_MATCH in request.headers:
         return _matches(request, hdrs.IF_NONE_MATCH, info.etag, weak=True)
     since = request.if_modified_since
-    return since is not None and _seconds(info.modified) <= since
+    return since is not None and info.modified <= since
 
 
 def _matches(request: web.Request, header: str, etag: str | None, *, weak: bool) -> bool:
@@ -41,7 +40,3 @@ def _matches(request: web.Request, header: str, etag: str | None, *, weak: bool)
     if "*" in _TAG.sub("", listed):
         return True
     return any(tag == etag and (weak or not mark) for mark, tag in _TAG.findall(listed))
-
-
-def _seconds(moment: datetime) -> datetime:
-    return moment.replace(microsecond=0)  # a header has no more
