@@ -49,7 +49,7 @@ def openapi_document(settings: ProducerSettings) -> Json:
             "description": _DESCRIPTION + _code_table(),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": settings.public_url or "/"}],
         "tags": [
             {"name": "tasks", "description": "Images in, covered images out"},
             {"name": "operations", "description": "For operators and orchestrators"},
@@ -163,7 +163,7 @@ def _result() -> Json:
         "result",
         "A covered image",
         "The `url` of a result in task-status leads here.",
-        {"200": answer, "304": {"description": "Still the one with the ETag of If-None-Match"}},
+        {"200": answer, "304": {"description": "Unchanged since the client got it"}},
         problems=(404, 412, 503),
         parameters=("task_id", "file"),
     )
