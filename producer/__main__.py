@@ -9,6 +9,8 @@ from aiohttp import web
 
 from producer.app import create_runner, drain
 from producer.settings import ProducerSettings
+from schemas.addresses import in_url
+from schemas.listening import bound_sockets
 from schemas.process import begin, run
 from schemas.settings import SettingsError
 
@@ -48,9 +50,10 @@ async def _serve(settings: ProducerSettings) -> None:
 
 async def _listen(runner: web.AppRunner, settings: ProducerSettings) -> None:
     try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
+        for sock in await asyncio.to_thread(bound_sockets, settings.host, settings.port):
+            await web.SockSite(runner, sock).start()
     except OSError as error:
-        where = f"{settings.host}:{settings.port}"
+        where = f"{in_url(settings.host)}:{settings.port}"
         raise CannotListenError(f"cannot listen on {where}: {error.strerror}") from None
 
 

@@ -12,6 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from producer.access import guard
+from producer.cross_origin import CrossOrigin
 from producer.docs import pages
 from producer.errors import PROBLEM_KIND, problems
 from producer.handlers import events, operations, results, tasks
@@ -43,10 +44,14 @@ log = structlog.get_logger(__name__)
 
 def create_app(settings: ProducerSettings) -> web.Application:
     """The whole producer; connections are made when it starts."""
-    app = web.Application(middlewares=[_measured, problems, guard(settings.api_keys)])
+    cross_origin = CrossOrigin(settings.allowed_origins)
+    app = web.Application(
+        middlewares=[_measured, problems, cross_origin.preflight, guard(settings.api_keys)]
+    )
     app[SETTINGS] = settings
     app.cleanup_ctx.append(_services)
     app.on_response_prepare.append(_common_headers)
+    app.on_response_prepare.append(cross_origin.admit)
     _cut_off_who_does_not_read(app, StallGuard(settings.upload_idle_timeout_seconds))
     _add_routes(app)
     pages.add_to(app, settings)
@@ -98,7 +103,7 @@ def _add_routes(app: web.Application) -> None:
     for path in ("/api/v1/process-task/", "/api/v1/process-task"):
         router.add_post(path, tasks.process_task, expect_handler=tasks.defer_continue)
     router.add_get("/api/v1/task-status/{task_id}", tasks.task_status)
-    router.add_get("/api/v1/task-events/{task_id}", events.task_events, allow_head=False)
+    router.add_get("/api/v1/task-events/{task_id}", events.task_events)
     router.add_delete("/api/v1/tasks/{task_id}", tasks.delete_task)
     router.add_get("/tasks_storage/{task_id}/output/{file:[^/]+}", results.result)
     router.add_get("/health", operations.health)

@@ -110,6 +110,14 @@ class TooManyFilesError(ProducerError):
     kind = "too-many-files"
 
 
+class PreconditionFailedError(ProducerError):
+    status = 412
+    kind = "precondition-failed"
+
+    def __init__(self) -> None:
+        super().__init__("A precondition of the request's headers does not hold.")
+
+
 class FileTooLargeError(ProducerError):
     status = 413
     kind = "file-too-large"

@@ -4,9 +4,11 @@ import hashlib
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
+from yarl import URL
 
+from schemas import addresses
 from schemas.settings import Seconds, SecondsOrNone, Settings
 
 # Room for part headers and ignored fields; files alone make up the rest of a request.
@@ -15,6 +17,8 @@ _OVERHEAD_BYTES = 1_048_576
 
 # Short ones could be guessed, and their digests turned back into them.
 _API_KEY = re.compile(r"[!-+\--~]{16,256}")
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@*\\]+", re.IGNORECASE)
 
 
 def _digests(value: object) -> object:
@@ -29,16 +33,49 @@ def _digests(value: object) -> object:
     return tuple(hashlib.sha256(key.encode()).digest() for key in dict.fromkeys(keys))
 
 
+def _origins(value: object) -> object:
+    """Each origin of a comma-separated list, as browsers write it."""
+    if not isinstance(value, str):
+        return value
+    return tuple(dict.fromkeys(_origin(item.strip()) for item in value.split(",") if item.strip()))
+
+
+def _origin(text: str) -> str:
+    if text == "*":
+        return text
+    try:
+        if _ORIGIN.fullmatch(text):
+            # In lower case, a name in Punycode, without the port that is the scheme's default.
+            return str(URL(text).origin())
+    except ValueError:
+        pass
+    raise ValueError("each must be * or an origin like https://app.example.org, without a path")
+
+
 class ProducerSettings(Settings):
     """What only the HTTP side reads."""
 
-    host: str = Field("0.0.0.0", description="Address that the HTTP server listens on")
+    host: Annotated[str, AfterValidator(addresses.listen_host)] = Field(
+        "0.0.0.0",
+        description="Address or name that the HTTP server listens on; `::`: all addresses, IPv6 "
+        "and IPv4",
+    )
     port: int = Field(8000, ge=1, le=65535, description="Port that the HTTP server listens on")
     api_keys: Annotated[tuple[bytes, ...], NoDecode, BeforeValidator(_digests)] = Field(
         (),
         repr=False,
         description="Keys, separated by commas, one of which every request about tasks must "
         "carry (`X-API-Key` or `Authorization: Bearer`); empty: open to all",
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)] = Field(
+        (),
+        description="Origins, separated by commas, whose pages may call this service from a "
+        "browser (CORS), e.g. `https://app.example.org`; `*`: any; empty: none",
+    )
+    trust_forwarded_prefix: bool = Field(
+        default=False,
+        description="`true`: the path prefix that a proxy names in `X-Forwarded-Prefix` is put "
+        "before the paths in an answer; only behind a proxy that sets or removes that header",
     )
     idempotency_lease_seconds: Seconds = Field(
         15, description="Silence after which a dead producer's idempotency keys are free"

@@ -15,6 +15,7 @@ SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://.+:(?P<port>\d+)")
 
 _BUCKET = re.compile(r"s3://[^\s:/?#@]+(/[^?#]*)?")
 _HOST = re.compile(r"[^\s:/?#@%\[\]\\]+")  # no character that means something in an address
+_URL = re.compile(r"[!-~]+")
 
 
 def storage_folder(url: str) -> Path | None:
@@ -78,15 +79,46 @@ def service_port(value: object) -> object:
 
 def redis_host(host: str) -> str:
     """REDIS_HOST, an IPv6 address without its brackets."""
+    return _host(host, "REDIS_PORT")
+
+
+def listen_host(host: str) -> str:
+    """HOST, an IPv6 address without its brackets; empty: all addresses."""
+    return _host(host, "PORT") if host else host
+
+
+def _host(host: str, port_setting: str) -> str:
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if ":" in bare:
         try:
             return str(IPv6Address(bare))
         except ValueError:
-            raise ValueError("must be a host alone; its port goes into REDIS_PORT") from None
-    if not _HOST.fullmatch(host):
+            raise ValueError(f"must be a host alone; its port goes into {port_setting}") from None
+    if not _HOST.fullmatch(host) or not _is_resolvable(host):
         raise ValueError("must be the name or the address of a host, nothing else")
     return host
+
+
+def _is_resolvable(host: str) -> bool:
+    """Whether the resolver can be asked; it refuses some names with no OSError."""
+    try:
+        return bool(host.encode("idna"))
+    except UnicodeError:
+        return False
+
+
+def public_url(url: str) -> str:
+    """PUBLIC_URL, without the slash at its end."""
+    if not url:
+        return url
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not _URL.fullmatch(url) or set("?#@") & set(url):
+        raise ValueError("must be http(s)://host[:port][/path], percent-encoded, nothing else")
+    return url.rstrip("/")
 
 
 def in_url(host: str) -> str:

@@ -43,9 +43,9 @@ def unique_output_names(filenames: Iterable[str]) -> list[str]:
     return names
 
 
-def result_url(task_id: str, output: str) -> str:
-    """Path of a result on the producer, percent-encoded."""
-    return f"/tasks_storage/{task_id}/output/{quote(output, safe='')}"
+def result_url(task_id: str, output: str, public_url: str = "") -> str:
+    """Address of a result below PUBLIC_URL, or its path on the producer; percent-encoded."""
+    return f"{public_url}/tasks_storage/{task_id}/output/{quote(output, safe='')}"
 
 
 def _stem(filename: str) -> str:

@@ -116,6 +116,11 @@ class Settings(BaseSettings):
     inline_max_bytes: int = Field(
         1_048_576, ge=0, description="Most image bytes inside a stream entry"
     )
+    public_url: Annotated[str, AfterValidator(addresses.public_url)] = Field(
+        "", description="Where clients reach the producer, with the path prefix of a proxy, e.g. "
+        "`https://example.org/plates`: result URLs and `Location` begin with it; empty: they are "
+        "paths",
+    )  # fmt: skip
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], BeforeValidator(_lowered)
     ] = Field("info", description="Least severe log line that is written")

@@ -17,6 +17,7 @@ from schemas.addresses import storage_folder
 from schemas.buckets import open_bucket
 from schemas.env_file import EnvFileError
 from schemas.local_files import delete_empty_folders, delete_partial, mount_point
+from schemas.object_info import ObjectInfo
 from schemas.settings import SettingsError
 from schemas.storage_causes import cause, is_full, is_missing_bucket
 
@@ -53,8 +54,7 @@ class ObjectTooLargeError(Exception):
 class StoredObject:
     """An object that is open for reading, once."""
 
-    size: int
-    etag: str | None
+    info: ObjectInfo
     chunks: AsyncIterator[bytes]
 
 
@@ -112,12 +112,18 @@ class Storage:
             async for chunk in chunks:
                 yield chunk
 
+    async def describe(self, key: str) -> ObjectInfo:
+        """Tell of an object without opening it; errors as `get`."""
+        async with self._reading("describe"):
+            if self._folder is None:
+                return ObjectInfo.of(await obstore.head_async(self._store, key))
+            return await asyncio.to_thread(ObjectInfo.of_file, self._folder / key)
+
     async def open_object(self, key: str) -> StoredObject:
-        """An object's size and entity tag, with its content to stream; errors as `get`."""
+        """Tell of an object, with its content to stream; errors as `get`."""
         async with self._reading("open"):
             response = await obstore.get_async(self._store, key)
-        etag = response.meta["e_tag"]
-        return StoredObject(response.meta["size"], etag and etag.strip('"'), _chunks(response))
+        return StoredObject(ObjectInfo.of(response.meta), _chunks(response))
 
     @asynccontextmanager
     async def _reading(self, what: str) -> AsyncIterator[None]:

@@ -56,7 +56,10 @@ class ImageResult(_Public):
     """A covered image. Results of older versions lack what has a default."""
 
     filename: str = Field(description="Name of the result")
-    url: str = Field(description="Path of the result on this service, percent-encoded")
+    url: str = Field(
+        description="Address of the result, percent-encoded: a path on this service, or with "
+        "PUBLIC_URL a whole URL"
+    )
     needs_review: bool = Field(
         default=False,
         exclude_if=_unneeded,

@@ -16,8 +16,9 @@ from consumer.settings import WorkerSettings
 from schemas.settings import Settings
 
 _PLACES = {
-    "api_keys", "backend_callback_url", "backend_upload_url", "embedded_redis_port", "host",
-    "key_prefix", "log_level", "metrics_port", "port", "tasks_storage_url", "webhook_secret",
+    "allowed_origins", "api_keys", "backend_callback_url", "backend_upload_url",
+    "embedded_redis_port", "host", "key_prefix", "log_level", "metrics_port", "port", "public_url",
+    "tasks_storage_url", "trust_forwarded_prefix", "webhook_secret",
 }  # fmt: skip
 _SETTINGS = {name for model in MODELS.values() for name in model.model_fields}
 _TUNING = {name for name in _SETTINGS - _PLACES if not name.startswith("redis_")}

@@ -36,9 +36,10 @@ class EntryHandler:
     Args:
         patience: outlasts servers that are away.
         trials: tell images that kill from the others.
+        public_url: what the addresses of results begin with.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last four by name
         self,
         store: TaskStore,
         storage: Storage,
@@ -48,6 +49,7 @@ class EntryHandler:
         patience: Patience,
         trials: Trials,
         limits: ContractLimits,
+        public_url: str,
     ) -> None:
         self._store = store
         self._storage = storage
@@ -56,6 +58,7 @@ class EntryHandler:
         self._persist = patience
         self._trials = trials
         self._limits = limits
+        self._public_url = public_url
 
     async def handle(self, entry: Entry) -> None:
         """Settle an entry; raises StoppedError if a server stayed away until the stop."""
@@ -112,7 +115,7 @@ class EntryHandler:
             line.info("image failed", code=str(error.code), outcome=str(done))
             await self._clean_up(message, done, failed=True)
         else:
-            url = result_url(message.task_id, message.output_name)
+            url = result_url(message.task_id, message.output_name, self._public_url)
             told = covered.report
             result = ImageResult(
                 filename=message.output_name, url=url,

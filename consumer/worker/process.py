@@ -109,7 +109,7 @@ async def _open_loops(
         handler = EntryHandler(
             store, storage, pipeline, metrics, patience=patience,
             trials=Trials(store, patience, limits, max_deliveries=settings.max_deliveries),
-            limits=limits,
+            limits=limits, public_url=settings.public_url,
         )  # fmt: skip
         yield WorkerLoops(
             stream, store, handler, Hand(settings.slots), batcher, metrics,

@@ -49,7 +49,7 @@ def openapi_document(settings: ProducerSettings) -> Json:
             "description": _DESCRIPTION + _code_table(),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": settings.public_url or "/"}],
         "tags": [
             {"name": "tasks", "description": "Images in, covered images out"},
             {"name": "operations", "description": "For operators and orchestrators"},
@@ -125,7 +125,7 @@ def _process_task(settings: ProducerSettings) -> Json:
     accepted = _json("Accepted; ask for its state at `Location`", "TaskAccepted")
     accepted["headers"] = {
         "Location": {
-            "description": "Path of task-status",
+            "description": "Address of task-status",
             "schema": {"type": "string", "format": "uri-reference"},
         }
     }
@@ -163,8 +163,8 @@ def _result() -> Json:
         "result",
         "A covered image",
         "The `url` of a result in task-status leads here.",
-        {"200": answer, "304": {"description": "Still the one with the ETag of If-None-Match"}},
-        problems=(404, 503),
+        {"200": answer, "304": {"description": "Unchanged since the client got it"}},
+        problems=(404, 412, 503),
         parameters=("task_id", "file"),
     )
 

@@ -7,6 +7,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from producer.docs.openapi import openapi_document
+from producer.handlers.public import public_base
 from producer.settings import ProducerSettings
 
 _ASSETS = Path(__file__).parents[1] / "assets"
@@ -21,10 +22,13 @@ _POLICY = (
 
 def add_to(app: web.Application, settings: ProducerSettings) -> None:
     """Add the documentation's routes."""
-    document = orjson.dumps(openapi_document(settings))
+    document = openapi_document(settings)
 
-    async def openapi(_: web.Request) -> web.Response:
-        return web.Response(body=document, content_type="application/json")
+    async def openapi(request: web.Request) -> web.Response:
+        # The dot means the folder that the document is in, whatever prefix a proxy puts before it.
+        server = {"url": public_base(request) or "."}
+        body = orjson.dumps(document | {"servers": [server]})
+        return web.Response(body=body, content_type="application/json")
 
     app.router.add_get("/openapi.json", openapi)
     app.router.add_get("/docs", _page("docs.html"))
@@ -34,7 +38,7 @@ def add_to(app: web.Application, settings: ProducerSettings) -> None:
 
 
 async def _to_docs(_: web.Request) -> web.Response:
-    raise web.HTTPFound("/docs")
+    raise web.HTTPFound("docs")  # relative: a proxy may serve it under a prefix
 
 
 def _assets() -> Handler:

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp_sse import sse_response
 from redis.exceptions import RedisError
 
 from producer.errors import RedisAwayError, TooBusyError
+from producer.handlers.public import located, public_base
 from producer.handlers.services import SERVICES, Services, ask_redis
 from producer.handlers.tasks import state_of
 from schemas.tasks import TaskState
@@ -23,6 +24,10 @@ async def task_events(request: web.Request) -> web.StreamResponse:
     """Send `progress` at each change and `end` with the final state, then close."""
     services = request.app[SERVICES]
     state = await state_of(request)
+    if request.method == hdrs.METH_HEAD:
+        return web.StreamResponse(
+            headers={hdrs.CONTENT_TYPE: "text/event-stream", hdrs.CACHE_CONTROL: "no-cache"}
+        )
     if services.event_streams.locked():
         raise TooBusyError("Too many progress streams are open; ask for task-status instead.")
     async with services.event_streams:
@@ -31,6 +36,7 @@ async def task_events(request: web.Request) -> web.StreamResponse:
 
 
 async def _stream(request: web.Request, services: Services, first: TaskState) -> web.StreamResponse:
+    base = public_base(request)
     async with sse_response(
         request, ping_interval=_PING_SECONDS, send_timeout=_SEND_TIMEOUT_SECONDS
     ) as stream:
@@ -38,7 +44,7 @@ async def _stream(request: web.Request, services: Services, first: TaskState) ->
             async with asyncio.timeout(_LONGEST_STREAM_SECONDS):
                 async for state in _changes(request, services, first):
                     kind = "end" if state.status.is_final else "progress"
-                    await stream.send(state.model_dump_json(), event=kind)
+                    await stream.send(located(state, base).model_dump_json(), event=kind)
         except (TimeoutError, ConnectionError):
             pass  # over time or client gone; EventSource asks again by itself
     return stream

@@ -7,46 +7,63 @@ import structlog
 from aiohttp import hdrs, web
 
 from producer.errors import UnknownResultError, UnknownTaskError
+from producer.handlers.conditions import is_conditional, is_known
 from producer.handlers.services import SERVICES, ask_redis
 from producer.handlers.tasks import task_id_of
 from schemas.layout import output_key
+from schemas.object_info import ObjectInfo
 from schemas.results import lists_result
-from schemas.storage import StorageError
+from schemas.storage import StorageError, StoredObject
 
 log = structlog.get_logger(__name__)
 
 
 async def result(request: web.Request) -> web.StreamResponse:
-    """One covered image, streamed from storage."""
-    services = request.app[SERVICES]
+    """One covered image, streamed from storage. Its file is opened only if it is to be sent."""
+    storage = request.app[SERVICES].storage
     task_id, name = await _listed(request)
+    key, is_head = output_key(task_id, name), request.method == hdrs.METH_HEAD
     try:
-        stored = await services.storage.open_object(output_key(task_id, name))
+        if is_head or is_conditional(request):
+            info = await storage.describe(key)
+            if is_known(request, info):
+                return _answer(info, status=304)
+            if is_head:
+                return _answer(info)
+        stored = await storage.open_object(key)
     except FileNotFoundError:
         raise UnknownResultError from None
+    return await _stream(request, stored, task_id)
+
+
+def _answer(info: ObjectInfo, *, status: int = 200) -> web.StreamResponse:
     response = web.StreamResponse(
+        status=status,
         headers={
             hdrs.CONTENT_TYPE: "image/webp",
             hdrs.CACHE_CONTROL: "private, no-cache",
-        }
+        },
     )
-    response.etag = stored.etag
-    if stored.etag in [tag.value for tag in request.if_none_match or ()]:
-        response.set_status(304)
-        return response
-    response.content_length = stored.size
+    response.etag = info.etag
+    response.last_modified = info.modified
+    if status == 200:
+        response.content_length = info.size
+    return response
+
+
+async def _stream(request: web.Request, stored: StoredObject, task_id: str) -> web.StreamResponse:
+    response = _answer(stored.info)
     await response.prepare(request)
-    if request.method != hdrs.METH_HEAD:
-        idle_seconds = services.settings.upload_idle_timeout_seconds
-        try:
-            await _send(response, stored.chunks, idle_seconds)
-        except (StorageError, TimeoutError, ConnectionError) as error:
-            # The status line is out. A cut connection is all that still tells the client that
-            # what it has is not the whole.
-            reason = f"{type(error).__name__}: {error}"
-            log.warning("result cut off", task_id=task_id, error=reason)
-            if request.transport is not None:
-                request.transport.abort()
+    idle_seconds = request.app[SERVICES].settings.upload_idle_timeout_seconds
+    try:
+        await _send(response, stored.chunks, idle_seconds)
+    except (StorageError, TimeoutError, ConnectionError) as error:
+        # The status line is out. A cut connection is all that still tells the client that
+        # what it has is not the whole.
+        reason = f"{type(error).__name__}: {error}"
+        log.warning("result cut off", task_id=task_id, error=reason)
+        if request.transport is not None:
+            request.transport.abort()
     return response
 
 

@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 from producer.access import CALLER
 from producer.errors import BacklogFullError, TooBusyError, UnknownTaskError
 from producer.handlers.bodies import TaskAccepted
+from producer.handlers.public import located, public_base
 from producer.handlers.services import SERVICES, Services, ask_redis
 from producer.metrics import Metrics
 from producer.uploads.form import UploadForm, check_headers
@@ -40,7 +41,7 @@ async def process_task(request: web.Request) -> web.Response:
         status=202,
         text=TaskAccepted(task_id=task.task_id).model_dump_json(),
         content_type="application/json",
-        headers={hdrs.LOCATION: f"/api/v1/task-status/{task.task_id}"},
+        headers={hdrs.LOCATION: f"{public_base(request)}/api/v1/task-status/{task.task_id}"},
     )
 
 
@@ -69,7 +70,7 @@ def _count(metrics: Metrics, task: AcceptedTask) -> None:
 
 async def task_status(request: web.Request) -> web.Response:
     """The state of a task."""
-    state = await state_of(request)
+    state = located(await state_of(request), public_base(request))
     return web.Response(
         text=state.model_dump_json(),
         content_type="application/json",

@@ -3,6 +3,8 @@
 import random
 import socket
 
+import pytest
+
 # Below the ranges from which systems take the ports of outgoing connections (32768 and up on
 # Linux, 16000 and up in some sandboxes): one of those may take a port between its choice and the
 # server's start.
@@ -11,6 +13,17 @@ _RANGE = range(10_000, 16_000)
 # Servers take their ports late, after seconds of imports, and until then a port looks free to the
 # next who asks: none is handed out twice.
 _untried = random.sample(_RANGE, len(_RANGE))
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+NEEDS_IPV6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")
 
 
 def free_port() -> int:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from schemas.addresses import in_url
 from tests.integration.producer.conftest import JPEG, PNG
-from tests.support.ports import free_port
+from tests.support.ports import NEEDS_IPV6, free_port
 
 ROOT = Path(__file__).parents[3]
 START_SECONDS = 20.0
@@ -48,14 +49,39 @@ def start(tmp_path: Path, redis_server: str) -> Iterator[Start]:
         process.wait()
 
 
-def wait_until_listening(port: int) -> None:
+def wait_until_listening(port: int, address: str = "127.0.0.1") -> None:
     deadline = time.monotonic() + START_SECONDS
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+        with socket.socket(family) as probe:
+            if probe.connect_ex((address, port)) == 0:
                 return
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("host", "reachable"),
+    [
+        pytest.param("::", ["127.0.0.1", "::1"], marks=NEEDS_IPV6),
+        pytest.param("[::]", ["127.0.0.1", "::1"], marks=NEEDS_IPV6),
+        pytest.param("::1", ["::1"], marks=NEEDS_IPV6),
+        ("localhost", ["127.0.0.1"]),
+        ("", ["127.0.0.1"]),
+    ],
+)
+def test_a_host_is_reached_at_each_of_its_addresses(
+    start: Start, host: str, reachable: list[str], tmp_path: Path
+) -> None:
+    port = free_port()
+    process = start(PORT=str(port), HOST=host)
+    wait_until_listening(port, reachable[0])
+    for address in reachable:
+        wait_until_listening(port, address)
+        url = f"http://{in_url(address)}:{port}/health"
+        assert json.loads(curl("-g", url)) == {"status": "alive"}
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 0
 
 
 def curl(*arguments: str) -> str:
@@ -197,6 +223,13 @@ def test_progress_stream_does_not_hold_up_the_end(start: Start, tmp_path: Path) 
         ({"PORT": "http"}, "PORT='http'"),
         ({"MAX_FILE_SIZE_BYTES": "0"}, "MAX_FILE_SIZE_BYTES='0'"),
         ({"TASKS_STORAGE_URL": "ftp://x"}, "TASKS_STORAGE_URL"),
+        ({"HOST": "localhost:8000"}, "HOST='localhost:8000'"),
+        ({"HOST": "192.0.2.1"}, "cannot listen on 192.0.2.1:"),
+        ({"HOST": "2001:db8::1"}, "cannot listen on [2001:db8::1]:"),
+        ({"HOST": "no-such-name.invalid"}, "cannot listen on no-such-name.invalid:"),
+        ({"PUBLIC_URL": "example.org/plates"}, "PUBLIC_URL"),
+        ({"ALLOWED_ORIGINS": "https://a.example/path"}, "ALLOWED_ORIGINS='https://a.example/path'"),
+        ({"ALLOWED_ORIGINS": "https://a.example,b.example"}, "ALLOWED_ORIGINS"),
     ],
 )
 def test_wrong_setting_is_one_line(

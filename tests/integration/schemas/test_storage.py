@@ -119,6 +119,25 @@ async def test_a_file_system_that_hangs_is_given_up(
         back.set()
 
 
+@pytest.mark.parametrize("name", ["a.webp", "мой файл?#%.webp", "a%20b", "..a", "a b"])
+async def test_an_object_is_described_as_the_store_describes_it(local: Storage, name: str) -> None:
+    """What is told without opening it: a client may hold the one against the other."""
+    key = f"t1/output/{name}"
+    await local.put(key, b"covered")
+    described = await local.describe(key)
+    assert described == (await local.open_object(key)).info
+    assert described.size == 7
+    await local.put(key, b"another")
+    assert (await local.describe(key)).etag != described.etag
+
+
+@pytest.mark.parametrize("key", ["t1/output/b", "t1/output", "t1/output/a/b", "t2/output/a"])
+async def test_what_is_no_object_is_not_described(local: Storage, key: str) -> None:
+    await local.put("t1/output/a", b"covered")
+    with pytest.raises(FileNotFoundError):
+        await local.describe(key)
+
+
 async def test_a_disk_that_is_away_is_no_empty_folder(tmp_path: Path) -> None:
     folder = tmp_path / "storage"
     folder.mkdir()
@@ -127,7 +146,11 @@ async def test_a_disk_that_is_away_is_no_empty_folder(tmp_path: Path) -> None:
         storage = Storage.open(folder.as_uri())
         await storage.put("t1/input/0", b"original")
         unmount(folder)
-        for read in (storage.get("t1/input/0", max_bytes=9), storage.size("t1/input/0")):
+        for read in (
+            storage.get("t1/input/0", max_bytes=9),
+            storage.size("t1/input/0"),
+            storage.describe("t1/input/0"),
+        ):
             with pytest.raises(StorageError):
                 await read
         with pytest.raises(StorageError):

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from tests.support.ports import free_port
+from tests.support.ports import NEEDS_IPV6, free_port
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 
@@ -163,6 +163,44 @@ def test_a_killed_command_stops_everything_cleanly(run: Run, tmp_path: Path) -> 
     run.close()
     assert_all_gone(family)
     assert "stopped: redis (exit status 0)" in (tmp_path / "var/supervisord.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        pytest.param("::", "http://localhost", marks=NEEDS_IPV6),
+        pytest.param("::1", "http://[::1]", marks=NEEDS_IPV6),
+        ("localhost", "http://localhost"),
+    ],
+)
+def test_any_host_is_seen_ready(host: str, url: str, tmp_path: Path) -> None:
+    run = Run(tmp_path, free_port(), HOST=host, MODEL_PATH="stand-in:1")
+    try:
+        run.expect(f"plate-detect: ready: {url}:{run.port} ")
+    finally:
+        run.process.terminate()
+        assert run.close() == 0, run.output
+
+
+@NEEDS_IPV6
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_a_port_that_is_taken_in_one_family_is_said_at_once(
+    family: socket.AddressFamily, tmp_path: Path
+) -> None:
+    address = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+    with socket.create_server((address, free_port()), family=family) as listener:
+        port = listener.getsockname()[1]
+        taken = Run(tmp_path, port, HOST="::")
+        assert taken.close() == 1
+    assert taken.output.startswith(f"plate-detect: port {port} is taken")
+    assert taken.output.count("\n") == 1
+
+
+def test_an_address_of_another_machine_is_said_at_once(tmp_path: Path) -> None:
+    wrong = Run(tmp_path, free_port(), HOST="192.0.2.1")
+    assert wrong.close() == 1
+    assert wrong.output.startswith("plate-detect: cannot listen on HOST:PORT = 192.0.2.1:")
+    assert wrong.output.count("\n") == 1
 
 
 def test_a_taken_port_is_said_at_once(tmp_path: Path) -> None:

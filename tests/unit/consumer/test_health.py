@@ -18,7 +18,7 @@ from consumer import vitals as vitals_module
 from consumer.monitor import serve_monitor
 from consumer.vitals import Vitals
 from consumer.watchdog import EXIT_STATUS, Watchdog, stopping
-from tests.support.ports import free_port
+from tests.support.ports import NEEDS_IPV6, free_port
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -31,6 +31,17 @@ async def asked(vitals: Vitals) -> tuple[int, dict[str, Any]]:
         session.get(f"http://127.0.0.1:{port}/health") as answer,
     ):
         return answer.status, await answer.json()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("[::1]", marks=NEEDS_IPV6)])
+async def test_health_is_reached_over_both_families(host: str) -> None:
+    port = free_port()
+    async with (
+        serve_monitor(CollectorRegistry(), port, tuple),
+        aiohttp.ClientSession() as session,
+        session.get(f"http://{host}:{port}/health") as answer,
+    ):
+        assert answer.status == 200
 
 
 async def test_health_names_the_reason_until_it_is_gone() -> None:

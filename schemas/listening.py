@@ -1,0 +1,60 @@
+"""The sockets of a server: one for each address that a host means."""
+
+import errno
+import socket
+from contextlib import ExitStack
+
+# What a machine without IPv6, or without IPv4, says of an address of that family.
+_NOT_HERE = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+
+
+def bound_sockets(host: str, port: int) -> list[socket.socket]:
+    """Bind a socket to each address of a host; the caller listens on them and closes them.
+
+    `::` and an empty host mean all addresses of IPv6 and of IPv4. Where a host has several
+    addresses, those that this machine does not have are left out. Asks the resolver: blocks.
+
+    Raises:
+        OSError: an address is taken or forbidden, none is this machine's, or the name is unknown.
+    """
+    missing: OSError | None = None
+    with ExitStack() as opened:
+        sockets = []
+        for family, address in _addresses(host, port):
+            try:
+                sockets.append(opened.enter_context(_bound(family, address)))
+            except OSError as error:
+                if error.errno not in _NOT_HERE:
+                    raise
+                missing = error
+        if not sockets and missing is not None:
+            raise missing
+        opened.pop_all()
+        return sockets
+
+
+def check_bindable(host: str, port: int) -> None:
+    """Raise OSError if `bound_sockets` would."""
+    for sock in bound_sockets(host, port):
+        sock.close()
+
+
+def _addresses(host: str, port: int) -> list[tuple[int, tuple[object, ...]]]:
+    if host in ("", "::"):
+        return [(socket.AF_INET6, ("::", port)), (socket.AF_INET, ("0.0.0.0", port))]
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+
+
+def _bound(family: int, address: tuple[object, ...]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # IPv4 has a socket of its own, whatever the system's default is.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock

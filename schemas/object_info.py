@@ -1,0 +1,42 @@
+"""What is known of a stored object without its content."""
+
+import stat
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """Size in bytes, strong entity tag without its quotes, last change in whole seconds."""
+
+    size: int
+    etag: str | None
+    modified: datetime
+
+    @classmethod
+    def of(cls, meta: "ObjectMeta") -> "ObjectInfo":
+        """As the store describes an object."""
+        etag = meta["e_tag"]
+        modified = meta["last_modified"].replace(microsecond=0)
+        return cls(meta["size"], etag and etag.strip('"'), modified)
+
+    @classmethod
+    def of_file(cls, path: Path) -> "ObjectInfo":
+        """As the local store would describe a file; it opens the file for that. Blocks.
+
+        Raises FileNotFoundError if there is none.
+        """
+        try:
+            found = path.stat()
+        except NotADirectoryError:
+            raise FileNotFoundError(path) from None
+        if not stat.S_ISREG(found.st_mode):
+            raise FileNotFoundError(path)
+        etag = f"{found.st_ino:x}-{found.st_mtime_ns // 1000:x}-{found.st_size:x}"
+        modified = datetime.fromtimestamp(found.st_mtime_ns // 1_000_000_000, UTC)
+        return cls(found.st_size, etag, modified)

@@ -1,0 +1,167 @@
+"""The producer behind a real nginx, under a path prefix, with the configuration of the README."""
+
+import asyncio
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from tests.integration.producer.conftest import (
+    JPEG,
+    UPLOAD,
+    RunningProducer,
+    StartProducer,
+    eventually,
+)
+from tests.support.ports import free_port
+
+NGINX = shutil.which("nginx", path=os.pathsep.join((os.environ["PATH"], "/usr/sbin")))
+README = Path(__file__).parents[3] / "README.md"
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(NGINX is None, reason="nginx is not installed"),
+]
+
+_CONFIG = """\
+daemon off;
+pid nginx.pid;
+error_log stderr;
+{user}
+events {{}}
+http {{
+    access_log off;
+    {temporary}
+    server {{
+        listen 127.0.0.1:{port};
+        {location}
+    }}
+}}
+"""
+
+
+def configuration(port: int, producer_port: int) -> str:
+    found = re.search(r"```nginx\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    location = found[1].replace("127.0.0.1:8000", f"127.0.0.1:{producer_port}")
+    assert str(producer_port) in location
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    return _CONFIG.format(
+        port=port, location=location,
+        temporary=" ".join(f"{kind}_temp_path {kind};" for kind in kinds),
+        user="user root;" if os.getuid() == 0 else "",
+    )  # fmt: skip
+
+
+@asynccontextmanager
+async def proxied(folder: Path, port: int, producer: RunningProducer) -> AsyncIterator[str]:
+    """Run nginx before a producer; gives the address under its prefix."""
+    (folder / "nginx.conf").write_text(configuration(port, producer.port))
+    command = [str(NGINX), "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
+    process = await asyncio.create_subprocess_exec(*command)
+    base = f"http://127.0.0.1:{port}/plates"
+
+    async def answers() -> bool:
+        try:
+            async with producer.session.get(f"{base}/health") as response:
+                return response.status == 200
+        except aiohttp.ClientError:
+            return False
+
+    try:
+        await eventually(answers)
+        yield base
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+Site = tuple[RunningProducer, str]
+
+
+@pytest.fixture(params=["PUBLIC_URL", "TRUST_FORWARDED_PREFIX"])
+async def site(
+    request: pytest.FixtureRequest, start_producer: StartProducer, redis_server: str, tmp_path: Path
+) -> AsyncIterator[Site]:
+    port = free_port()
+    if request.param == "PUBLIC_URL":
+        settings = {"public_url": f"http://127.0.0.1:{port}/plates"}
+    else:
+        settings = {"trust_forwarded_prefix": True}
+    producer = await start_producer(redis_server, max_file_size_bytes=5_000_000, **settings)
+    async with proxied(tmp_path, port, producer) as base:
+        yield producer, base
+
+
+async def test_documentation_needs_no_setting(producer: RunningProducer, tmp_path: Path) -> None:
+    async with proxied(tmp_path, free_port(), producer) as base:
+        async with producer.session.get(f"{base}/") as response:
+            assert str(response.url) == f"{base}/docs"
+        for page in ("docs", "redoc"):
+            async with producer.session.get(f"{base}/{page}") as response:
+                links = re.findall(r'(?:src|href)="([^"]+)"', await response.text())
+            assert len(links) >= 3
+            for link in links:
+                async with producer.session.get(urljoin(f"{base}/{page}", link)) as response:
+                    assert response.status == 200, link
+        async with producer.session.get(f"{base}/openapi.json") as response:
+            (server,) = (await response.json())["servers"]
+        assert urljoin(f"{base}/openapi.json", server["url"]) == f"{base}/"
+
+
+async def test_every_address_of_a_task_leads_through_the_proxy(site: Site) -> None:
+    producer, base = site
+    form = aiohttp.FormData(quote_fields=False)
+    big = JPEG + b"\0" * 3_000_000  # nginx takes 1 MiB, if it is not told otherwise
+    form.add_field("files", io.BytesIO(big), filename="мой файл?#%.jpg")
+    async with producer.session.post(base + UPLOAD, data=form) as response:
+        assert response.status == 202, await response.text()
+        status_url = urljoin(str(response.url), response.headers["Location"])
+    assert status_url.startswith(f"{base}/api/v1/task-status/")
+    task_id = status_url.rpartition("/")[2]
+
+    events_url = f"{base}/api/v1/task-events/{task_id}"
+    async with asyncio.timeout(20), producer.session.get(events_url) as events:
+        assert b"event: progress" in await events.content.readline()  # while nothing has ended
+        await producer.finish_next()
+        rest = (await events.content.read()).decode().splitlines()
+    final = json.loads(next(line for line in reversed(rest) if line.startswith("data: "))[6:])
+    async with producer.session.get(status_url) as response:
+        assert await response.json() == final
+
+    (result,) = final["results"]
+    url = URL(urljoin(status_url, result["url"]), encoded=True)
+    async with producer.session.get(url) as response:
+        assert (response.status, await response.read()) == (200, b"covered")
+        etag = response.headers["ETag"]
+    for headers in ({"If-None-Match": etag}, {"If-None-Match": "*"}):
+        async with producer.session.get(url, headers=headers) as response:
+            assert response.status == 304
+    async with producer.session.head(url) as response:
+        assert (response.status, response.content_length) == (200, 7)
+
+
+async def test_the_services_own_refusal_comes_through(site: Site) -> None:
+    producer, base = site
+    form = aiohttp.FormData(quote_fields=False)
+    form.add_field("files", io.BytesIO(JPEG + b"\0" * 6_000_000), filename="a.jpg")
+    async with producer.session.post(base + UPLOAD, data=form) as response:
+        assert response.status == 413
+        assert response.content_type == "application/problem+json"
+
+
+async def test_the_document_names_the_way_through_the_proxy(site: Site) -> None:
+    producer, base = site
+    async with producer.session.get(f"{base}/openapi.json") as response:
+        (server,) = (await response.json())["servers"]
+    assert urlsplit(urljoin(base, server["url"])).path == "/plates"
+    assert urljoin(base, server["url"]) == base
