@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from producer.uploads.form import is_image
+from producer.uploads.formats import is_image
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])

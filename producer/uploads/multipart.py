@@ -1,0 +1,139 @@
+"""Splitting a multipart body into its parts, none of which may get lost.
+
+aiohttp's own reader of forms is too forgiving for that: it drops a field `_charset_`, whatever
+lies before the first boundary and behind the last, and takes a part whose boundary has no line
+break before it for content of the part above. From it come only the reading of one part's content
+and the parsing of header lines.
+"""
+
+import re
+from email.message import Message
+
+from aiohttp import BodyPartReader, StreamReader, hdrs
+from aiohttp.http import HeadersParser
+
+from producer.errors import MalformedRequestError
+from producer.uploads.disposition import parse_disposition
+
+MAX_PREAMBLE_LINES = 100
+
+_MAX_BOUNDARY_CHARACTERS = 70  # RFC 2046
+_MAX_LINE_BYTES = 8190
+_MAX_HEADERS = 128
+_READ_BYTES = 65_536
+_OVERLAP_BYTES = 256
+
+
+class BodyPart:
+    """One part: what its headers say, and its content to be read once.
+
+    `disposition` is without names if there is no such header, or more than one. `content_type` is
+    the media type that the part claims to have; it and `transfer_encoding` are in lower case.
+    """
+
+    def __init__(self, content: BodyPartReader, delimiter: bytes) -> None:
+        headers = content.headers
+        dispositions = headers.getall(hdrs.CONTENT_DISPOSITION, [])
+        disposition = dispositions[0] if len(dispositions) == 1 else ""
+        self.disposition = parse_disposition(disposition.encode(errors="surrogateescape"))
+        self.content_type = headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
+        self.transfer_encoding = headers.get(hdrs.CONTENT_TRANSFER_ENCODING, "").strip().lower()
+        self._content = content
+        self._delimiter = delimiter
+        self._swallowed = re.compile(
+            re.escape(delimiter) + rb"[ \t]{0,64}\r?\n[!-9;-~]{1,64}:"  # and a part's first header
+        )
+        self._before = b""
+
+    async def read_chunk(self) -> bytes:
+        """The next bytes, or none at the end.
+
+        Raises:
+            MalformedRequestError: another part begins within these bytes, but not on a line of its
+                own.
+            ValueError, AssertionError: there is no boundary before the end of the body.
+        """
+        chunk = b""
+        while not chunk and not self._content.at_eof():
+            chunk = await self._content.read_chunk(_READ_BYTES)
+        window = self._before + chunk
+        if self._delimiter in window and self._swallowed.search(window):
+            raise MalformedRequestError(
+                "The body is not well-formed multipart: a boundary has no CRLF before it."
+            )
+        self._before = window[-_OVERLAP_BYTES:]
+        return chunk
+
+
+class FormReader:
+    """The parts of one body, each to be read to its end before the next is asked for.
+
+    All methods raise ValueError or HttpProcessingError for what is not multipart.
+    """
+
+    def __init__(self, content_type: str, content: StreamReader) -> None:
+        self._delimiter = b"--" + _boundary(content_type)
+        self._content = content
+        self._at_start = True
+        self._before = b"\n"
+
+    async def next_part(self) -> BodyPart | None:
+        """The next part, or None behind the last."""
+        line = await (self._first_delimiter() if self._at_start else self._line())
+        self._at_start = False
+        if line == self._delimiter + b"--":
+            return None
+        if line != self._delimiter:
+            raise ValueError("a part ends with something else than the boundary")
+        return BodyPart(await self._part(), self._delimiter)
+
+    async def read_epilogue(self) -> bool:
+        """Read on behind the last part; False at the end of the body.
+
+        Raises:
+            MalformedRequestError: what follows looks like another part.
+        """
+        chunk = await self._content.read(_READ_BYTES)
+        window = self._before + chunk
+        if b"\n--" in window:
+            raise MalformedRequestError("The form goes on behind its closing boundary.")
+        self._before = window[-2:]
+        return bool(chunk)
+
+    async def _first_delimiter(self) -> bytes:
+        # Clients send nothing before it. Of a body of nothing but line ends, each line would keep
+        # the event loop busy: a second per MiB.
+        for _ in range(MAX_PREAMBLE_LINES):
+            line = await self._line()
+            if line.startswith(b"--"):
+                return line
+        raise ValueError("too many lines before the first boundary")
+
+    async def _line(self) -> bytes:
+        line = await self._content.readline()
+        if not line:
+            raise ValueError("the body ends without a boundary")
+        return line.rstrip()
+
+    async def _part(self) -> BodyPartReader:
+        lines = []
+        while line := await self._content.readline(max_line_length=_MAX_LINE_BYTES):
+            lines.append(line.rstrip(b"\r\n"))
+            if not lines[-1]:
+                # Lax: folded lines (Python's email) and control characters in file names.
+                parser = HeadersParser(max_field_size=_MAX_LINE_BYTES, lax=True)
+                headers, _ = parser.parse_headers(lines)
+                return BodyPartReader(self._delimiter, headers, self._content, subtype="form-data")
+            if len(lines) > _MAX_HEADERS:
+                raise ValueError("a part has too many headers")
+        raise ValueError("the body ends within a part's headers")
+
+
+def _boundary(content_type: str) -> bytes:
+    # aiohttp splits even within quotes.
+    message = Message()
+    message[hdrs.CONTENT_TYPE] = content_type
+    boundary = message.get_boundary() or ""
+    if not 0 < len(boundary) <= _MAX_BOUNDARY_CHARACTERS:
+        raise ValueError("no boundary, or one that is too long")
+    return boundary.encode("ascii")
