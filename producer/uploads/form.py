@@ -92,15 +92,18 @@ class UploadForm:
 
     async def files(self) -> AsyncIterator[FilePart]:
         """The files in their order; each is to be read before the next is asked for."""
-        reader = await self._read(_open(self._request))
-        while (part := await self._read(reader.next_part())) is not None:
-            self._parts += 1
+        reader = FormReader(self._request.headers[hdrs.CONTENT_TYPE], self._request.content)
+        while (part := await self._next(reader)) is not None:
             if (file := await self._file_of(part)) is not None:
                 yield file
             elif self._parts - self._files > MAX_OTHER_PARTS:
                 raise MalformedRequestError("The form has too many fields.")
         while await self._read(reader.read_epilogue()):
             pass
+
+    async def _next(self, reader: FormReader) -> BodyPart | None:
+        self._parts += 1
+        return await self._read(reader.next_part())
 
     async def read_chunk(self, part: BodyPart) -> bytes:
         """The next bytes of a part, or none at its end."""
@@ -177,19 +180,14 @@ class UploadForm:
             raise ClientGoneError from None
         except (ValueError, AssertionError, RuntimeError, HttpProcessingError):
             # aiohttp's reader has no one error for a body that is not what it says.
-            where = f"reading stopped at part {self._parts}" if self._parts else "no part was found"
             raise MalformedRequestError(
-                f"The body is not well-formed multipart: {where}."
+                f"The body is not well-formed multipart: reading stopped at part {self._parts}."
             ) from None
         finally:
             self._reader = None
         if self._request.content.total_bytes > self._limits.max_request_bytes:
             raise _request_too_large(self._limits)
         return answer
-
-
-async def _open(request: web.Request) -> FormReader:
-    return FormReader(request.headers[hdrs.CONTENT_TYPE], request.content)
 
 
 def _shown(field: str) -> str:

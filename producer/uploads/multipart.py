@@ -72,10 +72,14 @@ class FormReader:
     """
 
     def __init__(self, content_type: str, content: StreamReader) -> None:
+        """Raises MalformedRequestError if the Content-Type names no usable boundary."""
         self._delimiter = b"--" + _boundary(content_type)
         self._content = content
         self._at_start = True
         self._before = b"\n"
+        self._lost_part = re.compile(
+            rb"(?i)\n--|\nContent-Disposition\s*:|" + re.escape(self._delimiter)
+        )
 
     async def next_part(self) -> BodyPart | None:
         """The next part, or None behind the last."""
@@ -95,9 +99,9 @@ class FormReader:
         """
         chunk = await self._content.read(_READ_BYTES)
         window = self._before + chunk
-        if b"\n--" in window:
+        if self._lost_part.search(window):
             raise MalformedRequestError("The form goes on behind its closing boundary.")
-        self._before = window[-2:]
+        self._before = window[-_OVERLAP_BYTES:]
         return bool(chunk)
 
     async def _first_delimiter(self) -> bytes:
@@ -107,6 +111,8 @@ class FormReader:
             line = await self._line()
             if line.startswith(b"--"):
                 return line
+            if self._lost_part.search(b"\n" + line):
+                raise ValueError("a part before the first boundary")
         raise ValueError("too many lines before the first boundary")
 
     async def _line(self) -> bytes:
@@ -130,10 +136,12 @@ class FormReader:
 
 
 def _boundary(content_type: str) -> bytes:
-    # aiohttp splits even within quotes.
-    message = Message()
+    message = Message()  # aiohttp's own parser splits at a `;` even within quotes
     message[hdrs.CONTENT_TYPE] = content_type
     boundary = message.get_boundary() or ""
-    if not 0 < len(boundary) <= _MAX_BOUNDARY_CHARACTERS:
-        raise ValueError("no boundary, or one that is too long")
-    return boundary.encode("ascii")
+    if not 0 < len(boundary) <= _MAX_BOUNDARY_CHARACTERS or not boundary.isascii():
+        raise MalformedRequestError(
+            f"The Content-Type names no boundary of 1 to {_MAX_BOUNDARY_CHARACTERS} ASCII "
+            "characters."
+        )
+    return boundary.encode()

@@ -1,0 +1,100 @@
+"""What lies between, before and behind the parts of a form: no file gets lost there."""
+
+import pytest
+
+from tests.integration.producer.conftest import JPEG, RunningProducer
+from tests.integration.producer.forms import BOUNDARY, end, file, nothing_left, part, post, taken
+
+
+@pytest.mark.parametrize(
+    "swallowed",
+    [
+        b"x" + file(b"2.jpg"),
+        file(b"2.jpg"),
+        b"\n" + file(b"2.jpg"),
+        b"\n" + file(b"2.jpg").replace(b"\r\n", b"\n"),
+        b"\r" + file(b"2.jpg"),
+        b"x" + file(b"2.jpg").replace(b"Content-D", b"X-Y: z\r\nContent-D"),
+        b"x" + file(b"2.jpg").replace(b"\r\nContent-D", b" \t \r\nContent-D"),
+    ],
+)
+async def test_a_boundary_without_a_line_break_before_it(
+    producer: RunningProducer, swallowed: bytes
+) -> None:
+    """Read by the letter, what follows would belong to the file before it."""
+    before = file(b"1.jpg").removesuffix(b"\r\n")
+    status, _ = await post(producer, before + swallowed + file(b"3.jpg") + end())
+    assert status == 400
+    assert await nothing_left(producer)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        file(b"1.jpg") + end() + file(b"2.jpg") + end(),
+        file(b"1.jpg") + end() + b"x" + file(b"2.jpg") + end(),
+        file(b"1.jpg")[len(BOUNDARY) + 2 :] + file(b"2.jpg") + end(),
+        b"x" + file(b"1.jpg") + file(b"2.jpg") + end(),
+        file(b"1.jpg") + end().rstrip() + b"\n" + file(b"2.jpg"),
+        end() + file(b"1.jpg") + end(),
+        file(b"1.jpg") + end() + b"x" * 70_000 + b"\r\n" + file(b"2.jpg"),
+        file(b"1.jpg").replace(BOUNDARY.encode(), b"C" * 9) + file(b"2.jpg") + end(),
+        file(b"1.jpg"),
+        file(b"1.jpg") + end()[:-4],
+        file(b"1.jpg") + file(b"2.jpg")[:60],
+        file(b"1.jpg") + end().replace(b"--\r\n", b"-\r\n"),
+        file(b"1.jpg").removesuffix(b"\r\n") + end(),
+        (file(b"1.jpg") + end()).replace(b"\r\n", b"\n"),
+    ],
+    ids=[
+        "a part behind the end", "behind the end, no line break", "no boundary first",
+        "no line break first",
+        "a part behind the end, line feed", "the end first",
+        "a part far behind the end", "another boundary first", "no end", "half an end",
+        "the end within a header", "a dash too few", "no line break before the end", "line feeds",
+    ],
+)  # fmt: skip
+async def test_broken_frames(producer: RunningProducer, body: bytes) -> None:
+    status, problem = await post(producer, body)
+    assert (status, problem["type"]) == (400, "urn:plate-detect:malformed-request")
+    assert await nothing_left(producer)
+
+
+@pytest.mark.parametrize(
+    ("boundary", "content_type"),
+    [
+        ("B", "multipart/form-data; boundary=B"),
+        ("a b", 'multipart/form-data; boundary="a b"'),
+        ("a;b", 'multipart/form-data; boundary="a;b"; charset=utf-8'),
+        ("'()+_,-./:=?0", 'multipart/form-data; boundary="\'()+_,-./:=?0"'),
+        ("a=b", "multipart/form-data; boundary=a=b"),
+        ("--", "multipart/form-data; boundary=--"),
+        ("b" * 70, "Multipart/Form-Data; Boundary=" + "b" * 70),
+        ("1a2b-3c", 'multipart/form-data; charset=utf-8; boundary="1a2b-3c"'),
+    ],
+)
+async def test_boundaries(producer: RunningProducer, boundary: str, content_type: str) -> None:
+    files = [
+        part(b'form-data; name="files"; filename="%d.jpg"' % n, JPEG, boundary=boundary)
+        for n in range(2)
+    ]
+    status, _ = await post(producer, b"".join(files) + end(boundary), content_type)
+    assert status == 202
+    assert await taken(producer) == [("0.jpg", JPEG), ("1.jpg", JPEG)]
+
+
+async def test_content_that_looks_like_a_boundary_stays_content(producer: RunningProducer) -> None:
+    near = BOUNDARY.encode()[:-1]
+    content = JPEG + b"\r\n--" + near + b"\r\n--\r\n" + BOUNDARY.encode() + b"--\n--B\r\nA: b"
+    assert (await post(producer, file(b"a.jpg", content) + end()))[0] == 202
+    assert await taken(producer) == [("a.jpg", content)]
+
+
+async def test_a_swallowed_part_is_seen_across_chunks(producer: RunningProducer) -> None:
+    """A body is read in pieces, and the boundary may lie across two of them."""
+    for size in range(65_300, 65_560, 20):
+        swallowing = file(b"1.jpg", JPEG + b"j" * (size - len(JPEG))).removesuffix(b"\r\n")
+        status, problem = await post(producer, swallowing + file(b"2.jpg") + end())
+        assert status == 400
+        assert problem["detail"].endswith("a boundary has no CRLF before it.")
+    assert await nothing_left(producer)
