@@ -1,11 +1,11 @@
 """The field name and the file name of a form's part, from its Content-Disposition header.
 
-Clients follow different rules, and some follow none. What can be understood is understood:
+Clients write the header in different ways. All of these are read:
 
 - RFC 7578 with the escapes of browsers, curl and Python (`%22`, `%0D`, `%0A`), or with those of
   RFC 9110 (Go, Ruby, older curl: a backslash before a quote or a backslash);
-- values without quotes, with any characters but `;` (.NET; written by hand);
-- quotes without an escape within a quoted value (form-data of npm), no closing quote;
+- values without quotes, of any characters except `;` (.NET, scripts);
+- quoted values with unescaped quotes in them (npm's form-data, Guzzle), or without a closing quote;
 - names in UTF-8 or, if they are not valid UTF-8, in Latin-1;
 - `filename*` of RFC 5987 (.NET, requests, Rust), continuations of RFC 2231 (Python's email),
   encoded words of RFC 2047 (Spring, .NET, JavaMail).
@@ -17,8 +17,8 @@ from email.errors import HeaderParseError
 from email.header import decode_header
 from urllib.parse import unquote_to_bytes
 
-# A quote ends a value only before a `;` or the end. All repeats are possessive or exclude what
-# follows them: hostile headers cost linear time.
+# A quote ends a value only before a `;` or the end. The possessive repeats do not backtrack, so a
+# hostile header costs linear time.
 _PARAMETER = re.compile(
     r"""
     (?:^|;) \s*+ (?P<key>[^\s=;"]++) \s*+ = \s*+
@@ -32,7 +32,7 @@ _PARAMETER = re.compile(
 _ESCAPES = {r"\"": '"', r"\\": "\\", "%22": '"', "%0D": "\r", "%0A": "\n"}
 _ESCAPE = re.compile("|".join(map(re.escape, _ESCAPES)))
 _ENCODED_WORDS = re.compile(r"(?:=\?[\w-]++\?[bBqQ]\?[^?]*+\?=\s*+)++")
-# Other codecs of Python are no character sets, slow, or make characters that nothing can write.
+# Python's other codecs are no character sets, are slow, or decode to lone surrogates.
 _CHARSET = re.compile(
     r"(?ai)utf-?8|us-ascii|iso-8859-\d+|windows-\d+|koi8-[ru]|gbk|gb2312|gb18030|big5"
     r"|shift_jis|euc-(?:jp|kr)"
@@ -43,9 +43,10 @@ _Parameters = dict[str, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Disposition:
-    """What a header says. `name` is None if there is none, or if there are two different ones.
+    """The names in a header.
 
-    `filename` is None if the header has none; it is empty if the header says so.
+    `name` is None if the header has none, an empty one, or two different ones. `filename` is None
+    if the header has none, and empty if the header has an empty one.
     """
 
     name: str | None
@@ -53,7 +54,7 @@ class Disposition:
 
 
 def parse_disposition(header: bytes) -> Disposition:
-    """Read a header's value as it came over the wire; raises nothing, whatever it is."""
+    """Read a header's value as it was received. Raises nothing, whatever the value is."""
     parameters: _Parameters = {}
     for match in _PARAMETER.finditer(_decoded_raw(header)):
         quoted, bare = match["quoted"], match["bare"]
@@ -72,19 +73,19 @@ def _decoded_raw(header: bytes) -> str:
 
 
 def _unescaped(quoted: str) -> str:
-    r"""Undo escapes, but no others than those that a client makes: `C:\car.jpg` stays itself."""
+    r"""Undo the escapes that clients use, and no others: `C:\car.jpg` stays as it is."""
     return _ESCAPE.sub(lambda match: _ESCAPES[match[0]], quoted)
 
 
 def _text(parameters: _Parameters, key: str) -> str | None:
-    """A parameter's best form: extended, else continued, else plain; None without any."""
+    """Return a parameter's extended form, else the continued, else the plain one; None if none."""
     plain = parameters.get(key, [None])[0]
     undecoded = parameters.get(f"{key}*", [None])[0]
     forms = (
         None if undecoded is None else _extended(undecoded),
         _continued(parameters, key),
         None if plain is None else _without_encoded_words(plain),
-        undecoded,  # wrong, but better than to take a file for a text
+        undecoded,  # a wrong name, but the part stays a file
     )
     return next(filter(None, forms), None if all(form is None for form in forms) else "")
 

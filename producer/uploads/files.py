@@ -13,10 +13,11 @@ _ENCODED_AS_TEXT = {"base64", "quoted-printable"}
 
 
 def is_file(part: BodyPart, head: bytes) -> bool:
-    """Whether a part is a file, by its first bytes and its headers.
+    """Tell whether a part is a file, by its headers and its first bytes.
 
-    A file has a name, or holds what only a file can. A browser sends a file field in which nothing
-    was chosen with an empty name and no content.
+    A part with a file name is a file, even if its field should hold text. So is a part without one
+    whose content or type is an image's. Browsers send a file field in which nothing was chosen with
+    an empty name and without content; that is no file.
     """
     filename = part.disposition.filename
     if filename is None:
@@ -26,12 +27,12 @@ def is_file(part: BodyPart, head: bytes) -> bool:
 
 
 def place_and_name(kind: str, place: int, filename: str | None) -> str:
-    """`File 2 (“car.jpg”)`: `place` counts from 1; without its path, the name is as in results."""
+    """Return `File 2 (“car.jpg”)`; `place` counts from 1, and the name is without its path."""
     return f"{kind} {place} (“{base_name(filename)}”)" if filename else f"{kind} {place}"
 
 
 class FilePart:
-    """One file, read once from start to end; `head` are the bytes that were read of it before.
+    """One file, read once from start to end. `head`: its first bytes, which are read already.
 
     Errors name the file by its place among the files, and by its base name.
     """
@@ -61,7 +62,7 @@ class FilePart:
         return "" if self._digest is None else self._digest.hexdigest()
 
     def check(self) -> None:
-        """Look at the first bytes; the declared type and the name's ending say nothing.
+        """Check the first bytes; the declared type and the name's ending do not count.
 
         Raises:
             MalformedRequestError: the content is encoded as text.
@@ -79,7 +80,7 @@ class FilePart:
         self._check_size()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The content in pieces of about 256 KiB: each costs storage a hop between threads."""
+        """Yield the content in pieces of about 256 KiB: each costs storage a hop between threads."""
         gathered = bytearray(self._head)
         while chunk := await self._read(self._part):
             self.size += len(chunk)

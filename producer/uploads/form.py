@@ -66,12 +66,11 @@ def check_headers(request: web.Request, limits: UploadLimits) -> None:
 
 
 class UploadForm:
-    """One request's multipart body. Nothing of it gets lost without an error or a word.
+    """One request's multipart body.
 
-    A part is a file if it has a file name, or holds what only a file can. Files belong into the
-    field `files`; texts are read past, and their fields are named in `ignored_fields`.
-
-    With `hashing` each file is digested as it is read.
+    Each part is a file in the field `files`, or a text in another field, which is not used and is
+    listed in `ignored_fields`. Any other part is an error. With `hashing` each file is digested as
+    it is read.
     """
 
     def __init__(
@@ -87,11 +86,11 @@ class UploadForm:
 
     @property
     def ignored_fields(self) -> tuple[str, ...]:
-        """Names of the fields that were read past, each once, cut where they are long."""
+        """Names of the text fields so far: each once, long ones cut."""
         return tuple(self._ignored)
 
     async def files(self) -> AsyncIterator[FilePart]:
-        """The files in their order; each is to be read before the next is asked for."""
+        """Yield the files in their order. Each must be read before the next."""
         reader = FormReader(self._request.headers[hdrs.CONTENT_TYPE], self._request.content)
         while (part := await self._next(reader)) is not None:
             if (file := await self._file_of(part)) is not None:
@@ -106,11 +105,11 @@ class UploadForm:
         return await self._read(reader.next_part())
 
     async def read_chunk(self, part: BodyPart) -> bytes:
-        """The next bytes of a part, or none at its end."""
+        """Return the next bytes of a part, or none at its end."""
         return await self._read(part.read_chunk())
 
     async def _file_of(self, part: BodyPart) -> FilePart | None:
-        """The part as a file; None if it is none, and was read past."""
+        """Return the part as a file; read a part that is none to its end, and return None."""
         field, filename = part.disposition.name, part.disposition.filename
         if field is None:
             raise MalformedRequestError(
@@ -191,7 +190,7 @@ class UploadForm:
 
 
 def _shown(field: str) -> str:
-    """A field's name for an answer: printable, and short."""
+    """Return a field's name as answers show it: printable, and short."""
     printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in field)
     if len(printable) <= MAX_SHOWN_CHARACTERS:
         return printable

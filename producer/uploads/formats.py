@@ -1,4 +1,4 @@
-"""What a file is, judged by its first bytes: whether it is accepted, else what to call it."""
+"""Formats of files, recognised by their first bytes: the accepted ones, and names of others."""
 
 import re
 
@@ -42,7 +42,7 @@ _BASE64 = re.compile(rb"data:image/|/9j/|iVBORw0KGgo|UklGR")
 
 
 def is_image(head: bytes) -> bool:
-    """Whether the first bytes are those of a JPEG, PNG or WebP file."""
+    """Tell whether the first bytes are those of a JPEG, PNG or WebP file."""
     return (
         head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
         or head[:4] + head[8:12] == b"RIFFWEBP"
@@ -50,7 +50,7 @@ def is_image(head: bytes) -> bool:
 
 
 def binary_format(head: bytes) -> str | None:
-    """A binary format that is not accepted, by its name in a sentence; None if it is unknown."""
+    """Return the name of a binary format that is not accepted; None if it is unknown."""
     for signature, name in _SIGNATURES:
         if head.startswith(signature):
             return name
@@ -62,7 +62,7 @@ def binary_format(head: bytes) -> str | None:
 
 
 def text_format(head: bytes) -> str | None:
-    """The same for formats that are text."""
+    """Return the name of a format that is text; None if it is unknown."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if _SVG.match(text) and b"<svg" in text.lower():
         return "SVG"

@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 class AcceptedTask:
     """What was taken in; `repeated`: by an earlier request with the same idempotency key.
 
-    `ignored_fields`: of the form, and no files.
+    `ignored_fields`: names of the form's text fields, which are not used.
     """
 
     task_id: str

@@ -1,9 +1,9 @@
-"""Splitting a multipart body into its parts, none of which may get lost.
+"""Splitting a multipart body into its parts, without losing any.
 
-aiohttp's own reader of forms is too forgiving for that: it drops a field `_charset_`, whatever
-lies before the first boundary and behind the last, and takes a part whose boundary has no line
-break before it for content of the part above. From it come only the reading of one part's content
-and the parsing of header lines.
+aiohttp's MultipartReader loses some: it drops a field `_charset_` and everything outside the first
+and the closing boundary, and where a boundary has no CRLF before it, it reads the part after it as
+content of the part before it. So only the content of one part and the header lines are read with
+aiohttp's classes.
 """
 
 import re
@@ -40,24 +40,23 @@ class BodyPart:
         self.transfer_encoding = headers.get(hdrs.CONTENT_TRANSFER_ENCODING, "").strip().lower()
         self._content = content
         self._delimiter = delimiter
-        self._swallowed = re.compile(
+        self._embedded = re.compile(
             re.escape(delimiter) + rb"[ \t]{0,64}\r?\n[!-9;-~]{1,64}:"  # and a part's first header
         )
         self._before = b""
 
     async def read_chunk(self) -> bytes:
-        """The next bytes, or none at the end.
+        """Return the next bytes, or none at the end.
 
         Raises:
-            MalformedRequestError: another part begins within these bytes, but not on a line of its
-                own.
+            MalformedRequestError: the content has a boundary in it and the headers of a part.
             ValueError, AssertionError: there is no boundary before the end of the body.
         """
         chunk = b""
         while not chunk and not self._content.at_eof():
             chunk = await self._content.read_chunk(_READ_BYTES)
         window = self._before + chunk
-        if self._delimiter in window and self._swallowed.search(window):
+        if self._delimiter in window and self._embedded.search(window):
             raise MalformedRequestError(
                 "The body is not well-formed multipart: a boundary has no CRLF before it."
             )
@@ -66,7 +65,7 @@ class BodyPart:
 
 
 class FormReader:
-    """The parts of one body, each to be read to its end before the next is asked for.
+    """The parts of one body, in their order. Each must be read to its end before the next.
 
     All methods raise ValueError or HttpProcessingError for what is not multipart.
     """
@@ -82,31 +81,31 @@ class FormReader:
         )
 
     async def next_part(self) -> BodyPart | None:
-        """The next part, or None behind the last."""
+        """Return the next part, or None after the last."""
         line = await (self._first_delimiter() if self._at_start else self._line())
         self._at_start = False
         if line == self._delimiter + b"--":
             return None
         if line != self._delimiter:
-            raise ValueError("a part ends with something else than the boundary")
+            raise ValueError("something other than the boundary follows a part")
         return BodyPart(await self._part(), self._delimiter)
 
     async def read_epilogue(self) -> bool:
-        """Read on behind the last part; False at the end of the body.
+        """Read some bytes after the closing boundary; return False at the end of the body.
 
         Raises:
-            MalformedRequestError: what follows looks like another part.
+            MalformedRequestError: another part follows.
         """
         chunk = await self._content.read(_READ_BYTES)
         window = self._before + chunk
         if self._lost_part.search(window):
-            raise MalformedRequestError("The form goes on behind its closing boundary.")
+            raise MalformedRequestError("The body has another part after its closing boundary.")
         self._before = window[-_OVERLAP_BYTES:]
         return bool(chunk)
 
     async def _first_delimiter(self) -> bytes:
-        # Clients send nothing before it. Of a body of nothing but line ends, each line would keep
-        # the event loop busy: a second per MiB.
+        # Clients send nothing before it. Without the limit, a body of line ends only would block
+        # the event loop for a second per MiB.
         for _ in range(MAX_PREAMBLE_LINES):
             line = await self._line()
             if line.startswith(b"--"):
@@ -126,7 +125,7 @@ class FormReader:
         while line := await self._content.readline(max_line_length=_MAX_LINE_BYTES):
             lines.append(line.rstrip(b"\r\n"))
             if not lines[-1]:
-                # Lax: folded lines (Python's email) and control characters in file names.
+                # Lax: accepts folded lines (Python's email) and control characters in names.
                 parser = HeadersParser(max_field_size=_MAX_LINE_BYTES, lax=True)
                 headers, _ = parser.parse_headers(lines)
                 return BodyPartReader(self._delimiter, headers, self._content, subtype="form-data")

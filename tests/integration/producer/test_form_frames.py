@@ -1,4 +1,4 @@
-"""What lies between, before and behind the parts of a form: no file gets lost there."""
+"""Boundaries, well-formed and not: no file between them, before or after them is lost."""
 
 import pytest
 
