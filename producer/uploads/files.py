@@ -80,7 +80,7 @@ class FilePart:
         self._check_size()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the content in pieces of about 256 KiB: each costs storage a hop between threads."""
+        """Yield pieces of about 256 KiB: each costs storage a hop between threads."""
         gathered = bytearray(self._head)
         while chunk := await self._read(self._part):
             self.size += len(chunk)
