@@ -5,7 +5,7 @@ Clients write the header in different ways. All of these are read:
 - RFC 7578 with the escapes of browsers, curl and Python (`%22`, `%0D`, `%0A`), or with those of
   RFC 9110 (Go, Ruby, older curl: a backslash before a quote or a backslash);
 - values without quotes, of any characters except `;` (.NET, scripts);
-- quoted values with unescaped quotes in them (npm's form-data, Guzzle), or without a closing quote;
+- quoted values with unescaped quotes in them (older clients), or without a closing quote;
 - names in UTF-8 or, if they are not valid UTF-8, in Latin-1;
 - `filename*` of RFC 5987 (.NET, requests, Rust), continuations of RFC 2231 (Python's email),
   encoded words of RFC 2047 (Spring, .NET, JavaMail).

@@ -1,5 +1,7 @@
 """Boundaries, well-formed and not: no file between them, before or after them is lost."""
 
+import random
+
 import pytest
 
 from tests.integration.producer.conftest import JPEG, RunningProducer
@@ -7,7 +9,7 @@ from tests.integration.producer.forms import BOUNDARY, end, file, nothing_left, 
 
 
 @pytest.mark.parametrize(
-    "swallowed",
+    "embedded",
     [
         b"x" + file(b"2.jpg"),
         file(b"2.jpg"),
@@ -19,11 +21,11 @@ from tests.integration.producer.forms import BOUNDARY, end, file, nothing_left, 
     ],
 )
 async def test_a_boundary_without_a_line_break_before_it(
-    producer: RunningProducer, swallowed: bytes
+    producer: RunningProducer, embedded: bytes
 ) -> None:
     """Read by the letter, what follows would belong to the file before it."""
     before = file(b"1.jpg").removesuffix(b"\r\n")
-    status, _ = await post(producer, before + swallowed + file(b"3.jpg") + end())
+    status, _ = await post(producer, before + embedded + file(b"3.jpg") + end())
     assert status == 400
     assert await nothing_left(producer)
 
@@ -90,11 +92,44 @@ async def test_content_that_looks_like_a_boundary_stays_content(producer: Runnin
     assert await taken(producer) == [("a.jpg", content)]
 
 
-async def test_a_swallowed_part_is_seen_across_chunks(producer: RunningProducer) -> None:
+async def test_a_part_after_another_boundary(producer: RunningProducer) -> None:
+    """By the form's own boundary it would be content of the file before it."""
+    other = file(b"2.jpg").replace(BOUNDARY.encode(), b"another")
+    status, _ = await post(producer, file(b"1.jpg") + other + file(b"3.jpg") + end())
+    assert status == 400
+    assert await nothing_left(producer)
+
+
+async def test_a_damaged_byte_costs_no_image(producer: RunningProducer) -> None:
+    """One byte outside the images is wrong: all images are taken, or the request is refused."""
+    chance = random.Random(17)
+    images = [JPEG + b"%d" % number for number in range(3)]
+    refused = 0
+    for _ in range(300):
+        heads = [bytearray(file(b"%d.jpg" % number, b"")[:-2]) for number in range(3)]
+        heads.append(bytearray(end()))
+        damaged = chance.choice(heads)
+        place = chance.randrange(len(damaged))
+        new = bytes([chance.choice([*b'\r\n"\\-;:=% x\0', chance.randrange(256)])])
+        damaged[place : place + chance.randint(0, 1)] = chance.choice([b"", new])
+        body = b"".join(
+            bytes(head) + image + b"\r\n" for head, image in zip(heads, images, strict=False)
+        ) + bytes(heads[-1])
+        before = len(await producer.messages())
+        status, _ = await post(producer, body)
+        assert status in (202, 400, 415), body
+        refused += status != 202
+        stored = (await taken(producer))[before:]
+        expected = images if status == 202 else []
+        assert [content[: len(JPEG) + 1] for _, content in stored] == expected, body
+    assert 100 < refused < 290
+
+
+async def test_a_embedded_part_is_seen_across_chunks(producer: RunningProducer) -> None:
     """A body is read in pieces, and the boundary may lie across two of them."""
     for size in range(65_300, 65_560, 20):
-        swallowing = file(b"1.jpg", JPEG + b"j" * (size - len(JPEG))).removesuffix(b"\r\n")
-        status, problem = await post(producer, swallowing + file(b"2.jpg") + end())
+        embedding = file(b"1.jpg", JPEG + b"j" * (size - len(JPEG))).removesuffix(b"\r\n")
+        status, problem = await post(producer, embedding + file(b"2.jpg") + end())
         assert status == 400
-        assert problem["detail"].endswith("a boundary has no CRLF before it.")
+        assert problem["detail"].endswith("a part is within the content of another.")
     assert await nothing_left(producer)
