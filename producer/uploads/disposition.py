@@ -17,13 +17,13 @@ from email.errors import HeaderParseError
 from email.header import decode_header
 from urllib.parse import unquote_to_bytes
 
-# A quote ends a value only before a `;` or the end. The possessive repeats do not backtrack, so a
-# hostile header costs linear time.
+# A quote ends a value only before a `;` or the end; at the end even after a backslash, as in
+# `C:\photos\`. The possessive repeats do not backtrack, so a hostile header costs linear time.
 _PARAMETER = re.compile(
     r"""
     (?:^|;) \s*+ (?P<key>[^\s=;"]++) \s*+ = \s*+
     (?:
-        " (?P<quoted> (?: \\[\\"] | [^"] | "(?!\s*+(?:;|\Z)) )*+ ) (?: " | \Z )
+        " (?P<quoted> (?: \\(?:\\|"(?!\s*+\Z)) | [^"] | "(?!\s*+(?:;|\Z)) )*+ ) (?: " | \Z )
         | (?P<bare>[^;]*+)
     )
     """,
@@ -38,7 +38,7 @@ _CHARSET = re.compile(
     r"|shift_jis|euc-(?:jp|kr)"
 )
 
-_Parameters = dict[str, list[str]]
+Parameters = dict[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,20 @@ class Disposition:
 
 def parse_disposition(header: bytes) -> Disposition:
     """Read a header's value as it was received. Raises nothing, whatever the value is."""
-    parameters: _Parameters = {}
+    parameters = header_parameters(header)
+    name = _text(parameters, "name")
+    ambiguous = len(set(parameters.get("name", []))) > 1
+    return Disposition(None if ambiguous else name or None, _text(parameters, "filename"))
+
+
+def header_parameters(header: bytes) -> Parameters:
+    """Return the values of each parameter of a header, in their order, by its lower-case name."""
+    parameters: Parameters = {}
     for match in _PARAMETER.finditer(_decoded_raw(header)):
         quoted, bare = match["quoted"], match["bare"]
         value = bare.strip() if quoted is None else _unescaped(quoted)
         parameters.setdefault(match["key"].lower(), []).append(value)
-    name = _text(parameters, "name")
-    ambiguous = len(set(parameters.get("name", []))) > 1
-    return Disposition(None if ambiguous else name or None, _text(parameters, "filename"))
+    return parameters
 
 
 def _decoded_raw(header: bytes) -> str:
@@ -77,7 +83,7 @@ def _unescaped(quoted: str) -> str:
     return _ESCAPE.sub(lambda match: _ESCAPES[match[0]], quoted)
 
 
-def _text(parameters: _Parameters, key: str) -> str | None:
+def _text(parameters: Parameters, key: str) -> str | None:
     """Return a parameter's extended form, else the continued, else the plain one; None if none."""
     plain = parameters.get(key, [None])[0]
     undecoded = parameters.get(f"{key}*", [None])[0]
@@ -99,7 +105,7 @@ def _extended(value: str) -> str | None:
     return _decoded(unquote_to_bytes(encoded), charset)
 
 
-def _continued(parameters: _Parameters, key: str) -> str | None:
+def _continued(parameters: Parameters, key: str) -> str | None:
     """Join `key*0`, `key*1*`, …; those with a `*` at their end are percent-encoded."""
     charset, joined, number = "utf-8", b"", 0
     while True:

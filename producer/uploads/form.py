@@ -55,7 +55,9 @@ class UploadLimits:
 
 def check_headers(request: web.Request, limits: UploadLimits) -> None:
     """Refuse what the headers already show, before any byte of the body is read."""
-    if request.content_type != "multipart/form-data":
+    # Not `request.content_type`: that fails on parameters with some charsets.
+    media_type = request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0]
+    if media_type.strip().lower() != "multipart/form-data":
         raise MalformedRequestError(
             f"Send multipart/form-data with one or more files in the field “{FILES_FIELD}”."
         )

@@ -6,13 +6,12 @@ part before. So only the content of one part and the header lines are read with 
 """
 
 import re
-from email.message import Message
 
 from aiohttp import BodyPartReader, StreamReader, hdrs
 from aiohttp.http import HeadersParser
 
 from producer.errors import MalformedRequestError
-from producer.uploads.disposition import parse_disposition
+from producer.uploads.disposition import header_parameters, parse_disposition
 
 MAX_PREAMBLE_LINES = 100
 
@@ -135,9 +134,8 @@ def _has_part(content: bytes) -> bool:
 
 
 def _boundary(content_type: str) -> bytes:
-    message = Message()  # aiohttp's own parser splits at a `;` even within quotes
-    message[hdrs.CONTENT_TYPE] = content_type
-    boundary = message.get_boundary() or ""
+    parameters = header_parameters(content_type.encode(errors="surrogateescape"))
+    boundary = parameters.get("boundary", [""])[0]
     if not 0 < len(boundary) <= _MAX_BOUNDARY_CHARACTERS or not boundary.isascii():
         raise MalformedRequestError(
             f"The Content-Type names no boundary of 1 to {_MAX_BOUNDARY_CHARACTERS} ASCII "

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tests.integration.producer.conftest import JPEG, RunningProducer
+from tests.integration.producer.conftest import JPEG, UPLOAD, RunningProducer
 from tests.integration.producer.forms import BOUNDARY, end, file, nothing_left, part, post, taken
 
 
@@ -83,6 +83,31 @@ async def test_boundaries(producer: RunningProducer, boundary: str, content_type
     status, _ = await post(producer, b"".join(files) + end(boundary), content_type)
     assert status == 202
     assert await taken(producer) == [("0.jpg", JPEG), ("1.jpg", JPEG)]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "",
+        "; boundary",
+        "; boundary=",
+        '; boundary=""',
+        "; boundary=" + "b" * 71,
+        "; boundary=б",
+        "; boundary=B\udcff",
+        "; boundary*=utf-8''B",
+        "; boundary*=idna''B",
+        "; boundary*=unicode_escape''%5c",
+        "; x=\u00e9\udce9; boundary*0=B",
+        ";;;===",
+    ],
+)
+async def test_no_usable_boundary(producer: RunningProducer, parameters: str) -> None:
+    head = f"POST {UPLOAD} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n"
+    kind = f"Content-Type: multipart/form-data{parameters}\r\n\r\n--B--"
+    answer = await producer.raw((head + kind).encode(errors="surrogateescape"))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"urn:plate-detect:malformed-request" in answer
 
 
 async def test_content_that_looks_like_a_boundary_stays_content(producer: RunningProducer) -> None:
