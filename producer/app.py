@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-import warnings
 from collections.abc import AsyncIterator
 from time import monotonic
 
 import structlog
-from aiohttp import BadContentDispositionHeader, BadContentDispositionParam, hdrs, web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
@@ -71,9 +70,6 @@ _ONLY_OUR_ERRORS = _OnlyOurErrors()
 def create_runner(settings: ProducerSettings) -> web.AppRunner:
     """The application as a server that any address can be bound to."""
     logging.getLogger("aiohttp.server").addFilter(_ONLY_OUR_ERRORS)
-    # Its text is the header, and with it a file name.
-    warnings.simplefilter("ignore", BadContentDispositionHeader)
-    warnings.simplefilter("ignore", BadContentDispositionParam)
     return web.AppRunner(
         create_app(settings),
         access_log=None,

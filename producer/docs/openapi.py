@@ -133,8 +133,10 @@ def _process_task(settings: ProducerSettings) -> Json:
         "process_task",
         "Cover the plates in images",
         f"1 to {most_files} files, each of at most {most_bytes} bytes. The content decides the "
-        "type: JPEG, PNG or WebP. One file that is refused refuses the whole request. The same "
-        "path without the slash at its end works too.",
+        "type: JPEG, PNG or WebP. One file that is refused refuses the whole request, and `detail` "
+        "names it; so does a file in another field than `files`, `files[]` or `files[0]`, or a "
+        "part that cannot be read. Text in other fields is not used, and the answer names them. "
+        "The same path without the slash at its end works too.",
         {"202": accepted},
         problems=(400, 408, 409, 413, 415, 422, 503),
     )

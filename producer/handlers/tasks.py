@@ -37,9 +37,10 @@ async def process_task(request: web.Request) -> web.Response:
             await _check_room(services)
         task = await _receive(request, services, claim)
     _count(services.metrics, task)
+    accepted = TaskAccepted(task_id=task.task_id, ignored_fields=task.ignored_fields)
     return web.Response(
         status=202,
-        text=TaskAccepted(task_id=task.task_id).model_dump_json(),
+        text=accepted.model_dump_json(exclude_defaults=True),
         content_type="application/json",
         headers={hdrs.LOCATION: f"{public_base(request)}/api/v1/task-status/{task.task_id}"},
     )

@@ -1,31 +1,32 @@
 """Reading the files of a multipart form, chunk by chunk and within limits."""
 
 import asyncio
-import hashlib
+import re
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from aiohttp import BodyPartReader, ClientError, MultipartReader, hdrs, web
+from aiohttp import ClientError, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from producer.errors import (
     ClientGoneError,
-    FileTooLargeError,
     MalformedRequestError,
     RequestTooLargeError,
     SlowUploadError,
     UnsupportedTypeError,
 )
 from producer.settings import ProducerSettings
+from producer.uploads.files import FilePart, is_file, place_and_name
+from producer.uploads.formats import HEAD_BYTES
+from producer.uploads.multipart import BodyPart, FormReader
 
 FILES_FIELD = "files"
 MAX_OTHER_PARTS = 100
-MAX_PREAMBLE_LINES = 100
+MAX_SHOWN_CHARACTERS = 100
 
-_READ_BYTES = 65_536
-_CHUNK_BYTES = 262_144
-_MAGIC_BYTES = 12
+# PHP, Rails, jQuery and axios mark a field that may be repeated.
+_FILES_FIELD = re.compile(rf"{FILES_FIELD}(\[[^\[\]]*\])?")
 
 T = TypeVar("T")
 
@@ -54,7 +55,9 @@ class UploadLimits:
 
 def check_headers(request: web.Request, limits: UploadLimits) -> None:
     """Refuse what the headers already show, before any byte of the body is read."""
-    if request.content_type != "multipart/form-data":
+    # Not `request.content_type`: that fails on parameters with some charsets.
+    media_type = request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0]
+    if media_type.strip().lower() != "multipart/form-data":
         raise MalformedRequestError(
             f"Send multipart/form-data with one or more files in the field “{FILES_FIELD}”."
         )
@@ -64,18 +67,12 @@ def check_headers(request: web.Request, limits: UploadLimits) -> None:
         raise _request_too_large(limits)
 
 
-def is_image(head: bytes) -> bool:
-    """Whether the first bytes are those of a JPEG, PNG or WebP file."""
-    return (
-        head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
-        or head[:4] + head[8:12] == b"RIFFWEBP"
-    )
-
-
 class UploadForm:
-    """One request's multipart body. Fields other than `files` are read past.
+    """One request's multipart body.
 
-    With `hashing` each file is digested as it is read.
+    Each part is a file in the field `files`, or a text in another field, which is not used and is
+    listed in `ignored_fields`. Any other part is an error. With `hashing` each file is digested as
+    it is read.
     """
 
     def __init__(
@@ -85,31 +82,82 @@ class UploadForm:
         self._limits = limits
         self._hashing = hashing
         self._reader: asyncio.Task[object] | None = None
+        self._parts = 0
+        self._files = 0
+        self._ignored: dict[str, None] = {}
 
-    async def files(self) -> AsyncIterator["FilePart"]:
-        """The files in their order; each is to be read before the next is asked for."""
-        reader = await self._read(_open(self._request))
-        other_parts = 0
-        while (part := await self._read(reader.next())) is not None:
-            if isinstance(part, MultipartReader):
-                raise MalformedRequestError("A part of the form is itself multipart.")
-            if part.name == FILES_FIELD and part.filename is None:
-                raise MalformedRequestError(f"“{FILES_FIELD}” holds text instead of a file.")
-            if part.name == FILES_FIELD and part.filename:
-                yield FilePart(self, part, self._limits.max_file_bytes, hashing=self._hashing)
-                continue
-            other_parts += 1
-            if other_parts > MAX_OTHER_PARTS:
+    @property
+    def ignored_fields(self) -> tuple[str, ...]:
+        """Names of the text fields so far: each once, long ones cut."""
+        return tuple(self._ignored)
+
+    async def files(self) -> AsyncIterator[FilePart]:
+        """Yield the files in their order. Each must be read before the next."""
+        reader = FormReader(self._request.headers[hdrs.CONTENT_TYPE], self._request.content)
+        while (part := await self._next(reader)) is not None:
+            if (file := await self._file_of(part)) is not None:
+                yield file
+            elif self._parts - self._files > MAX_OTHER_PARTS:
                 raise MalformedRequestError("The form has too many fields.")
-            while await self.read_chunk(part):
-                pass
+        while await self._read(reader.read_epilogue()):
+            pass
 
-    async def read_chunk(self, part: BodyPartReader) -> bytes:
-        """The next bytes of a part, or none at its end."""
-        chunk = b""
-        while not chunk and not part.at_eof():
-            chunk = await self._read(part.read_chunk(_READ_BYTES))
-        return chunk
+    async def _next(self, reader: FormReader) -> BodyPart | None:
+        self._parts += 1
+        return await self._read(reader.next_part())
+
+    async def read_chunk(self, part: BodyPart) -> bytes:
+        """Return the next bytes of a part, or none at its end."""
+        return await self._read(part.read_chunk())
+
+    async def _file_of(self, part: BodyPart) -> FilePart | None:
+        """Return the part as a file; read a part that is none to its end, and return None."""
+        field, filename = part.disposition.name, part.disposition.filename
+        if field is None:
+            raise MalformedRequestError(
+                f"{self._place(None)} of the form has no Content-Disposition with one field name; "
+                f'a file has: form-data; name="{FILES_FIELD}"; filename="…"'
+            )
+        if part.content_type.startswith("multipart/"):
+            raise MalformedRequestError(f"{self._place(filename)} of the form is itself multipart.")
+        for_files = _FILES_FIELD.fullmatch(field) is not None
+        head = await self._head_of(part)
+        if is_file(part, head):
+            if not for_files:
+                raise MalformedRequestError(
+                    f"{self._place(filename)} of the form is a file in the field "
+                    f"“{_shown(field)}”; send files in the field “{FILES_FIELD}”."
+                )
+            return self._file(part, head)
+        if for_files and filename is None:
+            raise MalformedRequestError(
+                f"{self._place(None)} of the form is text in the field “{FILES_FIELD}”, not a file."
+            )
+        if not for_files:
+            self._ignored[_shown(field)] = None
+        while await self.read_chunk(part):
+            pass
+        return None
+
+    def _place(self, filename: str | None) -> str:
+        return place_and_name("Part", self._parts, filename)
+
+    def _file(self, part: BodyPart, head: bytes) -> FilePart:
+        self._files += 1
+        return FilePart(
+            part,
+            head,
+            self.read_chunk,
+            place=self._files,
+            max_bytes=self._limits.max_file_bytes,
+            hashing=self._hashing,
+        )
+
+    async def _head_of(self, part: BodyPart) -> bytes:
+        head = b""
+        while len(head) < HEAD_BYTES and (chunk := await self.read_chunk(part)):
+            head += chunk
+        return head
 
     async def stop(self) -> None:
         """End a read that goes on although nobody waits for it any more.
@@ -133,7 +181,9 @@ class UploadForm:
             raise ClientGoneError from None
         except (ValueError, AssertionError, RuntimeError, HttpProcessingError):
             # aiohttp's reader has no one error for a body that is not what it says.
-            raise MalformedRequestError("The body is not well-formed multipart.") from None
+            raise MalformedRequestError(
+                f"The body is not well-formed multipart: reading stopped at part {self._parts}."
+            ) from None
         finally:
             self._reader = None
         if self._request.content.total_bytes > self._limits.max_request_bytes:
@@ -141,72 +191,12 @@ class UploadForm:
         return answer
 
 
-class _FormReader(MultipartReader):
-    """Looks for the first boundary in a few lines only.
-
-    Clients send none before it, and a body of nothing but line ends would keep the event loop busy
-    for a second per MiB.
-    """
-
-    _preamble_lines = 0
-
-    async def _readline(self) -> bytes:
-        if self._at_bof:
-            self._preamble_lines += 1
-            if self._preamble_lines > MAX_PREAMBLE_LINES:
-                raise ValueError("too many lines before the first boundary")
-        return await super()._readline()
-
-
-async def _open(request: web.Request) -> MultipartReader:
-    return _FormReader(request.headers, request.content)
-
-
-class FilePart:
-    """One file of a form, read once from start to end."""
-
-    def __init__(
-        self, form: UploadForm, part: BodyPartReader, max_bytes: int, *, hashing: bool
-    ) -> None:
-        self._form = form
-        self._part = part
-        self._max_bytes = max_bytes
-        self._head = b""
-        self._digest = hashlib.sha256() if hashing else None
-        self.filename = part.filename or ""
-        self.size = 0
-
-    @property
-    def sha256(self) -> str:
-        """Digest in hex of what was read; empty if it is not wanted."""
-        return "" if self._digest is None else self._digest.hexdigest()
-
-    async def check_type(self) -> None:
-        """Look at the first bytes; the declared type and the name's ending say nothing."""
-        while len(self._head) < _MAGIC_BYTES and (chunk := await self._next()):
-            self._head += chunk
-        if not is_image(self._head):
-            raise UnsupportedTypeError("A file is not a JPEG, PNG or WebP image.")
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The content in pieces of about 256 KiB: each costs storage a hop between threads."""
-        gathered = bytearray(self._head)
-        while chunk := await self._next():
-            gathered += chunk
-            if len(gathered) >= _CHUNK_BYTES:
-                yield bytes(gathered)
-                gathered.clear()
-        if gathered:
-            yield bytes(gathered)
-
-    async def _next(self) -> bytes:
-        chunk = await self._form.read_chunk(self._part)
-        self.size += len(chunk)
-        if self.size > self._max_bytes:
-            raise FileTooLargeError(f"A file has more than {self._max_bytes} bytes.")
-        if self._digest is not None:
-            self._digest.update(chunk)
-        return chunk
+def _shown(field: str) -> str:
+    """Return a field's name as answers show it: printable, and short."""
+    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in field)
+    if len(printable) <= MAX_SHOWN_CHARACTERS:
+        return printable
+    return printable[: MAX_SHOWN_CHARACTERS - 1] + "…"
 
 
 def _request_too_large(limits: UploadLimits) -> RequestTooLargeError:

@@ -39,12 +39,16 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AcceptedTask:
-    """What was taken in; `repeated`: by an earlier request with the same idempotency key."""
+    """What was taken in; `repeated`: by an earlier request with the same idempotency key.
+
+    `ignored_fields`: names of the form's text fields, which are not used.
+    """
 
     task_id: str
     filenames: tuple[str, ...]
     total_bytes: int
     repeated: bool = False
+    ignored_fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +105,14 @@ class Intake:
             await self._discard(task_id)
             raise
         await self._submit(task_id, files, claim)
-        return _accepted(task_id, files)
+        return _accepted(task_id, files, form)
 
     async def _compare(self, form: UploadForm, earlier: EarlierUse) -> AcceptedTask:
         """Read a repeated request without storing it; raises KeyReusedError if it is another."""
         files = await self._receive(form, None)
         if content_digest((file.filename, file.sha256) for file in files) != earlier.digest:
             raise KeyReusedError
-        return _accepted(earlier.task_id, files, repeated=True)
+        return _accepted(earlier.task_id, files, form, repeated=True)
 
     async def _receive(self, form: UploadForm, task_id: str | None) -> list[_File]:
         """Read all files in time, and store them as those of a task if there is one."""
@@ -128,7 +132,7 @@ class Intake:
         async for part in form.files():
             if count == self.limits.max_files:
                 raise TooManyFilesError(f"A task has at most {self.limits.max_files} images.")
-            await part.check_type()
+            part.check()
             key = "" if task_id is None else input_key(task_id, count)
             if key:
                 await self._storage.put(key, part.chunks())
@@ -178,6 +182,13 @@ class Intake:
             )  # fmt: skip
 
 
-def _accepted(task_id: str, files: list[_File], *, repeated: bool = False) -> AcceptedTask:
-    names = tuple(file.filename for file in files)
-    return AcceptedTask(task_id, names, sum(file.size for file in files), repeated=repeated)
+def _accepted(
+    task_id: str, files: list[_File], form: UploadForm, *, repeated: bool = False
+) -> AcceptedTask:
+    return AcceptedTask(
+        task_id,
+        filenames=tuple(file.filename for file in files),
+        total_bytes=sum(file.size for file in files),
+        repeated=repeated,
+        ignored_fields=form.ignored_fields,
+    )
