@@ -30,12 +30,12 @@ def main() -> int:
     try:
         match role:
             case "worker":
-                run = worker(_configured(role, WorkerSettings.load()))
+                uvloop.run(worker(_configured(role, WorkerSettings.load())))
             case "dispatcher":
-                run = dispatcher(_configured(role, DispatcherSettings.load()))
+                # Not on uvloop: see consumer.dispatcher.connection.
+                asyncio.run(dispatcher(_configured(role, DispatcherSettings.load())))
             case _:
                 return _complain("usage: python -m consumer worker|dispatcher")
-        uvloop.run(run)
     except (SettingsError, ConsumerError, OSError) as error:
         return _complain(str(error))
     except BaseExceptionGroup as group:

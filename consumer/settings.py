@@ -2,17 +2,18 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from standardwebhooks import Webhook
 
+from consumer.addresses import HttpAddress, http_address, proxy_for
 from consumer.cpus import usable_cpus
 from consumer.vision.margins import DEFAULT_PADDING
 from schemas.settings import Hours, Seconds, SecondsOrNone, Settings
 
 _WAIT = re.compile(r"\d{1,8}(\.\d+)?")
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}(\[[A-Za-z0-9_-]{0,63}\]){0,4}")
 
 
 class ConsumerSettings(Settings):
@@ -35,12 +36,25 @@ def _class_list(text: str) -> str:
     return text
 
 
-def _http_url(url: str | None) -> str | None:
+def _webhook_url(url: str | None) -> str | None:
     if url is not None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-            raise ValueError("must be a full http:// or https:// address")
+        http_address(url)
     return url
+
+
+def _form_field(name: str) -> str:
+    if not _FIELD.fullmatch(name) or name == "task_id":
+        raise ValueError("must be letters, digits, _ or -, then perhaps []; not task_id")
+    return name
+
+
+def _proxy(text: str | None) -> str | None:
+    if text not in (None, "env"):
+        try:
+            http_address(text, ("http",))
+        except ValueError as error:
+            raise ValueError(f"{error}, or env") from None
+    return text
 
 
 def _secret_list(secrets: SecretStr | None) -> SecretStr | None:
@@ -67,7 +81,7 @@ def _listed(secrets: SecretStr | None) -> list[str]:
     return [text.strip() for text in secrets.get_secret_value().split(",")]
 
 
-HttpUrl = Annotated[str | None, AfterValidator(_http_url)]
+WebhookUrl = Annotated[str | None, AfterValidator(_webhook_url)]
 
 
 class DispatcherSettings(ConsumerSettings):
@@ -76,11 +90,21 @@ class DispatcherSettings(ConsumerSettings):
     metrics_port: int = Field(
         9102, ge=0, le=65535, description="Port of `/metrics` of the dispatcher; 0 disables it"
     )
-    backend_upload_url: HttpUrl = Field(
+    backend_upload_url: WebhookUrl = Field(
         None, description="Where the covered images of a completed task are POSTed; none if empty"
     )
-    backend_callback_url: HttpUrl = Field(
+    backend_callback_url: WebhookUrl = Field(
         None, description="Where the JSON status of a finished task is POSTed; none if empty"
+    )
+    webhook_images_field: Annotated[str, AfterValidator(_form_field)] = Field(
+        "images",
+        description="Form field of each image of an upload; `images[]` for PHP and Rails, which "
+        "keep only the last of several fields with one name",
+    )
+    webhook_proxy: Annotated[str | None, AfterValidator(_proxy)] = Field(
+        None,
+        description="HTTP proxy of both webhooks, `http://[user:password@]host:port`; `env`: what "
+        "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment say; empty: none",
     )
     webhook_secret: Annotated[SecretStr | None, AfterValidator(_secret_list)] = Field(
         None,
@@ -118,6 +142,16 @@ class DispatcherSettings(ConsumerSettings):
     consumer_idle_seconds: Seconds = Field(
         600, description="Silence after which a group forgets a consumer that holds nothing"
     )
+
+    @model_validator(mode="after")
+    def _proxies_are_usable(self) -> Self:
+        for url in filter(None, (self.backend_upload_url, self.backend_callback_url)):
+            self.proxy_of(url)
+        return self
+
+    def proxy_of(self, url: str) -> HttpAddress | None:
+        """The proxy between here and a webhook's address; None: none."""
+        return proxy_for(http_address(url).url, self.webhook_proxy or "")
 
     @property
     def webhook_secrets(self) -> tuple[SecretStr, ...]:
