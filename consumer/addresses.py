@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies_environment
 
+from pydantic import SecretStr
 from yarl import URL
 
 from schemas.addresses import in_url
@@ -19,6 +20,7 @@ from schemas.addresses import in_url
 _UNSENDABLE = re.compile(r"[^\x21-\x7e]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ENVIRONMENT = "env"
+_PROXY_SCHEMES = ("http",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +51,37 @@ def http_address(text: str, schemes: tuple[str, ...] = ("http", "https")) -> Htt
     return HttpAddress(url, _basic(parts))
 
 
+def webhook_url(text: str | None) -> str | None:
+    """Check BACKEND_UPLOAD_URL and BACKEND_CALLBACK_URL; raises ValueError."""
+    if text is not None:
+        http_address(text)
+    return text
+
+
+def proxy_setting(secret: SecretStr | None) -> SecretStr | None:
+    """Check WEBHOOK_PROXY; raises ValueError."""
+    text = _ENVIRONMENT if secret is None else secret.get_secret_value()
+    if text != _ENVIRONMENT:
+        try:
+            http_address(text, _PROXY_SCHEMES)
+        except ValueError as error:
+            raise ValueError(f"{error}, or env") from None
+    return secret
+
+
 def proxy_for(address: URL, setting: str) -> HttpAddress | None:
     """The proxy that WEBHOOK_PROXY names for a webhook's address; None: connect directly.
 
     Raises ValueError if it names a proxy that is not usable.
     """
     if setting != _ENVIRONMENT:
-        return http_address(setting, ("http",)) if setting else None
+        return http_address(setting, _PROXY_SCHEMES) if setting else None
     proxies = getproxies_environment()
     proxy = proxies.get(address.scheme) or proxies.get("all")
     if not proxy or _is_exempt(address, proxies.get("no", "")):
         return None
     try:
-        return http_address(proxy if "://" in proxy else f"http://{proxy}", ("http",))
+        return http_address(proxy if "://" in proxy else f"http://{proxy}", _PROXY_SCHEMES)
     except ValueError as error:
         name = f"{address.scheme}_proxy".upper()
         raise ValueError(f"{name} (or ALL_PROXY) of the environment {error}") from None
@@ -92,16 +112,14 @@ def _basic(parts: SplitResult) -> str | None:
 
 def _is_exempt(address: URL, no_proxy: str) -> bool:
     """Whether NO_PROXY names a host: alone, with its port, by its domain, or by its network."""
-    host = (address.raw_host or "").lower()
-    place = f"{in_url(host)}:{address.port}"
     entries = list(filter(None, re.split(r"[,\s]+", no_proxy.lower())))
-    for name in (entry.lstrip("*").lstrip(".") for entry in entries):
-        if not name or name in (host, place) or f".{host}".endswith(f".{name}"):
-            return True
-        if f".{place}".endswith(f".{name}"):
-            return True
+    names = {entry.lstrip("*").lstrip(".") for entry in entries}
+    for host in {(address.raw_host or "").lower(), (address.host or "").lower()}:
+        for place in (host, f"{in_url(host)}:{address.port}"):
+            if any(not name or f".{place}".endswith(f".{name}") for name in names):
+                return True
     try:
-        ip = ip_address(host)
+        ip = ip_address(address.raw_host or "")
     except ValueError:
         return False
     return any(ip in network for network in map(_network, entries) if network is not None)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from standardwebhooks import Webhook
 
-from consumer.addresses import HttpAddress, http_address, proxy_for
+from consumer.addresses import HttpAddress, http_address, proxy_for, proxy_setting, webhook_url
 from consumer.cpus import usable_cpus
 from consumer.vision.margins import DEFAULT_PADDING
 from schemas.settings import Hours, Seconds, SecondsOrNone, Settings
@@ -36,25 +36,10 @@ def _class_list(text: str) -> str:
     return text
 
 
-def _webhook_url(url: str | None) -> str | None:
-    if url is not None:
-        http_address(url)
-    return url
-
-
 def _form_field(name: str) -> str:
     if not _FIELD.fullmatch(name) or name == "task_id":
         raise ValueError("must be letters, digits, _ or -, then perhaps []; not task_id")
     return name
-
-
-def _proxy(text: str | None) -> str | None:
-    if text not in (None, "env"):
-        try:
-            http_address(text, ("http",))
-        except ValueError as error:
-            raise ValueError(f"{error}, or env") from None
-    return text
 
 
 def _secret_list(secrets: SecretStr | None) -> SecretStr | None:
@@ -81,7 +66,7 @@ def _listed(secrets: SecretStr | None) -> list[str]:
     return [text.strip() for text in secrets.get_secret_value().split(",")]
 
 
-WebhookUrl = Annotated[str | None, AfterValidator(_webhook_url)]
+WebhookUrl = Annotated[str | None, AfterValidator(webhook_url)]
 
 
 class DispatcherSettings(ConsumerSettings):
@@ -101,10 +86,11 @@ class DispatcherSettings(ConsumerSettings):
         description="Form field of each image of an upload; `images[]` for PHP and Rails, which "
         "keep only the last of several fields with one name",
     )
-    webhook_proxy: Annotated[str | None, AfterValidator(_proxy)] = Field(
+    webhook_proxy: Annotated[SecretStr | None, AfterValidator(proxy_setting)] = Field(
         None,
         description="HTTP proxy of both webhooks, `http://[user:password@]host:port`; `env`: what "
-        "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment say; empty: none",
+        "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY in the environment (not in `.env`) say; "
+        "empty: none",
     )
     webhook_secret: Annotated[SecretStr | None, AfterValidator(_secret_list)] = Field(
         None,
@@ -151,7 +137,8 @@ class DispatcherSettings(ConsumerSettings):
 
     def proxy_of(self, url: str) -> HttpAddress | None:
         """The proxy between here and a webhook's address; None: none."""
-        return proxy_for(http_address(url).url, self.webhook_proxy or "")
+        setting = "" if self.webhook_proxy is None else self.webhook_proxy.get_secret_value()
+        return proxy_for(http_address(url).url, setting)
 
     @property
     def webhook_secrets(self) -> tuple[SecretStr, ...]:
