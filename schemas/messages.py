@@ -52,8 +52,8 @@ class ImageMessage(BaseModel):
     output: str | None = Field(
         None,
         description="Name of the result; default `covered_<stem>[_<index>].webp`. Characters that "
-        """webhook receivers misread (`" ; % < > : | ? *`, U+FEFF) become `_`; if another image """
-        "of the task then has that name, `_<index>` is added to it",
+        """webhook receivers misread (`" ; % < > : | ? *`, invisible ones) become `_`; if another"""
+        " image of the task then has that name, `_<index>` is added to it",
     )
     object: str | None = Field(
         None, description="Storage key under `<task_id>/input/`; this or `image`"

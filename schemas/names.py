@@ -1,6 +1,6 @@
 """File names: what is kept of a name that somebody else chose, and what a result is called."""
 
-import re
+import html
 import unicodedata
 from collections.abc import Iterable
 from urllib.parse import quote
@@ -14,9 +14,12 @@ _BIDI_CONTROLS = frozenset(
 )
 
 # Delimiters and escapes of multipart headers, which receivers of uploads read differently or
-# not at all (some read `%22` as a quote, some drop a byte order mark), and what file names on
-# Windows cannot hold. `base_name` removes control characters.
-_MISREAD = re.compile(r'["\\/;%<>:|?*\ufeff]')
+# not at all (some read `%22` as a quote), and what file names on Windows cannot hold.
+_MISREAD = frozenset('"\\/;%<>:|?*')
+# Invisible characters, which some receivers drop, and spaces that are not U+0020.
+_INVISIBLE = ("Cf", "Co", "Zs")
+# These two join emoji and separate letters.
+_KEPT = frozenset(" \u200c\u200d")
 
 
 def base_name(filename: str) -> str:
@@ -28,7 +31,9 @@ def base_name(filename: str) -> str:
 
 def portable_name(name: str) -> str:
     """A base name that every receiver reads alike: characters that some misread become `_`."""
-    return _MISREAD.sub("_", name)
+    kept = "".join("_" if _is_misread(character) else character for character in name)
+    # Django reads HTML's character references.
+    return kept if html.unescape(kept) == kept else kept.replace("&", "_")
 
 
 def default_output_name(filename: str, index: int, total: int) -> str:
@@ -73,6 +78,12 @@ def _stem(filename: str) -> str:
 def _printable(character: str) -> bool:
     return unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp") and (
         character not in _BIDI_CONTROLS
+    )
+
+
+def _is_misread(character: str) -> bool:
+    return character in _MISREAD or (
+        unicodedata.category(character) in _INVISIBLE and character not in _KEPT
     )
 
 

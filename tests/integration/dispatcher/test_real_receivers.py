@@ -23,6 +23,7 @@ CHOSEN = [
     "..dots...jpg", "#1.jpg", "a&b=c+d,e.jpg", "it's $(x) `y` {z} [w] ~!@^.jpg", "utf-8''a.jpg",
     "=?utf-8?B?YQ==?=.jpg", "a', b=c, d.jpg", "CON.jpg", "x" * 300 + ".jpg", "ж" * 300 + ".jpg",
     "a\u2028b\u0085.jpg", "\ue000\ufffe\u0378.jpg", "(comment).jpg", "a\u00a0b\u3000c.jpg",
+    "a&amp;b.jpg", "a&copy.jpg", "R&D.jpg", "Screenshot at 3\u202fPM.png",
 ]  # fmt: skip
 NAMES = unique_output_names(CHOSEN)
 FILES = {

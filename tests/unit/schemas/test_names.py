@@ -67,6 +67,23 @@ def test_what_every_receiver_reads_alike_is_kept(kept: str) -> None:
     assert unique_output_names([f"{kept}.jpg"]) == [f"covered_{kept}.webp"]
 
 
+@pytest.mark.parametrize(
+    ("chosen", "result"),
+    [
+        ("Screenshot at 3\u202fPM.png", "covered_Screenshot at 3_PM.webp"),
+        ("a\u00a0b.jpg", "covered_a_b.webp"),
+        ("a\u200bb\u00adc\ufeff.jpg", "covered_a_b_c_.webp"),
+        ("a&amp;b.jpg", "covered_a_amp_b.webp"),
+        ("a&copy.jpg", "covered_a_copy.webp"),
+        ("R&D.jpg", "covered_R&D.webp"),
+    ],
+)
+def test_what_some_receivers_drop_or_replace_becomes_an_underscore(
+    chosen: str, result: str
+) -> None:
+    assert unique_output_names([chosen]) == [result]
+
+
 def test_names_that_become_equal_get_their_own() -> None:
     assert unique_output_names(["a;b.jpg", "a_b.jpg", "A%B.png"]) == [
         "covered_a_b.webp", "covered_a_b_2.webp", "covered_A_B_3.webp",
