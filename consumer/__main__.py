@@ -29,12 +29,12 @@ def main() -> int:
     try:
         match role:
             case "worker":
-                main_coroutine = worker(_configured(role, WorkerSettings.load()))
+                process.run(worker(_configured(role, WorkerSettings.load())))
             case "dispatcher":
-                main_coroutine = dispatcher(_configured(role, DispatcherSettings.load()))
+                # Not on uvloop: see consumer.dispatcher.connection.
+                asyncio.run(dispatcher(_configured(role, DispatcherSettings.load())))
             case _:
                 return _complain("usage: python -m consumer worker|dispatcher")
-        process.run(main_coroutine)
     except (SettingsError, ConsumerError, OSError) as error:
         return _complain(str(error))
     except BaseExceptionGroup as group:

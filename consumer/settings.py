@@ -2,17 +2,18 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from standardwebhooks import Webhook
 
+from consumer.addresses import HttpAddress, http_address, proxy_for, proxy_setting, webhook_url
 from consumer.cpus import usable_cpus
 from consumer.vision.margins import DEFAULT_PADDING
 from schemas.settings import Hours, Seconds, SecondsOrNone, Settings
 
 _WAIT = re.compile(r"\d{1,8}(\.\d+)?")
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}(\[[A-Za-z0-9_-]{0,63}\]){0,4}")
 
 
 class ConsumerSettings(Settings):
@@ -39,16 +40,10 @@ def _class_list(text: str) -> str:
     return text
 
 
-def _http_url(url: str | None) -> str | None:
-    if url is not None:
-        try:
-            parts = urlsplit(url)
-            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        except ValueError:  # its text would repeat what may be a password
-            usable = False
-        if not usable:
-            raise ValueError("must be a full http:// or https:// address")
-    return url
+def _form_field(name: str) -> str:
+    if not _FIELD.fullmatch(name) or name == "task_id":
+        raise ValueError("must be letters, digits, _ or -, then perhaps []; not task_id")
+    return name
 
 
 def _secret_list(secrets: SecretStr | None) -> SecretStr | None:
@@ -75,7 +70,7 @@ def _listed(secrets: SecretStr | None) -> list[str]:
     return [text.strip() for text in secrets.get_secret_value().split(",")]
 
 
-HttpUrl = Annotated[str | None, AfterValidator(_http_url)]
+WebhookUrl = Annotated[str | None, AfterValidator(webhook_url)]
 
 
 class DispatcherSettings(ConsumerSettings):
@@ -88,11 +83,22 @@ class DispatcherSettings(ConsumerSettings):
         description="Port of `/metrics` and `/health` of the dispatcher, found in the same way; "
         "0 disables it",
     )
-    backend_upload_url: HttpUrl = Field(
+    backend_upload_url: WebhookUrl = Field(
         None, description="Where the covered images of a completed task are POSTed; none if empty"
     )
-    backend_callback_url: HttpUrl = Field(
+    backend_callback_url: WebhookUrl = Field(
         None, description="Where the JSON status of a finished task is POSTed; none if empty"
+    )
+    webhook_images_field: Annotated[str, AfterValidator(_form_field)] = Field(
+        "images",
+        description="Form field of each image of an upload; `images[]` for PHP and Rails, which "
+        "keep only the last of several fields with one name",
+    )
+    webhook_proxy: Annotated[SecretStr | None, AfterValidator(proxy_setting)] = Field(
+        None,
+        description="HTTP proxy of both webhooks, `http://[user:password@]host:port`; `env`: what "
+        "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY in the environment (not in `.env`) say; "
+        "empty: none",
     )
     webhook_secret: Annotated[SecretStr | None, AfterValidator(_secret_list)] = Field(
         None,
@@ -130,6 +136,17 @@ class DispatcherSettings(ConsumerSettings):
     consumer_idle_seconds: Seconds = Field(
         600, description="Silence after which a group forgets a consumer that holds nothing"
     )
+
+    @model_validator(mode="after")
+    def _proxies_are_usable(self) -> Self:
+        for url in filter(None, (self.backend_upload_url, self.backend_callback_url)):
+            self.proxy_of(url)
+        return self
+
+    def proxy_of(self, url: str) -> HttpAddress | None:
+        """The proxy between here and a webhook's address; None: none."""
+        setting = "" if self.webhook_proxy is None else self.webhook_proxy.get_secret_value()
+        return proxy_for(http_address(url).url, setting)
 
     @property
     def webhook_secrets(self) -> tuple[SecretStr, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from schemas.names import base_name, default_output_name
+from schemas.names import base_name, default_output_name, distinct_output_name, portable_name
 
 TASK_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 
@@ -50,7 +50,10 @@ class ImageMessage(BaseModel):
     )
     filename: str = Field("image", description="Original name; only its base name is used")
     output: str | None = Field(
-        None, description="Name of the result; default `covered_<stem>[_<index>].webp`"
+        None,
+        description="Name of the result; default `covered_<stem>[_<index>].webp`. Characters that "
+        """webhook receivers misread (`" ; % < > : | ? *`, invisible ones) become `_`; if another"""
+        " image of the task then has that name, `_<index>` is added to it",
     )
     object: str | None = Field(
         None, description="Storage key under `<task_id>/input/`; this or `image`"
@@ -73,9 +76,19 @@ class ImageMessage(BaseModel):
         return self
 
     @property
+    def asked_output(self) -> str:
+        """Name that was asked for: no two images of a task may ask for the same."""
+        return self.output or default_output_name(self.filename, self.index, self.total or 1)
+
+    @property
     def output_name(self) -> str:
         """Name under which the result is stored."""
-        return self.output or default_output_name(self.filename, self.index, self.total or 1)
+        return portable_name(self.asked_output)
+
+    @property
+    def distinct_output_name(self) -> str:
+        """The same, where replaced characters gave another image of the task that name first."""
+        return distinct_output_name(self.output_name, self.index)
 
     @property
     def identity(self) -> str:

@@ -1,5 +1,6 @@
 """File names: what is kept of a name that somebody else chose, and what a result is called."""
 
+import html
 import unicodedata
 from collections.abc import Iterable
 from urllib.parse import quote
@@ -12,12 +13,27 @@ _BIDI_CONTROLS = frozenset(
     "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 )
 
+# Delimiters and escapes of multipart headers, which receivers of uploads read differently or
+# not at all (some read `%22` as a quote), and what file names on Windows cannot hold.
+_MISREAD = frozenset('"\\/;%<>:|?*')
+# Invisible characters, which some receivers drop, and spaces that are not U+0020.
+_INVISIBLE = ("Cf", "Co", "Zs")
+# These two join emoji and separate letters.
+_KEPT = frozenset(" \u200c\u200d")
+
 
 def base_name(filename: str) -> str:
     """The last path component without control and direction characters; `image` if none is left."""
     last = filename.replace("\\", "/").rsplit("/", 1)[-1]
     kept = "".join(c for c in unicodedata.normalize("NFC", last) if _printable(c)).strip()
     return _cut(kept, MAX_NAME_BYTES) if kept.strip(".") else "image"
+
+
+def portable_name(name: str) -> str:
+    """A base name that every receiver reads alike: characters that some misread become `_`."""
+    kept = "".join("_" if _is_misread(character) else character for character in name)
+    # Django reads HTML's character references.
+    return kept if html.unescape(kept) == kept else kept.replace("&", "_")
 
 
 def default_output_name(filename: str, index: int, total: int) -> str:
@@ -43,19 +59,31 @@ def unique_output_names(filenames: Iterable[str]) -> list[str]:
     return names
 
 
+def distinct_output_name(output: str, index: int) -> str:
+    """`…_<index>.webp`, for an image whose own name, `output`, is another image's in its task."""
+    suffix = f"_{index}.webp"
+    return _cut(output.removesuffix(".webp"), MAX_NAME_BYTES - len(suffix)) + suffix
+
+
 def result_url(task_id: str, output: str, public_url: str = "") -> str:
     """Address of a result below PUBLIC_URL, or its path on the producer; percent-encoded."""
     return f"{public_url}/tasks_storage/{task_id}/output/{quote(output, safe='')}"
 
 
 def _stem(filename: str) -> str:
-    name = base_name(filename)
+    name = portable_name(base_name(filename))
     return _cut(name.rsplit(".", 1)[0] or name, MAX_NAME_BYTES - 30)
 
 
 def _printable(character: str) -> bool:
     return unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp") and (
         character not in _BIDI_CONTROLS
+    )
+
+
+def _is_misread(character: str) -> bool:
+    return character in _MISREAD or (
+        unicodedata.category(character) in _INVISIBLE and character not in _KEPT
     )
 
 

@@ -261,6 +261,6 @@ def _one_line(name: str, value: object, reason: str) -> str:
     if not name:  # of several settings together; the message names them
         return reason
     # A secret, or an address that may carry a password, must not end up in a log.
-    secret = name.endswith(("_URL", "_SECRET", "_KEYS", "_PASSWORD"))
+    secret = name.endswith(("_URL", "_SECRET", "_KEYS", "_PASSWORD", "_PROXY"))
     secret = secret or bool(re.search(r":.*@", str(value)))
     return f"{name}={'…' if secret else repr(value)}: {reason}"

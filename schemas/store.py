@@ -54,7 +54,10 @@ class KeyBusyError(Exception):
 
 
 class BeginAnswer(StrEnum):
-    """Whether an image is to be processed, and if not, why."""
+    """Whether an image is to be processed, and if not, why.
+
+    `output_taken`: under another name, since replaced characters made two names of results equal.
+    """
 
     RUN = "run"
     DUPLICATE = "duplicate"
@@ -64,6 +67,7 @@ class BeginAnswer(StrEnum):
     TOTAL_TOO_LARGE = "total_too_large"
     INDEX_OUT_OF_RANGE = "index_out_of_range"
     OUTPUT_CONFLICT = "output_conflict"
+    OUTPUT_TAKEN = "output_taken"
 
 
 class FinishAnswer(StrEnum):
@@ -140,17 +144,24 @@ class TaskStore:
         await self._run("release", [self._keys.idempotency(record)], [token])
 
     async def begin(
-        self, entry: str, message: ImageMessage, *, max_total: int = MAX_TOTAL
+        self,
+        entry: str,
+        message: ImageMessage,
+        *,
+        output: str | None = None,
+        max_total: int = MAX_TOTAL,
     ) -> BeginAnswer:
         """Take up an image. `duplicate` and `gone` have been acked and deleted.
 
-        `max_total` is the most images of a task that is not known yet.
+        `output` is the name of its result, the message's own by default; after `output_taken`,
+        another will do. `max_total` is the most images of a task that is not known yet.
         """
         keys = [self._keys.task(message.task_id), self._keys.images, self._keys.open_tasks]
         args = [
             WORKERS_GROUP, entry, message.task_id, message.index,
             "" if message.total is None else message.total,
-            message.identity, message.output_name, self._ttl, max_total,
+            message.identity, message.asked_output, self._ttl, max_total,
+            output or message.output_name,
         ]  # fmt: skip
         return BeginAnswer(await self._run("begin", keys, args))
 

@@ -57,7 +57,11 @@ def endpoints_of(settings: DispatcherSettings) -> dict[DeliveryKind, Endpoint]:
         DeliveryKind.UPLOAD: (settings.backend_upload_url, settings.webhook_upload_timeout_seconds),
         DeliveryKind.CALLBACK: (settings.backend_callback_url, silence),
     }
-    return {kind: Endpoint(url, total, silence) for kind, (url, total) in kinds.items() if url}
+    return {
+        kind: Endpoint(url, total, silence, settings.proxy_of(url))
+        for kind, (url, total) in kinds.items()
+        if url
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,10 @@ async def _assembled(
         keys = Keys(settings.key_prefix)
         storage = Storage.open(settings.storage_url)
         deliveries = DeliveryStore(redis, keys, task_ttl_ms=settings.task_ttl_ms)
-        sender = WebhookSender(session, storage, endpoints_of(settings), _signers(settings))
+        sender = WebhookSender(
+            session, storage, endpoints_of(settings), _signers(settings),
+            images_field=settings.webhook_images_field,
+        )  # fmt: skip
         couriers = _couriers(settings, deliveries, sender, metrics)
         sweeper = Sweeper(
             redis, keys, TaskStore(redis, keys, task_ttl_ms=settings.task_ttl_ms), deliveries,

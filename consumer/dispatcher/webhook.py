@@ -19,16 +19,18 @@ from typing import NoReturn
 from aiohttp import (
     BytesPayload,
     ClientError,
+    ClientHttpProxyError,
     ClientSession,
     ClientTimeout,
     DummyCookieJar,
     FormData,
     Payload,
-    TCPConnector,
 )
 from aiohttp.abc import AbstractStreamWriter
 from standardwebhooks import Webhook
 
+from consumer.addresses import HttpAddress, http_address
+from consumer.dispatcher.connection import open_connector
 from consumer.dispatcher.retry import parse_retry_after
 from schemas.layout import output_key
 from schemas.storage import Storage, StorageError
@@ -71,6 +73,7 @@ class Endpoint:
     url: str
     total_seconds: float
     silence_seconds: float
+    proxy: HttpAddress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +86,9 @@ class Answer:
 
 
 def open_session() -> ClientSession:
-    """A session that sends nothing but what it is told to.
-
-    A connection serves one POST: one that the receiver closes just as it is reused would fail a
-    POST that nobody may repeat silently.
-    """
+    """A session that sends nothing but what it is told to."""
     return ClientSession(
-        connector=TCPConnector(limit=0, force_close=True),
+        connector=open_connector(),
         cookie_jar=DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,
@@ -98,7 +97,11 @@ def open_session() -> ClientSession:
 
 
 class WebhookSender:
-    """POSTs deliveries, signed by each of the `signers`."""
+    """POSTs deliveries, signed by each of the `signers`.
+
+    Args:
+        images_field: name of the form field of each image.
+    """
 
     def __init__(
         self,
@@ -106,11 +109,14 @@ class WebhookSender:
         storage: Storage,
         endpoints: Mapping[DeliveryKind, Endpoint],
         signers: Sequence[Webhook],
+        *,
+        images_field: str = "images",
     ) -> None:
         self._session = session
         self._storage = storage
         self._endpoints = endpoints
         self._signers = signers
+        self._images_field = images_field
 
     async def send(self, delivery: Delivery) -> Answer:
         """Try once. Whatever the receiver or storage does, there is an answer, and in time."""
@@ -127,6 +133,8 @@ class WebhookSender:
             return Answer(Verdict.FAILED, "timed out")
         except StorageError as error:
             return Answer(Verdict.FAILED, f"storage: {error}")
+        except ClientHttpProxyError as error:
+            return Answer(Verdict.FAILED, f"proxy: status {error.status}")
         except (ClientError, OSError) as error:
             # Only the kind of error: its text may quote the address with its password.
             return Answer(Verdict.FAILED, type(error).__name__)
@@ -143,7 +151,7 @@ class WebhookSender:
         for name in names:
             key = output_key(delivery.task_id, name)
             file = StoredFile(self._storage, key, await self._storage.size(key))
-            form.add_field("images", file, filename=name, content_type="image/webp")
+            form.add_field(self._images_field, file, filename=name, content_type="image/webp")
             if self._signers:
                 digests.append((name, await self._sha256(key)))
         return form, manifest(delivery.task_id, digests)
@@ -158,14 +166,23 @@ class WebhookSender:
     async def _post(
         self, endpoint: Endpoint, data: Payload | FormData, headers: dict[str, str]
     ) -> Answer:
+        address, proxy = http_address(endpoint.url), endpoint.proxy
+        proxy_headers: dict[str, str] = {}
+        if address.authorization is not None:
+            headers["Authorization"] = address.authorization
+        if proxy is not None and proxy.authorization is not None:
+            # The request itself reaches the proxy unless it goes through a tunnel.
+            told = proxy_headers if address.url.scheme == "https" else headers
+            told["Proxy-Authorization"] = proxy.authorization
         timeout = ClientTimeout(
             total=endpoint.total_seconds,
             sock_connect=min(CONNECT_TIMEOUT_SECONDS, endpoint.total_seconds),
             sock_read=endpoint.silence_seconds,
         )
         async with self._session.post(
-            endpoint.url, data=data, headers=headers, timeout=timeout, allow_redirects=False
-        ) as response:
+            address.url, data=data, headers=headers, timeout=timeout, allow_redirects=False,
+            proxy=None if proxy is None else proxy.url, proxy_headers=proxy_headers,
+        ) as response:  # fmt: skip
             # The body is left unread: the status says all, and its size is the receiver's choice.
             return answer_of(
                 response.status, response.headers.get("Retry-After"), datetime.now(UTC)

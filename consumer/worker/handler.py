@@ -6,6 +6,7 @@ that leaves it to its lease.
 
 import secrets
 import time
+from functools import partial
 
 import structlog
 
@@ -68,16 +69,28 @@ class EntryHandler:
         except ContractError as error:
             await self._refuse(entry, str(error))
             return
-        most = self._limits.max_total
-        answer = await self._persist(lambda: self._store.begin(entry.id, message, max_total=most))
+        answer, message = await self._begin(entry, message)
         if answer is BeginAnswer.RUN:
             await self._run(entry, message)
         elif answer in _SETTLED:
             await self._drop_settled(message, answer)
         elif answer is BeginAnswer.TOTAL_TOO_LARGE:
-            await self._refuse(entry, f"total: more than {most}")
+            await self._refuse(entry, f"total: more than {self._limits.max_total}")
         else:
             await self._reject(entry, message, answer)
+
+    async def _begin(self, entry: Entry, message: ImageMessage) -> tuple[BeginAnswer, ImageMessage]:
+        """Take up an image; the message then names the result as no other image's is named."""
+        answer = BeginAnswer.OUTPUT_TAKEN
+        for name in (message.output_name, message.distinct_output_name):
+            begin = partial(
+                self._store.begin, entry.id, message,
+                output=name, max_total=self._limits.max_total,
+            )  # fmt: skip
+            answer = await self._persist(begin)
+            if answer is not BeginAnswer.OUTPUT_TAKEN:
+                return answer, message.model_copy(update={"output": name})
+        return BeginAnswer.OUTPUT_CONFLICT, message
 
     async def give_up_if_convicted(self, entry: Entry) -> bool:
         """Dead-letter an entry that kills, and delete its original; False: it is tried again."""

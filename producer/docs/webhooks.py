@@ -13,7 +13,9 @@ def webhooks() -> Json:
                 "operationId": "webhook_upload",
                 "summary": "Covered images of a completed task",
                 "description": "Sent to BACKEND_UPLOAD_URL if that is set. At least once: "
-                "`webhook-id` is the same for each repeat.",
+                "`webhook-id` is the same for each repeat. WEBHOOK_IMAGES_FIELD gives the field "
+                "`images` another name, such as `images[]`. File names are UTF-8, without control "
+                """characters and without `"`, `\\`, `;`, `%`, `<`, `>`, `:`, `|`, `?`, `*`.""",
                 "parameters": _headers(
                     "the lines `<task_id>`, then `<filename> <sha256>` per file"
                 ),

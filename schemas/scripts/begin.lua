@@ -2,12 +2,16 @@
 -- Take up one image: create the task of a direct publisher, check the entry against its task,
 -- reserve index and output name. Anything but 'run' says why the image must not be processed.
 -- max_total binds new tasks only: one that was accepted under a higher limit goes on.
+-- The result is stored as `stored`: `output`, the name that was asked for, without the characters
+-- that receivers misread. So an image may take a name that another one asks for; whoever comes
+-- second is answered 'output_taken', and asks again with another `stored`.
 -- KEYS task images open
--- ARGV group entry task_id index total('' if absent) identity output ttl_ms max_total
+-- ARGV group entry task_id index total('' if absent) identity output ttl_ms max_total stored
 --!include _tasks
 local task, images, open = KEYS[1], KEYS[2], KEYS[3]
 local group, entry, task_id, index = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local total, identity, output, ttl = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
+local stored = ARGV[10]
 local now = now_ms()
 local status = redis.call('HGET', task, 'status')
 local found = nil
@@ -36,9 +40,22 @@ if status and is_final(status) then
   discard(images, group, entry)
   return 'gone'
 end
-local owner = redis.call('HGET', task, 'output:' .. output)
-if owner and tonumber(owner) ~= index then return 'output_conflict' end
-redis.call('HSET', task, 'image:' .. index, identity, 'output:' .. output, index)
+
+local function is_anothers(name)
+  local owner = redis.call('HGET', task, 'output:' .. name)
+  return owner and tonumber(owner) ~= index
+end
+
+local asked_twice = is_anothers(output)
+if asked_twice and redis.call('HEXISTS', task, 'renamed:' .. output) == 0 then
+  return 'output_conflict'
+end
+if is_anothers(stored) then return 'output_taken' end
+redis.call('HSET', task, 'image:' .. index, identity, 'output:' .. stored, index)
+if stored ~= output then
+  redis.call('HSET', task, 'renamed:' .. stored, index)
+  if not asked_twice then redis.call('HSET', task, 'output:' .. output, index) end
+end
 saw(task, entry)
 if found then remember(task, found[2]) end
 if status == 'pending' then redis.call('HSET', task, 'status', 'processing') end

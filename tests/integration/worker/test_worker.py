@@ -1,6 +1,7 @@
 """The worker as its neighbours see it: entries in; results, task hashes, events and letters out."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -115,3 +116,19 @@ async def test_result_of_a_deleted_task_does_not_stay(bench: Bench, worker: Star
         await bench.storage.delete_prefix("t1/")
         await bench.until_settled()
     assert not [path for path in bench.folder.rglob("*") if path.is_file()]
+
+
+async def test_outputs_that_receivers_misread_are_stored_under_names_of_their_own(
+    bench: Bench, worker: Start
+) -> None:
+    for index, output in enumerate(("a;b.webp", "a_b.webp", 'a"b.webp')):
+        await bench.publish(
+            task_id="t1", index=index, total=3, output=output, image=scene_file(index)
+        )
+    async with worker():
+        state = await bench.final("t1")
+    names = {result.filename for result in state.results}
+    assert len(names) == 3
+    assert all(re.fullmatch(r"a_b(_[012])?\.webp", name) for name in names)
+    assert len({bench.result("t1", result.filename) for result in state.results}) == 3
+    assert await bench.redis.xlen(KEYS.dead_letters) == 0

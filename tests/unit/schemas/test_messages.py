@@ -76,6 +76,30 @@ def test_broken_contract_says_why(change: dict[bytes, bytes | None], reason: str
         read(fields)
 
 
+@pytest.mark.parametrize(
+    ("output", "stored"),
+    [
+        ("a.webp", "a.webp"),
+        ("Кот, 'a' & #1+2=3.webp", "Кот, 'a' & #1+2=3.webp"),
+        ('a;b"c.webp', "a_b_c.webp"),
+        ("a%22b.webp", "a_22b.webp"),
+        ("<a>:|?*.webp", "_a_____.webp"),
+        ("\ufeffa.webp", "_a.webp"),
+    ],
+)
+def test_an_output_is_stored_under_a_name_that_receivers_read(output: str, stored: str) -> None:
+    message = read({**VALID, b"output": output.encode()})
+    assert (message.asked_output, message.output_name) == (output, stored)
+
+
+@pytest.mark.parametrize(
+    "output", ["a\nb.webp", "a\u202eb.webp", "a\\b.webp", " a.webp", "a/b.webp"]
+)
+def test_an_output_that_was_never_a_plain_name_stays_refused(output: str) -> None:
+    with pytest.raises(ContractError, match="output"):
+        read({**VALID, b"output": output.encode()})
+
+
 def test_reason_does_not_repeat_the_publishers_data() -> None:
     with pytest.raises(ContractError) as caught:
         read({**VALID, b"index": b"secret-plate"})

@@ -8,6 +8,8 @@ from schemas.names import (
     MAX_NAME_BYTES,
     base_name,
     default_output_name,
+    distinct_output_name,
+    portable_name,
     result_url,
     unique_output_names,
 )
@@ -46,6 +48,53 @@ def test_sanitising_twice_changes_nothing(name: str) -> None:
     assert base_name(base_name(name)) == base_name(name)
     output = default_output_name(name, 0, 1)
     assert base_name(output) == output
+
+
+MISREAD = '"\\;%<>:|?*\ufeff\u202e\u200f\x7f\x01\t\r\n\u0085\u2028'
+
+
+@given(st.text(st.sampled_from("abж.%2 /" + MISREAD), max_size=40))
+def test_no_result_name_holds_what_a_receiver_misreads(name: str) -> None:
+    for result in (*unique_output_names([name]), default_output_name(name, 3, 5)):
+        assert not set(result) & set(MISREAD)
+        assert portable_name(result) == result
+
+
+@pytest.mark.parametrize(
+    "kept", ["a b", "ж", "a'b", "a&b", "a#b", "a+b", "a=b", "a,b", "a..b", "👨‍👩‍👧"]
+)
+def test_what_every_receiver_reads_alike_is_kept(kept: str) -> None:
+    assert unique_output_names([f"{kept}.jpg"]) == [f"covered_{kept}.webp"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "result"),
+    [
+        ("Screenshot at 3\u202fPM.png", "covered_Screenshot at 3_PM.webp"),
+        ("a\u00a0b.jpg", "covered_a_b.webp"),
+        ("a\u200bb\u00adc\ufeff.jpg", "covered_a_b_c_.webp"),
+        ("a&amp;b.jpg", "covered_a_amp_b.webp"),
+        ("a&copy.jpg", "covered_a_copy.webp"),
+        ("R&D.jpg", "covered_R&D.webp"),
+    ],
+)
+def test_what_some_receivers_drop_or_replace_becomes_an_underscore(
+    chosen: str, result: str
+) -> None:
+    assert unique_output_names([chosen]) == [result]
+
+
+def test_names_that_become_equal_get_their_own() -> None:
+    assert unique_output_names(["a;b.jpg", "a_b.jpg", "A%B.png"]) == [
+        "covered_a_b.webp", "covered_a_b_2.webp", "covered_A_B_3.webp",
+    ]  # fmt: skip
+
+
+@given(st.text(max_size=300), st.integers(0, 999))
+def test_a_distinct_name_is_a_name_of_a_result(stem: str, index: int) -> None:
+    distinct = distinct_output_name(default_output_name(stem, 0, 1), index)
+    assert distinct == portable_name(base_name(distinct))
+    assert distinct.endswith(f"_{index}.webp")
 
 
 def test_same_stem_gets_its_own_output() -> None:

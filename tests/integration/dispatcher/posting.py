@@ -1,0 +1,56 @@
+"""One delivery to whatever listens: the sender by itself, with files in a real folder."""
+
+import json
+from pathlib import Path
+
+from standardwebhooks import Webhook
+
+from consumer.addresses import HttpAddress
+from consumer.dispatcher.webhook import (
+    Answer,
+    Delivery,
+    DeliveryKind,
+    Endpoint,
+    WebhookSender,
+    open_session,
+)
+from schemas.layout import output_key
+from schemas.storage import Storage
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+TASK_ID = "t1"
+FILES = {"covered_0.webp": b"RIFF"}
+
+
+def state_of(names: list[str]) -> bytes:
+    """The JSON of a completed task."""
+    state = {
+        "task_id": TASK_ID, "status": "completed", "errors": [],
+        "results": [{"filename": name, "url": "/x"} for name in names],
+        "progress": {"done": len(names), "total": len(names)},
+    }  # fmt: skip
+    return json.dumps(state, ensure_ascii=False).encode()
+
+
+async def post(
+    url: str,
+    folder: Path,
+    files: dict[str, bytes] = FILES,
+    *,
+    kind: DeliveryKind = DeliveryKind.UPLOAD,
+    proxy: HttpAddress | None = None,
+    images_field: str = "images",
+) -> Answer:
+    """Send the files of one task, or its callback, signed."""
+    storage = Storage.open(folder.as_uri())
+    for name, data in files.items():
+        await storage.put(output_key(TASK_ID, name), data)
+    endpoint = Endpoint(url, total_seconds=20, silence_seconds=10, proxy=proxy)
+    delivery = Delivery(
+        f"evt_{TASK_ID}_{kind}", kind, "task.completed", TASK_ID, state_of(list(files))
+    )
+    async with open_session() as session:
+        sender = WebhookSender(
+            session, storage, {kind: endpoint}, [Webhook(SECRET)], images_field=images_field
+        )
+        return await sender.send(delivery)

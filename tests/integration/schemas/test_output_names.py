@@ -1,0 +1,64 @@
+"""Names of results: what webhook receivers misread is replaced, and each image keeps its own."""
+
+import pytest
+from redis.asyncio import Redis
+
+from schemas.messages import ImageMessage
+from schemas.results import lists_result
+from schemas.store import BeginAnswer, FinishAnswer, TaskStore
+from tests.integration.schemas.steps import KEYS, result, take
+
+pytestmark = pytest.mark.integration
+
+
+def named(*outputs: str) -> list[ImageMessage]:
+    return [
+        ImageMessage(task_id="t1", index=index, total=len(outputs), output=output, image=b"raw")
+        for index, output in enumerate(outputs)
+    ]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_replaced_characters_never_give_two_images_one_name(
+    redis: Redis, store: TaskStore, first: int
+) -> None:
+    await store.submit("t1", named("a;b.webp", "a_b.webp"), max_backlog=10)
+    taken = await take(redis)
+    (e0, m0), (e1, m1) = taken[first], taken[1 - first]
+    for _ in range(2):  # a second delivery is answered as the first
+        assert await store.begin(e0, m0) is BeginAnswer.RUN
+        assert await store.begin(e1, m1) is BeginAnswer.OUTPUT_TAKEN
+        assert await store.begin(e1, m1, output=m1.distinct_output_name) is BeginAnswer.RUN
+
+
+@pytest.mark.parametrize("output", ["a.webp", "a;b.webp"])
+async def test_an_output_that_two_images_ask_for_is_a_conflict(
+    redis: Redis, store: TaskStore, output: str
+) -> None:
+    await store.submit("t1", named(output, output), max_backlog=10)
+    (e0, m0), (e1, m1) = await take(redis)
+    assert await store.begin(e0, m0) is BeginAnswer.RUN
+    assert await store.begin(e1, m1) is BeginAnswer.OUTPUT_CONFLICT
+
+
+async def test_an_image_that_began_under_a_name_of_the_version_before_goes_on(
+    redis: Redis, store: TaskStore
+) -> None:
+    await store.submit("t1", named("a;b.webp"), max_backlog=10)
+    [(entry, message)] = await take(redis)
+    assert await store.begin(entry, message, output="a;b.webp") is BeginAnswer.RUN  # as it did
+    assert await store.begin(entry, message) is BeginAnswer.RUN
+    assert await store.finish(entry, message, result(message), {}) is FinishAnswer.COMPLETED
+    assert await lists_result(redis, KEYS, "t1", "a_b.webp")
+
+
+async def test_a_result_that_ended_under_a_name_of_the_version_before_stays_listed(
+    redis: Redis, store: TaskStore
+) -> None:
+    await store.submit("t1", named("a;b.webp"), max_backlog=10)
+    [(entry, message)] = await take(redis)
+    await store.begin(entry, message, output="a;b.webp")
+    old = result(message).model_copy(update={"filename": "a;b.webp"})
+    await store.finish(entry, message, old, {})
+    assert await lists_result(redis, KEYS, "t1", "a;b.webp")
+    assert await store.begin(entry, message) is BeginAnswer.DUPLICATE
