@@ -12,17 +12,15 @@ where it shows a certain plate, or it would cover things on pictures without pla
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consumer.vision.distance import CERTAIN
-from consumer.vision.heads import Array
 from consumer.vision.obb import Detections
 
 HINT = 0.3
 """Score from which on a find that is not certain tells something of how the picture lies."""
 ON_END = 60.0
-"""Degrees off the level from which on a plate's long side counts as upright."""
-_LONG = 1.3  # times the short side: of a squarer plate the angle tells nothing
+"""Degrees off the level from which on a plate stands on end."""
+_LONG = 1.2  # times the short side: of a plate that is more nearly square the angle tells nothing
 
 Plates = Mapping[int, Detections]
 """What each look shows by itself, in image pixels, by its turns of 90°."""
@@ -31,10 +29,10 @@ Plates = Mapping[int, Detections]
 def next_turn(plates: Plates, longest: float) -> int | None:
     """Return the turns of the next look that the picture needs, None if it needs no other.
 
-    ``longest``: long side of the picture in pixels. What is longer is no plate on end.
+    ``longest``: long side of the picture in pixels.
     """
     if 1 not in plates:
-        return None if is_certain(plates[0]) and not on_end(plates[0], longest).any() else 1
+        return None if _is_upright(plates[0], longest) else 1
     if any(is_certain(found) for turns, found in plates.items() if turns):
         return None
     for turns in (1, 0):
@@ -49,17 +47,15 @@ def is_certain(found: Detections) -> bool:
     return bool((found.scores >= CERTAIN).any())
 
 
-def on_end(found: Detections, longest: float) -> NDArray[np.bool_]:
-    """Return which plates stand on end, as level ones do in a picture that lies on its side."""
+def _is_upright(found: Detections, longest: float) -> bool:
+    """Return whether a look shows a level plate for certain, and none on end."""
     across, down = found.quads[:, 1] - found.quads[:, 0], found.quads[:, 3] - found.quads[:, 0]
-    lengths = np.stack((_length(across), _length(down)))
-    long, short = lengths.max(axis=0), lengths.min(axis=0)
-    side = np.where((lengths[0] >= lengths[1])[:, None], across, down)
+    widths, heights = np.hypot(*across.T), np.hypot(*down.T)
+    side = np.where((widths >= heights)[:, None], across, down)
+    long, short = np.maximum(widths, heights), np.minimum(widths, heights)
+    oblong = long >= _LONG * short
     steep = np.abs(side[:, 1]) >= np.sin(np.radians(ON_END)) * long
-    return np.asarray(
-        steep & (long >= _LONG * short) & (long <= longest) & (found.scores >= HINT), np.bool_
-    )
-
-
-def _length(sides: Array) -> Array:
-    return np.asarray(np.hypot(sides[:, 0], sides[:, 1]), np.float32)
+    whole = long > longest  # it fills the picture, however that lies
+    on_end = oblong & steep & ~whole & (found.scores >= HINT)
+    level = ((oblong & ~steep) | whole) & (found.scores >= CERTAIN)
+    return bool(level.any() and not on_end.any())
