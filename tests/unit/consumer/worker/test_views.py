@@ -116,7 +116,7 @@ def lying(scene: Scene, turns: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
-@pytest.mark.parametrize(("seed", "width", "height"), [(1, 1600, 1200), (8, 2000, 1200)])
+@pytest.mark.parametrize(("seed", "width", "height"), [(18, 1600, 1200), (17, 2000, 1200)])
 async def test_plates_are_found_however_the_picture_lies(
     detector: NetworkDetector, seed: int, width: int, height: int, turns: int
 ) -> None:
