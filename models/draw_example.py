@@ -11,7 +11,7 @@ from PIL import Image
 
 from consumer.vision.cover import cover, load_stub
 from consumer.vision.detector import load_detector
-from consumer.vision.distance import look
+from consumer.vision.looks import look
 from consumer.vision.margins import DEFAULT_PADDING, cover_quads
 from consumer.vision.merge import merge
 from models.scenes import draw_scene

@@ -14,7 +14,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,12 @@ import numpy as np
 from consumer.vision.backends.base import PRECISIONS
 from consumer.vision.decoder import decode
 from consumer.vision.detector import NetworkDetector, load_detector
-from consumer.vision.distance import look
+from consumer.vision.looks import look
 from consumer.vision.margins import DEFAULT_PADDING
 from consumer.vision.merge import merge
 from consumer.vision.obb import Detections, joined
-from consumer.vision.tiling import TILINGS, Tiling, View
+from consumer.vision.tiling import TILINGS, Tiling
+from consumer.vision.view import View
 from models.dataset import Item, read_folder
 from models.figures import write_plots, write_sheets
 from models.scoring import Found, score, summarize
@@ -74,7 +75,7 @@ def detect(detector: NetworkDetector, item: Item, imgsz: int, tiling: Tiling) ->
     rgb = decode(data, max_pixels=MAX_PIXELS).rgb
     seen, answers = look(rgb, imgsz, tiling, detector.detect)
     seconds = time.perf_counter() - started
-    bare = [replace(view, pixels=np.broadcast_to(np.uint8(0), view.pixels.shape)) for view in seen]
+    bare = [view.without_pixels() for view in seen]
     return Seen(item, rgb.shape[1], rgb.shape[0], bare, answers, seconds)
 
 

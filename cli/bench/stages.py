@@ -21,14 +21,15 @@ from consumer.settings import WorkerSettings
 from consumer.vision.cover import Stub, cover, load_stub
 from consumer.vision.decoder import DecodedImage, decode, read_header
 from consumer.vision.detector import Detector, load_detector
-from consumer.vision.distance import answered
 from consumer.vision.effort import method_for
 from consumer.vision.encoder import encode_webp
 from consumer.vision.heads import Array
+from consumer.vision.looks import answered
 from consumer.vision.margins import cover_quads
 from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
-from consumer.vision.tiling import View, views
+from consumer.vision.tiling import views
+from consumer.vision.view import View
 
 T = TypeVar("T")
 

@@ -27,6 +27,8 @@ def converted(image: Image.Image, icc: bytes) -> Image.Image | None:
 
     None if there is nothing to do, as for the profiles of sRGB itself, or ``icc`` is unusable.
     """
+    if image.mode == "L" and icc[16:20] == b"RGB ":
+        image = image.convert("RGB")  # browsers apply such a profile to grey pictures too
     try:
         if image.mode in _PROBES and _is_srgb(icc, image.mode):
             return None

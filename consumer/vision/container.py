@@ -12,12 +12,18 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from consumer.errors import ImageError
+from consumer.vision import png_colour
 from schemas.errors import ImageErrorCode
 
 Format = Literal["JPEG", "PNG", "WEBP"]
 
+# Some Kodak cameras write another last byte; browsers accept any.
+_EXIF_MARK = re.compile(rb"\AExif\0.", re.DOTALL)
+_EXIF_MARK_BYTES = 6
+_EXIF_NUMBERS = {3: "H", 4: "I"}  # by the TIFF type of an entry: short and long
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_PNG_CHECKED = {b"eXIf", b"tRNS", *png_colour.CHUNKS}  # ignored if damaged, as decoders do
 _JPEG_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 # A marker that starts a segment or ends the image: no fill byte, stuffed zero or bare marker.
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
@@ -47,9 +53,10 @@ class Container:
     bit_depth: int = 8
     alpha: bool = False
     animated: bool = False
-    exif: bytes = b""
+    exif: bytes | None = None
     icc: bytes = b""
-    profiled: bool = False
+    colour: dict[bytes, bytes] = field(default_factory=dict)
+    colour_ends: bool = False
     transparent_grey: int | None = None
     framed: bool = False
     parts: list[slice] = field(default_factory=list)
@@ -83,9 +90,13 @@ def scan(data: bytes) -> Container:
     return container
 
 
-def orientation(exif: bytes) -> int:
-    """Return the EXIF orientation, 1 to 8, of a TIFF block; 1 if there is none or it is damaged."""
-    tiff = exif.removeprefix(b"Exif\0\0")
+def orientation(exif: bytes | None) -> int:
+    """Return the EXIF orientation, 1 to 8, of a TIFF block; 1 if there is none or it is damaged.
+
+    The first one counts that is a number from 1 to 8, in a directory entry as EXIF prescribes it,
+    or as a long number.
+    """
+    tiff = _EXIF_MARK.sub(b"", exif or b"", count=1)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
         return 1
@@ -93,10 +104,11 @@ def orientation(exif: bytes) -> int:
         (start,) = struct.unpack_from(order + "I", tiff, 4)
         (count,) = struct.unpack_from(order + "H", tiff, start)
         for entry in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(order + "HH", tiff, entry)
-            if tag == 0x0112:
-                (value,) = struct.unpack_from(order + ("I" if kind == 4 else "H"), tiff, entry + 8)
-                return value if 1 <= value <= 8 else 1
+            tag, kind, values, *_ = struct.unpack_from(order + "HHII", tiff, entry)
+            if (tag, values) == (0x0112, 1) and kind in _EXIF_NUMBERS:
+                (value,) = struct.unpack_from(order + _EXIF_NUMBERS[kind], tiff, entry + 8)
+                if 1 <= value <= 8:
+                    return int(value)
     except struct.error:
         pass
     return 1
@@ -123,8 +135,8 @@ def _scan_jpeg(data: bytes) -> Container:
             depth, height, width, channels = struct.unpack_from(">BHHB", body)
             container.frame(width, height)
             container.bit_depth, container.channels = depth, channels
-        elif marker == 0xE1 and body.startswith(b"Exif\0\0"):
-            container.exif = container.exif or body
+        elif marker == 0xE1 and container.exif is None and _EXIF_MARK.match(body):
+            container.exif = body if len(body) > _EXIF_MARK_BYTES else None
         elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"):
             profile[body[12]] = body[14:]
         if marker not in _JPEG_DROPPED:
@@ -181,12 +193,18 @@ def _scan_png(data: bytes) -> Container:
             raise corrupt("a PNG chunk is cut off")
         if kind in _PNG_PIXELS:
             container.keep(position, end)
-        if kind != b"IDAT":
+        if kind != b"IDAT" and not (kind in _PNG_CHECKED and _is_damaged(data[position:end])):
             _note_png_chunk(container, kind, data[body : body + length])
+        container.colour_ends |= kind == b"IDAT"
         position = end
     if kind != b"IEND":
         raise corrupt("the PNG has no end")
+    container.icc = _png_profile(container)
     return container
+
+
+def _is_damaged(chunk: bytes) -> bool:
+    return zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:])
 
 
 def _note_png_chunk(container: Container, kind: bytes, body: bytes) -> None:
@@ -204,12 +222,19 @@ def _note_png_chunk(container: Container, kind: bytes, body: bytes) -> None:
         case b"acTL" | b"fcTL" | b"fdAT":
             container.animated = True
         case b"eXIf":
-            container.exif = container.exif or body
-        case b"iCCP" if not container.profiled:  # unpacked once, however often it comes
-            container.profiled = True
-            container.icc = _inflate(body[body.index(b"\0") + 2 :] if b"\0" in body else b"")
+            container.exif = body if container.exif is None else container.exif
+        case b"PLTE":
+            container.colour.setdefault(b"cICP", b"")  # its place is before the palette
+        case _ if kind in png_colour.CHUNKS and not container.colour_ends:
+            container.colour.setdefault(kind, body)
         case _:
             pass
+
+
+def _png_profile(container: Container) -> bytes:
+    packed = container.colour.get(b"iCCP", b"")
+    icc = _inflate(packed[packed.index(b"\0") + 2 :]) if b"\0" in packed else b""
+    return png_colour.profile(container.colour, icc)
 
 
 def _inflate(packed: bytes) -> bytes:
@@ -268,7 +293,7 @@ def _note_webp_chunk(container: Container, kind: bytes, body: bytes) -> None:
         case b"ANIM" | b"ANMF":
             container.animated = True
         case b"EXIF":
-            container.exif = container.exif or body
+            container.exif = body if container.exif is None else container.exif
         case b"ICCP":
             container.icc = body
         case _:

@@ -160,6 +160,8 @@ def _pixels(data: bytes, container: Container) -> tuple[Pixels, Pixels | None]:
         return _to_srgb(stored, container.icc), alpha
     if stored.shape[2] > _COLOUR_CHANNELS:
         alpha = stored[..., 3].copy()
+    if container.channels < _COLOUR_CHANNELS:  # grey with alpha, of which OpenCV makes BGRA
+        return _to_srgb(stored[..., 0].copy(), container.icc), alpha
     code = cv2.COLOR_BGR2RGB if stored.shape[2] == _COLOUR_CHANNELS else cv2.COLOR_BGRA2RGB
     stored = cv2.cvtColor(stored, code)
     return _to_srgb(stored, container.icc), alpha

@@ -7,7 +7,7 @@ any certain plate is given a second chance: of the plates over 24 pixels that we
 seen with certainty at half the scale, for a quarter of a look.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -17,37 +17,18 @@ from consumer.vision.heads import Array
 from consumer.vision.letterbox import resize
 from consumer.vision.obb import Detections
 from consumer.vision.overlap import shared_area
-from consumer.vision.tiling import Pixels, Tiling, View, on_grey, views
-
-Detect = Callable[[Pixels], list[Detections]]
-"""A detector asked for a batch (1, h, w, 3)."""
+from consumer.vision.tiling import on_grey
+from consumer.vision.view import View, in_image, turned
 
 TOO_NEAR = 64.0
 """Height of a plate, in pixels of the view, from which on its ends are uncertain."""
 CERTAIN = 0.7
-"""Score of a plate from which on a picture is taken to show no other that was overlooked."""
+"""Score of a plate from which on a look is taken to have overlooked no other one."""
 SECOND_CHANCE = 0.5
 """Score from which on what only the second look shows counts."""
 _SAME = 0.3  # so much of the smaller one of two: they are about the same thing
 _SEEN_BY_THE_WHOLE = 40.0  # pixels of the whole view: a plate this high does not escape it
 _SMALLEST_VIEW = 64  # pixels of its shorter side: there is nothing to step back to
-
-
-def look(
-    rgb: Pixels, imgsz: int, tiling: Tiling, detect: Detect
-) -> tuple[list[View], list[Detections]]:
-    """Return all views of an image and the answers to each, asked one after the other."""
-    return answered(views(rgb, imgsz, tiling), detect)
-
-
-def answered(views: Sequence[View], detect: Detect) -> tuple[list[View], list[Detections]]:
-    """Return views and those from further away that their answers call for, with all answers."""
-    seen = list(views)
-    answers = [detect(view.pixels[None])[0] for view in seen]
-    while wants_distance(seen, answers):
-        seen.append(step_back(seen))
-        answers += detect(seen[-1].pixels[None])
-    return seen, answers
 
 
 def too_near(quads: Array, view: View) -> NDArray[np.bool_]:
@@ -60,7 +41,10 @@ def too_near(quads: Array, view: View) -> NDArray[np.bool_]:
 
 
 def wants_distance(views: Sequence[View], answers: Sequence[Detections]) -> bool:
-    """Return whether the picture should be looked at from further away than it was so far."""
+    """Return whether the picture should be looked at from further away than it was so far.
+
+    ``views`` are all turned alike, as for the other functions of this module.
+    """
     view, answer = max(zip(views, answers, strict=True), key=lambda both: both[0].steps_back)
     if min(view.pixels.shape[:2]) // 2 < _SMALLEST_VIEW:
         return False
@@ -94,12 +78,6 @@ def credible(
     ]  # fmt: skip
 
 
-def in_image(found: Detections, view: View) -> Detections:
-    """Map detections in a view's pixels to image pixels."""
-    offset, scale = np.array(view.offset, np.float32), np.array(view.scale, np.float32)
-    return Detections((found.quads - offset) / scale, found.scores, found.spread / scale)
-
-
 def about(quad: Array, others: Array) -> NDArray[np.bool_]:
     """Return which of ``others`` (N, 4, 2) are about the same thing as ``quad`` (4, 2)."""
     area = cv2.contourArea(quad)
@@ -123,12 +101,14 @@ def _imagined(quads: Array, certain: Array, whole: View) -> NDArray[np.bool_]:
 
 def step_back(views: Sequence[View]) -> View:
     """Return the view from furthest away at half its scale."""
-    view = max(views, key=lambda it: it.steps_back)
+    furthest = max(views, key=lambda it: it.steps_back)
+    view = turned(furthest, -furthest.turns)
     height, width = view.pixels.shape[0] // 2, view.pixels.shape[1] // 2
     pixels, top, left = on_grey(resize(view.pixels, height, width))
-    return View(
+    back = View(
         pixels,
         (view.scale[0] / 2, view.scale[1] / 2),
         (view.offset[0] / 2 + left, view.offset[1] / 2 + top),
         steps_back=view.steps_back + 1,
     )
+    return turned(back, furthest.turns)

@@ -48,7 +48,8 @@ def upright_grown(quads: Array) -> Array:
     bounds uncovered: nothing for a level plate, hardly more than its margin at 2 degrees. A tilt is
     the hardest thing to tell of a small plate, and those who label plates draw upright rectangles
     around tilted ones. Steeper plates are tilted beyond doubt, and their bounds would be many times
-    the plate: from 25° on that fades.
+    the plate: from 25° on that fades. Plates that stand on end, in a picture that lies on its side,
+    grow just as those that are level.
     """
     low, high = quads.min(axis=1), quads.max(axis=1)
     bounds = np.stack((low, _corner(high, low), high, _corner(low, high)), 1)
@@ -58,7 +59,8 @@ def upright_grown(quads: Array) -> Array:
     goals = np.stack(turns)[nearest, np.arange(len(quads))]
     free = 1 - _area(quads) / np.maximum((high - low).prod(axis=1), _SLACK)
     share = np.clip(1 - FREE / np.maximum(free, _SLACK), 0, 1)
-    share *= np.interp(_tilt(quads), (_UPRIGHT_ENDS, _UPRIGHT_FADES), (1, 0))
+    tilt = _tilt(quads)
+    share *= np.interp(np.minimum(tilt, 90 - tilt), (_UPRIGHT_ENDS, _UPRIGHT_FADES), (1, 0))
     return _holding(quads + (goals - quads) * share[:, None, None], quads)
 
 

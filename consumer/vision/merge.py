@@ -11,14 +11,14 @@ from consumer.vision.distance import (
     SECOND_CHANCE,
     about,
     credible,
-    in_image,
     needs_second_chance,
     too_near,
 )
 from consumer.vision.heads import Array
 from consumer.vision.obb import Detections, joined, prob_iou
 from consumer.vision.overlap import shared_area, shared_part
-from consumer.vision.tiling import View
+from consumer.vision.turning import is_certain, next_turn
+from consumer.vision.view import View, in_image
 
 SAME_PLATE_IOU = 0.5
 """Overlap over which detections of two views are one plate."""
@@ -34,10 +34,66 @@ def merge(views: Sequence[View], answers: Sequence[Detections]) -> Detections:
     reported once. The first view shows the whole image: what is large even there, but is only seen
     closer up, is no plate. A plate too near in one view is taken from one further away, enlarged by
     what only the nearer one shows of it. What a tile's side may have cut off counts as found only
-    where no view shows the plate whole: then part of a plate is better than none of it.
+    where no view shows the plate whole: then part of a plate is better than none of it. What the
+    turned views show counts only where they show a certain plate.
     """
     if len(views) == 1:
         return in_image(answers[0], views[0])
+    plates = {turns: _plates(*both) for turns, both in by_turns(views, answers).items()}
+    called = _called_for({turns: found for turns, (found, _) in plates.items()}, views)
+    counting = [plates[turns] for turns, found in called.items() if not turns or is_certain(found)]
+    found = joined([found for found, _ in counting])
+    return found[_distinct(found.quads, found.scores, np.concatenate([cut for _, cut in counting]))]
+
+
+def unsettled(views: Sequence[View], answers: Sequence[Detections]) -> float:
+    """Return the highest score of what only turned views show, if no view shows a certain plate.
+
+    ``merge`` leaves that out, so a person should look. 0 if there is nothing of the kind.
+    """
+    called = _called_for(plates_by_turns(views, answers), views)
+    if any(is_certain(found) for found in called.values()):
+        return 0.0
+    scores = [score for turns, found in called.items() if turns for score in found.scores.tolist()]
+    return max(scores, default=0.0)
+
+
+Look = tuple[list[View], list[Detections]]
+
+
+def by_turns(views: Sequence[View], answers: Sequence[Detections]) -> dict[int, Look]:
+    """Return views that are turned alike together, with the answers to them."""
+    looks: dict[int, Look] = {}
+    for view, answer in zip(views, answers, strict=True):
+        seen, answered = looks.setdefault(view.turns, ([], []))
+        seen.append(view)
+        answered.append(answer)
+    return looks
+
+
+def plates_by_turns(views: Sequence[View], answers: Sequence[Detections]) -> dict[int, Detections]:
+    """Return what the views that are turned alike show by themselves, in image pixels."""
+    return {turns: _plates(*both)[0] for turns, both in by_turns(views, answers).items()}
+
+
+def longest_side(views: Sequence[View]) -> float:
+    """Return the long side of the image, in its pixels, with the padding of its first view."""
+    height, width = views[0].pixels.shape[:2]
+    return float(max(width / views[0].scale[0], height / views[0].scale[1]))
+
+
+def _called_for(plates: dict[int, Detections], views: Sequence[View]) -> dict[int, Detections]:
+    """Return those looks that the others call for: of more confident answers perhaps fewer."""
+    called = {0: plates[0]}
+    while (turns := next_turn(called, longest_side(views))) in plates:
+        called[turns] = plates[turns]
+    return called
+
+
+def _plates(
+    views: Sequence[View], answers: Sequence[Detections]
+) -> tuple[Detections, NDArray[np.bool_]]:
+    """Return what views that are turned alike show, in image pixels, and what may be cut off."""
     seen = []
     for view, answer, (found, likely) in zip(views, answers, credible(views, answers), strict=True):
         cut, near = is_cut(answer.quads, view), too_near(answer.quads, view)
@@ -45,7 +101,8 @@ def merge(views: Sequence[View], answers: Sequence[Detections]) -> Detections:
         seen[-1].keep(likely)
     _take_from_further_away(seen, chance=needs_second_chance(views, answers))
     found, cut = joined([one.found for one in seen]), np.concatenate([one.cut for one in seen])
-    return found[_distinct(found.quads, found.scores, cut)]
+    kept = _distinct(found.quads, found.scores, cut)
+    return found[kept], cut[kept]
 
 
 @dataclass(slots=True)

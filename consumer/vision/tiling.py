@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consumer.vision.letterbox import PADDING, STRIDE, letterbox, letterbox_shape, resize, round_up
+from consumer.vision.view import Pixels, View
 
-Pixels = NDArray[np.uint8]
 Tiling = Literal["auto", "off", "on"]
 TILINGS: tuple[Tiling, ...] = get_args(Tiling)
 
@@ -31,22 +30,6 @@ TILE_PIXELS = 3_200_000
 OVERLAP = 160
 """Least overlap of neighbouring tiles, pixels of the tile: wider plates the whole view sees."""
 _MOST_PARTS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """One input of the detector, uint8 ``pixels`` (h, w, 3).
-
-    An image point p lies at ``p * scale + offset`` in them, both (x, y). ``cut``: whether the
-    picture goes on beyond the left, top, right and bottom side. ``steps_back``: how often the scale
-    of the whole view was halved for this one.
-    """
-
-    pixels: Pixels
-    scale: tuple[float, float]
-    offset: tuple[float, float]
-    cut: tuple[bool, bool, bool, bool] = (False, False, False, False)
-    steps_back: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +74,15 @@ def closeup(height: int, width: int, scale: float) -> Closeup:
 
 
 def view_bytes(height: int, width: int, imgsz: int, tiling: Tiling) -> int:
-    """Return the memory that the views of an image take, in bytes, and their copies in a batch."""
+    """Return the memory that the views of an image take, in bytes, and their copies in a batch.
+
+    Of the turned views those of one turn: the pixels of earlier turns are dropped.
+    """
     box_height, box_width = letterbox_shape(height, width, imgsz)
-    # The whole view twice, and less than once those from further away.
-    pixels = 3 * box_height * box_width
+    # The whole view as stored, turned and in a batch; less than once all those from further away.
+    pixels = 4 * box_height * box_width
     for near in closeups(height, width, imgsz, tiling):
-        pixels += near.height * near.width + near.tile_pixels
+        pixels += near.height * near.width + 2 * near.tile_pixels
     return 3 * pixels
 
 

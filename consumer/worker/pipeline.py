@@ -17,13 +17,14 @@ from consumer.errors import ImageError
 from consumer.metrics import WorkerMetrics
 from consumer.vision.cover import Stub, cover
 from consumer.vision.decoder import DecodedImage, ImageHeader, decode, read_header
-from consumer.vision.distance import step_back, wants_distance
 from consumer.vision.effort import WebpMethod, highest_method, method_for
 from consumer.vision.encoder import encode_webp
+from consumer.vision.looks import further
 from consumer.vision.margins import cover_quads
-from consumer.vision.merge import merge
+from consumer.vision.merge import merge, unsettled
 from consumer.vision.obb import Detections
-from consumer.vision.tiling import Tiling, View, view_bytes, views
+from consumer.vision.tiling import Tiling, view_bytes, views
+from consumer.vision.view import View
 from consumer.worker.admission import MemoryBudget
 from consumer.worker.batch import Batcher
 from consumer.worker.report import CoverReport, Reporting, report
@@ -210,7 +211,8 @@ class ImagePipeline:
             )
             webp = encode_webp(image, quality=quality, method=method)
             digests = _sha256(data), _sha256(webp)
-        return Covered(report(found, options.reporting), *digests, options.model), webp
+        doubt = unsettled(seen, answers)
+        return Covered(report(found, options.reporting, doubt), *digests, options.model), webp
 
     def _has_backlog(self) -> bool:
         """Whether images wait for a thread: then one done sooner is one more done."""
@@ -228,12 +230,13 @@ async def look(
     *,
     is_alone: Callable[[], bool] = lambda: False,
 ) -> tuple[list[View], list[Detections]]:
-    """Return views and those from further away that their answers call for, with all answers."""
+    """Return views and the further ones that their answers call for, with all answers."""
     seen = list(views)
     answers = await batcher.detect_all([view.pixels for view in seen], alone=is_alone())
-    while wants_distance(seen, answers):
-        seen.append(await in_thread(step_back, seen))
-        answers.append(await batcher.detect(seen[-1].pixels, alone=is_alone()))
+    while make := further(seen, answers):
+        fresh = await in_thread(make)
+        answers += await batcher.detect_all([view.pixels for view in fresh], alone=is_alone())
+        seen += fresh
     return seen, answers
 
 

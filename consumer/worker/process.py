@@ -20,7 +20,7 @@ from consumer.settings import WorkerSettings
 from consumer.vision.cover import Stub, load_stub
 from consumer.vision.decoder import DecodedImage
 from consumer.vision.standin import Poison, StandInDetector, chosen_standin
-from consumer.vision.tiling import View
+from consumer.vision.view import View
 from consumer.vitals import Vitals
 from consumer.worker.admission import MemoryBudget
 from consumer.worker.batch import Batcher

@@ -39,15 +39,19 @@ class CoverReport:
     detections: list[Detection] | None
 
 
-def report(found: Detections, reporting: Reporting) -> CoverReport:
-    """Tell of what was found; its quads are in pixels of the result, without padding."""
+def report(found: Detections, reporting: Reporting, unsettled: float = 0.0) -> CoverReport:
+    """Tell of what was found; its quads are in pixels of the result, without padding.
+
+    ``unsettled``: score of what may be a plate and is not covered.
+    """
     # Rounded before it is compared: who reads the score comes to the same answer.
     scores = _rounded(found.scores, _SCORE_DECIMALS)
+    threshold = reporting.review_confidence
     least = np.argsort(-scores, kind="stable")[-MAX_REPORTED_COVERS:]
     return CoverReport(
         plates=len(scores),
         scores=scores[least].tolist(),
-        needs_review=bool((scores < reporting.review_confidence).any()),
+        needs_review=bool((scores < threshold).any() or 0 < threshold <= unsettled),
         detections=_detections(found.quads[least], scores[least]) if reporting.detections else None,
     )
 

@@ -8,17 +8,16 @@ from consumer.vision.distance import (
     CERTAIN,
     SECOND_CHANCE,
     TOO_NEAR,
-    answered,
-    in_image,
-    look,
     step_back,
     too_near,
     wants_distance,
 )
 from consumer.vision.letterbox import STRIDE
+from consumer.vision.looks import answered, look
 from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
-from consumer.vision.tiling import View, views
+from consumer.vision.tiling import views
+from consumer.vision.view import View, in_image
 from models.metrics import covered_share
 
 Box = tuple[float, float, float, float]

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from consumer.vision.distance import in_image
 from consumer.vision.letterbox import letterbox, letterbox_shape
 from consumer.vision.obb import Detections
 from consumer.vision.tiling import (
@@ -18,12 +17,12 @@ from consumer.vision.tiling import (
     TILINGS,
     Closeup,
     Tiling,
-    View,
     closeup,
     closeups,
     view_bytes,
     views,
 )
+from consumer.vision.view import View, in_image, turned
 from tests.unit.vision.pictures import smooth
 
 MODES = st.sampled_from(TILINGS)
@@ -154,7 +153,9 @@ def test_sides_within_the_picture_are_cut_and_its_own_are_not() -> None:
 def test_memory_is_told_before(height: int, width: int, tiling: Tiling) -> None:
     rgb = smooth(height, width)
     seen = views(rgb, 640, tiling)
-    taken = sum(view.pixels.nbytes for view in seen)
+    taken = sum(view.pixels.nbytes for view in (*seen, *(turned(view, 1) for view in seen)))
     assert taken <= view_bytes(height, width, 640, tiling)
     assert (taken * 3 >= view_bytes(height, width, 640, tiling)) or tiling == "on"
-    assert view_bytes(height, width, 640, "off") == 9 * np.prod(letterbox_shape(height, width, 640))
+    assert view_bytes(height, width, 640, "off") == 12 * np.prod(
+        letterbox_shape(height, width, 640)
+    )

@@ -74,3 +74,14 @@ def test_the_review_looks_at_all_covers_and_any_order() -> None:
     told = report(found(*scores), Reporting(0.301, detections=True))
     assert told.needs_review
     assert told.scores[-1] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("unsettled", "threshold", "expected"),
+    [(0.5, 0.5, True), (0.49, 0.5, False), (0.0, 0.5, False), (0.9, 0, False), (0.0, 0, False)],
+)
+def test_what_may_be_a_plate_and_is_not_covered_asks_for_a_review(
+    unsettled: float, threshold: float, expected: bool
+) -> None:
+    told = report(found(), Reporting(threshold, detections=True), unsettled)
+    assert (told.plates, told.needs_review, told.detections) == (0, expected, [])

@@ -1,6 +1,7 @@
 """Views of large images, batched, with the real checkpoint: the same plates in any batch."""
 
 import asyncio
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from consumer.vision.tiling import Tiling, closeups, views
 from consumer.worker.batch import Batcher
 from consumer.worker.pipeline import look
 from models.metrics import covered_share
-from models.scenes import draw_scene
+from models.scenes import Scene, draw_scene
 
 CHECKPOINT = Path(__file__).parents[4] / "models" / "plate-obb.pt"
 WIDTH, HEIGHT = 2400, 1350
@@ -91,6 +92,46 @@ async def test_the_same_image_gives_the_same_plates_in_any_batch(
 async def test_a_near_plate_is_found_alike_in_any_batch(detector: NetworkDetector) -> None:
     torch.set_num_threads(1)
     pictures = [near_plate(seed)[0] for seed in (1, 2, 3)]
+    alone = [(await together(detector, [rgb], "auto"))[0][0] for rgb in pictures]
+    found, sizes = await together(detector, pictures, "auto")
+    assert max(sizes) > 1
+    for one, other in zip(found, alone, strict=True):
+        assert len(one.scores) == len(other.scores) > 0
+        assert np.abs(one.scores - other.scores).max() <= 0.001
+        assert np.abs(one.quads - other.quads).max() <= 0.5
+
+
+@lru_cache
+def drawn(seed: int, width: int, height: int) -> Scene:
+    return draw_scene(np.random.default_rng(seed), width, height, plates=2)
+
+
+def lying(scene: Scene, turns: int) -> tuple[np.ndarray, np.ndarray]:
+    """A drawn scene turned clockwise by 90°, so often, and its plates' corners."""
+    quads, (height, width) = scene.quads, scene.rgb.shape[:2]
+    for _ in range(turns):
+        quads = np.stack((height - quads[..., 1], quads[..., 0]), axis=-1)
+        height, width = width, height
+    return np.ascontiguousarray(np.rot90(scene.rgb, -turns)), quads.astype(np.float32)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+@pytest.mark.parametrize(("seed", "width", "height"), [(18, 1600, 1200), (17, 2000, 1200)])
+async def test_plates_are_found_however_the_picture_lies(
+    detector: NetworkDetector, seed: int, width: int, height: int, turns: int
+) -> None:
+    torch.set_num_threads(1)
+    rgb, plates = lying(drawn(seed, width, height), turns)
+    [found], _ = await together(detector, [rgb], "auto")
+    covers = list(cover_quads(found, DEFAULT_PADDING))
+    assert min(covered_share(plate, covers) for plate in plates) >= 0.9
+
+
+@pytest.mark.slow
+async def test_turned_looks_are_alike_in_any_batch(detector: NetworkDetector) -> None:
+    torch.set_num_threads(1)
+    scenes = [draw_scene(np.random.default_rng(seed), 800, 600, plates=1) for seed in range(4)]
+    pictures = [lying(scene, turns)[0] for scene, turns in zip(scenes, (1, 3, 1, 1), strict=True)]
     alone = [(await together(detector, [rgb], "auto"))[0][0] for rgb in pictures]
     found, sizes = await together(detector, pictures, "auto")
     assert max(sizes) > 1

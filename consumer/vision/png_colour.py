@@ -1,0 +1,157 @@
+"""What the numbers of a PNG mean, by its chunks cICP, iCCP, sRGB, gAMA and cHRM: an ICC profile.
+
+Which of them holds, and when one counts as nonsense, is what Chromium 156 does: the picture is
+then covered and handed out as its sender sees it.
+"""
+
+import struct
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Curve = Callable[[Floats], Floats]
+Primaries = tuple[float, ...]
+"""Chromaticities x, y of white, red, green and blue."""
+
+CHUNKS = frozenset({b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"})
+"""Of each the first one before the pixels counts."""
+
+_D65, _C = (0.3127, 0.3290), (0.310, 0.316)
+_SRGB: Primaries = (*_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
+_PRIMARIES: dict[int, Primaries] = {  # by their numbers in ITU-T H.273
+    1: _SRGB,
+    4: (*_C, 0.67, 0.33, 0.21, 0.71, 0.14, 0.08),
+    5: (*_D65, 0.64, 0.33, 0.29, 0.60, 0.15, 0.06),
+    6: (*_D65, 0.63, 0.34, 0.31, 0.595, 0.155, 0.07),
+    7: (*_D65, 0.63, 0.34, 0.31, 0.595, 0.155, 0.07),
+    8: (*_C, 0.681, 0.319, 0.243, 0.692, 0.145, 0.049),
+    9: (*_D65, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
+    10: (1 / 3, 1 / 3, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0),
+    11: (0.314, 0.351, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
+    12: (*_D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
+    22: (*_D65, 0.630, 0.340, 0.295, 0.605, 0.155, 0.077),
+}
+_D50 = np.array((0.9642, 1.0, 0.8249))  # in which a profile gives its colours
+_BRADFORD = np.array(
+    ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))
+)
+_NEARLY_SRGB = 0.05  # of gAMA alone: so close to 1/2.2 nothing is changed
+_SMALLEST_TRIANGLE = 1e-3  # of red, green and blue: twice its area
+_LEVELS = np.arange(256) / 255
+# How bright, of 1, Chromium shows luminances of an HDR picture, measured: half of the light that is
+# in proportion to white at 203 cd/m², rolled off above.
+_NITS = (0.0, 225.0, 366.0, 567.0, 875.0, 1100.0)
+_SHOWN = (0.0, 0.552, 0.716, 0.847, 0.965, 1.0)
+
+
+def profile(chunks: Mapping[bytes, bytes], icc: bytes) -> bytes:
+    """Return the ICC profile of a PNG's numbers, empty if they are sRGB.
+
+    ``chunks``: the bodies of those of CHUNKS that it has. ``icc``: what its iCCP holds, unpacked.
+    Of grey pictures, too, unless iCCP has a grey one, it is a profile of RGB.
+    """
+    coded = _coded(chunks.get(b"cICP", b""))
+    if coded is not None:
+        return _written(*coded)
+    if icc and icc[36:40] == b"acsp":
+        return icc
+    intent = chunks.get(b"sRGB", b"")
+    if len(intent) == 1 and intent[0] < 4:
+        return b""
+    measured = _measured(chunks.get(b"gAMA", b""), chunks.get(b"cHRM", b""))
+    return b"" if measured is None else _written(*measured)
+
+
+def _coded(body: bytes) -> tuple[Primaries, Curve] | None:
+    """Return what a cICP says; None if it is nonsense, or not about full-range RGB."""
+    if len(body) != 4 or body[2:] != b"\0\1":
+        return None
+    primaries, curve = _PRIMARIES.get(body[0]), _CURVES.get(body[1])
+    return None if primaries is None or curve is None else (primaries, curve)
+
+
+def _measured(gamma_body: bytes, primaries_body: bytes) -> tuple[Primaries, Curve] | None:
+    """Return what gAMA and cHRM say; None if there is nothing to do. cHRM alone says nothing."""
+    if len(gamma_body) != 4 or not any(gamma_body):
+        return None
+    gamma = struct.unpack(">I", gamma_body)[0] / 100_000
+    if len(primaries_body) == 32:
+        numbers = tuple(value / 100_000 for value in struct.unpack(">8i", primaries_body))
+        return (numbers, _power(1 / gamma)) if _is_colour_space(numbers) else None
+    if abs(gamma * 2.2 - 1) < _NEARLY_SRGB:
+        return None
+    return _SRGB, _power(1 / gamma)
+
+
+def _power(exponent: float) -> Curve:
+    return lambda levels: np.asarray(levels**exponent, np.float64)
+
+
+def _srgb(levels: Floats) -> Floats:
+    return np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+
+
+def _smpte_240(levels: Floats) -> Floats:
+    return np.where(levels < 0.0913, levels / 4, ((levels + 0.1115) / 1.1115) ** (1 / 0.45))
+
+
+def _pq(levels: Floats) -> Floats:
+    root = levels ** (32 / 2523)
+    light = np.maximum(root - 3424 / 4096, 0) / (2413 / 128 - 2392 / 128 * root)
+    return np.interp(10_000 * light ** (16384 / 2610), _NITS, _SHOWN)
+
+
+def _dci(levels: Floats) -> Floats:
+    return np.asarray(levels**2.6 * (52.37 / 48), np.float64)
+
+
+def _hlg(levels: Floats) -> Floats:
+    upper = (np.exp((levels - 0.55991073) / 0.17883277) + 0.28466892) / 12
+    return np.interp(1000 * np.where(levels <= 0.5, levels**2 / 3, upper) ** 1.2, _NITS, _SHOWN)
+
+
+_CURVES: dict[int, Curve] = {  # by their numbers in ITU-T H.273; video is shown with a power of 2.4
+    **dict.fromkeys((1, 6, 11, 14, 15), _power(2.4)),
+    4: _power(2.2), 5: _power(2.8), 7: _smpte_240, 8: _power(1.0), 13: _srgb, 16: _pq,
+    17: _dci, 18: _hlg,
+}  # fmt: skip
+
+
+def _is_colour_space(primaries: Primaries) -> bool:
+    x, y = np.array(primaries).reshape(4, 2).T
+    in_range = bool((x >= 0).all() and (y >= 0).all() and (x + y <= 1.001).all() and y[0] > 0)
+    triangle = np.stack((x[1:], y[1:], np.ones(3)))
+    return in_range and abs(float(np.linalg.det(triangle))) > _SMALLEST_TRIANGLE
+
+
+def _matrix(primaries: Primaries) -> Floats:
+    """Return from linear RGB to XYZ under D50, (3, 3)."""
+    x, y = np.array(primaries).reshape(4, 2).T
+    xyz = np.stack((x, y, 1 - x - y))
+    white, colours = xyz[:, 0] / y[0], xyz[:, 1:]
+    cones, wanted = _BRADFORD @ white, _BRADFORD @ _D50
+    adapted = np.linalg.inv(_BRADFORD) @ np.diag(wanted / cones) @ _BRADFORD
+    return np.asarray(adapted @ colours * np.linalg.solve(colours, white), np.float64)
+
+
+def _written(primaries: Primaries, curve: Curve) -> bytes:
+    """Return an ICC profile, version 2, of these primaries and this curve, with few tags."""
+    levels = np.rint(np.clip(curve(_LEVELS), 0, 1) * 65535).astype(">u2")
+    tone = b"curv" + struct.pack(">II", 0, len(levels)) + levels.tobytes()
+    tags = [(b"wtpt", _xyz(_D50))]
+    matrix = _matrix(primaries)
+    for index, name in enumerate((b"r", b"g", b"b")):
+        tags += [(name + b"XYZ", _xyz(matrix[:, index])), (name + b"TRC", tone)]
+    start, directory = 132 + 12 * len(tags), struct.pack(">I", len(tags))
+    for tag, body in tags:
+        directory += struct.pack(">4sII", tag, start, len(body))
+        start += len(body)
+    head = struct.pack(">I4xI4s4s4s12x4s", start, 0x02400000, b"mntr", b"RGB ", b"XYZ ", b"acsp")
+    head = head.ljust(68, b"\0") + _xyz(_D50)[8:].ljust(60, b"\0")
+    return head + directory + b"".join(body for _, body in tags)
+
+
+def _xyz(values: Floats) -> bytes:
+    return b"XYZ \0\0\0\0" + np.rint(values * 65536).astype(">i4").tobytes()
