@@ -126,7 +126,7 @@ class WebhookSender:
         except TimeoutError:
             return Answer(Verdict.FAILED, "timed out")
         except StorageError as error:
-            return Answer(Verdict.FAILED, f"storage: {error}")
+            return Answer(Verdict.FAILED, f"{type(error).__name__}: {error}")
         except (ClientError, OSError) as error:
             # Only the kind of error: its text may quote the address with its password.
             return Answer(Verdict.FAILED, type(error).__name__)
