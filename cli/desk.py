@@ -110,7 +110,7 @@ def at_desk(work: Callable[[Desk], Awaitable[None]]) -> None:
     except StorageError as error:
         _fail(f"storage: {error}")
     except RedisError as error:
-        _fail(f"Redis did not answer as it should: {type(error).__name__}")
+        _fail(f"Redis did not answer as it should: {type(error).__name__}: {error}")
     except OSError as error:
         _fail(str(error))
 

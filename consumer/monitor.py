@@ -14,7 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from consumer.errors import ConsumerError
 
 MOST_PROCESSES = 100
-"""Of one host that find a port each, from the same METRICS_PORT on."""
+"""Consumer processes of one host that can share a METRICS_PORT: the ports that are tried."""
 
 _LAST_PORT = 65_535
 
@@ -68,7 +68,7 @@ async def serve_monitor(
 
 
 def _listener(first: int) -> socket.socket:
-    """Listen on the first free port: whoever only looked would not have it for sure."""
+    """Listen on the first free port. A check before would race with other starting processes."""
     last = min(first + MOST_PROCESSES - 1, _LAST_PORT)
     for port in range(first, last + 1):
         try:

@@ -17,7 +17,7 @@ _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _YES = ("true", "1", "yes", "on")
 _NO = ("false", "0", "no", "off")
 _RETRIES: "RetryConfig" = {"max_retries": 4}
-"""Of one call: a few seconds at most, so that the cause is told. Callers repeat the calls."""
+"""Of one call: a few seconds at most, so that its caller learns the cause, and repeats the call."""
 
 
 def open_bucket(url: str) -> ObjectStore:
@@ -70,7 +70,7 @@ def _endpoint(variables: dict[str, str]) -> str | None:
 
 
 def _allows_http(variables: dict[str, str]) -> bool:
-    """Whether files may cross the network without TLS: if anybody said so, and nobody denies it."""
+    """Whether files may cross the network without TLS."""
     asked_for = (_endpoint(variables) or "").lower().startswith("http://")
     chosen = variables.get("AWS_ALLOW_HTTP", str(asked_for)).strip().lower()
     if chosen not in (*_YES, *_NO):

@@ -45,7 +45,7 @@ def read() -> dict[str, Assignment]:
     if not os.path.lexists(ENV_FILE) or ENV_FILE.is_char_device():  # a link to /dev/null
         return {}
     if ENV_FILE.exists() and not ENV_FILE.is_file():
-        raise EnvFileError(".env cannot be read: it is no file")  # Docker makes it a folder
+        raise EnvFileError(".env cannot be read: it is not a file")  # Docker makes it a folder
     try:
         return _parsed(ENV_FILE.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:

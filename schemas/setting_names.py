@@ -1,7 +1,7 @@
 """Names of all settings, and names that are probably meant to be one of them.
 
-A misspelt name sets nothing. Of most settings an operator is told so; of one that closes the
-service, or encrypts, the start is refused: nobody would see that it stayed open.
+A misspelt name sets nothing. For most settings that is reported in the log. For one that closes
+the service, or encrypts its traffic, the start is refused: it would run open without a sign of it.
 """
 
 import re
@@ -29,7 +29,7 @@ SETTINGS = frozenset((
     "WEBHOOK_RETRY_SECONDS", "WEBHOOK_SECRET", "WEBHOOK_TIMEOUT_SECONDS",
     "WEBHOOK_UPLOAD_TIMEOUT_SECONDS", "WEBP_METHOD", "WEBP_QUALITY",
 ))  # fmt: skip
-"""Of all roles: schemas knows none of their models, so a test compares them with these."""
+"""Of all roles. schemas may not import their models, so a test compares this list with them."""
 
 S3_VARIABLES = {
     "AWS_ACCESS_KEY_ID": "Key of the bucket's user",
@@ -45,7 +45,7 @@ S3_VARIABLES = {
 COMPOSE_VARIABLES = frozenset(("REDIS_MAXMEMORY", "TORCH_CUDA_INDEX_URL", "TORCH_INDEX_URL"))
 """Read by docker-compose.yml and by make, not by a process."""
 
-# By which the service is closed, or its traffic encrypted; and what else would do the same.
+# Settings that close the service or encrypt its traffic, each with those that replace it.
 SECURITY = {
     "API_KEYS": ("API_KEYS",),
     "WEBHOOK_SECRET": ("WEBHOOK_SECRET",),
@@ -63,10 +63,10 @@ _ROUGHLY_ALIKE = 0.6
 _INJECTED = re.compile(r"_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)")
 _ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 _FOREIGN = ("AWS_", "COMPOSE_", "DOCKER_")
-_INTERNAL = frozenset(("PLATE_DETECT_GUARD_PID", "PLATE_DETECT_TEST_POISON"))
+_KNOWN = SETTINGS | COMPOSE_VARIABLES | {"PLATE_DETECT_GUARD_PID", "PLATE_DETECT_TEST_POISON"}
 _OFF = ("0", "f", "false", "n", "no", "off")
 
-# In a name that begins as ours do, each of these words is about one of SECURITY.
+# Names that are not close to a setting's, but made of words that mean the same.
 _WORDS: tuple[tuple[str, str], ...] = (
     (r"API_(.*_)?KEYS?", "API_KEYS"),
     (r"WEBHOOKS?_(.*_)?(SECRETS?|KEYS?|TOKENS?)", "WEBHOOK_SECRET"),
@@ -91,7 +91,7 @@ class Doubt:
     def sentence(self, where: str) -> str:
         """One line; `where` says where the variable is set."""
         likely = f"; did you mean {self.meant}?" if self.meant else ""
-        return f"{where} sets {self.name}, which is no setting{likely}"
+        return f"{where} sets {self.name}, which is not a setting{likely}"
 
 
 def doubts(
@@ -118,7 +118,7 @@ def doubts(
 
 
 def _is_known(name: str, value: str) -> bool:
-    if name in SETTINGS | COMPOSE_VARIABLES | _INTERNAL or name.startswith(_FOREIGN):
+    if name in _KNOWN or name.startswith(_FOREIGN):
         return True
     return bool(_INJECTED.search(name) or (name.endswith("_PORT") and _ADDRESS.match(value)))
 

@@ -102,7 +102,11 @@ class Storage:
     async def size(self, key: str) -> int:
         """Bytes of an object; errors as `get`."""
         async with self._reading("head"):
-            return int((await obstore.head_async(self._store, key))["size"])
+            try:
+                return int((await obstore.head_async(self._store, key))["size"])
+            except FileNotFoundError:
+                # The answer to HEAD has no body that could say that all of the bucket is missing.
+                return int((await obstore.get_async(self._store, key)).meta["size"])
 
     async def stream(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read an object in chunks; errors as `get`."""

@@ -70,7 +70,7 @@ def _network_cause(text: str) -> str | None:
 
 
 def _os_error(error: Exception) -> int | None:
-    """The number that the system gave, which the storage client tells only in words."""
+    """The number of the system's error, which the storage client gives only within its text."""
     if isinstance(error, OSError) and error.errno:
         return error.errno
     found = _OS_ERROR.search(str(error).partition("\n")[0])

@@ -19,6 +19,7 @@ from consumer.dispatcher.webhook import (
     WebhookSender,
     result_names,
 )
+from consumer.errors import described
 from consumer.metrics import DispatcherMetrics
 
 log = structlog.get_logger()
@@ -125,7 +126,7 @@ class Courier:
             self._metrics.delivery_seconds.labels(self._kind).observe(seconds)
             outcome = await self._settle(claim, answer, stop)
         except _UNANSWERED as error:
-            line.warning("delivery left to its lease", error=type(error).__name__)
+            line.warning("delivery left to its lease", error=described(error))
             return
         self._metrics.deliveries.labels(self._kind, outcome).inc()
         if outcome != "delivered":

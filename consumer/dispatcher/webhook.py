@@ -132,7 +132,7 @@ class WebhookSender:
         except TimeoutError:
             return Answer(Verdict.FAILED, "timed out")
         except StorageError as error:
-            return Answer(Verdict.FAILED, f"storage: {error}")
+            return Answer(Verdict.FAILED, f"{type(error).__name__}: {error}")
         except ClientHttpProxyError as error:
             return Answer(Verdict.FAILED, f"proxy: status {error.status}")
         except (ClientError, OSError) as error:

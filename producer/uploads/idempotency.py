@@ -129,7 +129,7 @@ class IdempotencyKeys:
             except KeyBusyError:
                 return  # the lease ran out while Redis was away; the submit will say so
             except RedisError as error:
-                log.warning("idempotency key not renewed", error=type(error).__name__)
+                log.warning("idempotency key not renewed", error=f"{type(error).__name__}: {error}")
 
     async def _release(self, claim: Claim) -> None:
         try:

@@ -75,7 +75,7 @@ def test_another_misspelt_name_is_told_once_and_the_role_starts(
         service.stop()
     [told] = [line for line in lines if line["event"] == "unknown settings"]
     assert told["reasons"] == [
-        ".env line 1 sets COVER_MODES, which is no setting; did you mean COVER_MODE?"
+        ".env line 1 sets COVER_MODES, which is not a setting; did you mean COVER_MODE?"
     ]
 
 

@@ -9,13 +9,13 @@ import json
 import sys
 from collections.abc import AsyncIterator
 
-import uvloop
 from prometheus_client import CollectorRegistry
 
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
 from consumer.watchdog import guarded
 from consumer.worker.process import run_worker
+from schemas import process
 from schemas.logs import configure_logging
 
 
@@ -61,7 +61,7 @@ def main() -> None:
     """Obey until the input ends."""
     settings = WorkerSettings.load()
     configure_logging("worker", level=settings.log_level, log_format=settings.log_format)
-    uvloop.run(_obey(settings))
+    process.run(_obey(settings))
 
 
 if __name__ == "__main__":

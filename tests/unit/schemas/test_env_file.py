@@ -95,7 +95,7 @@ def test_other_encodings_are_told(folder: Path) -> None:
 
 def test_an_env_file_that_is_none_is_told(folder: Path) -> None:
     (folder / ".env").mkdir()
-    with pytest.raises(SettingsError, match=r"^\.env cannot be read: it is no file$"):
+    with pytest.raises(SettingsError, match=r"^\.env cannot be read: it is not a file$"):
         Settings.load()
 
 

@@ -113,14 +113,14 @@ def test_every_role_refuses_to_start(
     with pytest.raises(SettingsError) as caught:
         model.load()
     assert str(caught.value) == (
-        ".env line 2 sets API_KEY, which is no setting; did you mean API_KEYS?"
+        ".env line 2 sets API_KEY, which is not a setting; did you mean API_KEYS?"
     )
     (folder / ".env").unlink()
     monkeypatch.setenv("WEBHOOK_SECRETS", "whsec_hunter2")
     with pytest.raises(SettingsError) as caught:
         model.load()
     assert str(caught.value) == (
-        "the environment sets WEBHOOK_SECRETS, which is no setting; did you mean WEBHOOK_SECRET?"
+        "the environment sets WEBHOOK_SECRETS, which is not a setting; did you mean WEBHOOK_SECRET?"
     )
 
 
@@ -128,4 +128,4 @@ def test_the_real_name_may_stand_elsewhere(folder: Path, monkeypatch: pytest.Mon
     (folder / ".env").write_text("API_KEY=x\n")
     monkeypatch.setenv("API_KEYS", "k" * 20)
     [sentence] = ProducerSettings.load().doubtful
-    assert sentence == ".env line 1 sets API_KEY, which is no setting; did you mean API_KEYS?"
+    assert sentence == ".env line 1 sets API_KEY, which is not a setting; did you mean API_KEYS?"
