@@ -1,7 +1,7 @@
-"""Which pages of other origins may use this service from a browser (CORS): ALLOWED_ORIGINS.
+"""Cross-origin requests from browsers (CORS): which origins' pages may call (ALLOWED_ORIGINS).
 
-Not a library's: those that there are add their headers when a handler has returned, which is too
-late for a progress stream, or only on the routes that they were given, so not to every error.
+Without a library: aiohttp-middlewares adds its headers after the handler has returned, too late for
+a progress stream; aiohttp-cors adds them only on routes that exist, so not to every error.
 """
 
 from collections.abc import Collection
@@ -11,9 +11,9 @@ from aiohttp.typedefs import Handler
 
 _METHODS = "GET, HEAD, POST, DELETE"
 _REQUEST_HEADERS = (
-    "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-Modified-Since, "
-    "If-None-Match, If-Unmodified-Since, Last-Event-ID, Range, traceparent, tracestate, X-API-Key, "
-    "X-Requested-With"
+    "Authorization, Baggage, Cache-Control, Content-Type, Idempotency-Key, If-Match, "
+    "If-Modified-Since, If-None-Match, If-Unmodified-Since, Last-Event-ID, Range, Traceparent, "
+    "Tracestate, X-API-Key, X-Requested-With"
 )
 _RESPONSE_HEADERS = "Allow, ETag, Location, Retry-After, WWW-Authenticate"
 _PREFLIGHT_SECONDS = "7200"  # browsers keep an answer no longer
@@ -22,7 +22,10 @@ _PREFLIGHT_SECONDS = "7200"  # browsers keep an answer no longer
 class CrossOrigin:
     """Answers preflight requests, and marks every answer as readable for these origins.
 
-    Credentials are never allowed: a key is a header, which the page itself must know and set.
+    Cookies are never allowed: the page itself sets its API key, as a header.
+
+    Args:
+        origins: as browsers write them in `Origin`; `*` for any.
     """
 
     def __init__(self, origins: Collection[str]) -> None:
@@ -30,7 +33,7 @@ class CrossOrigin:
 
     @web.middleware
     async def preflight(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer what a browser asks before it sends the request itself; it sends no key."""
+        """Answer a browser's preflight request, which carries no API key."""
         asks = hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
         if request.method != hdrs.METH_OPTIONS or not asks or not self._allowed(request):
             return await handler(request)
@@ -44,11 +47,11 @@ class CrossOrigin:
         )
 
     async def admit(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Before any answer is sent, errors and streams too: say who may read it."""
+        """Add the headers to an answer that is about to be sent: errors and streams, too."""
         if not self._origins:
             return
         if "*" not in self._origins:
-            # For caches, also where the answer is for nobody else to read.
+            # For caches, so also on answers to other origins.
             response.headers.add(hdrs.VARY, hdrs.ORIGIN)
         allowed = self._allowed(request)
         if allowed:
@@ -56,7 +59,7 @@ class CrossOrigin:
             response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = _RESPONSE_HEADERS
 
     def _allowed(self, request: web.Request) -> str:
-        """The value that admits the request's origin; empty if it is not admitted."""
+        """Return the header's value that admits the request's origin; empty if none does."""
         if "*" in self._origins:
             return "*"
         origin = request.headers.get(hdrs.ORIGIN, "")

@@ -4,7 +4,7 @@ import errno
 import socket
 from contextlib import ExitStack
 
-# What a machine without IPv6, or without IPv4, says of an address of that family.
+# Errors for an address of a family that the machine lacks, or of another machine.
 _NOT_HERE = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 

@@ -1,4 +1,4 @@
-"""What is known of a stored object without its content."""
+"""The description of a stored object, without its content."""
 
 import stat
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class ObjectInfo:
 
     @classmethod
     def of_file(cls, path: Path) -> "ObjectInfo":
-        """As the local store would describe a file; it opens the file for that. Blocks.
+        """As the local store describes a file, which it would open for that. Blocks.
 
         Raises FileNotFoundError if there is none.
         """

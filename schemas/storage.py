@@ -117,14 +117,14 @@ class Storage:
                 yield chunk
 
     async def describe(self, key: str) -> ObjectInfo:
-        """Tell of an object without opening it; errors as `get`."""
+        """Describe an object without opening it; errors as `get`."""
         async with self._reading("describe"):
             if self._folder is None:
                 return ObjectInfo.of(await obstore.head_async(self._store, key))
             return await asyncio.to_thread(ObjectInfo.of_file, self._folder / key)
 
     async def open_object(self, key: str) -> StoredObject:
-        """Tell of an object, with its content to stream; errors as `get`."""
+        """Open an object for reading; errors as `get`."""
         async with self._reading("open"):
             response = await obstore.get_async(self._store, key)
         return StoredObject(ObjectInfo.of(response.meta), _chunks(response))

@@ -19,9 +19,9 @@ def is_conditional(request: web.Request) -> bool:
 
 
 def is_known(request: web.Request, info: ObjectInfo) -> bool:
-    """Whether the client has the content already: 304. Dates count only where there are no tags.
+    """Whether the client has the content already (304). Dates count only where there are no tags.
 
-    Raises PreconditionFailedError if the client wants the content only as it no longer is.
+    Raises PreconditionFailedError if If-Match or If-Unmodified-Since do not hold.
     """
     if hdrs.IF_MATCH in request.headers:
         if not _matches(request, hdrs.IF_MATCH, info.etag, weak=False):

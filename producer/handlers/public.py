@@ -1,4 +1,4 @@
-"""Where clients find this service: below PUBLIC_URL, or below the prefix that a proxy cuts off."""
+"""The address of this service for clients: PUBLIC_URL, or the path prefix that a proxy removes."""
 
 import re
 
@@ -14,7 +14,7 @@ _PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~%-]+)+")
 
 
 def public_base(request: web.Request) -> str:
-    """What every path in the answer is to begin with; empty if nothing is known of a proxy."""
+    """Return what each path in the answer begins with; empty without PUBLIC_URL and prefix."""
     settings = request.app[SERVICES].settings
     if settings.public_url or not settings.trust_forwarded_prefix:
         return settings.public_url
@@ -22,7 +22,7 @@ def public_base(request: web.Request) -> str:
 
 
 def located(state: TaskState, base: str) -> TaskState:
-    """The state with each result's path below `base`. What is a whole URL already stays as it is.
+    """Return the state with `base` before each result's path; whole URLs stay as they are.
 
     A worker with PUBLIC_URL writes whole URLs: they must be the same in events and webhooks, which
     belong to no request.
@@ -39,7 +39,7 @@ def located(state: TaskState, base: str) -> TaskState:
 
 
 def _joined(lines: list[str]) -> str:
-    """The prefix; several proxies each add theirs, the outermost first. Nonsense counts as none."""
+    """Join the prefixes of several proxies, the outermost first; empty if that is no valid path."""
     parts = (part.strip().rstrip("/") for line in lines for part in line.split(","))
     prefix = "".join(parts)
     return prefix if _PREFIX.fullmatch(prefix) else ""

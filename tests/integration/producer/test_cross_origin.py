@@ -64,7 +64,7 @@ async def test_preflight(shared: RunningProducer, method: str, path: str, asked:
     ["https://evil.example", "null", "https://app.example.org.evil.example", f"{PAGE}/",
      "http://app.example.org", "https://app.example.org:8443", "*", ""],
 )  # fmt: skip
-async def test_other_origins_are_told_nothing(shared: RunningProducer, origin: str) -> None:
+async def test_other_origins_get_no_headers(shared: RunningProducer, origin: str) -> None:
     status, headers = await preflight(shared, "POST", UPLOAD, "x-api-key", origin=origin)
     assert status == 405
     async with shared.session.get(shared.url + "/health", headers={"Origin": origin}) as response:
@@ -138,7 +138,7 @@ async def test_any_origin(start_producer: StartProducer, redis_server: str) -> N
         assert "Vary" not in response.headers
 
 
-async def test_without_the_setting_nothing_is_said(producer: RunningProducer) -> None:
+async def test_without_the_setting_there_are_no_headers(producer: RunningProducer) -> None:
     status, headers = await preflight(producer, "POST", UPLOAD)
     assert status == 405
     async with producer.session.get(producer.url + "/health", headers={"Origin": PAGE}) as answer:

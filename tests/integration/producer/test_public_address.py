@@ -26,7 +26,7 @@ async def upload(producer: RunningProducer, headers: dict[str, str]) -> str:
         return response.headers["Location"]
 
 
-async def told(producer: RunningProducer, task_id: str, headers: dict[str, str]) -> list[str]:
+async def reported(producer: RunningProducer, task_id: str, headers: dict[str, str]) -> list[str]:
     """Result addresses of task-status, which are those of task-events too."""
     path = f"/api/v1/task-status/{task_id}"
     _, state = await producer.call("GET", path, headers=headers)
@@ -77,7 +77,7 @@ async def test_addresses_in_answers(
     assert location == f"{base}/api/v1/task-status/{message.task_id}"
     assert await server_url(producer, headers) == (base or ".")
     url = f"{base}/tasks_storage/{message.task_id}/output/covered_a%20b.webp"
-    assert await told(producer, message.task_id, headers) == [url]
+    assert await reported(producer, message.task_id, headers) == [url]
 
 
 async def test_an_address_that_a_worker_made_whole_stays(
@@ -91,7 +91,7 @@ async def test_an_address_that_a_worker_made_whole_stays(
     result = ImageResult(filename=message.output_name, url=url)
     await producer.store.finish(entry, message, result, {})
     headers = {"X-Forwarded-Prefix": "/plates"}
-    assert await told(producer, message.task_id, headers) == [url]
+    assert await reported(producer, message.task_id, headers) == [url]
 
 
 async def test_pages_and_redirect_are_relative(producer: RunningProducer) -> None:

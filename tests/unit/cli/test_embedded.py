@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from cli import embedded
 from cli.settings import RunSettings
+from tests.support.ports import NEEDS_IPV6, free_port
 
 
 @pytest.fixture
@@ -25,6 +26,15 @@ def taken_port() -> Iterator[int]:
 def test_a_port_with_a_listener_is_not_free(taken_port: int) -> None:
     assert not embedded.port_is_free(taken_port)
     assert embedded.port_is_free(embedded.free_port())
+
+
+@NEEDS_IPV6
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_port_is_free_only_if_it_is_in_both_families(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, free_port()), family=family) as listener:
+        assert not embedded.port_is_free(listener.getsockname()[1], "")
+        assert not embedded.port_is_free(listener.getsockname()[1], "::")
 
 
 def test_the_port_of_the_last_run_is_kept(tmp_path: Path) -> None:
