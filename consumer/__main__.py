@@ -31,7 +31,7 @@ def main() -> int:
             case "worker":
                 process.run(worker(_configured(role, WorkerSettings.load())))
             case "dispatcher":
-                # Not on uvloop: see consumer.dispatcher.connection.
+                # Not on uvloop: see AnswerKeepingSocket in consumer.dispatcher.connection.
                 asyncio.run(dispatcher(_configured(role, DispatcherSettings.load())))
             case _:
                 return _complain("usage: python -m consumer worker|dispatcher")

@@ -1,26 +1,25 @@
-"""Connections of webhooks: an answer that has arrived is read, whatever becomes of the request."""
+"""Connections of webhooks: an answer that has arrived is read, even if the request broke off."""
 
 import socket
 from collections.abc import Iterable
 from typing import Any
 
-from aiohappyeyeballs import AddrInfoType
-from aiohttp import TCPConnector
+from aiohttp import AddrInfoType, TCPConnector
 
 
-class PatientSocket(socket.socket):
-    """A socket that reports a broken connection to who reads, and not to who writes.
+class AnswerKeepingSocket(socket.socket):
+    """A socket that reports a broken connection to its reader, not to its writer.
 
-    A receiver may answer before it has read the request (401, 413, 429), and close. Its system then
-    resets the connection, so that the next write fails, while the answer waits to be read: event
-    loops close a transport whose write has failed, with all that it has not read. Here such a write
-    succeeds, and the transport ends when reading has come to the answer's end, or to the reset.
+    A receiver may answer before it has read the request (401, 413, 429) and close. Its system then
+    resets the connection, so the next write fails while the answer waits to be read. Event loops
+    close a transport whose write has failed, and lose what it has not read. Here such a write
+    succeeds, and the transport ends when reading has reached the end of the answer or the reset.
 
-    Only asyncio's own event loop writes through this object; uvloop writes past it.
+    Only asyncio's own event loop writes through this object; uvloop uses the file descriptor.
     """
 
     def send(self, data: Any, flags: int = 0, /) -> int:
-        """Send as usual; to a connection that was closed, all of it to nowhere."""
+        """Send as usual; drop everything if the connection is closed."""
         try:
             return super().send(data, flags)
         except (BrokenPipeError, ConnectionResetError):
@@ -38,12 +37,12 @@ class PatientSocket(socket.socket):
 def open_connector() -> TCPConnector:
     """A connector whose connections serve one request each.
 
-    A connection that the receiver closes just as it is reused would fail a POST that nobody may
-    repeat silently.
+    A receiver may close a connection just as it is reused: that would fail a POST which must not be
+    repeated silently.
     """
     return TCPConnector(limit=0, force_close=True, socket_factory=_socket)
 
 
 def _socket(address: AddrInfoType) -> socket.socket:
     family, kind, protocol, _, _ = address
-    return PatientSocket(family, kind, protocol)
+    return AnswerKeepingSocket(family, kind, protocol)

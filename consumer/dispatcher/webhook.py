@@ -171,9 +171,9 @@ class WebhookSender:
         if address.authorization is not None:
             headers["Authorization"] = address.authorization
         if proxy is not None and proxy.authorization is not None:
-            # The request itself reaches the proxy unless it goes through a tunnel.
-            told = proxy_headers if address.url.scheme == "https" else headers
-            told["Proxy-Authorization"] = proxy.authorization
+            # Through a tunnel the request itself goes to the receiver, which must not read this.
+            for_proxy = proxy_headers if address.url.scheme == "https" else headers
+            for_proxy["Proxy-Authorization"] = proxy.authorization
         timeout = ClientTimeout(
             total=endpoint.total_seconds,
             sock_connect=min(CONNECT_TIMEOUT_SECONDS, endpoint.total_seconds),

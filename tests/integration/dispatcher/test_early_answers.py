@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import consumer.__main__ as consumer
+from consumer.dispatcher.connection import AnswerKeepingSocket
 from consumer.dispatcher.webhook import DeliveryKind, Verdict
 from tests.integration.dispatcher.posting import post
 from tests.support.certificates import make_certificates
@@ -21,11 +22,11 @@ pytestmark = pytest.mark.integration
 
 LARGE = {"covered_0.webp": bytes(5_000_000), "covered_1.webp": bytes(3_000_000)}
 REPEATS = 12
-"""A write fails before the answer is read in most posts, not in all."""
+"""In most posts, not in all, a write fails before the answer is read."""
 
 
 def close(connection: socket.socket) -> None:
-    """With what was not read in its buffer: the system resets the connection."""
+    """Leave the rest unread, so that the system resets the connection."""
     connection.close()
 
 
@@ -36,7 +37,7 @@ def reset(connection: socket.socket) -> None:
 
 
 def read_on(connection: socket.socket) -> None:
-    """As nginx does: no more to say, but what comes is taken, so that nothing is reset."""
+    """Read the rest before closing, as nginx does, so that nothing is reset."""
     connection.shutdown(socket.SHUT_WR)
     while connection.recv(1 << 16):
         pass
@@ -151,7 +152,18 @@ async def test_a_connection_that_ends_without_an_answer_fails_at_once(
             assert got.reason in ("ClientOSError", "ServerDisconnectedError")
 
 
-def test_the_dispatcher_runs_on_the_event_loop_whose_writes_are_patient(
+def test_writes_to_a_closed_connection_are_dropped_and_what_arrived_is_read() -> None:
+    near, far = socket.socketpair()
+    with AnswerKeepingSocket(fileno=near.detach()) as kept:
+        far.sendall(b"answer")
+        far.close()
+        assert kept.send(bytes(10)) == 10
+        assert kept.sendmsg(iter([bytes(10), memoryview(bytes(5))])) == 15
+        assert kept.recv(100) == b"answer"
+        assert kept.recv(100) == b""
+
+
+def test_the_dispatcher_runs_on_the_event_loop_that_keeps_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loops = []

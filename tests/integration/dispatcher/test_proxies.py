@@ -52,7 +52,7 @@ async def test_a_name_that_only_the_proxy_knows_is_not_looked_up_here(tmp_path: 
         ("", Verdict.FAILED, "status 407"),
     ],
 )
-async def test_a_proxy_is_told_user_and_password(
+async def test_a_proxy_gets_user_and_password(
     tmp_path: Path, userinfo: str, verdict: Verdict, reason: str
 ) -> None:
     async with listening(Receiver()) as receiver, proxying(BASIC) as proxy:
@@ -63,7 +63,7 @@ async def test_a_proxy_is_told_user_and_password(
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="certificates need openssl")
 @pytest.mark.parametrize("userinfo", ["user:hunter2@", ""])
-async def test_https_goes_through_a_tunnel_and_only_the_proxy_is_told_its_password(
+async def test_https_goes_through_a_tunnel_and_only_the_proxy_gets_its_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, userinfo: str
 ) -> None:
     files = make_certificates(tmp_path)
