@@ -42,6 +42,16 @@ async def test_a_completed_task_is_uploaded_and_called_back(world: World) -> Non
     assert len(receiver.received) == 2
 
 
+async def test_images_go_into_the_field_that_is_set(world: World) -> None:
+    await world.complete_task("t1", [("covered_0.webp", b"zero"), ("covered_1.webp", b"one")])
+    async with listening(Receiver()) as receiver:
+        settings = both(world, receiver, webhook_images_field="images[]")
+        async with dispatching(settings):
+            await world.delivery_state("t1", "upload", "delivered")
+    [upload] = [post for post in receiver.received if post.path == "/upload"]
+    assert upload.body.count(b'name="images[]"; filename="covered_') == 2
+
+
 async def test_the_callback_is_the_payload_of_the_event_byte_for_byte(world: World) -> None:
     await world.fail_task("t1")
     [(_, fields)] = await world.redis.xrange(world.keys.events)

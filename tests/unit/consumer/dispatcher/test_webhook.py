@@ -91,6 +91,15 @@ def test_secrets_are_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
         ("WEBHOOK_RETRY_SECONDS", "5,soon"),
         ("WEBHOOK_RETRY_SECONDS", "5,"),
         ("WEBHOOK_CONCURRENCY", "0"),
+        ("WEBHOOK_IMAGES_FIELD", "task_id"),
+        ("WEBHOOK_IMAGES_FIELD", 'im"ages'),
+        ("WEBHOOK_IMAGES_FIELD", "im ages"),
+        ("WEBHOOK_IMAGES_FIELD", "images[]\r\nX: y"),
+        ("WEBHOOK_IMAGES_FIELD", "images["),
+        ("WEBHOOK_IMAGES_FIELD", "[]"),
+        ("WEBHOOK_IMAGES_FIELD", "images[];"),
+        ("WEBHOOK_IMAGES_FIELD", "фото"),
+        ("WEBHOOK_IMAGES_FIELD", "i" * 65),
     ],
 )
 def test_a_wrong_setting_is_named_and_no_secret_is_shown(
@@ -102,6 +111,21 @@ def test_a_wrong_setting_is_named_and_no_secret_is_shown(
     assert "hunter2" not in str(raised.value)
     assert not any(secret in str(raised.value) for secret in (NEW, OLD))
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "field", ["images", "images[]", "files", "upload[images][]", "photo-list_2", "images[0]"]
+)
+def test_the_field_of_images_may_have_another_name(
+    field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEBHOOK_IMAGES_FIELD", field)
+    assert DispatcherSettings.load().webhook_images_field == field
+
+
+def test_the_field_of_images_is_as_it_always_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBHOOK_IMAGES_FIELD", "")
+    assert DispatcherSettings.load().webhook_images_field == "images"
 
 
 def test_addresses_are_kept_as_they_were_written(monkeypatch: pytest.MonkeyPatch) -> None:
