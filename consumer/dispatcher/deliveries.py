@@ -69,7 +69,7 @@ class DeliveryStore:
     ) -> int:
         """Create what was never created, and ack the event; -1 if the event is too old."""
         ids = {kind: f"{event.event_id}_{kind}" for kind in kinds}
-        keys = [self._keys.events, self._keys.dead_deliveries]
+        keys = [self._keys.events, self._keys.dead_deliveries, self._keys.task(event.task_id)]
         for kind, delivery_id in ids.items():
             keys += [self._keys.due_deliveries(kind), self._keys.delivery(delivery_id)]
         args: list[str | int] = [

@@ -10,9 +10,8 @@ local group, entry, task_id, index = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]
 local total, identity, output, ttl = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local now = now_ms()
 local status = redis.call('HGET', task, 'status')
-local found = nil
-if not status or (string.sub(identity, 1, 7) == 'object:'
-    and redis.call('HEXISTS', task, 'entry:' .. index) == 0) then
+local found, is_known = nil, redis.call('HEXISTS', task, 'entry:' .. index) == 1
+if not status or (string.sub(identity, 1, 7) == 'object:' and not is_known) then
   found = redis.call('XRANGE', images, entry, entry)[1]
 end
 if not status then
@@ -40,7 +39,11 @@ local owner = redis.call('HGET', task, 'output:' .. output)
 if owner and tonumber(owner) ~= index then return 'output_conflict' end
 redis.call('HSET', task, 'image:' .. index, identity, 'output:' .. output, index)
 saw(task, entry)
-if found then remember(task, found[2]) end
+if found then
+  remember(task, entry, found[2])
+elseif not is_known then
+  redis.call('HSET', task, 'entry:' .. index, entry)
+end
 if status == 'pending' then redis.call('HSET', task, 'status', 'processing') end
 touch(task, open, task_id, now, ttl)
 return 'run'
