@@ -4,16 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
-from consumer.backoff import StoppedError, is_passing
+from consumer.dispatcher.steps import concerns_one
 from consumer.errors import described
 from consumer.metrics import DispatcherMetrics
-from schemas.storage import StorageError
 
 log = structlog.get_logger()
-
-_SERVER_UNAVAILABLE: tuple[type[Exception], ...] = (RedisError, StorageError, OSError)
 
 
 class Troubles:
@@ -37,15 +34,10 @@ class Troubles:
         """
         try:
             yield
-        except StoppedError:
-            raise
-        except ResponseError as error:
-            if item and is_passing(error):
+        except Exception as error:
+            is_refused_job = not item and isinstance(error, ResponseError)
+            if not is_refused_job and not concerns_one(error):
                 raise
-            self._note(job, item, error)
-        except _SERVER_UNAVAILABLE:
-            raise
-        except Exception as error:  # noqa: BLE001 - a value that nobody foresaw, written by others
             self._note(job, item, error)
 
     def report(self) -> None:
