@@ -76,14 +76,12 @@ class EntryHandler:
         else:
             await self._reject(entry, message, answer)
 
-    async def give_up_if_convicted(self, entry: Entry) -> bool:
-        """Dead-letter an entry that kills, and delete its original; False: it is tried again."""
-        if not await self._trials.convict(entry):
-            return False
-        await self._give_up(entry)
-        return True
+    async def is_convicted(self, entry: Entry) -> bool:
+        """Whether an entry is to be given up that has had MAX_DELIVERIES."""
+        return await self._trials.convict(entry)
 
-    async def _give_up(self, entry: Entry) -> None:
+    async def give_up(self, entry: Entry) -> None:
+        """Dead-letter an entry that kills, and delete its original."""
         code = ImageErrorCode.TOO_MANY_DELIVERIES
         try:
             done = await self._dead_letter(entry, code, IMAGE_ERROR_MEANINGS[code])
