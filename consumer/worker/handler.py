@@ -6,6 +6,7 @@ that leaves it to its lease.
 
 import secrets
 import time
+from contextlib import ExitStack
 
 import structlog
 
@@ -130,12 +131,12 @@ class EntryHandler:
         Of what they meet only storage comes back by itself: any other error, tried again in place,
         could hold the image for ever.
         """
-        covered, webp = await self._persist(
-            lambda: self._pipeline.process(message, self._trials.watch(entry, message)),
-            transient=(StorageError,),
-        )
-        # The result waits within the memory budget for a disk that is full or away.
-        async with self._pipeline.kept(webp):
+        # The result waits within the memory budget for a disk that is full or unavailable.
+        with ExitStack() as room:
+            covered, webp = await self._persist(
+                lambda: self._pipeline.process(message, self._trials.watch(entry, message), room),
+                transient=(StorageError,),
+            )
             await self._persist(
                 lambda: self._pipeline.store(message, webp), transient=(StorageError,)
             )
