@@ -17,6 +17,7 @@ from consumer.settings import ConsumerSettings, DispatcherSettings, WorkerSettin
 from consumer.vitals import Vitals
 from consumer.watchdog import EXIT_STATUS, guarded, leave, stopping
 from schemas.logs import configure_logging
+from schemas.redis_client import refuse_cluster
 from schemas.settings import SettingsError
 
 log = structlog.get_logger()
@@ -73,6 +74,7 @@ async def worker(settings: WorkerSettings) -> None:
     from consumer.metrics import WorkerMetrics
     from consumer.worker.process import run_worker
 
+    await refuse_cluster(settings)
     keep_large_blocks()
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
@@ -85,6 +87,7 @@ async def dispatcher(settings: DispatcherSettings) -> None:
     from consumer.dispatcher.process import run_dispatcher
     from consumer.metrics import DispatcherMetrics
 
+    await refuse_cluster(settings)
     registry = CollectorRegistry()
     metrics = DispatcherMetrics(registry)
     async with _observed(registry, settings, metrics.vitals) as stop:

@@ -14,10 +14,16 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from schemas.redis_client import ClusterNodeError
+
 T = TypeVar("T")
 
 # Missing rights are the operator's mistake: no image may be given up for it.
-_PASSING = (OutOfMemoryError, ReadOnlyError, MasterDownError, TryAgainError, NoPermissionError)
+# So is the address of a cluster.
+_PASSING = (
+    OutOfMemoryError, ReadOnlyError, MasterDownError, TryAgainError, NoPermissionError,
+    ClusterNodeError,
+)  # fmt: skip
 _PASSING_TEXTS = (
     "NOREPLICAS", "MISCONF", "BUSY",
     "ACL failure in script", "The user executing the script",  # of Valkey, of Redis

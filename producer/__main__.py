@@ -11,6 +11,7 @@ from aiohttp import web
 from producer.app import create_runner, drain
 from producer.settings import ProducerSettings
 from schemas.logs import configure_logging
+from schemas.redis_client import refuse_cluster
 from schemas.settings import SettingsError
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,7 @@ class CannotListenError(Exception):
 
 async def _serve(settings: ProducerSettings) -> None:
     stop = _stop_signal()
+    await refuse_cluster(settings)
     runner = create_runner(settings)
     await runner.setup()
     try:
