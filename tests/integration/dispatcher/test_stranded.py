@@ -1,69 +1,20 @@
-"""Entries that an administrator's command has stranded, in either stream, are delivered again."""
+"""Entries that an administrator's command has stranded, are delivered again."""
 
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from schemas.keys import DISPATCHER_GROUP, WORKERS_GROUP
+from schemas.keys import WORKERS_GROUP
 from schemas.messages import ImageMessage
 from schemas.tasks import ImageResult, TaskStatus
-from tests.integration.dispatcher.conftest import World, dispatching, eventually
+from tests.integration.dispatcher.administrator import COMMANDS, Command, delete_consumer
+from tests.integration.dispatcher.conftest import World
 from tests.integration.dispatcher.sweeping import sweeper, waiting
 
 pytestmark = pytest.mark.integration
 
-FAR = "9999999999999-0"
-"""An id that the clock reaches in the year 2286."""
-
 RESULT = ImageResult(filename="a.webp", url="/a")
-
-Command = Callable[[World, str, str], Awaitable[Any]]
-
-
-async def delete_consumer(world: World, stream: str, group: str) -> None:
-    await world.redis.xgroup_delconsumer(stream, group, "ghost")
-
-
-async def acknowledge(world: World, stream: str, group: str) -> None:
-    rows = await world.redis.xrange(stream)
-    await world.redis.xack(stream, group, *[entry for entry, _ in rows])
-
-
-async def set_id_forward(world: World, stream: str, group: str) -> None:
-    await world.redis.xgroup_setid(stream, group, "$")
-
-
-async def set_id_far_forward(world: World, stream: str, group: str) -> None:
-    await world.redis.xgroup_setid(stream, group, FAR)
-
-
-async def set_id_back(world: World, stream: str, group: str) -> None:
-    await world.redis.xgroup_setid(stream, group, "0")
-
-
-async def claim_with_last_id(world: World, stream: str, group: str) -> None:
-    [(entry, _), *_] = await world.redis.xrange(stream)
-    await world.redis.execute_command(
-        "XCLAIM", stream, group, "foreign", 0, entry, "LASTID", FAR, "JUSTID", parse_justid=True
-    )
-
-
-async def make_group_at_the_end(world: World, stream: str, group: str) -> None:
-    await world.redis.xgroup_destroy(stream, group)
-    await world.redis.xgroup_create(stream, group, "$")
-
-
-async def destroy_group(world: World, stream: str, group: str) -> None:
-    await world.redis.xgroup_destroy(stream, group)
-    await world.redis.xgroup_create(stream, group, "0")
-
-
-COMMANDS = [
-    delete_consumer, acknowledge, set_id_forward, set_id_far_forward, set_id_back,
-    claim_with_last_id, make_group_at_the_end, destroy_group,
-]  # fmt: skip
 
 
 async def submit(world: World, task_id: str, total: int) -> None:
@@ -250,86 +201,3 @@ async def test_renamed_stream(world: World) -> None:
     await sweeper(world, task_timeout=1e9).sweep()
     await work_off(world)
     await assert_done(world, "t1")
-
-
-@pytest.mark.parametrize(
-    "command", [delete_consumer, acknowledge, set_id_forward, set_id_far_forward,
-                make_group_at_the_end, claim_with_last_id, set_id_back, destroy_group],
-)  # fmt: skip
-async def test_events_are_delivered_again(world: World, command: Command) -> None:
-    events = world.keys.events
-    await world.redis.xgroup_create(events, DISPATCHER_GROUP, "0", mkstream=True)
-    for task_id in ("t1", "t2"):
-        await world.complete_task(task_id)
-    await world.redis.xreadgroup(DISPATCHER_GROUP, "ghost", {events: ">"}, count=1)
-    await command(world, events, DISPATCHER_GROUP)
-    await world.complete_task("t3")
-    settings = world.settings(
-        backend_callback_url="http://127.0.0.1:9/", sweep_interval_seconds=0.2
-    )
-    async with dispatching(settings):
-
-        async def all_have_one() -> bool:
-            return all([await world.delivery(f"t{n}", "callback") for n in (1, 2, 3)])
-
-        await eventually(all_have_one)
-    assert await world.redis.zcard(world.keys.due_deliveries("callback")) == 3
-
-
-@pytest.mark.parametrize("loss", ["xdel", "xtrim", "del"])
-async def test_events_that_were_deleted_unread_are_published_again(world: World, loss: str) -> None:
-    await world.complete_task("t1")
-    [(entry, before)] = await world.redis.xrange(world.keys.events)
-    await getattr(world.redis, {"xdel": "xdel", "xtrim": "xtrim", "del": "delete"}[loss])(
-        world.keys.events, *{"xdel": [entry], "xtrim": [0], "del": []}[loss]
-    )
-    for _ in range(2):
-        await world.redis.delete(world.keys.chore("redis"))
-        await sweeper(world).sweep()
-        [(_, after)] = await world.redis.xrange(world.keys.events)
-        assert after == before
-
-
-async def test_reported_events_are_not_delivered_again(world: World) -> None:
-    settings = world.settings(
-        backend_callback_url="http://127.0.0.1:9/", sweep_interval_seconds=0.1
-    )
-    await world.complete_task("t1")
-    async with dispatching(settings):
-        await world.delivery_state("t1", "callback", "due")
-    # An address that is set later is not told of what was before.
-    both = world.settings(
-        backend_callback_url="http://127.0.0.1:9/", backend_upload_url="http://127.0.0.1:9/",
-        sweep_interval_seconds=0.1,
-    )  # fmt: skip
-    await world.redis.delete(world.keys.chore("redis"))
-    async with dispatching(both) as dispatcher:
-        await world.complete_task("t2")
-        await world.delivery_state("t2", "upload", "due")
-
-        async def swept() -> bool:
-            return bool(await world.redis.exists(world.keys.chore("redis")))
-
-        await eventually(swept)
-        assert dispatcher.count("plate_stranded_entries_total") == 0
-    assert await world.delivery("t1", "upload") == {}
-
-
-async def test_a_due_delivery_that_was_removed_is_sent(world: World) -> None:
-    settings = world.settings(
-        backend_callback_url="http://127.0.0.1:9/", sweep_interval_seconds=0.1
-    )
-    await world.complete_task("t1")
-    async with dispatching(settings):
-        await world.delivery_state("t1", "callback", "due")
-    await world.redis.delete(world.keys.due_deliveries("callback"))
-    await world.redis.delete(world.keys.chore("redis"))
-    await sweeper(world).sweep()
-    due = await world.redis.zrange(world.keys.due_deliveries("callback"), 0, -1)
-    assert due == [b"evt_t1_callback"]
-
-
-async def test_a_turn_without_end_does_not_stop_the_sweeping(world: World) -> None:
-    await world.redis.set(world.keys.chore("redis"), "x")
-    await sweeper(world, sweep_interval=0.1).sweep()
-    assert 0 < await world.redis.pttl(world.keys.chore("redis")) <= 90
