@@ -18,8 +18,8 @@ from schemas.tasks import TaskStatus
 
 log = structlog.get_logger()
 
-SCANS_PER_ROUND = 10
-KEYS_PER_SCAN = 1000
+SCANS_PER_ROUND = 25
+KEYS_PER_SCAN = 200
 """So many keys are looked at in one round; the next round goes on where this one ended."""
 
 _FINAL = tuple(str(status).encode() for status in TaskStatus if status.is_final)
