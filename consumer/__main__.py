@@ -16,6 +16,7 @@ from consumer.settings import ConsumerSettings, DispatcherSettings, WorkerSettin
 from consumer.vitals import Vitals
 from consumer.watchdog import EXIT_STATUS, guarded, leave, stopping
 from schemas import process
+from schemas.redis_client import refuse_cluster
 from schemas.settings import SettingsError
 
 log = structlog.get_logger()
@@ -67,6 +68,7 @@ async def worker(settings: WorkerSettings) -> None:
     from consumer.metrics import WorkerMetrics
     from consumer.worker.process import run_worker
 
+    await refuse_cluster(settings)
     keep_large_blocks()
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
@@ -79,6 +81,7 @@ async def dispatcher(settings: DispatcherSettings) -> None:
     from consumer.dispatcher.process import run_dispatcher
     from consumer.metrics import DispatcherMetrics
 
+    await refuse_cluster(settings)
     registry = CollectorRegistry()
     metrics = DispatcherMetrics(registry)
     async with _observed(registry, settings, metrics.vitals) as stop:

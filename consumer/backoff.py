@@ -1,11 +1,38 @@
-"""Waiting between tries: exponential with full jitter, and ended at once by a stop."""
+"""Waiting between attempts: exponential with full jitter, and ended at once by a stop."""
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from redis.exceptions import (
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
+
+from schemas.redis_client import ClusterNodeError
+
 T = TypeVar("T")
+
+# Missing rights are the operator's mistake: no image may be given up for it.
+# So is the address of a cluster.
+_PASSING = (
+    OutOfMemoryError, ReadOnlyError, MasterDownError, TryAgainError, NoPermissionError,
+    ClusterNodeError,
+)  # fmt: skip
+_PASSING_TEXTS = (
+    "NOREPLICAS", "MISCONF", "BUSY",
+    "ACL failure in script", "The user executing the script",  # of Valkey, of Redis
+)  # fmt: skip
+
+
+def is_passing(error: ResponseError) -> bool:
+    """Whether a server's refusal passes with time, whatever it was asked: a failover, say."""
+    return isinstance(error, _PASSING) or str(error).startswith(_PASSING_TEXTS)
 
 
 class StoppedError(Exception):

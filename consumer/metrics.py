@@ -99,6 +99,21 @@ class DispatcherMetrics:
             "Images that the stream had lost and that were added again",
             registry=registry,
         )
+        self.stranded_entries = Counter(
+            "plate_stranded_entries",
+            "Entries that no consumer held any more and that are delivered again",
+            registry=registry,
+        )
+        self.forgotten_work = Counter(
+            "plate_forgotten_work",
+            "Open tasks, due webhooks and unread events that somebody had removed and that were"
+            " put back",
+            registry=registry,
+        )
+        self.sweep_failures = Counter(
+            "plate_sweep_failures", "Items or whole jobs that a round of cleaning up had to leave",
+            ["job"], registry=registry,
+        )  # fmt: skip
         self.vitals = Vitals()
 
     def beat(self, loop: str, rest_seconds: float = 0) -> None:

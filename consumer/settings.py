@@ -263,8 +263,9 @@ class WorkerSettings(ConsumerSettings):
     max_deliveries: int = Field(
         4,
         ge=1,
-        description="Deliveries of an image before it is dead-lettered, all but the first of which"
-        " ended while its pixels were being worked on; four times as many, however they ended",
+        description="Deliveries of an image before it is dead-lettered, all but the first two (of"
+        " two: but the first) of which it had alone in a process, and ended while its pixels were"
+        " being worked on; four times as many, however they ended",
     )
     dead_letter_keep_inputs: bool = Field(
         default=False,

@@ -12,6 +12,7 @@ from producer.settings import ProducerSettings
 from schemas.addresses import in_url
 from schemas.listening import bound_sockets
 from schemas.process import begin, run
+from schemas.redis_client import refuse_cluster
 from schemas.settings import SettingsError
 
 log = structlog.get_logger(__name__)
@@ -35,6 +36,7 @@ class CannotListenError(Exception):
 
 async def _serve(settings: ProducerSettings) -> None:
     stop = _stop_signal()
+    await refuse_cluster(settings)
     runner = create_runner(settings)
     await runner.setup()
     try:

@@ -5,12 +5,13 @@ A busy server, whose answers take longer, is thus asked less often for the same 
 
 import asyncio
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
 
 
 @dataclass(slots=True)
@@ -60,7 +61,7 @@ class Bundle:
         try:
             answers = await pipeline.execute(raise_on_error=False)
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
-            return [error] * len(calls)
+            return [_own(error) for _ in calls]
         # A server that was started again has forgotten the scripts; a call of its own loads it.
         return [
             await _alone(call) if isinstance(answer, NoScriptError) else answer
@@ -73,6 +74,16 @@ async def _alone(call: _Call) -> Any:
         return await call.script(keys=call.keys, args=call.args)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
         return error
+
+
+def _own(error: Exception) -> Exception:
+    """An exception for one caller: raising adds to its traceback and sets its context."""
+    try:
+        own = copy(error)
+    except Exception:  # noqa: BLE001 - one that cannot be copied, of a library that we do not know
+        own = RedisError(f"{type(error).__name__}: {error}")
+    own.__cause__ = error
+    return own.with_traceback(None)
 
 
 def _settle(call: _Call, answer: Any) -> None:

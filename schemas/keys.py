@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 WORKERS_GROUP = "workers"
 DISPATCHER_GROUP = "dispatcher"
+STRANDED_CONSUMER = "stranded"
+"""Holds, in either group, entries that were delivered but that no consumer held any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
 """Connections to Redis or Valkey, with the time limits that every wait must have."""
 
+import asyncio
 from typing import Any
 
 from pydantic import SecretStr
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis
+from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import (
     Sentinel,
@@ -12,8 +14,17 @@ from redis.asyncio.sentinel import (
     SentinelManagedSSLConnection,
 )
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.exceptions import (
+    AskError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    MovedError,
+    RedisError,
+    ResponseError,
+)
 
-from schemas.settings import Settings
+from schemas.keys import Keys
+from schemas.settings import Settings, SettingsError
 
 COMMAND_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -21,6 +32,42 @@ MAX_CONNECTIONS = 64
 """Of one client at the same time; further commands wait for one, as long as for an answer."""
 SENTINEL_TIMEOUT_SECONDS = 2.0
 """Of each Sentinel that is asked for the master; the next one is asked then."""
+
+
+PROBE_SECONDS = 2.0
+"""Longest time that a start waits to hear what the server is; one that is down is waited for
+elsewhere."""
+
+_CLUSTER_ANSWERS: dict[type[ResponseError], str] = {
+    MovedError: "MOVED",
+    AskError: "ASK",
+    ClusterDownError: "CLUSTERDOWN",
+    ClusterCrossSlotError: "CROSSSLOT",
+}
+
+
+class ClusterNodeError(ResponseError):
+    """The server is a node of a Redis Cluster, which does not have our keys, or not alone."""
+
+    def __init__(self, answer: str) -> None:
+        super().__init__(
+            f"REDIS_URL (or REDIS_HOST) names a node of a Redis Cluster, which answers {answer};"
+            " clusters are not supported: use a single primary, or Sentinels (REDIS_SENTINELS)"
+        )
+
+
+async def refuse_cluster(settings: Settings) -> None:
+    """Raise SettingsError if the server is a node of a Redis Cluster and refuses our keys.
+
+    One that cannot be reached is none of this function's business.
+    """
+    try:
+        async with asyncio.timeout(PROBE_SECONDS), connect(settings) as redis:
+            await redis.exists(Keys(settings.key_prefix).images)
+    except ClusterNodeError as error:
+        raise SettingsError(str(error)) from None
+    except (RedisError, OSError):
+        return
 
 
 def connect(settings: Settings) -> Redis:
@@ -57,7 +104,11 @@ def _client(settings: Settings, **options: Any) -> Redis:
         "timeout": COMMAND_TIMEOUT_SECONDS,
     }
     if not settings.sentinels:
-        pool = BlockingConnectionPool.from_url(settings.redis_address, **bounds, **options)
+        address = settings.redis_address
+        kind = parse_url(address).get("connection_class", Connection)
+        pool = BlockingConnectionPool.from_url(
+            address, connection_class=_naming_clusters(kind), **bounds, **options
+        )
         return Redis.from_pool(pool)
     sentinel = Sentinel(
         settings.sentinels,
@@ -70,16 +121,29 @@ def _client(settings: Settings, **options: Any) -> Redis:
             **_tls_options(settings),
         },
     )
-    kind = SentinelManagedSSLConnection if settings.uses_tls else SentinelManagedConnection
+    managed = SentinelManagedSSLConnection if settings.uses_tls else SentinelManagedConnection
     return _FoundBySentinel.from_pool(
         _WaitingSentinelPool(
             service_name=settings.redis_sentinel_master,
             sentinel_manager=sentinel,
-            connection_class=kind,
+            connection_class=managed,
             **bounds,
             **options,
         )
     )
+
+
+def _naming_clusters(kind: type[AbstractConnection]) -> type[AbstractConnection]:
+    """A kind of connection that says in plain words what a node of a Redis Cluster answers."""
+
+    class Naming(kind):  # type: ignore[misc,valid-type]
+        async def read_response(self, *args: Any, **options: Any) -> Any:
+            try:
+                return await super().read_response(*args, **options)
+            except tuple(_CLUSTER_ANSWERS) as error:
+                raise ClusterNodeError(_CLUSTER_ANSWERS[type(error)]) from None
+
+    return Naming
 
 
 class _WaitingSentinelPool(BlockingConnectionPool, SentinelConnectionPool):

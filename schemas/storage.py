@@ -31,6 +31,9 @@ CALL_SECONDS = 60.0
 """Longest wait for one object, or for the next piece of one that is streamed: a mount that hangs
 is away, and a named pipe is no original."""
 
+DELETE_BATCH = 1000
+"""Objects deleted in one request: as many as S3 takes."""
+
 T = TypeVar("T")
 
 
@@ -179,7 +182,17 @@ class Storage:
             raise _failure("put", error) from error
 
     async def delete(self, *keys: str) -> None:
-        """Delete objects; one that is not there is no error."""
+        """Delete objects, many in one request; one that is not there is no error."""
+        for first in range(0, len(keys), DELETE_BATCH):
+            batch = list(keys[first : first + DELETE_BATCH])
+            try:
+                async with _asking("delete"):
+                    await obstore.delete_async(self._store, batch)
+            except FileNotFoundError:
+                # A local folder, which stops there; S3 does not mind.
+                await self._delete_each(batch)
+
+    async def _delete_each(self, keys: list[str]) -> None:
         for key in keys:
             try:
                 async with _asking("delete"):

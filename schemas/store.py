@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from schemas import scripts
 from schemas.bundle import Bundle
 from schemas.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
-from schemas.keys import WORKERS_GROUP, Keys
+from schemas.keys import STRANDED_CONSUMER, WORKERS_GROUP, Keys
 from schemas.messages import MAX_TOTAL, ImageMessage
 from schemas.tasks import ImageFailure, ImageResult, Progress, TaskState, TaskStatus
 
@@ -225,7 +225,8 @@ class TaskStore:
 
     async def renew(self, consumer: str, entries: Iterable[str]) -> list[str]:
         """Keep leases; returns the entries that another consumer has taken over."""
-        lost = await self._run("renew", [self._keys.images], [WORKERS_GROUP, consumer, *entries])
+        args = [WORKERS_GROUP, consumer, STRANDED_CONSUMER, *entries]
+        lost = await self._run("renew", [self._keys.images], args)
         return [entry.decode() for entry in cast(list[bytes], lost)]
 
     async def expire(self, task_id: str, *, timeout_ms: int) -> str:

@@ -11,7 +11,7 @@ import structlog
 from consumer.backoff import StoppedError, persist
 from consumer.dispatcher.deliveries import Claim, DeliveryState, DeliveryStore
 from consumer.dispatcher.retry import RetryPolicy
-from consumer.dispatcher.steps import TRANSIENT, keep_going
+from consumer.dispatcher.steps import TRANSIENT, concerns_one, keep_going
 from consumer.dispatcher.webhook import (
     Answer,
     DeliveryKind,
@@ -97,14 +97,26 @@ class Courier:
         due = await self._store.due(self._kind, free)
         self._metrics.due.labels(self._kind).set(due.total)
         for delivery_id in due.ids:
-            claim = await self._store.claim(
-                self._kind, delivery_id, lease_seconds=self._lease_seconds
-            )
+            claim = await self._claim(delivery_id)
             if claim is not None:
                 self._start(claim, stop)
         if len(self._in_flight) >= self._slots or due.next_seconds is None:
             return LOOK_SECONDS
         return min(due.next_seconds, LOOK_SECONDS)
+
+    async def _claim(self, delivery_id: str) -> Claim | None:
+        """Claim a delivery; one that is none is put off: it must not keep the others waiting."""
+        try:
+            return await self._store.claim(
+                self._kind, delivery_id, lease_seconds=self._lease_seconds
+            )
+        except Exception as error:
+            if not concerns_one(error):
+                raise
+            self._metrics.deliveries.labels(self._kind, "unusable").inc()
+            log.warning("delivery unusable", delivery=delivery_id, error=described(error))
+            await self._store.put_off(self._kind, delivery_id, seconds=self._lease_seconds)
+            return None
 
     def _start(self, claim: Claim, stop: asyncio.Event) -> None:
         attempt = asyncio.create_task(self._attempt(claim, stop))

@@ -54,7 +54,7 @@ class Due:
 
 
 class DeliveryStore:
-    """Every method is one round trip and safe to repeat."""
+    """Every method is safe to repeat; none but the rare ones takes more than one round trip."""
 
     def __init__(self, redis: Redis, keys: Keys, *, task_ttl_ms: int) -> None:
         self._redis = redis
@@ -69,7 +69,7 @@ class DeliveryStore:
     ) -> int:
         """Create what was never created, and ack the event; -1 if the event is too old."""
         ids = {kind: f"{event.event_id}_{kind}" for kind in kinds}
-        keys = [self._keys.events, self._keys.dead_deliveries]
+        keys = [self._keys.events, self._keys.dead_deliveries, self._keys.task(event.task_id)]
         for kind, delivery_id in ids.items():
             keys += [self._keys.due_deliveries(kind), self._keys.delivery(delivery_id)]
         args: list[str | int] = [
@@ -87,21 +87,42 @@ class DeliveryStore:
         pipeline.zcard(key)
         (seconds, microseconds), rows, total = await pipeline.execute()
         now_ms = seconds * 1000 + microseconds // 1000
-        due = [delivery_id.decode() for delivery_id, score in rows if score <= now_ms]
+        due = await self._decoded(key, [member for member, score in rows if score <= now_ms])
         later = [(score - now_ms) / 1000 for _, score in rows if score > now_ms]
         next_seconds = 0.0 if len(due) > limit else min(later, default=None)
         return Due(due[:limit], next_seconds, total)
 
+    async def _decoded(self, key: str, members: list[bytes]) -> list[str]:
+        names = []
+        for member in members:
+            try:
+                names.append(member.decode())
+            except UnicodeDecodeError:
+                # No delivery can be called so, and nothing else would ever remove it.
+                await self._redis.zrem(key, member)
+        return names
+
+    async def put_off(self, kind: DeliveryKind, delivery_id: str, *, seconds: float) -> None:
+        """Make a delivery due later, if it is due at all."""
+        now_seconds, _ = await self._redis.time()
+        due_ms = int((now_seconds + seconds) * 1000)
+        await self._redis.zadd(self._keys.due_deliveries(kind), {delivery_id: due_ms}, xx=True)
+
     async def claim(
         self, kind: DeliveryKind, delivery_id: str, *, lease_seconds: float
     ) -> Claim | None:
-        """Take a due delivery; None if somebody else was faster or it is over."""
+        """Take a due delivery; None if somebody else was faster or it is over.
+
+        Raises ValueError or redis' ResponseError if its hash is not what `deliver` writes.
+        """
         token = secrets.token_hex(8)
         keys = [self._keys.due_deliveries(kind), self._keys.delivery(delivery_id)]
         args: list[str | int] = [delivery_id, token, int(lease_seconds * 1000)]
         row: Any = await self._claim(keys=keys, args=args)
         if row is None:
             return None
+        if None in row:
+            raise ValueError("a field is missing")
         event_type, task_id, payload, attempts, age_ms = row
         delivery = Delivery(delivery_id, kind, event_type.decode(), task_id.decode(), payload)
         return Claim(delivery, token, attempts, age_ms / 1000)

@@ -10,7 +10,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from consumer.dispatcher.deliveries import DeliveryStore
+from consumer.dispatcher.steps import concerns_one
 from consumer.dispatcher.webhook import DeliveryKind
+from consumer.errors import described
 from consumer.metrics import DispatcherMetrics
 from schemas.events import CompletionEvent
 from schemas.groups import ensure_group
@@ -105,7 +107,20 @@ class EventHandler:
         self._on_created = on_created
 
     async def handle(self, entry: str, fields: Fields) -> None:
-        """Delete the task's originals, create its deliveries, ack. Safe to repeat."""
+        """Delete the task's originals, create its deliveries, ack. Safe to repeat.
+
+        An event that cannot be handled, because somebody has overwritten its task, say, is left to
+        its lease: it must not keep the others from their turn.
+        """
+        try:
+            await self._handle(entry, fields)
+        except Exception as error:
+            if not concerns_one(error):
+                raise
+            self._metrics.events.labels("failed").inc()
+            log.warning("event left to its lease", entry=entry, error=described(error))
+
+    async def _handle(self, entry: str, fields: Fields) -> None:
         event = _parse(fields)
         if event is None:
             # Trimmed meanwhile, or published by somebody who does not know the contract.

@@ -15,6 +15,7 @@ from schemas.storage import Storage
 from schemas.tasks import TaskState
 
 _PAGE = 200
+_REQUIRED = {b"state", b"type", b"task_id", b"created_at"}
 
 
 class DeliveryError(Exception):
@@ -91,7 +92,7 @@ class DeliveryLedger:
                 yield record
 
     async def get(self, delivery_id: str) -> DeliveryRecord | None:
-        """One delivery, or None if there is none with this id."""
+        """One delivery, or None if there is none with this id, or its key holds something else."""
         kind = _kind_of(delivery_id)
         if kind is None:
             return None
@@ -99,9 +100,13 @@ class DeliveryLedger:
         pipeline.time()
         pipeline.hgetall(self._keys.delivery(delivery_id))
         pipeline.zscore(self._keys.due_deliveries(kind), delivery_id)
-        (seconds, microseconds), row, due_ms = await pipeline.execute()
-        if not row:
+        (seconds, microseconds), row, due_ms = await pipeline.execute(raise_on_error=False)
+        for answer in (row, due_ms):
+            if isinstance(answer, Exception) and "WRONGTYPE" not in str(answer):
+                raise answer
+        if not isinstance(row, dict) or not row.keys() >= _REQUIRED:
             return None
+        due_ms = None if isinstance(due_ms, Exception) else due_ms
         now_ms = seconds * 1000 + microseconds // 1000
         fields = {name.decode(): value.decode(errors="replace") for name, value in row.items()}
         return DeliveryRecord(
@@ -175,7 +180,7 @@ class DeliveryLedger:
         while True:
             first = len(found)
             rows: Any = await self._redis.zrange(key, first, first + _PAGE - 1)
-            found += [row.decode() for row in rows]
+            found += [row.decode(errors="replace") for row in rows]
             if len(rows) < _PAGE:
                 return found
 

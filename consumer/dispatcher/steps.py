@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-from consumer.backoff import Backoff, pause
+from consumer.backoff import Backoff, StoppedError, is_passing, pause
 from consumer.errors import described
 from schemas.storage import StorageError
 
@@ -14,6 +14,17 @@ log = structlog.get_logger()
 
 TRANSIENT: tuple[type[Exception], ...] = (RedisError, StorageError, OSError)
 """What passes with time. All of Redis' errors: a failover shows as many different ones."""
+
+
+def concerns_one(error: BaseException) -> bool:
+    """Whether an error comes of the one thing that was asked about, and not of its server.
+
+    Others can write to the same keys: a value that nobody foresaw must not hold up what is behind
+    it. What any other question would meet as well passes with time.
+    """
+    if isinstance(error, ResponseError):
+        return not is_passing(error) and "NOGROUP" not in str(error)
+    return isinstance(error, Exception) and not isinstance(error, (*TRANSIENT, StoppedError))
 
 
 async def keep_going(
@@ -35,7 +46,7 @@ async def keep_going(
             seconds = await step()
         except TRANSIENT as error:
             if not away:
-                # One line per outage, not per try.
+                # One line per outage, not per attempt.
                 log.warning("interrupted", loop=name, error=described(error))
             away = True
             await pause(backoff.next_delay(), stop)

@@ -27,6 +27,7 @@ from aiohttp import (
     Payload,
 )
 from aiohttp.abc import AbstractStreamWriter
+from pydantic import ValidationError
 from standardwebhooks import Webhook
 
 from consumer.addresses import HttpAddress, http_address
@@ -213,8 +214,12 @@ class StoredFile(Payload):
 
 
 def result_names(delivery: Delivery) -> list[str]:
-    """File names of what a delivery tells of, in index order."""
-    return [result.filename for result in TaskState.model_validate_json(delivery.payload).results]
+    """File names of what a delivery tells of, in index order; none if its payload is unusable."""
+    try:
+        state = TaskState.model_validate_json(delivery.payload)
+    except ValidationError:
+        return []
+    return [result.filename for result in state.results]
 
 
 def manifest(task_id: str, digests: Iterable[tuple[str, str]]) -> str:

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 
 class MemoryBudget:
@@ -21,6 +21,20 @@ class MemoryBudget:
     async def hold(self, size_bytes: int) -> AsyncIterator[None]:
         """Wait until `size_bytes` fit, and hold them until the block ends."""
         await self._acquire(size_bytes)
+        try:
+            yield
+        finally:
+            self.used_bytes -= size_bytes
+            self._admit()
+
+    @contextmanager
+    def keep(self, size_bytes: int) -> Iterator[None]:
+        """Hold `size_bytes` at once, for what is in memory already.
+
+        Nothing waits here, and what is held beside it cannot leave before it: called while the
+        image is held that it was made from, it leaves no gap that another image could take.
+        """
+        self.used_bytes += size_bytes
         try:
             yield
         finally:

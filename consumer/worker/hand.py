@@ -1,7 +1,7 @@
 """What this process has in hand: entries with a lease to renew, and room for more."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from consumer.worker.stream import Entry
@@ -11,7 +11,8 @@ class Hand:
     """Entries in work, at most `slots` of them, or a single redelivered one all by itself.
 
     A crash is charged to every entry that a process holds. So an entry that may have caused one
-    is handled only while nothing else is held: the innocent are not buried with the poison.
+    (see trials.py) is handled only while nothing else is held: the innocent are not buried with
+    the poison.
     """
 
     def __init__(self, slots: int) -> None:
@@ -19,6 +20,7 @@ class Hand:
         self._entries: dict[str, Entry] = {}
         self._reserved = 0
         self._waiting_alone = 0
+        self._waiting_ahead = 0
         self._closed = False
         self._changed = asyncio.Condition()
 
@@ -39,20 +41,40 @@ class Hand:
 
         Yields 0 if the hand was closed, or had no room in time (None: for as long as it takes).
         """
-        try:
-            async with asyncio.timeout(patience_seconds), self._changed:
-                await self._changed.wait_for(lambda: self._closed or self._has_room())
-        except TimeoutError:
-            pass
-        if not self._closed and self._has_room():
-            self._reserved = self._slots - len(self._entries)
-        try:
-            yield self._reserved
-        finally:
-            await self._change(reserved=0)
+        has_turn = await self._wait(
+            lambda: not self._waiting_alone and not self._waiting_ahead and self._free() > 0,
+            patience_seconds,
+        )
+        async with self._reserving(self._free() if has_turn else 0) as free:
+            yield free
 
-    def _has_room(self) -> bool:
-        return not self._waiting_alone and len(self._entries) < self._slots
+    @asynccontextmanager
+    async def reserve_ahead(self, most: int, *, patience_seconds: float) -> AsyncIterator[int]:
+        """Wait for room ahead of any read, and keep up to `most` slots; yields how many.
+
+        A read keeps all that is free, and one follows the other: whoever waits beside them would
+        never have a turn. Yields 0 if the hand was closed, or had no room in time.
+        """
+        self._waiting_ahead += 1
+        try:
+            has_turn = await self._wait(lambda: self._free() > 0, patience_seconds)
+        finally:
+            self._waiting_ahead -= 1
+        async with self._reserving(min(most, self._free()) if has_turn else 0) as free:
+            yield free
+
+    @asynccontextmanager
+    async def _reserving(self, slots: int) -> AsyncIterator[int]:
+        self._reserved += slots
+        try:
+            await self._change()
+            yield slots
+        finally:
+            self._reserved -= slots
+            await self._change()
+
+    def _free(self) -> int:
+        return self._slots - len(self._entries) - self._reserved
 
     async def close(self) -> None:
         """Take nothing more."""
@@ -77,12 +99,7 @@ class Hand:
         """
         self._waiting_alone += 1
         try:
-            try:
-                async with asyncio.timeout(patience_seconds), self._changed:
-                    await self._changed.wait_for(lambda: self._closed or self._is_free())
-            except TimeoutError:
-                pass
-            yield not self._closed and self._is_free()
+            yield await self._wait(self._is_free, patience_seconds)
         finally:
             self._waiting_alone -= 1
             await self._change()
@@ -90,8 +107,15 @@ class Hand:
     def _is_free(self) -> bool:
         return not self._entries and not self._reserved
 
-    async def _change(self, *, reserved: int | None = None) -> None:
+    async def _wait(self, condition: Callable[[], bool], patience_seconds: float | None) -> bool:
+        """Whether it came true in time, and the hand is not closed."""
+        try:
+            async with asyncio.timeout(patience_seconds), self._changed:
+                await self._changed.wait_for(lambda: self._closed or condition())
+        except TimeoutError:
+            pass
+        return not self._closed and condition()
+
+    async def _change(self) -> None:
         async with self._changed:
-            if reserved is not None:
-                self._reserved = reserved
             self._changed.notify_all()

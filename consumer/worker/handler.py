@@ -6,6 +6,7 @@ that leaves it to its lease.
 
 import secrets
 import time
+from contextlib import ExitStack
 from functools import partial
 
 import structlog
@@ -92,14 +93,12 @@ class EntryHandler:
                 return answer, message.model_copy(update={"output": name})
         return BeginAnswer.OUTPUT_CONFLICT, message
 
-    async def give_up_if_convicted(self, entry: Entry) -> bool:
-        """Dead-letter an entry that kills, and delete its original; False: it is tried again."""
-        if not await self._trials.convict(entry):
-            return False
-        await self._give_up(entry)
-        return True
+    async def is_convicted(self, entry: Entry) -> bool:
+        """Whether an entry is to be given up that has had MAX_DELIVERIES."""
+        return await self._trials.convict(entry)
 
-    async def _give_up(self, entry: Entry) -> None:
+    async def give_up(self, entry: Entry) -> None:
+        """Dead-letter an entry that kills, and delete its original."""
         code = ImageErrorCode.TOO_MANY_DELIVERIES
         try:
             done = await self._dead_letter(entry, code, IMAGE_ERROR_MEANINGS[code])
@@ -148,12 +147,12 @@ class EntryHandler:
         Of what they meet only storage comes back by itself: any other error, tried again in place,
         could hold the image for ever.
         """
-        covered, webp = await self._persist(
-            lambda: self._pipeline.process(message, self._trials.watch(entry, message)),
-            transient=(StorageError,),
-        )
-        # The result waits within the memory budget for a disk that is full or away.
-        async with self._pipeline.kept(webp):
+        # The result waits within the memory budget for a disk that is full or unavailable.
+        with ExitStack() as room:
+            covered, webp = await self._persist(
+                lambda: self._pipeline.process(message, self._trials.watch(entry, message), room),
+                transient=(StorageError,),
+            )
             await self._persist(
                 lambda: self._pipeline.store(message, webp), transient=(StorageError,)
             )

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import structlog
 from redis.exceptions import RedisError, ResponseError
@@ -14,7 +13,8 @@ from consumer.metrics import STUCK_AFTER_SECONDS, WorkerMetrics
 from consumer.worker.batch import Batcher
 from consumer.worker.hand import Hand
 from consumer.worker.handler import EntryHandler
-from consumer.worker.stream import Abandoned, Entry, WorkStream
+from consumer.worker.reclaim import LeasePolicy, Reclaimer
+from consumer.worker.stream import Entry, WorkStream
 from schemas.store import TaskStore
 
 log = structlog.get_logger()
@@ -25,14 +25,6 @@ RECLAIM_SECONDS = 1.0
 HEARTBEAT_SECONDS = 2.0
 ROOM_PATIENCE_SECONDS = 5.0
 """Longest wait for room in one turn of the read loop, so that the loop is seen to turn."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeasePolicy:
-    """Silence after which others may take an entry over, and deliveries before it is given up."""
-
-    seconds: float
-    max_deliveries: int
 
 
 class WorkerLoops:
@@ -64,7 +56,7 @@ class WorkerLoops:
         self._batcher = batcher
         self._metrics = metrics
         self._lease_seconds = leases.seconds
-        self._max_deliveries = leases.max_deliveries
+        self._reclaimer = Reclaimer(stream, handler, hand, metrics, leases=leases)
         self._in_work: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event, *, drain_seconds: float) -> None:
@@ -76,7 +68,7 @@ class WorkerLoops:
             group.create_task(self._repeat(self._measure, HEARTBEAT_SECONDS, drained))
             self._in_work |= {
                 group.create_task(self._read_loop(group, stop)),
-                group.create_task(self._reclaim_loop(stop)),
+                group.create_task(self._reclaim_loop(group, stop)),
             }
             try:
                 await stop.wait()
@@ -105,20 +97,18 @@ class WorkerLoops:
             if not free:
                 return
             for entry in await self._stream.read(free):
-                if entry.id in self._hand:
-                    continue  # the group was made again; the entry is in work here already
-                self._hand.take(entry)
-                task = group.create_task(self._settle(entry))
-                self._in_work.add(task)
-                task.add_done_callback(self._in_work.discard)
+                if entry.id not in self._hand:  # or the group was made again
+                    self._start(group, entry)
 
-    async def _reclaim_loop(self, stop: asyncio.Event) -> None:
+    async def _reclaim_loop(self, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
         backoff = Backoff()
         server_was_away = False
-        # A turn waits for the living after an outage, and asks a server that may be mute.
-        limit = STUCK_AFTER_SECONDS + self._lease_seconds
+
+        def start(entry: Entry) -> asyncio.Task[None]:
+            return self._start(group, entry)
+
         while not stop.is_set():
-            self._metrics.vitals.beat("reclaim", limit_seconds=limit)
+            self._metrics.vitals.beat("reclaim", limit_seconds=self._reclaimer.limit_seconds)
             try:
                 found = await self._stream.abandoned(RECLAIM_PAGE)
                 if server_was_away:
@@ -127,7 +117,7 @@ class WorkerLoops:
                     server_was_away = False
                     await pause(self._lease_seconds / 2, stop)
                     continue
-                alone = await self._take_over_all(found, stop, limit)
+                alone = await self._reclaimer.take_over(found, stop, start)
                 backoff.reset()
                 if not alone:
                     # An image holds this process up: as long as this waited, new ones have a turn.
@@ -139,58 +129,26 @@ class WorkerLoops:
                 await self._recover("reclaim", error)
                 await pause(backoff.next_delay(), stop)
 
-    async def _take_over_all(
-        self, found: list[Abandoned], stop: asyncio.Event, limit: float
-    ) -> bool:
-        """Take over one after the other; False, and the rest is left, if the hand is not empty."""
-        for candidate in found:
-            if stop.is_set():
-                break
-            if candidate.id in self._hand:
-                continue
-            # For as long as the image takes, or its server stays away.
-            with self._metrics.vitals.excused("reclaim", limit_seconds=limit):
-                if not await self._try_to_take_over(candidate):
-                    return False
-        return True
-
-    async def _try_to_take_over(self, candidate: Abandoned) -> bool:
-        """Whatever is wrong with one entry must not keep those behind it waiting."""
-        try:
-            return await self._take_over(candidate)
-        except StoppedError:
-            log.warning("stopped while waiting for a server", entry=candidate.id)
-        except ResponseError as error:
-            if "NOGROUP" in str(error):
-                raise
-            log.exception("abandoned entry cannot be settled", entry=candidate.id)
-        return True
-
-    async def _take_over(self, candidate: Abandoned) -> bool:
-        """Settle an entry all by itself; False if the hand does not become empty in time."""
-        if candidate.deliveries >= self._max_deliveries:
-            fields = await self._stream.fields(candidate.id)
-            if fields is None:
-                await self._stream.acknowledge(candidate.id)
-                return True
-            entry = Entry(candidate.id, fields, candidate.deliveries)
-            if await self._handler.give_up_if_convicted(entry):
-                return True
-        async with self._hand.alone(patience_seconds=self._lease_seconds) as allowed:
-            taken = await self._stream.claim(candidate) if allowed else None
-            if taken is not None:
-                self._metrics.redeliveries.inc()
-                self._hand.take(taken)
-                await self._settle(taken)
-            return allowed
+    def _start(self, group: asyncio.TaskGroup, entry: Entry) -> asyncio.Task[None]:
+        """Hold an entry, and settle it beside whatever else is held."""
+        self._hand.take(entry)
+        task = group.create_task(self._settle(entry))
+        self._in_work.add(task)
+        task.add_done_callback(self._in_work.discard)
+        return task
 
     async def _settle(self, entry: Entry) -> None:
         try:
             await self._handler.handle(entry)
         except StoppedError:
             log.warning("stopped while waiting for a server", entry=entry.id)
+        except ResponseError as error:
+            # Not settled: its lease ends, and it is tried again, alone after its second delivery.
+            log.warning(
+                "image left to its lease",
+                entry=entry.id, deliveries=entry.deliveries, error=described(error),
+            )  # fmt: skip
         except Exception:
-            # Not settled: its lease ends, and it is tried again, alone.
             log.exception("image left to its lease", entry=entry.id, deliveries=entry.deliveries)
         finally:
             await self._hand.drop(entry.id)

@@ -5,17 +5,9 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
-from redis.exceptions import (
-    MasterDownError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-    TryAgainError,
-)
+from redis.exceptions import RedisError, ResponseError
 
-from consumer.backoff import persist
+from consumer.backoff import is_passing, persist
 from consumer.errors import described
 
 log = structlog.get_logger()
@@ -23,12 +15,6 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 _SERVERS_AWAY: tuple[type[Exception], ...] = (RedisError, OSError)
-# Missing rights are the operator's mistake: no image may be given up for it.
-_PASSING = (OutOfMemoryError, ReadOnlyError, MasterDownError, TryAgainError, NoPermissionError)
-_PASSING_TEXTS = (
-    "NOREPLICAS", "MISCONF", "BUSY",
-    "ACL failure in script", "The user executing the script",  # of Valkey, of Redis
-)  # fmt: skip
 
 
 class Patience:
@@ -54,7 +40,6 @@ class Patience:
 
 def _note_or_raise(error: Exception) -> None:
     """Wait for what passes: a lost connection, a failover, a full or starting server."""
-    passing = isinstance(error, _PASSING) or str(error).startswith(_PASSING_TEXTS)
-    if isinstance(error, ResponseError) and not passing:
+    if isinstance(error, ResponseError) and not is_passing(error):
         raise error
     log.warning("waiting for a server", error=described(error))

@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -97,12 +97,16 @@ class ImagePipeline:
         self._in_work = 0
 
     async def process(
-        self, message: ImageMessage, watch: AbstractAsyncContextManager[None]
+        self,
+        message: ImageMessage,
+        watch: AbstractAsyncContextManager[None],
+        room: ExitStack,
     ) -> tuple[Covered, bytes]:
         """Cover one image; returns what `store` is to be given, too.
 
         Args:
             watch: entered while the image's content is worked on.
+            room: keeps memory for the result, to be closed when that is stored.
 
         Raises:
             ImageError: this image cannot be processed, ever.
@@ -110,13 +114,9 @@ class ImagePipeline:
         """
         self._in_work += 1
         try:
-            return await self._cover(message, watch)
+            return await self._cover(message, watch, room)
         finally:
             self._in_work -= 1
-
-    def kept(self, webp: bytes) -> AbstractAsyncContextManager[None]:
-        """Room in memory for a result until it is stored."""
-        return self._budget.hold(len(webp))
 
     async def store(self, message: ImageMessage, webp: bytes) -> None:
         """Store a result. A step of its own: while a disk is full, only this is tried again.
@@ -140,7 +140,10 @@ class ImagePipeline:
         raise ImageError(ImageErrorCode.INTERNAL_ERROR, "storage refuses to write the result")
 
     async def _cover(
-        self, message: ImageMessage, watch: AbstractAsyncContextManager[None]
+        self,
+        message: ImageMessage,
+        watch: AbstractAsyncContextManager[None],
+        room: ExitStack,
     ) -> tuple[Covered, bytes]:
         async with AsyncExitStack() as admitted:
             # A load slot is held until the budget admits the image: so undecoded files are
@@ -160,7 +163,11 @@ class ImagePipeline:
             seen, answers = await look(
                 seen, self._batcher, self._in_thread, is_alone=lambda: self._in_work == 1
             )
-            return await self._in_thread(self._conceal, data, image, seen, answers)
+            covered, webp = await self._in_thread(self._conceal, data, image, seen, answers)
+            # Before the image's own memory is given up: a result that is done must not wait for
+            # images that are not decoded yet.
+            room.enter_context(self._budget.keep(len(webp)))
+            return covered, webp
 
     async def _load(self, message: ImageMessage) -> bytes:
         if message.image is not None:

@@ -26,10 +26,11 @@ from consumer.worker.admission import MemoryBudget
 from consumer.worker.batch import Batcher
 from consumer.worker.hand import Hand
 from consumer.worker.handler import EntryHandler
-from consumer.worker.loops import LeasePolicy, WorkerLoops
+from consumer.worker.loops import WorkerLoops
 from consumer.worker.patience import Patience
 from consumer.worker.pipeline import ImagePipeline, VisionOptions
 from consumer.worker.quarantine import QuarantiningStore
+from consumer.worker.reclaim import LeasePolicy
 from consumer.worker.report import Reporting
 from consumer.worker.stream import READ_BLOCK_SECONDS, WorkStream
 from consumer.worker.trials import Trials

@@ -1,6 +1,6 @@
 """The worker's side of the work stream: read new entries, find and claim abandoned ones."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,14 +90,25 @@ class WorkStream:
         self._cursor = f"({found[-1].id}" if len(found) == limit else "-"
         return found
 
-    async def claim(self, candidate: Abandoned) -> Entry | None:
-        """Take over an abandoned entry; None if somebody was faster or it is gone."""
+    async def claim(self, candidates: Sequence[Abandoned]) -> list[Entry]:
+        """Take over abandoned entries, without those that somebody has taken or deleted."""
+        deliveries = {candidate.id: candidate.deliveries + 1 for candidate in candidates}
         rows: Any = await self._redis.xclaim(
-            self._stream, WORKERS_GROUP, self.consumer, self._lease_ms, [candidate.id]
+            self._stream, WORKERS_GROUP, self.consumer, self._lease_ms, list(deliveries)
         )
-        if not rows or rows[0][1] is None:
-            return None
-        return Entry(candidate.id, rows[0][1], candidate.deliveries + 1)
+        taken = [(entry_id.decode(), fields) for entry_id, fields in rows if entry_id]
+        return [
+            Entry(entry_id, fields, deliveries[entry_id])
+            for entry_id, fields in taken
+            if fields is not None
+        ]
+
+    async def hold(self, candidate: Abandoned) -> bool:
+        """Begin another lease without a delivery; False if somebody was faster or it is gone."""
+        rows: Any = await self._redis.xclaim(
+            self._stream, WORKERS_GROUP, self.consumer, self._lease_ms, [candidate.id], justid=True
+        )
+        return bool(rows)
 
     async def acknowledge(self, entry_id: str) -> None:
         """Give up an entry that somebody deleted from the stream: nothing is left to do for it."""

@@ -1,16 +1,24 @@
 """Telling an image that kills from one that was only there when something else did.
 
 Deliveries are no proof: workers are restarted, evicted and cut off whatever they hold, and an
-image that waits for a server is held for long. So a redelivered image, which is alone in its
-process, is charged only with what ends its work, an error or the process' end, while its pixels are
-being worked on.
+image that waits for a server is held for long. So an image that was redelivered more than once is
+alone in its process, and is charged only with what ends its work, an error or the process' end,
+while its pixels are being worked on.
+
+A first redelivery proves least, since most deaths have nothing to do with images: it takes a slot
+like a new image and shares batches, and nothing is charged for it. So an image that kills may do
+so twice in company, once with what it was read with and once with what it was redelivered with. A
+healthy one that was there gets at most one more death of others: what was held at the first death
+is redelivered once in company, and after a second death is alone; what is read beside the killer
+at its second death may be redelivered in company too, but the killer is alone by then. No healthy
+image is ever charged, whatever it was beside: only images that are alone are.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from consumer.worker.patience import Patience
 from consumer.worker.stream import Entry
@@ -25,12 +33,17 @@ LAST_WORD_SECONDS = 1.0
 """Longest wait to acquit an image when its process ends."""
 
 
+def shared_deliveries(max_deliveries: int) -> int:
+    """Deliveries of an image beside others: two, if that leaves one for a proof, else one."""
+    return min(2, max(1, max_deliveries - 1))
+
+
 class Trials:
     """The trials of redelivered images, counted in their tasks.
 
     Args:
-        max_deliveries: the first one proves nothing, as other images are held beside it; so an
-            image is given up when all the others have failed on its pixels.
+        max_deliveries: an image is given up when all of them that it had alone have failed on its
+            pixels.
     """
 
     def __init__(
@@ -40,24 +53,31 @@ class Trials:
         self._persist = patience
         self._limits = limits
         self._max_deliveries = max_deliveries
+        self._shared_deliveries = shared_deliveries(max_deliveries)
 
     async def convict(self, entry: Entry) -> bool:
-        """Whether an entry that has had `max_deliveries` is to be given up."""
+        """Whether an entry that has had `max_deliveries` is to be given up.
+
+        So is one whose task has become something else: no delivery of it can ever be settled.
+        """
         if entry.deliveries >= self._max_deliveries * DELIVERIES_WITHOUT_PROOF:
             return True
         try:
             message = ImageMessage.from_fields(entry.fields, self._limits)
         except ContractError:
             return True
-        failed = await self._persist(
-            lambda: self._store.failed_trials(entry.id, message, entry.deliveries)
-        )
-        return failed >= self._max_deliveries - 1
+        try:
+            failed = await self._persist(
+                lambda: self._store.failed_trials(entry.id, message, entry.deliveries)
+            )
+        except ResponseError:
+            return True
+        return failed >= self._max_deliveries - self._shared_deliveries
 
     @asynccontextmanager
     async def watch(self, entry: Entry, message: ImageMessage) -> AsyncIterator[None]:
         """Charge an image with what happens inside the block, unless it ends well."""
-        if entry.deliveries == 1:
+        if entry.deliveries <= self._shared_deliveries:
             yield  # one of many: its end would prove nothing
             return
         await self._persist(lambda: self._store.start_trial(entry.id, message, entry.deliveries))

@@ -60,13 +60,24 @@ local function contract_fields(entry)
   return named, flat
 end
 
--- Keep what it takes to add an image to the stream again, as long as it is open. Bytes inside an
--- entry are not kept twice: such an image is lost with its stream.
-local function remember(task, entry)
-  local named, flat = contract_fields(entry)
-  if named.image then return end
+-- Keep where an open image waits, and what it takes to add it to the stream again: the id of its
+-- entry, then the fields. Bytes inside an entry are not kept twice: such an image is lost with its
+-- entry.
+local function remember(task, entry, fields)
+  local named, flat = contract_fields(fields)
+  local kept = named.image and '' or ' ' .. cjson.encode(flat)
   -- As a number, since an entry may say 007.
-  redis.call('HSET', task, 'entry:' .. tonumber(named.index or 0), cjson.encode(flat))
+  redis.call('HSET', task, 'entry:' .. tonumber(named.index or 0), entry .. kept)
+end
+
+-- Id and fields (JSON) of an image's entry; nil where none was seen yet, or had its bytes inside.
+-- Earlier versions kept no id.
+local function remembered(task, index)
+  local kept = redis.call('HGET', task, 'entry:' .. index)
+  if not kept then return nil, nil end
+  local entry, fields = string.match(kept, '^(%d+%-%d+) ?(.*)$')
+  if not entry then return nil, kept end
+  return entry, fields ~= '' and fields or nil
 end
 
 local function added_ms(entry)
@@ -82,12 +93,15 @@ local function saw(task, entry)
   end
 end
 
--- Whether the stream may hold entries of a task: none of them is younger than its last activity or,
--- where ids are ahead of the clock, than the newest that was seen.
-local function may_be_queued(task, images, active)
+-- Whether the stream may hold the entry of an open image. Where no step has seen the entry, which
+-- is so for images of a direct publisher, none is younger than the task's last activity or, where
+-- ids are ahead of the clock, than the newest that was seen.
+local function may_be_queued(task, images, index, active)
+  local entry = remembered(task, index)
+  if entry then return redis.call('XRANGE', images, entry, entry)[1] ~= nil end
   local oldest = redis.call('XRANGE', images, '-', '+', 'COUNT', 1)[1]
   local newest = tonumber(redis.call('HGET', task, 'newest_added_ms')) or 0
-  return oldest and added_ms(oldest[1]) <= math.max(active, newest)
+  return oldest ~= nil and added_ms(oldest[1]) <= math.max(active, newest)
 end
 
 -- The JSON of task-status, field for field as schemas/tasks.py writes it. What is looked for in a
@@ -110,6 +124,13 @@ local function payload(task, task_id, status, total)
     .. '},"needs_review":' .. tostring(review) .. '}'
 end
 
+-- The task remembers its event's id, so that an event which is deleted unread can be told.
+local function publish(task, events, task_id, status, total)
+  local event = redis.call('XADD', events, '*', 'event_id', 'evt_' .. task_id,
+    'type', 'task.' .. status, 'task_id', task_id, 'payload', payload(task, task_id, status, total))
+  redis.call('HSET', task, 'event', event)
+end
+
 -- The one terminal transition of a task, with its one event.
 local function close_task(task, open, events, task_id, total, now, ttl)
   local succeeded = tonumber(redis.call('HGET', task, 'succeeded')) or 0
@@ -117,8 +138,7 @@ local function close_task(task, open, events, task_id, total, now, ttl)
   redis.call('HSET', task, 'status', status, 'finished_at', now)
   keep(task, task_id, ttl)
   redis.call('ZREM', open, task_id)
-  redis.call('XADD', events, '*', 'event_id', 'evt_' .. task_id, 'type', 'task.' .. status,
-    'task_id', task_id, 'payload', payload(task, task_id, status, total))
+  publish(task, events, task_id, status, total)
   return status
 end
 

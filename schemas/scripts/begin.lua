@@ -14,9 +14,8 @@ local total, identity, output, ttl = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8
 local stored = ARGV[10]
 local now = now_ms()
 local status = redis.call('HGET', task, 'status')
-local found = nil
-if not status or (string.sub(identity, 1, 7) == 'object:'
-    and redis.call('HEXISTS', task, 'entry:' .. index) == 0) then
+local found, is_known = nil, redis.call('HEXISTS', task, 'entry:' .. index) == 1
+if not status or (string.sub(identity, 1, 7) == 'object:' and not is_known) then
   found = redis.call('XRANGE', images, entry, entry)[1]
 end
 if not status then
@@ -57,7 +56,11 @@ if stored ~= output then
   if not asked_twice then redis.call('HSET', task, 'output:' .. output, index) end
 end
 saw(task, entry)
-if found then remember(task, found[2]) end
+if found then
+  remember(task, entry, found[2])
+elseif not is_known then
+  redis.call('HSET', task, 'entry:' .. index, entry)
+end
 if status == 'pending' then redis.call('HSET', task, 'status', 'processing') end
 touch(task, open, task_id, now, ttl)
 return 'run'

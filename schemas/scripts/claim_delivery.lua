@@ -8,11 +8,14 @@ local due, delivery, id = KEYS[1], KEYS[2], ARGV[1]
 local now, score = now_ms(), tonumber(redis.call('ZSCORE', due, id))
 local held = redis.call('HMGET', delivery, 'state', 'type', 'task_id', 'payload', 'created_at',
   'attempts', 'token')
-local attempts, repeated = tonumber(held[6]), held[7] == ARGV[2]
+local attempts, repeated = held[6] and tonumber(held[6]), held[7] == ARGV[2]
 if not score or (score > now and not repeated) then return false end
 if held[1] ~= 'due' then
   redis.call('ZREM', due, id)
   return false
+end
+if not attempts or not held[5] or not tonumber(held[5]) then
+  return redis.error_reply('ERR a number is missing in the hash of the delivery')
 end
 if not repeated then
   attempts = attempts + 1

@@ -9,6 +9,9 @@ local group, entry, task_id, index = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]
 local total, ttl, now = tonumber(ARGV[5]), ARGV[8], now_ms()
 local found = redis.call('XRANGE', images, entry, entry)[1]
 if not found then return 'settled' end
+-- A task's key that is no hash is left alone: its entries would otherwise come again for ever.
+local usable = redis.pcall('HGET', task, 'total')
+if type(usable) == 'table' and usable.err then index = -1 end
 local letter = {'reason', ARGV[9], 'entry', entry, 'task_id', task_id, 'at', now}
 -- What a replay needs and a person asks for; nothing that is longer than a name may be.
 local named = contract_fields(found[2])

@@ -4,7 +4,8 @@
 -- KEYS task open events   ARGV task_id ttl_ms code detail
 --!include _tasks
 local task, open, events, task_id = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
-local held = redis.call('HMGET', task, 'status', 'total', 'created_at', 'deleted')
+local held = redis.call('HMGET', task, 'status', 'total', 'created_at', 'deleted',
+  'reported')
 if not held[1] then return 'missing' end
 if held[4] then return 'deleted' end
 local total, now = tonumber(held[2]), now_ms()
@@ -17,6 +18,7 @@ for index = 0, total - 1 do
 end
 if is_final(held[1]) then
   redis.call('HSET', task, 'finished_at', now)
+  if held[5] then redis.call('HSET', task, 'reported', held[5]) end
   redis.call('PEXPIRE', task, ARGV[2])
 else
   close_task(task, open, events, task_id, total, now, ARGV[2])

@@ -3,17 +3,25 @@
 -- not created again: its hash outlives the event. The event of a later task of the same id, which
 -- ends after the first has run out, is another one. Returns how many were created, -1 if the event
 -- is older than the task it tells of may live.
--- KEYS events dead, then per kind: due delivery
+-- The task remembers that its event was reported, so that an event which is stranded is told from
+-- one that is done with.
+-- KEYS events dead task, then per kind: due delivery
 -- ARGV group entry max_age_ms ttl_ms event_id type task_id payload, then per kind: delivery_id
 --!include _tasks
 local now, created, max_age = now_ms(), 0, tonumber(ARGV[3])
 local ended = added_ms(ARGV[2])
+if redis.call('HEXISTS', KEYS[3], 'status') == 1 then
+  local before = redis.call('HGET', KEYS[3], 'reported')
+  if not before or added_ms(before) < ended then
+    redis.call('HSET', KEYS[3], 'reported', ARGV[2])
+  end
+end
 if now - ended > max_age then
   redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
   return -1
 end
-for at = 3, #KEYS, 2 do
-  local due, delivery, id = KEYS[at], KEYS[at + 1], ARGV[8 + (at - 1) / 2]
+for at = 4, #KEYS, 2 do
+  local due, delivery, id = KEYS[at], KEYS[at + 1], ARGV[8 + (at - 2) / 2]
   local before = tonumber(redis.call('HGET', delivery, 'ended_at'))
   if before and ended - before >= max_age then
     redis.call('DEL', delivery)

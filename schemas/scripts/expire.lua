@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Fail the images of an open task that will never come: no activity for the timeout, and nothing
--- in the stream is old enough to be one of them.
+-- Fail the images of an open task that will never come: no activity for the timeout, and none of
+-- them can be in the stream.
 -- KEYS task images open events   ARGV task_id timeout_ms ttl_ms code detail
 --!include _tasks
 local task, images, open = KEYS[1], KEYS[2], KEYS[3]
@@ -13,8 +13,13 @@ if not status or is_final(status) then
 end
 keep(task, task_id, ARGV[3])
 if not active or now - active < tonumber(ARGV[2]) then return 'active' end
-if may_be_queued(task, images, active) then return 'queued' end
 local total = tonumber(redis.call('HGET', task, 'total'))
+for index = 0, total - 1 do
+  if redis.call('HEXISTS', task, 'outcome:' .. index) == 0
+      and may_be_queued(task, images, index, active) then
+    return 'queued'
+  end
+end
 local done, succeeded = 'closed', 0
 for index = 0, total - 1 do
   if redis.call('HEXISTS', task, 'outcome:' .. index) == 0 then

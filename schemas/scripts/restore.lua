@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Add the open images of a task to the stream again if none of its entries can be there any more:
--- the stream was deleted. What is added twice does no harm, since the first outcome wins.
+-- Add the open images of a task to the stream again whose entries are not there any more: they, or
+-- the whole stream, were deleted. What is added twice does no harm, since the first outcome wins.
 -- Returns how many were added.
 -- KEYS task images open   ARGV task_id silent_ms
 --!include _tasks
@@ -8,19 +8,27 @@ local task, images, open, task_id = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
 local held = redis.call('HMGET', task, 'status', 'total')
 local active = tonumber(redis.call('ZSCORE', open, task_id))
 if not held[1] or is_final(held[1]) or not active then return 0 end
-local now, added, last = now_ms(), 0, nil
-if now - active < tonumber(ARGV[2]) or may_be_queued(task, images, active) then return 0 end
+local now, added, queued, last = now_ms(), 0, false, nil
+if now - active < tonumber(ARGV[2]) then return 0 end
 for index = 0, tonumber(held[2]) - 1 do
-  local fields = redis.call('HGET', task, 'entry:' .. index)
-  if fields then
+  local _, fields = remembered(task, index)
+  if not fields then
+    -- It has ended, or cannot be added again.
+  elseif may_be_queued(task, images, index, active) then
+    queued = true
+  else
     local _, flat = contract_fields(cjson.decode(fields))
     last = redis.call('XADD', images, '*', unpack(flat))
+    remember(task, last, flat)
     added = added + 1
   end
 end
 if last then
-  -- Whatever was newer is gone, so this may also go back.
-  redis.call('HSET', task, 'newest_added_ms', string.match(last, '^%d+'))
+  saw(task, last)
+  if not queued then
+    -- Whatever was newer is gone, so this may also go back.
+    redis.call('HSET', task, 'newest_added_ms', string.match(last, '^%d+'))
+  end
   redis.call('ZADD', open, 'GT', now, task_id)
 end
 return added

@@ -22,8 +22,7 @@ local function accept()
     local count = tonumber(ARGV[at])
     local fields = {unpack(ARGV, at + 1, at + count)}
     entries[#entries + 1] = redis.call('XADD', images, '*', unpack(fields))
-    remember(task, fields)
-    saw(task, entries[#entries])
+    remember(task, entries[#entries], fields)
     at = at + 1 + count
   end
   if ARGV[7] ~= '' then redis.call('HSET', task, 'replay_of', ARGV[7]) end

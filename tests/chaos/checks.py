@@ -169,7 +169,7 @@ def _left_consumers(town: Town, redis: Redis) -> Iterator[str]:
         consumers: Any = redis.xinfo_consumers(PREFIX + stream, group)
         for consumer in consumers:
             name = consumer["name"].decode()
-            if name.rsplit("-", 2)[1] not in living:
+            if name.rsplit("-", 2)[-2:][0] not in living:  # the sweeper's has no process
                 yield f"consumer {name} of {group}"
 
 

@@ -5,12 +5,21 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
+from redis import Redis
+from redis.exceptions import RedisError
+
+from tests.chaos.checks import GROUPS, PREFIX
 from tests.chaos.ledger import Ledger
 from tests.chaos.plan import LEASE_SECONDS, Plan
 from tests.chaos.town import Town
 
-DECK = ("kill",) * 5 + ("server", "freeze", "cut", "cut", "poison")
+DECK = ("kill",) * 5 + (
+    "server", "freeze", "cut", "cut", "poison",
+    "delete_consumer", "delete_consumer", "delete_entry", "delete_entry",
+)  # fmt: skip
 KINDS = ("worker",) * 3 + ("dispatcher", "producer")
 
 
@@ -27,6 +36,8 @@ class Faults:
         self.dealt: Counter[str] = Counter()
         self.connections_cut = 0
         self.longest_absence_seconds = 0.0
+        self.consumers_deleted = 0
+        self.entries_deleted = 0
 
     @property
     def kills(self) -> int:
@@ -80,6 +91,34 @@ class Faults:
 
     def _cut(self) -> None:
         self.connections_cut += self._town.proxy.cut(0.7, self._rng)
+
+    def _delete_consumer(self) -> None:
+        """Type XGROUP DELCONSUMER for a consumer that holds entries, which then nobody owns."""
+        with self._town.redis() as redis, suppress(RedisError, OSError):
+            holders: list[tuple[str, str, bytes]] = []
+            for stream, group in GROUPS.items():
+                consumers: Any = redis.xinfo_consumers(PREFIX + stream, group)
+                holders += [(PREFIX + stream, group, c["name"]) for c in consumers if c["pending"]]
+            if holders:
+                stranded: Any = redis.xgroup_delconsumer(*self._rng.choice(holders))
+                self.consumers_deleted += bool(stranded)
+
+    def _delete_entry(self) -> None:
+        """Type XDEL for some entries, waiting or held, that a task can be given again."""
+        with self._town.redis() as redis, suppress(RedisError, OSError):
+            rows: Any = redis.xrange(f"{PREFIX}images", count=50)
+            known = [entry for entry, fields in rows if self._is_restorable(redis, fields)]
+            for entry in self._rng.sample(known, min(3, len(known))):
+                deleted: Any = redis.xdel(f"{PREFIX}images", entry)
+                self.entries_deleted += deleted
+
+    def _is_restorable(self, redis: Redis, fields: dict[bytes, bytes]) -> bool:
+        """Whether an entry's original is in storage, and a step has seen the entry."""
+        if b"object" not in fields:
+            return False
+        index, task = int(fields.get(b"index", 0)), fields[b"task_id"].decode()
+        is_stored = (self._town.storage / fields[b"object"].decode()).is_file()
+        return is_stored and bool(redis.hexists(f"{PREFIX}task:{task}", f"entry:{index}"))
 
     def _poison(self) -> None:
         """The ledger puts it into the next task."""

@@ -123,7 +123,7 @@ def _members_of_group(redis: Redis, town: Town) -> list[str]:
     except ResponseError:
         return []  # no worker has made the group yet
     names = [consumer["name"].decode() for consumer in consumers]
-    return [name for name in names if name.rsplit("-", 2)[1] in living]
+    return [name for name in names if name.rsplit("-", 2)[-2:][0] in living]
 
 
 def _wait_joined(redis: Redis, town: Town) -> None:

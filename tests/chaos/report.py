@@ -17,6 +17,8 @@ def table(figures: Figures) -> str:
         "killed with SIGKILL": f"{sum(kills.values())}: {done}",
         "stopped past the lease": f"{figures.freezes}",
         "connections cut": f"{figures.connections_cut}",
+        "consumers deleted that held entries, entries deleted": f"{figures.consumers_deleted}, "
+        f"{figures.entries_deleted}",
         "poison images": f"{figures.poison_images}, which killed {figures.poison_deaths} workers",
         "under fire, then settled after": f"{figures.seconds_under_fire:.0f} s, "
         f"{figures.seconds_to_settle:.0f} s",

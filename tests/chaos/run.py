@@ -35,6 +35,8 @@ class Figures:
     kills: dict[str, int] = field(default_factory=dict)
     freezes: int = 0
     connections_cut: int = 0
+    consumers_deleted: int = 0
+    entries_deleted: int = 0
     poison_images: int = 0
     poison_deaths: int = 0
     requests_repeated: int = 0
@@ -95,6 +97,8 @@ def _under_fire(
     figures.tasks_by_way = dict(Counter(p.way for p in ledger.promises.values()))
     figures.kills = dict(town.kills)
     figures.freezes, figures.connections_cut = faults.dealt["freeze"], faults.connections_cut
+    figures.consumers_deleted = faults.consumers_deleted
+    figures.entries_deleted = faults.entries_deleted
     figures.poison_images = sum(len(p.poisoned) for p in ledger.promises.values())
     figures.requests_repeated = ledger.repeated_requests
     figures.entries_repeated = ledger.repeated_entries

@@ -28,3 +28,4 @@ def test_nothing_is_lost_whatever_dies(tmp_path: Path) -> None:
     assert figures.poison_images == SHORT["poisons"]
     assert figures.dead_letters == figures.poison_images
     assert sum(figures.kills.values()) >= SHORT["kills"]
+    assert figures.entries_deleted

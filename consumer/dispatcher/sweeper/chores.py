@@ -11,8 +11,11 @@ from redis.exceptions import ResponseError
 
 from consumer.backoff import StoppedError
 from consumer.dispatcher.deliveries import DeliveryStore
-from consumer.dispatcher.sweeper.files import FileSweeper, oldest_entry_ms
+from consumer.dispatcher.sweeper.files import FileSweeper
+from consumer.dispatcher.sweeper.forgotten import ForgottenWork
 from consumer.dispatcher.sweeper.rules import PAGE, SweepRules
+from consumer.dispatcher.sweeper.stranded import StrandedEntries
+from consumer.dispatcher.sweeper.troubles import Troubles
 from consumer.metrics import DispatcherMetrics
 from schemas import scripts
 from schemas.keys import DISPATCHER_GROUP, WORKERS_GROUP, Keys
@@ -23,6 +26,10 @@ log = structlog.get_logger()
 
 CHORE_SECONDS = 900.0
 """Longest silence within a chore: a listing may go through much that belongs to no task."""
+
+TASKS_PER_ROUND = 1000
+"""Most tasks that a round asks in vain whether the stream has lost their images; with a large
+backlog, where all tasks are silent, the next round goes on where this one ended."""
 
 LISTING_SHARE = 0.05
 """Most of the time that storage may be busy being listed; a large one is swept less often."""
@@ -49,7 +56,16 @@ class Sweeper:
         self._metrics = metrics
         self._rules = rules
         self._turn = redis.register_script(scripts.source("take_turn"))
-        self._files = FileSweeper(redis, keys, storage, metrics, rules, self._step)
+        self._troubles = Troubles(metrics)
+        self._file_troubles = Troubles(metrics)
+        self._files = FileSweeper(
+            redis, keys, storage, metrics, rules, step=self._step, troubles=self._file_troubles
+        )
+        self._stranded = StrandedEntries(redis, keys, metrics, idle_ms=int(rules.lease * 1000))
+        self._forgotten = ForgottenWork(
+            redis, keys, metrics, self._troubles, max_age_ms=int(rules.task_ttl * 1000)
+        )
+        self._asked_in_vain = 0
         self._stop = asyncio.Event()
 
     async def sweep(self, stop: asyncio.Event | None = None) -> float:
@@ -63,7 +79,7 @@ class Sweeper:
             self._step()
             await self._if_due("redis", self._sweep_redis)
             self._step()
-            await self._if_due("files", self._files.sweep)
+            await self._if_due("files", self._sweep_files)
             self._step()
         except StoppedError:
             log.info("sweep left to the next one")
@@ -89,36 +105,65 @@ class Sweeper:
     async def _sweep_redis(self) -> None:
         seconds, microseconds = await self._redis.time()
         now_ms = seconds * 1000 + microseconds // 1000
-        await self._restore_images(now_ms)
-        await self._expire_tasks(now_ms)
-        await self._reap(self._keys.images, WORKERS_GROUP)
-        await self._reap(self._keys.events, DISPATCHER_GROUP)
         oldest_ms = now_ms - int(self._rules.task_ttl * 1000)
-        # Exact, so that an event never outlives the memory of its deliveries.
-        await self._redis.xtrim(self._keys.events, minid=oldest_ms, approximate=False)
         oldest_letter_ms = now_ms - int(self._rules.dead_letter_ttl * 1000)
-        await self._redis.xtrim(self._keys.dead_letters, minid=oldest_letter_ms, approximate=False)
-        await self._deliveries.forget_unowned(oldest_ms)
+        keys = self._keys
+        await self._do(
+            {
+                "forgotten": self._forgotten.look,
+                "stranded images": self._stranded.adopt_images,
+                "stranded events": self._stranded.adopt_events,
+                "restore": lambda: self._restore_images(now_ms),
+                "expire": lambda: self._expire_tasks(now_ms),
+                "workers": lambda: self._reap(keys.images, WORKERS_GROUP),
+                "dispatchers": lambda: self._reap(keys.events, DISPATCHER_GROUP),
+                # Exact, so that an event never outlives the memory of its deliveries.
+                "events": lambda: self._trim(keys.events, oldest_ms),
+                "dead letters": lambda: self._trim(keys.dead_letters, oldest_letter_ms),
+                "deliveries": lambda: self._deliveries.forget_unowned(oldest_ms),
+            },
+            self._troubles,
+        )
+
+    async def _sweep_files(self) -> None:
+        await self._do({"files": self._files.sweep}, self._file_troubles)
+
+    async def _do(
+        self, jobs: dict[str, Callable[[], Awaitable[object]]], troubles: Troubles
+    ) -> None:
+        """Do one job after the other; one that fails keeps none of the others from its turn."""
+        troubles.begin_round()
+        for name, job in jobs.items():
+            self._step()
+            with troubles.bearing(name):
+                await job()
+        troubles.report()
+
+    async def _trim(self, stream: str, oldest_ms: int) -> None:
+        await self._redis.xtrim(stream, minid=oldest_ms, approximate=False)
 
     async def _restore_images(self, now_ms: int) -> None:
         """Add open images again that the stream has lost, so that they need not time out.
 
-        A task all of whose entries are gone has been silent for longer than the stream's oldest
-        entry waits. What a worker still holds is given a lease to end.
+        What a worker still holds is given a lease to end.
         """
         silent_ms = int(self._rules.lease * 1000)
-        oldest_ms = await oldest_entry_ms(self._redis, self._keys)
-        before_ms = min(now_ms - silent_ms, now_ms if oldest_ms is None else oldest_ms - 1)
-        kept, task_ids = 0, await self._silent(before_ms, 0)
-        while task_ids:
+        before_ms, in_vain = now_ms - silent_ms, 0
+        while in_vain < TASKS_PER_ROUND:
+            task_ids = await self._silent(before_ms, self._asked_in_vain)
+            if not task_ids:
+                self._asked_in_vain = 0
+                return
             for task_id in task_ids:
                 self._step()
-                added = await self._tasks.restore(task_id, silent_ms=silent_ms)
-                kept += not added
+                added = 0
+                with self._troubles.bearing("restore", task_id):
+                    added = await self._tasks.restore(task_id, silent_ms=silent_ms)
+                in_vain += not added
+                self._asked_in_vain += not added
                 self._metrics.restored_images.inc(added)
                 if added:
                     log.warning("images added to the stream again", task_id=task_id, images=added)
-            task_ids = await self._silent(before_ms, kept)
 
     async def _expire_tasks(self, now_ms: int) -> None:
         """Fail tasks whose images will never come, and keep the others from running out of TTL."""
@@ -128,10 +173,12 @@ class Sweeper:
         while task_ids:
             for task_id in task_ids:
                 self._step()
-                answer = await self._tasks.expire(
-                    task_id, timeout_ms=int(rules.task_timeout * 1000)
-                )
-                kept += answer in ("active", "queued")
+                answer = "failing"
+                with self._troubles.bearing("expire", task_id):
+                    answer = await self._tasks.expire(
+                        task_id, timeout_ms=int(rules.task_timeout * 1000)
+                    )
+                kept += answer in ("active", "queued", "failing")
                 if answer in ("completed", "failed"):
                     self._metrics.expired_tasks.inc()
                     log.warning("task timed out", task_id=task_id, status=answer)
@@ -142,7 +189,14 @@ class Sweeper:
         rows: Any = await self._redis.zrangebyscore(
             self._keys.open_tasks, "-inf", before_ms, start=skip, num=PAGE
         )
-        return [row.decode() for row in rows]
+        names = []
+        for row in rows:
+            try:
+                names.append(row.decode())
+            except UnicodeDecodeError:
+                # No task can be called so, and nothing else would ever remove it.
+                await self._redis.zrem(self._keys.open_tasks, row)
+        return names
 
     async def _reap(self, stream: str, group: str) -> None:
         try:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from consumer.dispatcher.sweeper.folders import Folder, doomed, folders
 from consumer.dispatcher.sweeper.rules import PAGE, SweepRules
+from consumer.dispatcher.sweeper.troubles import Troubles
 from consumer.metrics import DispatcherMetrics
 from schemas.keys import Keys
 from schemas.layout import quarantine_prefix, task_prefix
@@ -35,7 +36,9 @@ class FileSweeper:
         storage: Storage,
         metrics: DispatcherMetrics,
         rules: SweepRules,
+        *,
         step: Callable[[], None],
+        troubles: Troubles,
     ) -> None:
         self._redis = redis
         self._keys = keys
@@ -43,6 +46,7 @@ class FileSweeper:
         self._metrics = metrics
         self._rules = rules
         self._step = step
+        self._troubles = troubles
         self._unswept: dict[str, StorageError] = {}
         self._told: set[str] = set()
 
@@ -91,14 +95,22 @@ class FileSweeper:
         for folder in page:
             pipeline.hmget(self._keys.task(folder.task_id), "status", "deleted")
         before = await self._oldest_wanted()
-        for folder, (status, deleted) in zip(page, await pipeline.execute(), strict=True):
-            known = None if status is None else TaskStatus(status.decode())
-            prefixes = doomed(folder, known, deleted=deleted is not None, before=before)
-            if self._has_kept_for_long(folder, deleted=deleted is not None):
-                prefixes.append(quarantine_prefix(folder.task_id))
-            swept = await self._delete(folder.task_id, prefixes)
-            if swept:
-                log.info("files swept", task_id=folder.task_id, files=swept, task=known or "gone")
+        answers = await pipeline.execute(raise_on_error=False)
+        for folder, answer in zip(page, answers, strict=True):
+            with self._troubles.bearing("files", folder.task_id):
+                await self._sweep_folder(folder, answer, before)
+
+    async def _sweep_folder(self, folder: Folder, answer: Any, before: datetime) -> None:
+        if isinstance(answer, Exception):
+            raise answer
+        status, is_deleted = answer[0], answer[1] is not None
+        known = None if status is None else TaskStatus(status.decode())
+        prefixes = doomed(folder, known, deleted=is_deleted, before=before)
+        if self._has_kept_for_long(folder, deleted=is_deleted):
+            prefixes.append(quarantine_prefix(folder.task_id))
+        swept = await self._delete(folder.task_id, prefixes)
+        if swept:
+            log.info("files swept", task_id=folder.task_id, files=swept, task=known or "gone")
 
     def _has_kept_for_long(self, folder: Folder, *, deleted: bool) -> bool:
         if folder.newest_kept is None:

@@ -1,6 +1,7 @@
 """Scripts that share round trips, against a real server: each gets its own answer or error."""
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator
 
 import pytest
@@ -97,5 +98,29 @@ async def test_a_lost_server_is_everyones_error_and_the_next_calls_work(
             *(bundle.run(echo, ["calls"], [n]) for n in range(4)), return_exceptions=True
         )
         assert all(isinstance(error, (RedisConnectionError, OSError)) for error in lost), lost
+        assert len({id(error) for error in lost}) == 4, "or each raise adds to all their tracebacks"
+        assert len({str(error) for error in lost}) == 1
         own_redis.start()
         assert await echoes(bundle, echo, 4) == [b"0", b"1", b"2", b"3"]
+
+
+async def test_raising_one_callers_error_leaves_the_others_alone(own_redis: RedisServer) -> None:
+    retry = Retry(NoBackoff(), 0)
+    async with Redis.from_url(own_redis.url, retry=retry, socket_timeout=5) as redis:
+        bundle, echo = Bundle(redis), redis.register_script(ECHO)
+        own_redis.kill()
+
+        async def call(name: str) -> BaseException | None:
+            try:
+                await bundle.run(echo, [name], [1])
+            except (RedisConnectionError, OSError) as error:
+                try:
+                    raise KeyError(name) from error
+                except KeyError as mine:
+                    return mine.__cause__
+            return None
+
+        errors = await asyncio.gather(*map(call, "abcd"))
+    depths = [len(traceback.extract_tb(error.__traceback__)) for error in errors if error]
+    assert depths == [depths[0]] * 4
+    assert depths[0] <= 3

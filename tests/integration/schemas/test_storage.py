@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import threading
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from obstore.store import HTTPStore, S3Store
 
 from schemas import storage as module
@@ -176,3 +178,49 @@ async def test_a_folder_that_was_deleted_is_made_again(local: Storage, tmp_path:
         await local.size("t1/input/0")
     await local.put("t1/input/0", b"original")
     assert await local.size("t1/input/0") == 8
+
+
+@asynccontextmanager
+async def bucket() -> AsyncIterator[tuple[S3Store, list[list[str]]]]:
+    """A bucket that deletes whatever it is asked to, and the keys of each request."""
+    requests: list[list[str]] = []
+
+    async def delete(request: web.Request) -> web.Response:
+        keys = re.findall("<Key>(.*?)</Key>", await request.text())
+        requests.append(keys)
+        deleted = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
+        body = f'<?xml version="1.0"?><DeleteResult>{deleted}</DeleteResult>'
+        return web.Response(text=body, content_type="application/xml")
+
+    app = web.Application(client_max_size=1 << 20)
+    app.router.add_post("/b", delete)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield S3Store(
+            "b", endpoint=f"http://127.0.0.1:{runner.addresses[0][1]}", access_key_id="k",
+            secret_access_key="s", client_options={"allow_http": True},
+        ), requests  # fmt: skip
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_thousand_objects_are_deleted_in_one_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CALL_SECONDS", 30)
+    keys = [f"t/input/{number}" for number in range(2500)]
+    async with bucket() as (store, requests):
+        await Storage(store).delete(*keys)
+        await Storage(store).delete()
+    assert [len(request) for request in requests] == [1000, 1000, 500]
+    assert [key for request in requests for key in request] == keys
+
+
+async def test_what_is_missing_keeps_nothing_from_being_deleted(local: Storage) -> None:
+    keys = [f"t/input/{number}" for number in range(30)]
+    for key in keys[::3]:
+        await local.put(key, b"x")
+    await local.delete(*keys)
+    assert [key async for key, _ in local.list("t")] == []

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from consumer.worker.hand import Hand
 from consumer.worker.pipeline import ImagePipeline
+from consumer.worker.process import _PoisonablePipeline
 from schemas.keys import WORKERS_GROUP
 from schemas.messages import ImageMessage
 from schemas.tasks import TaskStatus
@@ -30,7 +32,7 @@ async def test_new_images_do_not_wait_for_abandoned_ones(
     await bench.redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
     for number in range(ABANDONED):
         await bench.publish(task_id=f"abandoned-{number}", image=scene_file())
-    await bench.redis.xreadgroup(WORKERS_GROUP, "dead", {KEYS.images: ">"}, count=ABANDONED)
+    await abandon(bench, deliveries=2)
     release, waiting, store = asyncio.Event(), asyncio.Event(), ImagePipeline.store
     alone = Hand.alone
 
@@ -59,6 +61,113 @@ async def test_new_images_do_not_wait_for_abandoned_ones(
         await bench.until_settled()
     for number in range(ABANDONED):
         assert (await bench.final(f"abandoned-{number}")).status is TaskStatus.COMPLETED
+
+
+async def abandon(bench: Bench, *, deliveries: int) -> None:
+    """Be a worker that dies with all that waits, as often as that."""
+    rows: Any = await bench.redis.xreadgroup(WORKERS_GROUP, "dead", {KEYS.images: ">"})
+    for entry, _ in rows[0][1]:
+        await bench.redis.xclaim(
+            KEYS.images, WORKERS_GROUP, "dead", 0, [entry], retrycount=deliveries, idle=100_000
+        )
+
+
+class Observed(ImagePipeline):
+    """Notes which images are worked on at the same time."""
+
+    together: list[set[str]]
+    now: set[str]
+
+    async def process(self, message: ImageMessage, *how: Any) -> Any:
+        self.now.add(message.task_id)
+        self.together.append(set(self.now))
+        try:
+            return await super().process(message, *how)
+        finally:
+            self.now.remove(message.task_id)
+
+
+@pytest.mark.parametrize("deliveries", [1, 2])
+async def test_first_redeliveries_share_the_process_with_new_images(
+    bench: Bench, worker: Start, monkeypatch: pytest.MonkeyPatch, deliveries: int
+) -> None:
+    monkeypatch.setattr("consumer.worker.process.ImagePipeline", Observed)
+    monkeypatch.setattr("consumer.worker.process._PoisonablePipeline", Observed)
+    Observed.together, Observed.now = [], set()
+    await bench.redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
+    for number in range(48):
+        await bench.publish(task_id=f"old-{number}", image=scene_file(width=96))
+    await abandon(bench, deliveries=deliveries)
+    for number in range(48):
+        await bench.publish(task_id=f"new-{number}", image=scene_file(width=96))
+    async with worker(model_path=STAND_IN, max_images_in_hand=8):
+        await bench.until_settled()
+    old = [group for group in Observed.together if any(name.startswith("old") for name in group)]
+    if deliveries == 1:
+        assert max(len(group) for group in old) == 8, "all slots are taken"
+        assert max(sum(name.startswith("old") for name in group) for group in old) > 1
+        assert any(name.startswith("new") for group in old for name in group)
+    else:
+        assert all(len(group) == 1 for group in old), "a second one is alone"
+    assert await bench.redis.xlen(KEYS.events) == 96
+    assert await bench.redis.xlen(KEYS.dead_letters) == 0
+
+
+async def test_a_result_does_not_wait_for_images_that_are_not_decoded(
+    bench: Bench, worker: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    store, prepare = ImagePipeline.store, _PoisonablePipeline._prepare
+
+    async def noted_store(self: ImagePipeline, message: ImageMessage, webp: bytes) -> None:
+        steps.append("store")
+        await store(self, message, webp)
+
+    def noted_prepare(self: _PoisonablePipeline, data: bytes) -> Any:
+        steps.append("decode")
+        return prepare(self, data)
+
+    monkeypatch.setattr(ImagePipeline, "store", noted_store)
+    monkeypatch.setattr(_PoisonablePipeline, "_prepare", noted_prepare)
+    for number in range(4):
+        await bench.publish(task_id=f"t{number}", image=scene_file(width=960))
+    # Each is larger than the whole budget, so one is decoded at a time.
+    async with worker(model_path=STAND_IN, memory_budget_mb=1, processing_threads=2):
+        await bench.until_settled()
+    assert steps == ["decode", "store"] * 4
+
+
+async def test_what_cannot_be_given_up_is_reported_once_in_a_lease(
+    bench: Bench, worker: Start
+) -> None:
+    await bench.redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
+    stuck = await bench.publish(task_id="stuck", image=scene_file(width=96))
+    await abandon(bench, deliveries=16)
+    await bench.redis.set(KEYS.dead_letters, "no stream")
+    quick = {"model_path": STAND_IN, "lease_seconds": 2}
+    with structlog.testing.capture_logs() as logs:
+        async with worker(**quick), worker(**quick):
+            await asyncio.sleep(5)  # two leases and a half
+    told = [line for line in logs if line.get("entry") == stuck]
+    assert 1 <= len(told) <= 3
+    assert not [line for line in told if "exc_info" in line]
+    assert await bench.redis.xlen(KEYS.images) == 1, "nothing is lost"
+
+
+async def test_an_entry_whose_task_is_something_else_is_given_up(
+    bench: Bench, worker: Start
+) -> None:
+    await bench.redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
+    stuck = await bench.publish(task_id="stuck", image=scene_file(width=96))
+    await abandon(bench, deliveries=4)
+    await bench.redis.set(KEYS.task("stuck"), "no hash")
+    with structlog.testing.capture_logs() as logs:
+        async with worker(model_path=STAND_IN):
+            await bench.until_settled()
+    told = [line for line in logs if line.get("entry") == stuck]
+    assert [line["event"] for line in told] == ["dead letter"]
+    [(_, letter)] = await bench.redis.xrange(KEYS.dead_letters)
+    assert (letter[b"reason"], letter[b"task_id"]) == (b"too_many_deliveries", b"stuck")
 
 
 async def test_a_dead_letter_is_counted_by_the_worker_that_wrote_it(

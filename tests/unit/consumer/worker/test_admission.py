@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import ExitStack
 
 import pytest
 
@@ -49,6 +50,28 @@ async def test_first_come_first_served() -> None:
 
     await asyncio.gather(image("a", 8), image("big", 9), image("small", 1))
     assert order == ["a", "big", "small"], "a small one must not starve a big one"
+
+
+async def test_what_is_done_waits_for_nobody_and_keeps_its_place() -> None:
+    budget = MemoryBudget(10)
+    room = ExitStack()
+    admitted = asyncio.Event()
+
+    async def next_one() -> None:
+        async with budget.hold(10):
+            admitted.set()
+
+    async with budget.hold(10):
+        waiting = asyncio.create_task(next_one())
+        await asyncio.sleep(0)
+        room.enter_context(budget.keep(1))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert budget.used_bytes == 1
+    assert not admitted.is_set()
+    room.close()
+    await waiting
+    assert budget.used_bytes == 0
 
 
 @pytest.mark.parametrize("turns", range(4))

@@ -141,3 +141,43 @@ async def test_cancelled_wait_for_alone_lets_reads_go_on() -> None:
     await asyncio.gather(task, return_exceptions=True)
     async with asyncio.timeout(1), hand.reserve() as free:
         assert free == 1
+
+
+async def test_who_waits_ahead_has_the_next_free_slots_and_reads_the_rest() -> None:
+    hand = Hand(3)
+    order: list[tuple[str, int]] = []
+
+    async def ahead() -> None:
+        async with hand.reserve_ahead(2, patience_seconds=60) as free:
+            order.append(("ahead", free))
+            for number in range(free):
+                hand.take(entry(f"old-{number}"))
+
+    async def read() -> None:
+        async with hand.reserve() as free:
+            order.append(("read", free))
+
+    async with hand.reserve() as free:
+        assert free == 3
+        tasks = [asyncio.create_task(ahead())]
+        await settled()
+        tasks.append(asyncio.create_task(read()))
+        await settled()
+        assert order == []
+    await asyncio.gather(*tasks)
+    assert order == [("ahead", 2), ("read", 1)]
+
+
+async def test_two_reservations_never_share_a_slot() -> None:
+    hand = Hand(4)
+    async with hand.reserve_ahead(3, patience_seconds=1) as ahead, hand.reserve() as read:
+        assert (ahead, read) == (3, 1)
+        async with hand.reserve_ahead(1, patience_seconds=0.01) as none:
+            assert none == 0
+
+
+async def test_closed_hand_gives_nothing_ahead_either() -> None:
+    hand = Hand(2)
+    await hand.close()
+    async with hand.reserve_ahead(1, patience_seconds=60) as free:
+        assert free == 0

@@ -1,0 +1,110 @@
+"""Tasks and deliveries that are missing where they are looked for: found by going through all keys.
+
+Somebody may have typed ZREM or DEL on the set of open tasks or of due deliveries, or XDEL, XTRIM or
+DEL on the stream of events. What was forgotten there is still in the hashes.
+"""
+
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+
+from consumer.dispatcher.sweeper.troubles import Troubles
+from consumer.dispatcher.webhook import DeliveryKind
+from consumer.metrics import DispatcherMetrics
+from schemas import scripts
+from schemas.keys import Keys
+from schemas.tasks import TaskStatus
+
+log = structlog.get_logger()
+
+SCANS_PER_ROUND = 25
+KEYS_PER_SCAN = 200
+"""So many keys are looked at in one round; the next round goes on where this one ended."""
+
+_FINAL = tuple(str(status).encode() for status in TaskStatus if status.is_final)
+
+
+class ForgottenWork:
+    """Puts open tasks, due deliveries and unreported events back where they are looked for."""
+
+    def __init__(
+        self, redis: Redis, keys: Keys, metrics: DispatcherMetrics, troubles: Troubles, *,
+        max_age_ms: int,
+    ) -> None:  # fmt: skip
+        self._redis = redis
+        self._keys = keys
+        self._metrics = metrics
+        self._troubles = troubles
+        self._max_age_ms = max_age_ms
+        self._reissue = redis.register_script(scripts.source("reissue_event"))
+        self._cursor = 0
+
+    async def look(self) -> None:
+        """Look at the next keys."""
+        tasks, deliveries = self._keys.task(""), self._keys.delivery("")
+        for _ in range(SCANS_PER_ROUND):
+            answer: Any = await self._redis.scan(self._cursor, count=KEYS_PER_SCAN)
+            self._cursor, names = answer
+            found = [name.decode(errors="replace") for name in names]
+            await self._look_at_tasks([n.removeprefix(tasks) for n in found if n.startswith(tasks)])
+            await self._look_at_deliveries(
+                [n.removeprefix(deliveries) for n in found if n.startswith(deliveries)]
+            )
+            if not self._cursor:
+                return
+
+    async def _look_at_tasks(self, task_ids: list[str]) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        for task_id in task_ids:
+            pipeline.hmget(self._keys.task(task_id), "status", "event", "reported")
+            pipeline.zscore(self._keys.open_tasks, task_id)
+        answers = await pipeline.execute(raise_on_error=False)
+        for task_id, held, active in zip(task_ids, answers[::2], answers[1::2], strict=True):
+            with self._troubles.bearing("forgotten", task_id):
+                status, event, reported = _answer(held)
+                if status in _FINAL and event and not reported:
+                    await self._reissue_event(task_id)
+                elif status is not None and status not in _FINAL and _answer(active) is None:
+                    await self._add(self._keys.open_tasks, task_id, "open task")
+
+    async def _look_at_deliveries(self, delivery_ids: list[str]) -> None:
+        kinds = [(i, kind) for i in delivery_ids for kind in DeliveryKind if i.endswith(f"_{kind}")]
+        pipeline = self._redis.pipeline(transaction=False)
+        for delivery_id, kind in kinds:
+            pipeline.hmget(self._keys.delivery(delivery_id), "state", "created_at")
+            pipeline.zscore(self._keys.due_deliveries(kind), delivery_id)
+        answers = await pipeline.execute(raise_on_error=False)
+        now_ms = await self._now_ms()
+        for (delivery_id, kind), held, due in zip(kinds, answers[::2], answers[1::2], strict=True):
+            with self._troubles.bearing("forgotten", delivery_id):
+                state, created = _answer(held)
+                # An older one is given up, see DeliveryStore.forget_unowned.
+                is_young = created is not None and now_ms - int(created) < self._max_age_ms
+                if state == b"due" and is_young and _answer(due) is None:
+                    await self._add(self._keys.due_deliveries(kind), delivery_id, "delivery")
+
+    async def _add(self, key: str, member: str, what: str) -> None:
+        """As of now. What has ended meanwhile is dropped by whoever comes to see it."""
+        if await self._redis.zadd(key, {member: await self._now_ms()}, nx=True):
+            self._note(what, member)
+
+    async def _reissue_event(self, task_id: str) -> None:
+        keys = [self._keys.task(task_id), self._keys.events]
+        if await self._reissue(keys=keys, args=[task_id, self._max_age_ms]):
+            self._note("event", task_id)
+
+    def _note(self, what: str, name: str) -> None:
+        self._metrics.forgotten_work.inc()
+        log.warning("forgotten work found again", what=what, id=name)
+
+    async def _now_ms(self) -> int:
+        seconds, microseconds = await self._redis.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+def _answer(answer: Any) -> Any:
+    """An answer of a pipeline; raises the error that stands for it."""
+    if isinstance(answer, Exception):
+        raise answer
+    return answer

@@ -1,0 +1,139 @@
+"""Abandoned entries: taken over beside others or alone, or given up."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from redis.exceptions import RedisError, ResponseError
+
+from consumer.backoff import StoppedError, is_passing
+from consumer.errors import described
+from consumer.metrics import STUCK_AFTER_SECONDS, WorkerMetrics
+from consumer.worker.hand import Hand
+from consumer.worker.handler import EntryHandler
+from consumer.worker.stream import Abandoned, Entry, WorkStream
+from consumer.worker.trials import shared_deliveries
+
+log = structlog.get_logger()
+
+ROOM_PATIENCE_SECONDS = 5.0
+"""Longest wait of a first redelivery for a free slot in one turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeasePolicy:
+    """Silence after which others may take an entry over, and deliveries before it is given up."""
+
+    seconds: float
+    max_deliveries: int
+
+
+class Reclaimer:
+    """Takes abandoned entries over: first redeliveries beside others, later ones alone."""
+
+    def __init__(
+        self,
+        stream: WorkStream,
+        handler: EntryHandler,
+        hand: Hand,
+        metrics: WorkerMetrics,
+        *,
+        leases: LeasePolicy,
+    ) -> None:
+        self._stream = stream
+        self._handler = handler
+        self._hand = hand
+        self._metrics = metrics
+        self._lease_seconds = leases.seconds
+        self._max_deliveries = leases.max_deliveries
+        self._shared_deliveries = shared_deliveries(leases.max_deliveries)
+        # A turn waits for the living after an outage, and asks a server that may be mute.
+        self.limit_seconds = STUCK_AFTER_SECONDS + leases.seconds
+
+    async def take_over(
+        self,
+        found: list[Abandoned],
+        stop: asyncio.Event,
+        start: Callable[[Entry], "asyncio.Task[None]"],
+    ) -> bool:
+        """Take over what was found; False, and the rest is left, if the hand did not get empty.
+
+        Args:
+            start: holds an entry and begins to settle it; the task ends when that has ended.
+        """
+        found = [candidate for candidate in found if candidate.id not in self._hand]
+        await self._share([c for c in found if c.deliveries < self._shared_deliveries], stop, start)
+        for candidate in found:
+            if stop.is_set():
+                break
+            if candidate.deliveries < self._shared_deliveries:
+                continue
+            # For as long as the image takes, or its server stays away.
+            with self._metrics.vitals.excused("reclaim", limit_seconds=self.limit_seconds):
+                if not await self._try_alone(candidate, start):
+                    return False
+        return True
+
+    async def _share(
+        self,
+        candidates: list[Abandoned],
+        stop: asyncio.Event,
+        start: Callable[[Entry], "asyncio.Task[None]"],
+    ) -> None:
+        """Claim as many at once as have a slot, like new ones, until all are; or leave the rest."""
+        while candidates and not stop.is_set():
+            with self._metrics.vitals.excused("reclaim", limit_seconds=self.limit_seconds):
+                async with self._hand.reserve_ahead(
+                    len(candidates), patience_seconds=ROOM_PATIENCE_SECONDS
+                ) as free:
+                    if not free:
+                        return
+                    for entry in await self._stream.claim(candidates[:free]):
+                        self._metrics.redeliveries.inc()
+                        start(entry)
+                candidates = candidates[free:]
+
+    async def _try_alone(
+        self, candidate: Abandoned, start: Callable[[Entry], "asyncio.Task[None]"]
+    ) -> bool:
+        """Whatever is wrong with one entry must not keep those behind it waiting."""
+        try:
+            return await self._alone(candidate, start)
+        except StoppedError:
+            log.warning("stopped while waiting for a server", entry=candidate.id)
+        except Exception as error:
+            passes = isinstance(error, RedisError) and not isinstance(error, ResponseError)
+            if passes or isinstance(error, OSError) or _concerns_the_server(error):
+                raise
+            log.warning(
+                "abandoned entry cannot be settled, left to another lease",
+                entry=candidate.id, deliveries=candidate.deliveries, error=described(error),
+            )  # fmt: skip
+            await self._stream.hold(candidate)
+        return True
+
+    async def _alone(
+        self, candidate: Abandoned, start: Callable[[Entry], "asyncio.Task[None]"]
+    ) -> bool:
+        """Settle an entry all by itself; False if the hand does not become empty in time."""
+        if candidate.deliveries >= self._max_deliveries:
+            fields = await self._stream.fields(candidate.id)
+            if fields is None:
+                await self._stream.acknowledge(candidate.id)
+                return True
+            entry = Entry(candidate.id, fields, candidate.deliveries)
+            if await self._handler.is_convicted(entry):
+                # By one worker, once for each lease: it may not be possible just now.
+                if await self._stream.hold(candidate):
+                    await self._handler.give_up(entry)
+                return True
+        async with self._hand.alone(patience_seconds=self._lease_seconds) as allowed:
+            for taken in await self._stream.claim([candidate]) if allowed else ():
+                self._metrics.redeliveries.inc()
+                await asyncio.wait([start(taken)])
+            return allowed
+
+
+def _concerns_the_server(error: Exception) -> bool:
+    return isinstance(error, ResponseError) and (is_passing(error) or "NOGROUP" in str(error))
