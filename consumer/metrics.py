@@ -25,7 +25,7 @@ class WorkerMetrics:
         )  # fmt: skip
         self.plates = Counter("plate_plates_covered", "Plates covered", registry=registry)
         self.needing_review = Counter(
-            "plate_results_needing_review", "Results with a cover below REVIEW_CONFIDENCE",
+            "plate_results_needing_review", "Results that have `needs_review`",
             registry=registry,
         )  # fmt: skip
         self.batch_size = Histogram(

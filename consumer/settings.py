@@ -225,8 +225,9 @@ class WorkerSettings(ConsumerSettings):
         0.5,
         ge=0,
         le=1,
-        description="A cover with a lower score makes its image `needs_review`; "
-        "what is covered is up to DETECT_CONFIDENCE",
+        description="A cover with a lower score, or a find that is not covered with this score "
+        "or a higher one, makes its image `needs_review`; what is covered is up to "
+        "DETECT_CONFIDENCE",
     )
     detections: bool = Field(
         default=False,

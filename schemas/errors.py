@@ -22,7 +22,7 @@ class ImageErrorCode(StrEnum):
 
 IMAGE_ERROR_MEANINGS: dict[ImageErrorCode, str] = {
     ImageErrorCode.UNSUPPORTED_FORMAT: "The content is not a JPEG, PNG or WebP image.",
-    ImageErrorCode.CORRUPT_IMAGE: "The image is truncated or cannot be decoded.",
+    ImageErrorCode.CORRUPT_IMAGE: "The image cannot be decoded, or not to its end.",
     ImageErrorCode.ANIMATED_IMAGE: "The image has more than one frame.",
     ImageErrorCode.TOO_MANY_PIXELS: "The image has more pixels than MAX_IMAGE_PIXELS.",
     ImageErrorCode.SIDE_TOO_LONG: "A side is longer than the 16383 pixels that WebP can hold.",

@@ -63,7 +63,8 @@ class ImageResult(_Public):
     needs_review: bool = Field(
         default=False,
         exclude_if=_unneeded,
-        description="Told only when true: a cover's score is below REVIEW_CONFIDENCE",
+        description="Reported only when true: a cover's score is below REVIEW_CONFIDENCE, or "
+        "something that may be a plate is not covered",
     )
     detections: list[Detection] | SkipJsonSchema[None] = Field(
         None,

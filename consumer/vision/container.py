@@ -4,79 +4,24 @@ Read here and not by Pillow: its parsers warn about damaged EXIF, its ``Image.op
 ultralytics at import, and its WebP reader allocates the whole canvas to learn its size.
 """
 
-import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable
 
 from consumer.errors import ImageError
 from consumer.vision import png_colour
+from consumer.vision.jpeg import EXIF_MARK, scan_jpeg
+from consumer.vision.structure import MAX_SEGMENTS, Container, corrupt
 from schemas.errors import ImageErrorCode
 
-Format = Literal["JPEG", "PNG", "WEBP"]
-
-# Some Kodak cameras write another last byte; browsers accept any.
-_EXIF_MARK = re.compile(rb"\AExif\0.", re.DOTALL)
-_EXIF_MARK_BYTES = 6
 _EXIF_NUMBERS = {3: "H", 4: "I"}  # by the TIFF type of an entry: short and long
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _PNG_CHECKED = {b"eXIf", b"tRNS", *png_colour.CHUNKS}  # ignored if damaged, as decoders do
-_JPEG_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
-# A marker that starts a segment or ends the image: no fill byte, stuffed zero or bare marker.
-_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
-# Kept for the decoder: JFIF and Adobe say which colour transform was used.
-_JPEG_DROPPED = {*range(0xE1, 0xEE), 0xEF, 0xFE}
 _MAX_PROFILE_BYTES = 8 << 20
-# No camera or editor comes near these. Without them a file may buy much work with few bytes: each
-# scan of a progressive JPEG has every block of the picture visited again, and costs 23 bytes.
-_MAX_SEGMENTS = 65_536
-_MAX_SCANS = 100
 _WEBP_FIRST = {b"VP8X", b"VP8 ", b"VP8L"}
 _VP8X_ANIMATION = 0x02
 _VP8X_ALPHA = 0x10
-
-
-@dataclass(slots=True)
-class Container:
-    """Facts from the file's structure. ``width`` and ``height`` are the stored ones, in pixels.
-
-    ``parts`` are the slices of the file that a decoder needs: the pixels, without the metadata.
-    """
-
-    format: Format
-    width: int = 0
-    height: int = 0
-    channels: int = 3
-    bit_depth: int = 8
-    alpha: bool = False
-    animated: bool = False
-    exif: bytes | None = None
-    icc: bytes = b""
-    colour: dict[bytes, bytes] = field(default_factory=dict)
-    colour_ends: bool = False
-    transparent_grey: int | None = None
-    framed: bool = False
-    parts: list[slice] = field(default_factory=list)
-
-    def frame(self, width: int, height: int) -> None:
-        """Note the size of the pixels; only once: of two, a decoder may heed the other one."""
-        if self.framed or (self.width and (self.width, self.height) != (width, height)):
-            raise corrupt(f"the {self.format} contradicts itself about its size")
-        self.width, self.height, self.framed = width, height, True
-
-    def keep(self, start: int, end: int) -> None:
-        """Let the decoder have these bytes, which follow those that it has."""
-        if self.parts and self.parts[-1].stop == start:
-            start = self.parts.pop().start
-        self.parts.append(slice(start, end))
-
-
-def corrupt(detail: str) -> ImageError:
-    """Return the error for a file that breaks its own format."""
-    return ImageError(ImageErrorCode.CORRUPT_IMAGE, detail)
 
 
 def scan(data: bytes) -> Container:
@@ -96,7 +41,7 @@ def orientation(exif: bytes | None) -> int:
     The first one counts that is a number from 1 to 8, in a directory entry as EXIF prescribes it,
     or as a long number.
     """
-    tiff = _EXIF_MARK.sub(b"", exif or b"", count=1)
+    tiff = EXIF_MARK.sub(b"", exif or b"", count=1)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
         return 1
@@ -116,69 +61,12 @@ def orientation(exif: bytes | None) -> int:
 
 def _scanner(data: bytes) -> Callable[[bytes], Container]:
     if data.startswith(b"\xff\xd8\xff"):
-        return _scan_jpeg
+        return scan_jpeg
     if data.startswith(_PNG_SIGNATURE):
         return _scan_png
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return _scan_webp
     raise ImageError(ImageErrorCode.UNSUPPORTED_FORMAT, "the content is not JPEG, PNG or WebP")
-
-
-def _scan_jpeg(data: bytes) -> Container:
-    """Only the first image of the file is looked at: an MPO's previews come after its end."""
-    container = Container("JPEG")
-    container.keep(0, 2)
-    profile: dict[int, bytes] = {}
-    for marker, start, end in _jpeg_segments(data):
-        body = data[start + 4 : end]
-        if marker in _JPEG_FRAMES:
-            depth, height, width, channels = struct.unpack_from(">BHHB", body)
-            container.frame(width, height)
-            container.bit_depth, container.channels = depth, channels
-        elif marker == 0xE1 and container.exif is None and _EXIF_MARK.match(body):
-            container.exif = body if len(body) > _EXIF_MARK_BYTES else None
-        elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"):
-            profile[body[12]] = body[14:]
-        if marker not in _JPEG_DROPPED:
-            container.keep(start, end)
-        if marker == 0xDA:
-            container.keep(end, len(data))
-            break
-    else:
-        raise corrupt("the JPEG has no scan")
-    _check_scans(data, end)
-    container.icc = b"".join(profile[number] for number in sorted(profile))
-    return container
-
-
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield (marker, start, end) of each segment before the pixels, start of scan included."""
-    position = 2
-    for _ in range(_MAX_SEGMENTS):
-        found = _JPEG_MARKER.search(data, position)
-        if found is None or found[1] == b"\xd9":
-            return
-        start = found.start()
-        (length,) = struct.unpack_from(">H", data, start + 2)
-        position = start + 2 + length
-        if length < 2 or position > len(data):
-            raise corrupt("a JPEG segment is cut off")
-        yield found[1][0], start, position
-    raise corrupt("the JPEG has too many segments")
-
-
-def _check_scans(data: bytes, position: int) -> None:
-    """Count the scans after the first one, as far as a decoder gets: to the end of the image."""
-    scans = 1
-    for _ in range(_MAX_SEGMENTS):
-        found = _JPEG_MARKER.search(data, position)
-        if found is None or found[1] == b"\xd9" or found.end() + 2 > len(data):
-            return
-        scans += found[1] == b"\xda"
-        if scans > _MAX_SCANS:
-            raise corrupt("the JPEG has too many scans")
-        position = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
-    raise corrupt("the JPEG has too many segments")
 
 
 def _scan_png(data: bytes) -> Container:
@@ -246,7 +134,7 @@ def _inflate(packed: bytes) -> bytes:
 
 
 def _counted(chunks: int) -> int:
-    if chunks == _MAX_SEGMENTS:
+    if chunks == MAX_SEGMENTS:
         raise corrupt("the file has too many chunks")
     return chunks + 1
 

@@ -8,7 +8,7 @@ profiles.
 
 import io
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +17,9 @@ from PIL import Image, JpegImagePlugin
 
 from consumer.errors import ImageError
 from consumer.vision.colour import converted
-from consumer.vision.container import Container, corrupt, orientation, scan
+from consumer.vision.container import orientation, scan
+from consumer.vision.jpeg import lacks_pixels
+from consumer.vision.structure import Container, Format, corrupt
 from schemas.errors import ImageErrorCode
 
 MAX_SIDE = 16383
@@ -49,7 +51,7 @@ class ImageHeader:
     worst content; the file itself, which the caller holds, comes on top.
     """
 
-    format: Literal["JPEG", "PNG", "WEBP"]
+    format: Format
     width: int
     height: int
     decoded_bytes: int
@@ -143,15 +145,10 @@ def _bytes_per_pixel(container: Container, method: int) -> int:
 
 def _pixels(data: bytes, container: Container) -> tuple[Pixels, Pixels | None]:
     """Return stored (not yet upright) RGB in sRGB, and alpha."""
-    bare = b"".join([data[part] for part in container.parts])
+    stored = _stored(data, container)
     if container.format == "JPEG" and container.channels == _CMYK_CHANNELS:
-        return _cmyk(bare, container.icc), None
-    colour_jpeg = container.format == "JPEG" and container.channels == _COLOUR_CHANNELS
-    flags = _AS_RGB if colour_jpeg else cv2.IMREAD_UNCHANGED
-    stored: Any = cv2.imdecode(np.frombuffer(bare, np.uint8), flags)
-    if stored is None or stored.shape[:2] != (container.height, container.width):
-        raise corrupt(f"the {container.format} is truncated or damaged")
-    if colour_jpeg:
+        return _cmyk_to_srgb(stored, container.icc), None
+    if container.format == "JPEG" and container.channels == _COLOUR_CHANNELS:
         return _to_srgb(stored, container.icc), None
     alpha = _colour_key(stored, container)
     if stored.dtype == np.uint16:
@@ -167,6 +164,34 @@ def _pixels(data: bytes, container: Container) -> tuple[Pixels, Pixels | None]:
     return _to_srgb(stored, container.icc), alpha
 
 
+def _stored(data: bytes, container: Container) -> Any:
+    """Return the numbers in the file: JPEG's CMYK or RGB, grey, or BGR with or without alpha."""
+    if container.several_scans and lacks_pixels(_bare(data, container)):
+        raise corrupt("the JPEG is truncated")
+    first, *others = container.endings
+    stored = _decoded(_bare(data, container, first), container)
+    for ending in others:
+        if not np.array_equal(_decoded(_bare(data, container, ending), container), stored):
+            raise corrupt("the JPEG is truncated")
+    return stored
+
+
+def _bare(data: bytes, container: Container, ending: bytes = b"") -> bytes:
+    """Return what of a file its decoder needs; large files are copied only once."""
+    return b"".join([*(memoryview(data)[part] for part in container.parts), ending])
+
+
+def _decoded(bare: bytes, container: Container) -> Any:
+    if container.format == "JPEG" and container.channels == _CMYK_CHANNELS:
+        return _cmyk(bare)
+    colour_jpeg = container.format == "JPEG" and container.channels == _COLOUR_CHANNELS
+    flags = _AS_RGB if colour_jpeg else cv2.IMREAD_UNCHANGED
+    stored: Any = cv2.imdecode(np.frombuffer(bare, np.uint8), flags)
+    if stored is None or stored.shape[:2] != (container.height, container.width):
+        raise corrupt(f"the {container.format} is truncated or damaged")
+    return stored
+
+
 def _colour_key(stored: Any, container: Container) -> Pixels | None:
     """OpenCV ignores the one transparent shade that a grey PNG may name."""
     if container.transparent_grey is None or stored.ndim != 2:
@@ -177,15 +202,19 @@ def _colour_key(stored: Any, container: Container) -> Pixels | None:
     return np.where(stored == key, 0, _OPAQUE).astype(np.uint8)
 
 
-def _cmyk(bare: bytes, icc: bytes) -> Pixels:
+def _cmyk(bare: bytes) -> Pixels:
     """Pillow takes the values as inverted, as every JPEG writer since Photoshop stores them.
 
     Its class is called directly: ``Image.open`` would judge the size by a limit of its own.
     """
     with JpegImagePlugin.JpegImageFile(io.BytesIO(bare)) as image:
-        image.load()
-        in_srgb = converted(image, icc)
-        return np.array(in_srgb if in_srgb is not None else image.convert("RGB"))
+        return np.array(image)
+
+
+def _cmyk_to_srgb(stored: Pixels, icc: bytes) -> Pixels:
+    image = Image.fromarray(stored, "CMYK")
+    in_srgb = converted(image, icc)
+    return np.array(in_srgb if in_srgb is not None else image.convert("RGB"))
 
 
 def _to_srgb(pixels: Any, icc: bytes) -> Pixels:

@@ -19,7 +19,11 @@ _CORNER_DECIMALS = 1
 
 @dataclass(frozen=True, slots=True)
 class Reporting:
-    """What is told: `review_confidence` is the score below which a cover asks for a review."""
+    """What is told.
+
+    `review_confidence`: the score below which a cover asks for a review, and from which on what is
+    not covered and may be a plate does.
+    """
 
     review_confidence: float
     detections: bool

@@ -25,6 +25,7 @@ from tests.unit.vision.pictures import (
     png,
     quarters,
     riff,
+    stored_as,
     tiff,
 )
 
@@ -41,6 +42,11 @@ def damaged_exif() -> Iterator[Picture]:
         yield Picture(f"EXIF {kind}", jpeg_segment(jpeg_of(), 0xE1, EXIF + body), PLAIN)
     twice = jpeg_segment(jpeg_segment(jpeg_of(), 0xE1, EXIF + tiff(3)), 0xE1, EXIF + tiff(1))
     yield Picture("EXIF twice: the first holds", twice, PLAIN)
+    side = encoded(stored_as(6), "JPEG", quality=95)
+    other = jpeg_segment(side, 0xE1, b"Exif\0\xff" + tiff(6))
+    yield Picture("EXIF with another mark", other, PLAIN)
+    late = jpeg_segment(jpeg_segment(side, 0xE1, EXIF + tiff(6)), 0xE1, EXIF)
+    yield Picture("EXIF after an empty segment of it", late, PLAIN)
     xmp = b"http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation='6'/>"
     yield Picture("orientation in XMP alone", jpeg_segment(jpeg_of(), 0xE1, xmp), PLAIN)
     yield Picture("PNG with damaged eXIf", png_of(chunk(b"eXIf", b"MM\0*\xff")), PLAIN)
@@ -119,6 +125,18 @@ def inconsistent() -> Iterator[Picture]:
     }  # fmt: skip
     for kind, body in bodies.items():
         yield Picture(kind, body, Code.CORRUPT_IMAGE)
+
+
+def ends() -> Iterator[Picture]:
+    """JPEGs whose end is missing, or was put where it does not belong."""
+    for kind, data in {"": jpeg_of(), "progressive ": jpeg_of(progressive=True)}.items():
+        assert data.endswith(b"\xff\xd9")
+        yield Picture(f"{kind}JPEG without its end", data[:-2], PLAIN)
+        for share in (0.6, 0.8, 0.95):
+            start = data.index(b"\xff\xda")
+            cut = data[: start + int(share * (len(data) - start))] + b"\xff\xd9"
+            name = f"{kind}JPEG cut at {share:.0%} and closed again"
+            yield Picture(name, cut, Code.CORRUPT_IMAGE)
 
 
 def _without_tables(data: bytes) -> bytes:

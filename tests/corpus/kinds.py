@@ -82,6 +82,11 @@ def profiles() -> Iterator[Picture]:
     yield Picture("PNG profile of 100 MB", png_of(bomb), PLAIN)
     bombs = chunk(b"iCCP", b"p\0\0" + zeros(8)) * 400
     yield Picture("400 PNG profiles of 8 MB", png_of(bombs), PLAIN)
+    dim, light = np.full((40, 60, 3), 128, np.uint8), np.full((40, 60, 3), 188, np.uint8)
+    linear = {"gAMA": struct.pack(">I", 100_000), "cICP": bytes((1, 8, 0, 1))}
+    for kind, body in linear.items():
+        data = png(2, 8, dim, chunk(kind.encode(), body))
+        yield Picture(f"PNG of linear light, by its {kind}", data, Shown(60, 40, light))
     canvas = b"\x20\0\0\0" + (59).to_bytes(3, "little") + (39).to_bytes(3, "little")
     data = riff((b"VP8X", canvas), (b"ICCP", bytes(9)), (b"VP8L", webp_of()[20:]))
     yield Picture("WebP profile of zeros", data, PLAIN)

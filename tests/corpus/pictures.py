@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from tests.corpus.broken import damaged_exif, foreign, inconsistent, polyglots
+from tests.corpus.broken import damaged_exif, ends, foreign, inconsistent, polyglots
 from tests.corpus.cases import Picture
 from tests.corpus.cut import cut_pictures
 from tests.corpus.kinds import frames, metadata, plain, png_kinds, profiles, transparent, turned
@@ -15,7 +15,7 @@ def pictures() -> tuple[Picture, ...]:
     made = (
         *plain(), *turned(), *damaged_exif(), *profiles(), *metadata(), *png_kinds(),
         *transparent(), *frames(), *foreign(), *polyglots(), *sides(), *bombs(), *busy(),
-        *two_sizes(), *inconsistent(), *cut_pictures(),
+        *two_sizes(), *inconsistent(), *ends(), *cut_pictures(),
     )  # fmt: skip
     assert len({case.name for case in made}) == len(made)
     return made
