@@ -84,7 +84,7 @@ def test_the_documented_rights_are_enough_and_not_more(
 
 
 def use_everything(service: Service, admin: Redis) -> None:
-    """Each kind of step once: work, take-over, deletion, dead letter, a lost stream, a skipped entry."""
+    """Each kind of step once: work, take-over, deletion, dead letter, lost and skipped entries."""
     first = service.submit(*[(f"{number}.jpg", scene_file(0)) for number in range(6)])
     wait_until(lambda: service.status(first)["status"] == "processing", 30, lambda: service.logs)
     service.roles["worker-2"].kill()
@@ -109,8 +109,8 @@ def use_everything(service: Service, admin: Redis) -> None:
     skipped = service.submit(("skipped.jpg", scene_file(3)))
     assert service.wait_final(skipped)["status"] == "completed", service.logs
     members = "{plates}:images", "workers"
-    wait_until(
-        lambda: len(admin.xinfo_consumers(*members)) == 1, 30,
+    wait_until(  # the living one may go, too: it has nothing to do, and comes with the next image
+        lambda: len(admin.xinfo_consumers(*members)) <= 1, 30,
         lambda: f"silent consumers to go: {admin.xinfo_consumers(*members)}\n{service.logs}",
     )  # fmt: skip
 
