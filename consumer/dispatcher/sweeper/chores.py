@@ -34,6 +34,9 @@ backlog, where all tasks are silent, the next round goes on where this one ended
 LISTING_SHARE = 0.05
 """Most of the time that storage may be busy being listed; a large one is swept less often."""
 
+REDIS_SHARE = 0.2
+"""Most of the time that a sweep of Redis may take, likewise: it waits for answers, mostly."""
+
 
 class Sweeper:
     """Cleans up what has no other owner: files, silent tasks, silent consumers, old events."""
@@ -77,9 +80,9 @@ class Sweeper:
         self._stop = stop or self._stop
         try:
             self._step()
-            await self._if_due("redis", self._sweep_redis)
+            await self._if_due("redis", self._sweep_redis, REDIS_SHARE)
             self._step()
-            await self._if_due("files", self._sweep_files)
+            await self._if_due("files", self._sweep_files, LISTING_SHARE)
             self._step()
         except StoppedError:
             log.info("sweep left to the next one")
@@ -91,14 +94,14 @@ class Sweeper:
         if self._stop.is_set():
             raise StoppedError
 
-    async def _if_due(self, name: str, chore: Callable[[], Awaitable[None]]) -> None:
+    async def _if_due(self, name: str, chore: Callable[[], Awaitable[None]], share: float) -> None:
         key, started = self._keys.chore(name), time.monotonic()
         # Slightly shorter than the interval, or a process would meet its own mark every other time.
         hold_ms = max(1, int(self._rules.sweep_interval * 900))
         if not await self._turn(keys=[key], args=[hold_ms, "take"]):
             return
         await chore()
-        rest_ms = int((time.monotonic() - started) / LISTING_SHARE * 1000)
+        rest_ms = int((time.monotonic() - started) / share * 1000)
         if rest_ms > hold_ms:
             await self._turn(keys=[key], args=[rest_ms, "extend"])
 
