@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumer.vision.distance import (
+    CERTAIN,
     SECOND_CHANCE,
     about,
     credible,
@@ -43,7 +44,21 @@ def merge(views: Sequence[View], answers: Sequence[Detections]) -> Detections:
     called = _called_for({turns: found for turns, (found, _) in plates.items()}, views)
     counting = [plates[turns] for turns, found in called.items() if not turns or is_certain(found)]
     found = joined([found for found, _ in counting])
-    return found[_distinct(found.quads, found.scores, np.concatenate([cut for _, cut in counting]))]
+    kept = _distinct(found.quads, found.scores, np.concatenate([cut for _, cut in counting]))
+    return found[_with_stored(found, kept, len(plates[0][0].scores))]
+
+
+def _with_stored(found: Detections, kept: NDArray[np.intp], stored: int) -> NDArray[np.intp]:
+    """Return the indexes ``kept`` and those of certain plates of the picture as it is stored.
+
+    These are the first ``stored`` ones: a turned look may see a plate with more confidence and yet
+    less of it. Covers of both then hide it. What is hidden already is not added.
+    """
+    certain = np.setdiff1d(np.flatnonzero(found.scores[:stored] >= CERTAIN), kept)
+    others = found.quads[kept]
+    added = [i for i in certain if not _lies_inside(found.quads[i], others, _HIDDEN)]
+    order = np.array([*kept, *added], np.intp)
+    return order[np.argsort(-found.scores[order], kind="stable")]
 
 
 def unsettled(views: Sequence[View], answers: Sequence[Detections]) -> float:

@@ -55,7 +55,7 @@ def _is_upright(found: Detections, longest: float) -> bool:
     long, short = np.maximum(widths, heights), np.minimum(widths, heights)
     oblong = long >= _LONG * short
     steep = np.abs(side[:, 1]) >= np.sin(np.radians(ON_END)) * long
-    whole = long > longest  # it fills the picture, however that lies
+    whole = long >= longest  # it fills the picture, however that lies
     on_end = oblong & steep & ~whole & (found.scores >= HINT)
     level = ((oblong & ~steep) | whole) & (found.scores >= CERTAIN)
     return bool(level.any() and not on_end.any())

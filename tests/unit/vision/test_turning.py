@@ -201,6 +201,19 @@ def test_a_plate_that_both_looks_show_is_covered_once() -> None:
     assert found.scores.tolist() == [np.float32(0.9)]
 
 
+def test_a_turned_look_takes_nothing_from_a_certain_plate() -> None:
+    whole = whole_view()
+    looks = [whole, turned(whole, 1)]
+    smaller = SQUARE + np.array([(0, 0), (-8, 0), (-8, -8), (0, -8)], np.float32)
+    answers = [plate(0.75, SQUARE), shown_in(looks[1], plate(0.9, smaller))]
+    found = merge(looks, answers)
+    assert found.scores.tolist() == [np.float32(0.9), np.float32(0.75)]
+    assert np.allclose(found.quads[1], SQUARE, atol=1e-2)
+    # One that is not certain gives way, as it would to a better view of the same look.
+    answers[0] = plate(0.6, SQUARE)
+    assert merge(looks, answers).scores.tolist() == [np.float32(0.9)]
+
+
 def test_with_more_confidence_a_look_that_nothing_calls_for_any_more_does_not_count() -> None:
     whole = whole_view()
     looks = [whole, turned(whole, 1), turned(whole, 3)]
