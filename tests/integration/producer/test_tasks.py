@@ -30,7 +30,7 @@ async def test_result_is_served_at_its_url(producer: RunningProducer) -> None:
     _, state = await producer.call("GET", f"/api/v1/task-status/{body['task_id']}")
     assert state["status"] == "completed"
     (result,) = state["results"]
-    assert result["filename"] == "covered_мой файл?#%.webp"
+    assert result["filename"] == "covered_мой файл_#_.webp"
     async with producer.session.get(
         aiohttp.client.URL(producer.url + result["url"], encoded=True)
     ) as response:
