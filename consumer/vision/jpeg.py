@@ -4,10 +4,10 @@ Decoders paint grey what a cut file lacks, and say so only on the error output o
 they stop where a file ends without its end marker. So it is decoded without that marker, and with
 so many more bytes that a decoder which looks ahead finds them: what lacks pixels then cannot be
 decoded. A file with several scans, as progressive ones have, cannot be decoded like that: it is
-read once more to see whether a decoder takes all of it, which makes 0.3 of 0.2 seconds for 12
-megapixels. Not noticed are cuts by a few bytes, which
-cost a few pixels, and cuts just between two scans, after which a progressive picture is coarse
-everywhere, but whole.
+read once more to see whether a decoder takes all of it (12 megapixels: 0.3 instead of 0.2 s).
+
+Not noticed are cuts by a few bytes, which cost a few pixels, and cuts just between two scans, after
+which a progressive picture is coarse everywhere, but whole.
 """
 
 import io
