@@ -56,7 +56,11 @@ class WorkerLoops:
         self._batcher = batcher
         self._metrics = metrics
         self._lease_seconds = leases.seconds
-        self._reclaimer = Reclaimer(stream, handler, hand, metrics, leases=leases)
+        # A turn waits for the living after an outage, and asks a server that may be mute.
+        self._reclaim_limit = STUCK_AFTER_SECONDS + leases.seconds
+        self._reclaimer = Reclaimer(
+            stream, handler, hand, metrics, leases=leases, limit_seconds=self._reclaim_limit
+        )
         self._in_work: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event, *, drain_seconds: float) -> None:
@@ -108,7 +112,7 @@ class WorkerLoops:
             return self._start(group, entry)
 
         while not stop.is_set():
-            self._metrics.vitals.beat("reclaim", limit_seconds=self._reclaimer.limit_seconds)
+            self._metrics.vitals.beat("reclaim", limit_seconds=self._reclaim_limit)
             try:
                 found = await self._stream.abandoned(RECLAIM_PAGE)
                 if server_was_away:

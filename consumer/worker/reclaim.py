@@ -9,7 +9,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from consumer.backoff import StoppedError, is_passing
 from consumer.errors import described
-from consumer.metrics import STUCK_AFTER_SECONDS, WorkerMetrics
+from consumer.metrics import WorkerMetrics
 from consumer.worker.hand import Hand
 from consumer.worker.handler import EntryHandler
 from consumer.worker.stream import Abandoned, Entry, WorkStream
@@ -30,7 +30,11 @@ class LeasePolicy:
 
 
 class Reclaimer:
-    """Takes abandoned entries over: first redeliveries beside others, later ones alone."""
+    """Takes abandoned entries over: first redeliveries beside others, later ones alone.
+
+    Args:
+        limit_seconds: silence of the loop that calls it after which that counts as stuck.
+    """
 
     def __init__(
         self,
@@ -40,6 +44,7 @@ class Reclaimer:
         metrics: WorkerMetrics,
         *,
         leases: LeasePolicy,
+        limit_seconds: float,
     ) -> None:
         self._stream = stream
         self._handler = handler
@@ -48,8 +53,7 @@ class Reclaimer:
         self._lease_seconds = leases.seconds
         self._max_deliveries = leases.max_deliveries
         self._shared_deliveries = shared_deliveries(leases.max_deliveries)
-        # A turn waits for the living after an outage, and asks a server that may be mute.
-        self.limit_seconds = STUCK_AFTER_SECONDS + leases.seconds
+        self._limit_seconds = limit_seconds
 
     async def take_over(
         self,
@@ -70,7 +74,7 @@ class Reclaimer:
             if candidate.deliveries < self._shared_deliveries:
                 continue
             # For as long as the image takes, or its server stays away.
-            with self._metrics.vitals.excused("reclaim", limit_seconds=self.limit_seconds):
+            with self._metrics.vitals.excused("reclaim", limit_seconds=self._limit_seconds):
                 if not await self._try_alone(candidate, start):
                     return False
         return True
@@ -83,7 +87,7 @@ class Reclaimer:
     ) -> None:
         """Claim as many at once as have a slot, like new ones, until all are; or leave the rest."""
         while candidates and not stop.is_set():
-            with self._metrics.vitals.excused("reclaim", limit_seconds=self.limit_seconds):
+            with self._metrics.vitals.excused("reclaim", limit_seconds=self._limit_seconds):
                 async with self._hand.reserve_ahead(
                     len(candidates), patience_seconds=ROOM_PATIENCE_SECONDS
                 ) as free:
