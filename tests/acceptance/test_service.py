@@ -1,7 +1,6 @@
 """The whole service as its users meet it: real processes, real server, real model."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import requests
 from redis import Redis
 
 from tests.support.pictures import assert_covered, scene, scene_file
+from tests.support.programs import needed_program
 from tests.support.receiver import Receiver, receiving
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, running, wait_until
@@ -79,9 +79,7 @@ def test_http_to_webhooks(redis_server: str, tmp_path: Path) -> None:
 
 
 def test_the_documented_curl_examples(redis_server: str, tmp_path: Path) -> None:
-    curl = shutil.which("curl")
-    if curl is None:
-        pytest.skip("curl is not installed")
+    curl = needed_program("curl")
     (tmp_path / "image1.jpg").write_bytes(scene_file(7))
     (tmp_path / "image2.png").write_bytes(scene_file(1, "PNG"))
     with running(redis_server, tmp_path, "worker", "producer") as service:

@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import queue
-import shutil
 import socket
 import subprocess
 import sys
@@ -16,12 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support.ports import free_port
-
-REQUIRED = "REQUIRE_RECEIVERS"
-"""Set by .ci/run, which installs what they need: there, one that is missing fails its tests."""
+from tests.support.programs import find_program, lack
 
 _FOLDER = Path(__file__).resolve().parents[1] / "receivers"
 _START_SECONDS = 60.0
@@ -60,7 +55,7 @@ class Kind:
 
 
 def _program(name: str) -> Callable[[], str | None]:
-    return lambda: None if shutil.which(name) else name
+    return lambda: None if find_program(name) else name
 
 
 def _module(name: str) -> Callable[[], str | None]:
@@ -109,8 +104,7 @@ def real_receiver(name: str, folder: Path, images_field: str) -> Iterator[RealRe
     """Start one and wait until it listens; skips the test if what it needs is not installed."""
     lacking = KINDS[name].lacks()
     if lacking is not None:
-        report = pytest.fail if os.environ.get(REQUIRED) else pytest.skip
-        report(f"{name} needs {lacking}")
+        lack(f"{name} needs {lacking}")
     receiver = RealReceiver(free_port())
     command = KINDS[name].command(receiver.port, folder)
     environment = {**os.environ, "PORT": str(receiver.port), "IMAGES_FIELD": images_field}

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,14 +22,11 @@ from tests.integration.producer.conftest import (
     eventually,
 )
 from tests.support.ports import free_port
+from tests.support.programs import needed_program
 
-NGINX = shutil.which("nginx", path=os.pathsep.join((os.environ["PATH"], "/usr/sbin")))
 README = Path(__file__).parents[3] / "README.md"
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(NGINX is None, reason="nginx is not installed"),
-]
+pytestmark = pytest.mark.integration
 
 _CONFIG = """\
 daemon off;
@@ -66,7 +62,7 @@ def configuration(port: int, producer_port: int) -> str:
 async def proxied(folder: Path, port: int, producer: RunningProducer) -> AsyncIterator[str]:
     """Run nginx before a producer; gives the address under its prefix."""
     (folder / "nginx.conf").write_text(configuration(port, producer.port))
-    command = [str(NGINX), "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
+    command = [needed_program("nginx"), "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
     process = await asyncio.create_subprocess_exec(*command)
     base = f"http://127.0.0.1:{port}/plates"
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import urllib3
 
 from schemas.names import base_name
 from tests.integration.producer.conftest import JPEG, UPLOAD, RunningProducer
+from tests.support.programs import needed_program
 
 NAMES = (
     "plain.jpg",
@@ -131,10 +131,8 @@ def _written(files: Files, folder: Path) -> list[tuple[str, str]]:
 
 
 async def _run(program: str, *arguments: str) -> tuple[bytes, bytes]:
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed")
     process = await asyncio.create_subprocess_exec(
-        program, *arguments,
+        needed_program(program), *arguments,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         env=os.environ | {"GO111MODULE": "off", "NO_PROXY": "*"},
     )  # fmt: skip
