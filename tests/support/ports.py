@@ -1,5 +1,6 @@
 """Loopback ports for servers that tests start."""
 
+import os
 import random
 import socket
 
@@ -11,8 +12,11 @@ import pytest
 _RANGE = range(10_000, 16_000)
 
 # Servers take their ports late, after seconds of imports, and until then a port looks free to the
-# next who asks: none is handed out twice.
-_untried = random.sample(_RANGE, len(_RANGE))
+# next who asks: none is handed out twice, also not by the processes of pytest-xdist.
+_PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_own = _RANGE[_PROCESS % _PROCESSES :: _PROCESSES]
+_untried = random.sample(_own, len(_own))
 
 
 def _has_ipv6() -> bool:
