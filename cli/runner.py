@@ -72,7 +72,8 @@ def _plan(workers: int, folder: Path) -> Plan:
     settings, producer, worker = RunSettings.load(), ProducerSettings.load(), WorkerSettings.load()
     DispatcherSettings.load()  # a wrong setting of any role is said now, by this process
     _check_files(worker)
-    roles = supervision.roles(workers, worker.metrics_port)
+    listening = {producer.port, settings.embedded_redis_port}
+    roles = supervision.roles(workers, worker.metrics_port, listening)
     _check_ports(producer, [r.metrics_port for r in roles if r.metrics_port])
     environment = dict(os.environ) | {guard.PARENT: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
     server_command = None

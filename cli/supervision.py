@@ -4,8 +4,9 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import count
 
 from cli import guard, listener
 
@@ -22,20 +23,22 @@ class Role:
     metrics_port: int | None = None
 
 
-def roles(workers: int, metrics_port: int) -> list[Role]:
+def roles(workers: int, metrics_port: int, others: Collection[int] = ()) -> list[Role]:
     """The service's own processes. ``metrics_port`` is the first of consecutive ones; 0: none.
 
-    Each would find a free one by itself. With a start of its own it has the same one every time.
+    Each would find a free one by itself. With a start of its own it has the same one every time,
+    and none of the ``others``, which it could take before who is to listen there does.
     """
     python = [sys.executable, "-m"]
     names = ["worker", "dispatcher", *(f"worker-{n}" for n in range(2, workers + 1))]
+    ports = (port for port in count(metrics_port) if port not in others)
     consumers = [
         Role(
             name,
             [*python, "consumer", name.partition("-")[0]],
-            metrics_port + offset if metrics_port else 0,
+            next(ports) if metrics_port else 0,
         )
-        for offset, name in enumerate(names)
+        for name in names
     ]
     return [Role("producer", [*python, "producer"]), *consumers]
 

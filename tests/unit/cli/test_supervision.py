@@ -29,6 +29,11 @@ def test_each_consumer_process_gets_its_own_metrics_port() -> None:
     }
 
 
+def test_metrics_leave_the_ports_of_the_others_alone() -> None:
+    roles = supervision.roles(workers=2, metrics_port=9101, others={9101, 9103})
+    assert [role.metrics_port for role in roles] == [None, 9102, 9104, 9105]
+
+
 def test_zero_switches_off_the_metrics_of_all() -> None:
     roles = supervision.roles(workers=2, metrics_port=0)
     assert [role.metrics_port for role in roles] == [None, 0, 0, 0]
