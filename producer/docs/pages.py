@@ -37,8 +37,11 @@ def add_to(app: web.Application, settings: ProducerSettings) -> None:
     app.router.add_get("/assets/{name:.+}", _assets())
 
 
-async def _to_docs(_: web.Request) -> web.Response:
-    raise web.HTTPFound("docs")  # relative: a proxy may serve it under a prefix
+async def _to_docs(request: web.Request) -> web.Response:
+    base = public_base(request)
+    # Else relative: a proxy may serve it under a prefix. If the client asked for the prefix without
+    # a slash at its end, that leads to the wrong place.
+    raise web.HTTPFound(f"{base}/docs" if base else "docs")
 
 
 def _assets() -> Handler:

@@ -76,6 +76,10 @@ async def test_addresses_in_answers(
     message = await producer.finish_next()
     assert location == f"{base}/api/v1/task-status/{message.task_id}"
     assert await server_url(producer, headers) == (base or ".")
+    url = producer.url + "/"
+    async with producer.session.get(url, headers=headers, allow_redirects=False) as response:
+        # A proxy may ask for `/` on behalf of a client that asked for `/plates`, without a slash.
+        assert response.headers["Location"] == (f"{base}/docs" if base else "docs")
     url = f"{base}/tasks_storage/{message.task_id}/output/covered_a%20b.webp"
     assert await reported(producer, message.task_id, headers) == [url]
 
