@@ -1,5 +1,6 @@
 """The description of a stored object, without its content."""
 
+import re
 import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
+# RFC 9110, 8.8.3; some servers leave the quotes out. Not `W/"…"`, of a proxy that compresses.
+_STRONG_TAG = re.compile(r'"?([!#-~\x80-\xff]+)"?')
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """Size in bytes, strong entity tag without its quotes, last change in whole seconds."""
+    """Size in bytes, strong entity tag without its quotes if any, last change in whole seconds."""
 
     size: int
     etag: str | None
@@ -21,9 +25,9 @@ class ObjectInfo:
     @classmethod
     def of(cls, meta: "ObjectMeta") -> "ObjectInfo":
         """As the store describes an object."""
-        etag = meta["e_tag"]
+        tag = _STRONG_TAG.fullmatch(meta["e_tag"] or "")
         modified = meta["last_modified"].replace(microsecond=0)
-        return cls(meta["size"], etag and etag.strip('"'), modified)
+        return cls(meta["size"], tag and tag[1], modified)
 
     @classmethod
     def of_file(cls, path: Path) -> "ObjectInfo":
