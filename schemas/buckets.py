@@ -62,6 +62,7 @@ def _endpoint(variables: dict[str, str]) -> str | None:
     try:
         parts = urlsplit(variables[name])
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        usable = usable and not parts.query and not parts.fragment  # would swallow every path
     except ValueError:  # its text would repeat what may be a password
         usable = False
     if not usable:

@@ -92,6 +92,7 @@ async def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPat
     ("name", "value"),
     [
         ("AWS_ENDPOINT_URL", "minio:9000"), ("AWS_ENDPOINT_URL", "minio"),
+        ("AWS_ENDPOINT_URL", "http://minio?a=hunter2"),
         ("AWS_ENDPOINT_URL", "http://"), ("AWS_ENDPOINT_URL", "http://u:hunter2/x@minio"),
         ("AWS_ENDPOINT", "ftp://minio"), ("AWS_ALLOW_HTTP", "maybe"),
     ],
