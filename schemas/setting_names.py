@@ -78,8 +78,9 @@ _WORDS: tuple[tuple[str, str], ...] = (
 )
 _WORDS_OF_A_FILE: tuple[tuple[str, str], ...] = (
     (r"API_(.*_)?(TOKENS?|SECRETS?|PASS.*|AUTH)", "API_KEYS"),
+    (r".*_API_?KEYS", "API_KEYS"),  # one key under such a name is mostly another service's
 )
-_OURS = re.compile(r"PLATES?_(DETECT_)?")
+_OURS = re.compile(r"PLATES?_(DETECT_)?|PLATEDETECT_|PRODUCER_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ def _letters(name: str) -> str:
 
 
 def _bare(name: str) -> str:
-    """The name in capitals, without a prefix that only names this service."""
+    """The name in capitals, without a prefix that only names this service or its HTTP side."""
     return _OURS.sub("", name.upper().replace("-", "_").replace(".", "_"), count=1)
 
 

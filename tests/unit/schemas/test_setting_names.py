@@ -51,7 +51,8 @@ def test_names_of_others_are_no_doubt(name: str) -> None:
         ("API_KEY", "API_KEYS"), ("APIKEYS", "API_KEYS"), ("APIKEY", "API_KEYS"),
         ("api_key", "API_KEYS"), ("Api-Keys", "API_KEYS"), ("API_KYES", "API_KEYS"),
         ("X_API_KEY", "API_KEYS"), ("API_KEYS_FILE", "API_KEYS"), ("PLATE_API_KEYS", "API_KEYS"),
-        ("PLATE_DETECT_API_KEY", "API_KEYS"), ("WEBHOOK_SECRETS", "WEBHOOK_SECRET"),
+        ("PLATE_DETECT_API_KEY", "API_KEYS"), ("PLATEDETECT_API_KEYS", "API_KEYS"),
+        ("PRODUCER_API_KEY", "API_KEYS"),        ("WEBHOOK_SECRETS", "WEBHOOK_SECRET"),
         ("WEBHOOKSECRET", "WEBHOOK_SECRET"), ("WEBHOOK_KEY", "WEBHOOK_SECRET"),
         ("WEBHOOK_SIGNING_SECRET", "WEBHOOK_SECRET"), ("WEBHOOK_SECRT", "WEBHOOK_SECRET"),
         ("REDIS_PASS", "REDIS_PASSWORD"), ("REDIS_PWD", "REDIS_PASSWORD"),
@@ -90,6 +91,14 @@ def test_in_the_file_our_prefixes_are_told_too(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["API_TOKEN", "API_TOKENS", "API_SECRET"])
 def test_in_the_file_a_token_is_a_key(name: str) -> None:
+    assert found(name, is_file=True) == Doubt(name, "API_KEYS", stops=True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HTTP_API_KEYS", "APP_API_KEYS", "ALLOWED_API_KEYS", "VALID-APIKEYS", "service_api_keys"],
+)
+def test_in_the_file_a_prefix_does_not_hide_a_key(name: str) -> None:
     assert found(name, is_file=True) == Doubt(name, "API_KEYS", stops=True)
 
 
