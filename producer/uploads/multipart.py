@@ -72,7 +72,6 @@ class FormReader:
         self._content = content
         self._at_start = True
         self._before = b"\n"
-        self._lost_part = re.compile(rb"\n--|" + _PART.pattern + rb"|" + re.escape(self._delimiter))
 
     async def next_part(self) -> BodyPart | None:
         """Return the next part, or None after the last."""
@@ -92,10 +91,13 @@ class FormReader:
         """
         chunk = await self._content.read(_READ_BYTES)
         window = self._before + chunk
-        if self._lost_part.search(window):
+        if self._may_be_part(window):
             raise MalformedRequestError("The body has another part after its closing boundary.")
         self._before = window[-_OVERLAP_BYTES:]
         return bool(chunk)
+
+    def _may_be_part(self, outside: bytes) -> bool:
+        return b"\n--" in outside or self._delimiter in outside or _has_part(outside)
 
     async def _first_delimiter(self) -> bytes:
         # Clients send nothing before it. Without the limit, a body of line ends only would block
@@ -104,7 +106,7 @@ class FormReader:
             line = await self._line()
             if line.startswith(b"--"):
                 return line
-            if self._lost_part.search(b"\n" + line):
+            if self._may_be_part(b"\n" + line):
                 raise ValueError("a part before the first boundary")
         raise ValueError("too many lines before the first boundary")
 
@@ -130,7 +132,8 @@ class FormReader:
 
 def _has_part(content: bytes) -> bool:
     # The search for fixed bytes is much faster than the one for the expression.
-    return b"isposition" in content and _PART.search(content) is not None
+    named = b"isposition" in content or b"ISPOSITION" in content
+    return named and _PART.search(content) is not None
 
 
 def _boundary(content_type: str) -> bytes:

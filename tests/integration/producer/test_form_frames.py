@@ -41,6 +41,10 @@ async def test_a_boundary_without_a_line_break_before_it(
         end() + file(b"1.jpg") + end(),
         file(b"1.jpg") + end() + b"x" * 70_000 + b"\r\n" + file(b"2.jpg"),
         file(b"1.jpg").replace(BOUNDARY.encode(), b"C" * 9) + file(b"2.jpg") + end(),
+        file(b"1.jpg")
+        + file(b"2.jpg").replace(BOUNDARY.encode(), b"C" * 9).replace(b"Content-D", b"CONTENT-D")
+        .replace(b"isposition", b"ISPOSITION")
+        + end(),
         file(b"1.jpg"),
         file(b"1.jpg") + end()[:-4],
         file(b"1.jpg") + file(b"2.jpg")[:60],
@@ -52,7 +56,8 @@ async def test_a_boundary_without_a_line_break_before_it(
         "a part behind the end", "behind the end, no line break", "no boundary first",
         "no line break first",
         "a part behind the end, line feed", "the end first",
-        "a part far behind the end", "another boundary first", "no end", "half an end",
+        "a part far behind the end", "another boundary first",
+        "another boundary, header in capitals", "no end", "half an end",
         "the end within a header", "a dash too few", "no line break before the end", "line feeds",
     ],
 )  # fmt: skip
