@@ -69,14 +69,22 @@ class DeliveryStore:
     ) -> int:
         """Create what was never created, and ack the event; -1 if the event is too old."""
         ids = {kind: f"{event.event_id}_{kind}" for kind in kinds}
-        keys = [self._keys.events, self._keys.dead_deliveries, self._keys.task(event.task_id)]
+        keys = []
         for kind, delivery_id in ids.items():
             keys += [self._keys.due_deliveries(kind), self._keys.delivery(delivery_id)]
+        about = [event.event_id, event.type, event.task_id, event.payload]
+        return await self._report(entry, event.task_id, keys, [*about, *ids.values()])
+
+    async def acknowledge(self, entry: str, task_id: str) -> None:
+        """Give up an event from which no delivery can be made; `task_id` as it says."""
+        await self._report(entry, task_id, [], [])
+
+    async def _report(self, entry: str, task_id: str, keys: list[str], about: list[str]) -> int:
+        shared = [self._keys.events, self._keys.dead_deliveries, self._keys.task(task_id)]
         args: list[str | int] = [
-            DISPATCHER_GROUP, entry, self._ttl, self._ttl + DEDUPE_MARGIN_MS,
-            event.event_id, event.type, event.task_id, event.payload, *ids.values(),
+            DISPATCHER_GROUP, entry, self._ttl, self._ttl + DEDUPE_MARGIN_MS, *about,
         ]  # fmt: skip
-        return int(await self._deliver(keys=keys, args=args))
+        return int(await self._deliver(keys=shared + keys, args=args))
 
     async def due(self, kind: DeliveryKind, limit: int) -> Due:
         """The first `limit` deliveries that are due, by the server's clock."""
@@ -148,10 +156,6 @@ class DeliveryStore:
         """Whether there is such a task and it is final, so that its originals may go."""
         status: Any = await self._redis.hget(self._keys.task(task_id), "status")
         return status is not None and TaskStatus(status.decode()).is_final
-
-    async def acknowledge(self, entry: str) -> None:
-        """Give up an event from which no delivery can be made."""
-        await self._redis.xack(self._keys.events, DISPATCHER_GROUP, entry)
 
     async def forget_unowned(self, before_ms: int) -> int:
         """Drop what has long expired: due times of an address no longer set, dead deliveries."""

@@ -126,7 +126,8 @@ class EventHandler:
             # Trimmed meanwhile, or published by somebody who does not know the contract.
             self._metrics.events.labels("unusable").inc()
             log.warning("event unusable", entry=entry, trimmed=not fields)
-            await self._store.acknowledge(entry)
+            task_id = fields.get(b"task_id", b"").decode(errors="replace")
+            await self._store.acknowledge(entry, task_id)
             return
         try:
             if await self._store.has_ended(event.task_id):

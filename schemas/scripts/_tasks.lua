@@ -131,15 +131,23 @@ local function publish(task, events, task_id, status, total)
   redis.call('HSET', task, 'event', event)
 end
 
--- The one terminal transition of a task, with its one event.
-local function close_task(task, open, events, task_id, total, now, ttl)
+-- The one terminal transition of a task, with its one event. The event first: where it cannot be
+-- added, the task stays open, and the sweeper closes it later.
+local function close_task(task, open, events, task_id, total, now, ttl, status)
   local succeeded = tonumber(redis.call('HGET', task, 'succeeded')) or 0
-  local status = succeeded > 0 and 'completed' or 'failed'
+  status = status or (succeeded > 0 and 'completed' or 'failed')
+  publish(task, events, task_id, status, total)
   redis.call('HSET', task, 'status', status, 'finished_at', now)
   keep(task, task_id, ttl)
   redis.call('ZREM', open, task_id)
-  publish(task, events, task_id, status, total)
   return status
+end
+
+-- Images of a task that have an outcome.
+local function ended_images(task, total)
+  local ended = 0
+  for index = 0, total - 1 do ended = ended + redis.call('HEXISTS', task, 'outcome:' .. index) end
+  return ended
 end
 
 -- Writes the outcome of one image, once. kind is 'result' or 'error'. No two calls have the same
@@ -155,10 +163,15 @@ local function write_outcome(task, open, events, task_id, index, kind, public, o
   end
   if is_final(status) then return 'gone' end
   redis.call('HSET', task, kind .. ':' .. index, public, 'outcome:' .. index, outcome)
-  redis.call('HDEL', task, 'entry:' .. index, 'trials:' .. index)
+  redis.call('HDEL', task, 'entry:' .. index, 'trials:' .. index, 'restored:' .. index)
   local done = redis.call('HINCRBY', task, 'done', 1)
   if kind == 'result' then redis.call('HINCRBY', task, 'succeeded', 1) end
   local total = tonumber(redis.call('HGET', task, 'total'))
+  if done >= total then
+    -- Counted anew, since the number may have been changed: no image is lost for it.
+    done = ended_images(task, total)
+    redis.call('HSET', task, 'done', done)
+  end
   if done >= total then
     redis.call('HSET', task, 'last', index)
     return close_task(task, open, events, task_id, total, now, ttl)

@@ -61,6 +61,7 @@ if found then
 elseif not is_known then
   redis.call('HSET', task, 'entry:' .. index, entry)
 end
+redis.call('HDEL', task, 'restored:' .. index)
 if status == 'pending' then redis.call('HSET', task, 'status', 'processing') end
 touch(task, open, task_id, now, ttl)
 return 'run'

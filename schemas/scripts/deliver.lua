@@ -4,13 +4,13 @@
 -- ends after the first has run out, is another one. Returns how many were created, -1 if the event
 -- is older than the task it tells of may live.
 -- The task remembers that its event was reported, so that an event which is stranded is told from
--- one that is done with.
+-- one that is done with. Without kinds, an event is only noted and acked.
 -- KEYS events dead task, then per kind: due delivery
 -- ARGV group entry max_age_ms ttl_ms event_id type task_id payload, then per kind: delivery_id
 --!include _tasks
 local now, created, max_age = now_ms(), 0, tonumber(ARGV[3])
 local ended = added_ms(ARGV[2])
-if redis.call('HEXISTS', KEYS[3], 'status') == 1 then
+if redis.pcall('HEXISTS', KEYS[3], 'status') == 1 then
   local before = redis.call('HGET', KEYS[3], 'reported')
   if not before or added_ms(before) < ended then
     redis.call('HSET', KEYS[3], 'reported', ARGV[2])

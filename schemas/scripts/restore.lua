@@ -1,25 +1,31 @@
 #!lua flags=allow-oom
 -- Add the open images of a task to the stream again whose entries are not there any more: they, or
 -- the whole stream, were deleted. What is added twice does no harm, since the first outcome wins.
+-- Only a few times without being taken up: an entry that contradicts its task, whose hash somebody
+-- has changed, would come for ever.
 -- Returns how many were added.
 -- KEYS task images open   ARGV task_id silent_ms
 --!include _tasks
+local MOST_TIMES = 5
 local task, images, open, task_id = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
 local held = redis.call('HMGET', task, 'status', 'total')
+local total = tonumber(held[2] or '')
 local active = tonumber(redis.call('ZSCORE', open, task_id))
-if not held[1] or is_final(held[1]) or not active then return 0 end
+if not held[1] or is_final(held[1]) or not total or not active then return 0 end
 local now, added, queued, last = now_ms(), 0, false, nil
 if now - active < tonumber(ARGV[2]) then return 0 end
-for index = 0, tonumber(held[2]) - 1 do
+for index = 0, total - 1 do
   local _, fields = remembered(task, index)
+  local times = tonumber(redis.call('HGET', task, 'restored:' .. index) or '') or 0
   if not fields then
     -- It has ended, or cannot be added again.
   elseif may_be_queued(task, images, index, active) then
     queued = true
-  else
+  elseif times < MOST_TIMES then
     local _, flat = contract_fields(cjson.decode(fields))
     last = redis.call('XADD', images, '*', unpack(flat))
     remember(task, last, flat)
+    redis.call('HSET', task, 'restored:' .. index, times + 1)
     added = added + 1
   end
 end

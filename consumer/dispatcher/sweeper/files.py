@@ -102,7 +102,9 @@ class FileSweeper:
 
     async def _sweep_folder(self, folder: Folder, answer: Any, before: datetime) -> None:
         if isinstance(answer, Exception):
-            raise answer
+            if "WRONGTYPE" not in str(answer):
+                raise answer
+            answer = (None, None)  # somebody has overwritten the task, which is lost
         status, is_deleted = answer[0], answer[1] is not None
         known = None if status is None else TaskStatus(status.decode())
         prefixes = doomed(folder, known, deleted=is_deleted, before=before)

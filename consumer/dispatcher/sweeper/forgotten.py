@@ -1,7 +1,8 @@
 """Tasks and deliveries that are missing where they are looked for: found by going through all keys.
 
 Somebody may have typed ZREM or DEL on the set of open tasks or of due deliveries, or XDEL, XTRIM or
-DEL on the stream of events. What was forgotten there is still in the hashes.
+DEL on the stream of events. What was forgotten there is still in the hashes. So is what has its turn
+later than anything may wait, because the server's clock was ahead, or somebody has typed ZADD.
 """
 
 from typing import Any
@@ -60,13 +61,18 @@ class ForgottenWork:
             pipeline.hmget(self._keys.task(task_id), "status", "event", "reported")
             pipeline.zscore(self._keys.open_tasks, task_id)
         answers = await pipeline.execute(raise_on_error=False)
+        now_ms = await self._now_ms()
         for task_id, held, active in zip(task_ids, answers[::2], answers[1::2], strict=True):
             with self._troubles.bearing("forgotten", task_id):
                 status, event, reported = _answer(held)
                 if status in _FINAL and event and not reported:
                     await self._reissue_event(task_id)
-                elif status is not None and status not in _FINAL and _answer(active) is None:
-                    await self._add(self._keys.open_tasks, task_id, "open task")
+                elif (
+                    status is not None
+                    and status not in _FINAL
+                    and self._is_missing(_answer(active), now_ms)
+                ):
+                    await self._add(self._keys.open_tasks, task_id, "open task", now_ms)
 
     async def _look_at_deliveries(self, delivery_ids: list[str]) -> None:
         kinds = [(i, kind) for i in delivery_ids for kind in DeliveryKind if i.endswith(f"_{kind}")]
@@ -81,12 +87,17 @@ class ForgottenWork:
                 state, created = _answer(held)
                 # An older one is given up, see DeliveryStore.forget_unowned.
                 is_young = created is not None and now_ms - int(created) < self._max_age_ms
-                if state == b"due" and is_young and _answer(due) is None:
-                    await self._add(self._keys.due_deliveries(kind), delivery_id, "delivery")
+                if state == b"due" and is_young and self._is_missing(_answer(due), now_ms):
+                    await self._add(
+                        self._keys.due_deliveries(kind), delivery_id, "delivery", now_ms
+                    )
 
-    async def _add(self, key: str, member: str, what: str) -> None:
+    def _is_missing(self, score: float | None, now_ms: int) -> bool:
+        return score is None or score > now_ms + self._max_age_ms
+
+    async def _add(self, key: str, member: str, what: str, now_ms: int) -> None:
         """As of now. What has ended meanwhile is dropped by whoever comes to see it."""
-        if await self._redis.zadd(key, {member: await self._now_ms()}, nx=True):
+        if await self._redis.zadd(key, {member: now_ms}, lt=True, ch=True):
             self._note(what, member)
 
     async def _reissue_event(self, task_id: str) -> None:

@@ -176,17 +176,21 @@ async def test_a_task_times_out_though_an_older_entry_of_another_is_there(world:
     assert state.errors[0].code == "timed_out"
 
 
-@pytest.mark.parametrize("removal", ["zrem", "del"])
+@pytest.mark.parametrize("removal", ["zrem", "del", "zadd"])
 async def test_open_tasks_that_were_removed_from_their_set(world: World, removal: str) -> None:
     await submit(world, "t1", 2)
     await world.complete_task("ended")
     if removal == "zrem":
         await world.redis.zrem(world.keys.open_tasks, "t1")
+    elif removal == "zadd":
+        await world.redis.zadd(world.keys.open_tasks, {"t1": 9e15})
     else:
         await world.redis.delete(world.keys.open_tasks)
     await world.redis.delete(world.keys.images)
     await sweeper(world).sweep()
-    assert await world.redis.zrange(world.keys.open_tasks, 0, -1) == [b"t1"]
+    [(task_id, active)] = await world.redis.zrange(world.keys.open_tasks, 0, -1, withscores=True)
+    assert task_id == b"t1"
+    assert active <= time.time() * 1000 + 1
     await world.redis.zadd(world.keys.open_tasks, {"t1": 1})
     await world.redis.delete(world.keys.chore("redis"))
     await sweeper(world, task_timeout=1e9).sweep()

@@ -1,5 +1,7 @@
 """Events and deliveries that an administrator's command has hidden are found again."""
 
+import time
+
 import pytest
 
 from schemas.keys import DISPATCHER_GROUP
@@ -70,17 +72,22 @@ async def test_reported_events_are_not_delivered_again(world: World) -> None:
     assert await world.delivery("t1", "upload") == {}
 
 
-async def test_a_due_delivery_that_was_removed_is_sent(world: World) -> None:
+@pytest.mark.parametrize("command", ["del", "zadd"])
+async def test_a_due_delivery_that_was_removed_is_sent(world: World, command: str) -> None:
     settings = world.settings(
         backend_callback_url="http://127.0.0.1:9/", sweep_interval_seconds=0.1
     )
     await world.complete_task("t1")
     async with dispatching(settings):
         await world.delivery_state("t1", "callback", "due")
-    await world.redis.delete(world.keys.due_deliveries("callback"))
+    key = world.keys.due_deliveries("callback")
+    if command == "del":
+        await world.redis.delete(key)
+    else:
+        await world.redis.zadd(key, {"evt_t1_callback": 9e15})
     await world.redis.delete(world.keys.chore("redis"))
     await sweeper(world).sweep()
-    due = await world.redis.zrange(world.keys.due_deliveries("callback"), 0, -1)
+    due = await world.redis.zrangebyscore(key, "-inf", time.time() * 1000 + 1)
     assert due == [b"evt_t1_callback"]
 
 
