@@ -18,6 +18,7 @@ from redis.exceptions import (
     AskError,
     ClusterCrossSlotError,
     ClusterDownError,
+    MasterDownError,
     MovedError,
     RedisError,
     ResponseError,
@@ -140,6 +141,8 @@ def _naming_clusters(kind: type[AbstractConnection]) -> type[AbstractConnection]
         async def read_response(self, *args: Any, **options: Any) -> Any:
             try:
                 return await super().read_response(*args, **options)
+            except MasterDownError:  # of a replica; redis-py derives it from ClusterDownError
+                raise
             except tuple(_CLUSTER_ANSWERS) as error:
                 raise ClusterNodeError(_CLUSTER_ANSWERS[type(error)]) from None
 
