@@ -225,9 +225,9 @@ class WorkerSettings(ConsumerSettings):
         0.5,
         ge=0,
         le=1,
-        description="A cover with a lower score, or a find that is not covered with this score "
-        "or a higher one, makes its image `needs_review`; what is covered is up to "
-        "DETECT_CONFIDENCE",
+        description="An image is `needs_review` if one of its covers has a lower score, or if "
+        "something with this score or a higher one was found and not covered; DETECT_CONFIDENCE "
+        "decides what is covered",
     )
     detections: bool = Field(
         default=False,
@@ -264,9 +264,9 @@ class WorkerSettings(ConsumerSettings):
     max_deliveries: int = Field(
         4,
         ge=1,
-        description="Deliveries of an image before it is dead-lettered, all but the first two (of"
-        " two: but the first) of which it had alone in a process, and ended while its pixels were"
-        " being worked on; four times as many, however they ended",
+        description="An image is dead-lettered after so many deliveries if it ended its worker, or "
+        "failed, in each one that it had alone in a process: in all but the first two, or with 2 in"
+        " the second; after four times as many in any case",
     )
     dead_letter_keep_inputs: bool = Field(
         default=False,

@@ -36,8 +36,7 @@ SENTINEL_TIMEOUT_SECONDS = 2.0
 
 
 PROBE_SECONDS = 2.0
-"""Longest time that a start waits to hear what the server is; one that is down is waited for
-elsewhere."""
+"""Longest wait of a start for an answer that tells whether the server is a cluster's node."""
 
 _CLUSTER_ANSWERS: dict[type[ResponseError], str] = {
     MovedError: "MOVED",
@@ -60,7 +59,7 @@ class ClusterNodeError(ResponseError):
 async def refuse_cluster(settings: Settings) -> None:
     """Raise SettingsError if the server is a node of a Redis Cluster and refuses our keys.
 
-    One that cannot be reached is none of this function's business.
+    One that cannot be reached is waited for later, by whoever asks it.
     """
     try:
         async with asyncio.timeout(PROBE_SECONDS), connect(settings) as redis:

@@ -1,7 +1,7 @@
 """Tasks and deliveries that are missing where they are looked for: found by going through all keys.
 
-Somebody may have typed ZREM or DEL on the set of open tasks or of due deliveries, or XDEL, XTRIM or
-DEL on the stream of events. What was forgotten there is still in the hashes.
+An administrator may have used ZREM or DEL on the set of open tasks or of due deliveries, or XDEL,
+XTRIM or DEL on the stream of events. What was removed there is still in the hashes.
 """
 
 from typing import Any
