@@ -47,12 +47,16 @@ _CLUSTER_ANSWERS: dict[type[ResponseError], str] = {
 
 
 class ClusterNodeError(ResponseError):
-    """The server is a node of a Redis Cluster, which does not have our keys, or not alone."""
+    """The server is a node of a Redis Cluster, which does not have our keys, or not alone.
 
-    def __init__(self, answer: str) -> None:
-        super().__init__(
-            f"REDIS_URL (or REDIS_HOST) names a node of a Redis Cluster, which answers {answer};"
-            " clusters are not supported: use a single primary, or Sentinels (REDIS_SENTINELS)"
+    Its argument is the first word of the server's answer.
+    """
+
+    def __str__(self) -> str:
+        return (
+            "REDIS_URL (or REDIS_HOST) names a node of a Redis Cluster, which answers"
+            f" {self.args[0]}; clusters are not supported: use a single primary, or Sentinels"
+            " (REDIS_SENTINELS)"
         )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,13 @@ from redis.exceptions import ConnectionError as NoConnectionError
 from redis.exceptions import MasterDownError
 
 from schemas import redis_client
-from schemas.redis_client import MAX_CONNECTIONS, connect, connect_blocking, refuse_cluster
+from schemas.redis_client import (
+    MAX_CONNECTIONS,
+    ClusterNodeError,
+    connect,
+    connect_blocking,
+    refuse_cluster,
+)
 from schemas.settings import Settings
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer, SentinelServer
@@ -110,3 +117,10 @@ async def test_a_replica_without_its_primary_is_no_cluster_node(own_redis: Redis
         with pytest.raises(MasterDownError):
             await client.exists("key")
         await refuse_cluster(settings)
+
+
+def test_a_copy_of_the_error_for_cluster_nodes_says_the_same() -> None:
+    """Each caller of a bundle gets a copy."""
+    error = ClusterNodeError("MOVED")
+    assert str(copy(error)) == str(error)
+    assert str(error).count("MOVED") == 1
