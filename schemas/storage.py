@@ -22,7 +22,7 @@ from schemas.settings import SettingsError
 from schemas.storage_causes import cause, is_full, is_missing_bucket
 
 if TYPE_CHECKING:
-    from obstore import GetResult
+    from obstore import GetResult, ObjectMeta
 
 STREAM_CHUNK_BYTES = 1 << 20
 # Parts of 5 MiB that a streamed write holds in memory; obstore's own default is 12.
@@ -105,11 +105,7 @@ class Storage:
     async def size(self, key: str) -> int:
         """Bytes of an object; errors as `get`."""
         async with self._reading("head"):
-            try:
-                return int((await obstore.head_async(self._store, key))["size"])
-            except FileNotFoundError:
-                # The answer to HEAD has no body that could say that all of the bucket is missing.
-                return int((await obstore.get_async(self._store, key)).meta["size"])
+            return int((await self._meta(key))["size"])
 
     async def stream(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read an object in chunks; errors as `get`."""
@@ -123,8 +119,15 @@ class Storage:
         """Describe an object without opening it; errors as `get`."""
         async with self._reading("describe"):
             if self._folder is None:
-                return ObjectInfo.of(await obstore.head_async(self._store, key))
+                return ObjectInfo.of(await self._meta(key))
             return await asyncio.to_thread(ObjectInfo.of_file, self._folder / key)
+
+    async def _meta(self, key: str) -> "ObjectMeta":
+        try:
+            return await obstore.head_async(self._store, key)
+        except FileNotFoundError:
+            # The answer to HEAD has no body that could say that all of the bucket is missing.
+            return (await obstore.get_async(self._store, key)).meta
 
     async def open_object(self, key: str) -> StoredObject:
         """Open an object for reading; errors as `get`."""
