@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,12 +16,12 @@ from schemas.addresses import storage_folder
 from schemas.buckets import open_bucket
 from schemas.env_file import EnvFileError
 from schemas.local_files import delete_empty_folders, delete_partial, mount_point
-from schemas.object_info import ObjectInfo
+from schemas.object_info import ObjectInfo, StoredObject, stored_meta
 from schemas.settings import SettingsError
 from schemas.storage_causes import cause, is_full, is_missing_bucket
 
 if TYPE_CHECKING:
-    from obstore import GetResult, ObjectMeta
+    from obstore import GetResult
 
 STREAM_CHUNK_BYTES = 1 << 20
 # Parts of 5 MiB that a streamed write holds in memory; obstore's own default is 12.
@@ -51,14 +50,6 @@ class StorageTimeoutError(StorageError):
 
 class ObjectTooLargeError(Exception):
     """An object is larger than the reader allows; nothing of it was read."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """An object that is open for reading, once."""
-
-    info: ObjectInfo
-    chunks: AsyncIterator[bytes]
 
 
 class Storage:
@@ -105,7 +96,7 @@ class Storage:
     async def size(self, key: str) -> int:
         """Bytes of an object; errors as `get`."""
         async with self._reading("head"):
-            return int((await self._meta(key))["size"])
+            return int((await stored_meta(self._store, key))["size"])
 
     async def stream(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read an object in chunks; errors as `get`."""
@@ -119,15 +110,8 @@ class Storage:
         """Describe an object without opening it; errors as `get`."""
         async with self._reading("describe"):
             if self._folder is None:
-                return ObjectInfo.of(await self._meta(key))
+                return ObjectInfo.of(await stored_meta(self._store, key))
             return await asyncio.to_thread(ObjectInfo.of_file, self._folder / key)
-
-    async def _meta(self, key: str) -> "ObjectMeta":
-        try:
-            return await obstore.head_async(self._store, key)
-        except FileNotFoundError:
-            # The answer to HEAD has no body that could say that all of the bucket is missing.
-            return (await obstore.get_async(self._store, key)).meta
 
     async def open_object(self, key: str) -> StoredObject:
         """Open an object for reading; errors as `get`."""
