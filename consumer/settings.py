@@ -20,12 +20,10 @@ class ConsumerSettings(Settings):
     """What worker and dispatcher share."""
 
     metrics_port: int = Field(
-        9101,
-        ge=0,
-        le=65535,
+        9101, ge=0, le=65535,
         description="Port of `/metrics` and `/health` of a consumer process, or the first free one "
         "of the 100 from there on, which the log names; 0 disables it",
-    )
+    )  # fmt: skip
     drain_seconds: SecondsOrNone = Field(
         25, description="Longest wait on SIGTERM for work in hand; the rest goes by its lease"
     )
@@ -77,12 +75,10 @@ class DispatcherSettings(ConsumerSettings):
     """Webhooks and sweeping."""
 
     metrics_port: int = Field(
-        9102,
-        ge=0,
-        le=65535,
+        9102, ge=0, le=65535,
         description="Port of `/metrics` and `/health` of the dispatcher, found in the same way; "
         "0 disables it",
-    )
+    )  # fmt: skip
     backend_upload_url: WebhookUrl = Field(
         None, description="Where the covered images of a completed task are POSTed; none if empty"
     )
@@ -222,13 +218,11 @@ class WorkerSettings(ConsumerSettings):
         0.3, gt=0, lt=1, description="Least score of a detection that is covered"
     )
     review_confidence: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="A cover with a lower score, or a find that is not covered with this score "
-        "or a higher one, makes its image `needs_review`; what is covered is up to "
-        "DETECT_CONFIDENCE",
-    )
+        0.5, ge=0, le=1,
+        description="An image is `needs_review` if one of its covers has a lower score, or if "
+        "something with this score or a higher one was found and not covered; DETECT_CONFIDENCE "
+        "decides what is covered",
+    )  # fmt: skip
     detections: bool = Field(
         default=False,
         description="`true`: task-status tells quads and scores of each image's covers",
@@ -244,12 +238,10 @@ class WorkerSettings(ConsumerSettings):
         description="The stub image, warped onto each plate",
     )  # fmt: skip
     cover_padding: float = Field(
-        DEFAULT_PADDING,
-        ge=0,
-        le=1,
+        DEFAULT_PADDING, ge=0, le=1,
         description="Margin of a cover, as part of the plate's height, beyond what the detector is"
         " unsure of; more where it is tilted",
-    )
+    )  # fmt: skip
     webp_quality: int = Field(90, ge=1, le=100, description="Quality of the results")
     webp_method: Annotated[int, Field(ge=0, le=6)] | Literal["auto"] = Field(
         "auto",
@@ -264,9 +256,9 @@ class WorkerSettings(ConsumerSettings):
     max_deliveries: int = Field(
         4,
         ge=1,
-        description="Deliveries of an image before it is dead-lettered, all but the first two (of"
-        " two: but the first) of which it had alone in a process, and ended while its pixels were"
-        " being worked on; four times as many, however they ended",
+        description="An image is dead-lettered after so many deliveries if it ended its worker, or "
+        "failed, in each one that it had alone in a process: in all but the first two, or with 2 in"
+        " the second; after four times as many in any case",
     )
     dead_letter_keep_inputs: bool = Field(
         default=False,

@@ -1,11 +1,15 @@
-"""The description of a stored object, without its content."""
+"""The description of a stored object, apart from its content."""
 
 import re
 import stat
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import obstore
+from obstore.store import ObjectStore
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -44,3 +48,20 @@ class ObjectInfo:
         etag = f"{found.st_ino:x}-{found.st_mtime_ns // 1000:x}-{found.st_size:x}"
         modified = datetime.fromtimestamp(found.st_mtime_ns // 1_000_000_000, UTC)
         return cls(found.st_size, etag, modified)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object that is open for reading, once."""
+
+    info: ObjectInfo
+    chunks: AsyncIterator[bytes]
+
+
+async def stored_meta(store: ObjectStore, key: str) -> "ObjectMeta":
+    """Ask a store for an object's description; raises its own errors."""
+    try:
+        return await obstore.head_async(store, key)
+    except FileNotFoundError:
+        # The answer to HEAD has no body that could say that all of the bucket is missing.
+        return (await obstore.get_async(store, key)).meta

@@ -1,4 +1,4 @@
-"""What every role does first: set up its log, and run on the fastest event loop there is."""
+"""What every role does first: set up its log, and run on uvloop where that is installed."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

@@ -18,6 +18,7 @@ from redis.exceptions import (
     AskError,
     ClusterCrossSlotError,
     ClusterDownError,
+    MasterDownError,
     MovedError,
     RedisError,
     ResponseError,
@@ -35,8 +36,7 @@ SENTINEL_TIMEOUT_SECONDS = 2.0
 
 
 PROBE_SECONDS = 2.0
-"""Longest time that a start waits to hear what the server is; one that is down is waited for
-elsewhere."""
+"""Longest wait of a start for an answer that tells whether the server is a cluster's node."""
 
 _CLUSTER_ANSWERS: dict[type[ResponseError], str] = {
     MovedError: "MOVED",
@@ -47,19 +47,23 @@ _CLUSTER_ANSWERS: dict[type[ResponseError], str] = {
 
 
 class ClusterNodeError(ResponseError):
-    """The server is a node of a Redis Cluster, which does not have our keys, or not alone."""
+    """The server is a node of a Redis Cluster, which does not have our keys, or not alone.
 
-    def __init__(self, answer: str) -> None:
-        super().__init__(
-            f"REDIS_URL (or REDIS_HOST) names a node of a Redis Cluster, which answers {answer};"
-            " clusters are not supported: use a single primary, or Sentinels (REDIS_SENTINELS)"
+    Its argument is the first word of the server's answer.
+    """
+
+    def __str__(self) -> str:
+        return (
+            "REDIS_URL (or REDIS_HOST) names a node of a Redis Cluster, which answers"
+            f" {self.args[0]}; clusters are not supported: use a single primary, or Sentinels"
+            " (REDIS_SENTINELS)"
         )
 
 
 async def refuse_cluster(settings: Settings) -> None:
     """Raise SettingsError if the server is a node of a Redis Cluster and refuses our keys.
 
-    One that cannot be reached is none of this function's business.
+    One that cannot be reached is waited for later, by whoever asks it.
     """
     try:
         async with asyncio.timeout(PROBE_SECONDS), connect(settings) as redis:
@@ -140,6 +144,8 @@ def _naming_clusters(kind: type[AbstractConnection]) -> type[AbstractConnection]
         async def read_response(self, *args: Any, **options: Any) -> Any:
             try:
                 return await super().read_response(*args, **options)
+            except MasterDownError:  # of a replica; redis-py derives it from ClusterDownError
+                raise
             except tuple(_CLUSTER_ANSWERS) as error:
                 raise ClusterNodeError(_CLUSTER_ANSWERS[type(error)]) from None
 

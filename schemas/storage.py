@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +16,7 @@ from schemas.addresses import storage_folder
 from schemas.buckets import open_bucket
 from schemas.env_file import EnvFileError
 from schemas.local_files import delete_empty_folders, delete_partial, mount_point
-from schemas.object_info import ObjectInfo
+from schemas.object_info import ObjectInfo, StoredObject, stored_meta
 from schemas.settings import SettingsError
 from schemas.storage_causes import cause, is_full, is_missing_bucket
 
@@ -51,14 +50,6 @@ class StorageTimeoutError(StorageError):
 
 class ObjectTooLargeError(Exception):
     """An object is larger than the reader allows; nothing of it was read."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """An object that is open for reading, once."""
-
-    info: ObjectInfo
-    chunks: AsyncIterator[bytes]
 
 
 class Storage:
@@ -105,11 +96,7 @@ class Storage:
     async def size(self, key: str) -> int:
         """Bytes of an object; errors as `get`."""
         async with self._reading("head"):
-            try:
-                return int((await obstore.head_async(self._store, key))["size"])
-            except FileNotFoundError:
-                # The answer to HEAD has no body that could say that all of the bucket is missing.
-                return int((await obstore.get_async(self._store, key)).meta["size"])
+            return int((await stored_meta(self._store, key))["size"])
 
     async def stream(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read an object in chunks; errors as `get`."""
@@ -123,7 +110,7 @@ class Storage:
         """Describe an object without opening it; errors as `get`."""
         async with self._reading("describe"):
             if self._folder is None:
-                return ObjectInfo.of(await obstore.head_async(self._store, key))
+                return ObjectInfo.of(await stored_meta(self._store, key))
             return await asyncio.to_thread(ObjectInfo.of_file, self._folder / key)
 
     async def open_object(self, key: str) -> StoredObject:

@@ -10,9 +10,8 @@ from consumer.worker.stream import Entry
 class Hand:
     """Entries in work, at most `slots` of them, or a single redelivered one all by itself.
 
-    A crash is charged to every entry that a process holds. So an entry that may have caused one
-    (see trials.py) is handled only while nothing else is held: the innocent are not buried with
-    the poison.
+    A crash takes every entry with it that a process holds. So an entry that may have caused one
+    (see trials.py) is handled only while nothing else is held.
     """
 
     def __init__(self, slots: int) -> None:

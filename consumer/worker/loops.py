@@ -56,7 +56,7 @@ class WorkerLoops:
         self._batcher = batcher
         self._metrics = metrics
         self._lease_seconds = leases.seconds
-        # A turn waits for the living after an outage, and asks a server that may be mute.
+        # After an outage a turn waits for workers to renew their leases; the server may be silent.
         self._reclaim_limit = STUCK_AFTER_SECONDS + leases.seconds
         self._reclaimer = Reclaimer(
             stream, handler, hand, metrics, leases=leases, limit_seconds=self._reclaim_limit

@@ -240,7 +240,9 @@ async def look(
     """Return views and the further ones that their answers call for, with all answers."""
     seen = list(views)
     answers = await batcher.detect_all([view.pixels for view in seen], alone=is_alone())
-    while make := further(seen, answers):
+    # To compare many finds takes seconds. Not in the threads that `in_thread` stands for: a picture
+    # that needs no further look, as most, would wait there behind decoding.
+    while make := await asyncio.to_thread(further, seen, answers):
         fresh = await in_thread(make)
         answers += await batcher.detect_all([view.pixels for view in fresh], alone=is_alone())
         seen += fresh

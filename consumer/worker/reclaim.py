@@ -73,7 +73,7 @@ class Reclaimer:
                 break
             if candidate.deliveries < self._shared_deliveries:
                 continue
-            # For as long as the image takes, or its server stays away.
+            # For as long as the image takes, or its server is unavailable.
             with self._metrics.vitals.excused("reclaim", limit_seconds=self._limit_seconds):
                 if not await self._try_alone(candidate, start):
                     return False

@@ -5,13 +5,11 @@ image that waits for a server is held for long. So an image that was redelivered
 alone in its process, and is charged only with what ends its work, an error or the process' end,
 while its pixels are being worked on.
 
-A first redelivery proves least, since most deaths have nothing to do with images: it takes a slot
-like a new image and shares batches, and nothing is charged for it. So an image that kills may do
-so twice in company, once with what it was read with and once with what it was redelivered with. A
-healthy one that was there gets at most one more death of others: what was held at the first death
-is redelivered once in company, and after a second death is alone; what is read beside the killer
-at its second death may be redelivered in company too, but the killer is alone by then. No healthy
-image is ever charged, whatever it was beside: only images that are alone are.
+Most ends of processes have nothing to do with images. So at its first redelivery an image is
+handled like a new one: it takes a slot, shares batches, and is charged with nothing. An image that
+kills may thus end two processes while others are in work: the one that read it, and the one that
+took it over first. From then on it is alone (with a MAX_DELIVERIES of 2, one delivery earlier). The
+other images are never charged, since none of them was alone.
 """
 
 import asyncio

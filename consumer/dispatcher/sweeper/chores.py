@@ -28,8 +28,8 @@ CHORE_SECONDS = 900.0
 """Longest silence within a chore: a listing may go through much that belongs to no task."""
 
 TASKS_PER_ROUND = 1000
-"""Most tasks that a round asks in vain whether the stream has lost their images; with a large
-backlog, where all tasks are silent, the next round goes on where this one ended."""
+"""Most tasks of one round whose images all turn out to be in the stream. With a large backlog all
+tasks are silent; the next round goes on where this one ended."""
 
 LISTING_SHARE = 0.05
 """Most of the time that storage may be busy being listed; a large one is swept less often."""

@@ -1,6 +1,6 @@
-"""Entries that a group has delivered but holds no longer: made pending again, so that they come.
+"""Entries that a group has delivered and holds no longer: made pending again.
 
-A consumer's entries lose their owner when somebody types XGROUP DELCONSUMER, XACK, XGROUP SETID, or
+A consumer's entries lose their owner through XGROUP DELCONSUMER, XACK, XGROUP SETID, or
 XGROUP CREATE at `$`. No read would ever deliver them again, and no reclaim would find them.
 """
 
@@ -30,7 +30,8 @@ class StrandedEntries:
     """Looks for them, a bounded number of pages in each round.
 
     Args:
-        idle_ms: silence after which an entry is taken over; those that are found have it at once.
+        idle_ms: silence after which an entry is taken over. What is found gets that idle time, so
+            that it is taken over at once.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What one thing in a round does wrong must not keep the others from their turn."""
+"""Failures in a round of the sweeper: one item or job that fails does not stop the others."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -134,7 +134,7 @@ async def test_a_missing_bucket_is_no_missing_object(monkeypatch: pytest.MonkeyP
     async with bucket(404, "NoSuchBucket") as (url, _):
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         storage = Storage.open("s3://bucket")
-        for call in (storage.size, storage.open_object, storage.delete):
+        for call in (storage.size, storage.describe, storage.open_object, storage.delete):
             with pytest.raises(StorageError, match="NoSuchBucket"):
                 await call("t1/input/0")
     async with bucket(404, "NoSuchKey") as (url, _):

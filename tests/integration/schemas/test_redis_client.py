@@ -2,16 +2,25 @@
 
 import asyncio
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as NoConnectionError
+from redis.exceptions import MasterDownError
 
 from schemas import redis_client
-from schemas.redis_client import MAX_CONNECTIONS, connect, connect_blocking
+from schemas.redis_client import (
+    MAX_CONNECTIONS,
+    ClusterNodeError,
+    connect,
+    connect_blocking,
+    refuse_cluster,
+)
 from schemas.settings import Settings
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer, SentinelServer
 from tests.support.service import wait_until
 
@@ -96,3 +105,22 @@ async def test_nobody_waits_for_ever(
         with pytest.raises(NoConnectionError):
             await redis.incr("asked")
         await give_up(asking)
+
+
+async def test_a_replica_without_its_primary_is_no_cluster_node(own_redis: RedisServer) -> None:
+    """redis-py derives its MASTERDOWN error from the one for CLUSTERDOWN."""
+    settings = Settings(_env_file=None, redis_url=own_redis.url)
+    with Redis.from_url(own_redis.url) as redis:
+        redis.config_set("replica-serve-stale-data", "no")
+        redis.replicaof("127.0.0.1", free_port())
+    async with asyncio.timeout(SECONDS), connect(settings) as client:
+        with pytest.raises(MasterDownError):
+            await client.exists("key")
+        await refuse_cluster(settings)
+
+
+def test_a_copy_of_the_error_for_cluster_nodes_says_the_same() -> None:
+    """Each caller of a bundle gets a copy."""
+    error = ClusterNodeError("MOVED")
+    assert str(copy(error)) == str(error)
+    assert str(error).count("MOVED") == 1

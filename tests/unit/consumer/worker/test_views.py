@@ -1,18 +1,23 @@
 """Views of large images, batched, with the real checkpoint: the same plates in any batch."""
 
 import asyncio
+import threading
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from consumer.vision.detector import NetworkDetector, load_detector
+from consumer.vision import looks
+from consumer.vision.detector import Detector, NetworkDetector, load_detector
 from consumer.vision.margins import DEFAULT_PADDING, cover_quads
 from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
+from consumer.vision.standin import StandInDetector
 from consumer.vision.tiling import Tiling, closeups, views
+from consumer.worker import pipeline
 from consumer.worker.batch import Batcher
 from consumer.worker.pipeline import look
 from models.metrics import covered_share
@@ -49,7 +54,7 @@ def near_plate(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 async def together(
-    detector: NetworkDetector, pictures: list[np.ndarray], tiling: Tiling
+    detector: Detector, pictures: list[np.ndarray], tiling: Tiling
 ) -> tuple[list[Detections], list[int]]:
     """Plates of pictures that share batches, as the worker finds them, and the batches' sizes."""
     sizes: list[int] = []
@@ -72,6 +77,13 @@ async def together(
     return [merge(*both) for both in looked], sizes
 
 
+def assert_alike(found: list[Detections], others: list[Detections]) -> None:
+    for one, other in zip(found, others, strict=True):
+        assert len(one.scores) == len(other.scores) > 0
+        assert np.abs(one.scores - other.scores).max() <= 0.001
+        assert np.abs(one.quads - other.quads).max() <= 0.5
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tiling", ["auto", "on"])
 async def test_the_same_image_gives_the_same_plates_in_any_batch(
@@ -82,10 +94,7 @@ async def test_the_same_image_gives_the_same_plates_in_any_batch(
     alone = [(await together(detector, [rgb], tiling))[0][0] for rgb in pictures]
     found, sizes = await together(detector, [pictures[i] for i in (2, 0, 1)], tiling)
     assert max(sizes) > 1
-    for one, other in zip(found, [alone[i] for i in (2, 0, 1)], strict=True):
-        assert len(one.scores) == len(other.scores) > 0
-        assert np.abs(one.scores - other.scores).max() <= 0.001
-        assert np.abs(one.quads - other.quads).max() <= 0.5
+    assert_alike(found, [alone[i] for i in (2, 0, 1)])
 
 
 @pytest.mark.slow
@@ -95,10 +104,21 @@ async def test_a_near_plate_is_found_alike_in_any_batch(detector: NetworkDetecto
     alone = [(await together(detector, [rgb], "auto"))[0][0] for rgb in pictures]
     found, sizes = await together(detector, pictures, "auto")
     assert max(sizes) > 1
-    for one, other in zip(found, alone, strict=True):
-        assert len(one.scores) == len(other.scores) > 0
-        assert np.abs(one.scores - other.scores).max() <= 0.001
-        assert np.abs(one.quads - other.quads).max() <= 0.5
+    assert_alike(found, alone)
+
+
+async def test_finds_are_compared_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a car park, that takes as long as the event loop must never be blocked."""
+    threads: list[int] = []
+
+    def noting(*both: Any) -> Any:
+        threads.append(threading.get_ident())
+        return looks.further(*both)
+
+    monkeypatch.setattr(pipeline, "further", noting)
+    await together(StandInDetector(0), [np.zeros((600, 800, 3), np.uint8)], "auto")
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 @lru_cache
@@ -135,10 +155,7 @@ async def test_turned_looks_are_alike_in_any_batch(detector: NetworkDetector) ->
     alone = [(await together(detector, [rgb], "auto"))[0][0] for rgb in pictures]
     found, sizes = await together(detector, pictures, "auto")
     assert max(sizes) > 1
-    for one, other in zip(found, alone, strict=True):
-        assert len(one.scores) == len(other.scores) > 0
-        assert np.abs(one.scores - other.scores).max() <= 0.001
-        assert np.abs(one.quads - other.quads).max() <= 0.5
+    assert_alike(found, alone)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
