@@ -4,6 +4,8 @@
 TORCH_INDEX_URL ?=
 # Options of the program: make run ARGS="--workers 2"; of pytest: make test ARGS="-k stream"
 ARGS ?=
+# Most tests wait for processes: three at a time fit two CPUs. 0: one after the other.
+TEST_PROCESSES ?= 3
 # What `make eval` measures, and where its report goes: with pictures of the dataset.
 DATASET ?=
 CHECKPOINT ?= models/plate-obb.pt
@@ -22,7 +24,7 @@ run: $(VENV)/.installed ## start everything; Ctrl-C stops it
 	@$(BIN)/plate-detect run $(ARGS)
 
 test: $(VENV)/.installed-dev ## the whole test suite
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 chaos: $(VENV)/.installed-dev ## ten minutes of kills, stops and cuts; writes its figures into the README
 	$(BIN)/python -m tests.chaos --readme $(ARGS)
