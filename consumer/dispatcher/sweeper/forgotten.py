@@ -1,8 +1,8 @@
 """Tasks and deliveries that are missing where they are looked for: found by going through all keys.
 
 Somebody may have typed ZREM or DEL on the set of open tasks or of due deliveries, or XDEL, XTRIM or
-DEL on the stream of events. What was forgotten there is still in the hashes. So is what has its turn
-later than anything may wait, because the server's clock was ahead, or somebody has typed ZADD.
+DEL on the stream of events. What was forgotten there is still in the hashes. So is what is due
+later than anything may wait, because the clock was ahead, or somebody has typed ZADD.
 """
 
 from typing import Any
