@@ -150,6 +150,10 @@ class Running:
     async def crash(self) -> None:
         """End it wherever it is: nothing is finished, nothing recorded."""
         self.task.cancel()
+        await asyncio.wait([self.task], timeout=1)
+        # A cancellation that arrives inside a Redis call may be swallowed there, and a task group
+        # passes on only the first one.
+        self.stop.set()
         await asyncio.gather(self.task, return_exceptions=True)
 
     async def finish(self, within_seconds: float = 10) -> None:
