@@ -16,7 +16,7 @@ from redis.exceptions import NoPermissionError
 from tests.support.access import PASSWORD, USER, documented_rules
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.pictures import scene_file
-from tests.support.receiver import receiving
+from tests.support.receiver import Receiver, receiving
 from tests.support.redis_server import NEEDS_TLS_SERVER, TlsServer, server_binaries
 from tests.support.service import Service, running, wait_until
 
@@ -58,7 +58,7 @@ def test_the_documented_rights_are_enough_and_not_more(
             MODEL_PATH="stand-in:300", SWEEP_INTERVAL_SECONDS="0.3", CONSUMER_IDLE_SECONDS="1",
             BACKEND_CALLBACK_URL=f"{receiver.url}/callback", PYTHONWARNINGS="default",
         ) as service:  # fmt: skip
-            use_everything(service, admin)
+            use_everything(service, admin, receiver)
             wait_until(lambda: len(receiver.callbacks) == 5, 30, lambda: service.logs)
             cli = subprocess.run(
                 [sys.executable, "-m", "cli", "dead-letters", "purge", "--all"],
@@ -83,7 +83,7 @@ def test_the_documented_rights_are_enough_and_not_more(
     refused(server, files)
 
 
-def use_everything(service: Service, admin: Redis) -> None:
+def use_everything(service: Service, admin: Redis, receiver: Receiver) -> None:
     """Each kind of step once: work, take-over, deletion, dead letter, lost and skipped entries."""
     first = service.submit(*[(f"{number}.jpg", scene_file(0)) for number in range(6)])
     wait_until(lambda: service.status(first)["status"] == "processing", 30, lambda: service.logs)
@@ -104,6 +104,10 @@ def use_everything(service: Service, admin: Redis) -> None:
     admin.delete("{plates}:images")
     service.start("worker")
     assert service.wait_final(lost)["status"] == "completed", service.logs
+    wait_until(  # a deletion would cancel it
+        lambda: lost in [body["task_id"] for _, body in receiver.callbacks], 30,
+        lambda: f"the callback\n{service.logs}",
+    )  # fmt: skip
     assert requests.delete(f"{service.url}/api/v1/tasks/{lost}", timeout=30).status_code == 204
     admin.xgroup_setid("{plates}:images", "workers", "9999999999999-0")
     skipped = service.submit(("skipped.jpg", scene_file(3)))

@@ -40,6 +40,8 @@ async def test_an_event_from_before_the_update_is_delivered(world: World) -> Non
     old = json.loads(event[b"payload"])
     del old["needs_review"]
     await world.redis.delete(world.keys.events)
+    # Tasks of that time do not name their event; another one would be published in its place.
+    await world.redis.hdel(world.keys.task("t1"), "event")
     await world.redis.xadd(world.keys.events, {**event, b"payload": json.dumps(old)})
     async with (
         listening(Receiver()) as receiver,
