@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import desk
-from cli.desk import Desk, OperatorError, Tally
+from cli import admin
+from cli.admin import AdminContext, OperatorError, Summary
 
 if TYPE_CHECKING:
     from schemas.dead_letters import DeadLetter, DeadLetters, LetterFilter
@@ -22,16 +22,16 @@ LetterId = Annotated[str, typer.Argument(metavar="ID")]
 
 @app.command("list")
 def list_letters(
-    reason: desk.Reason = "",
-    task: desk.Task = "",
-    older_than: desk.Older = None,
-    newer_than: desk.Newer = None,
-    limit: desk.Limit = 100,
-    as_json: desk.Json = False,
+    reason: admin.Reason = "",
+    task: admin.Task = "",
+    older_than: admin.Older = None,
+    newer_than: admin.Newer = None,
+    limit: admin.Limit = 100,
+    as_json: admin.Json = False,
 ) -> None:
     """Show dead letters, oldest first."""
 
-    async def work(at: Desk) -> None:
+    async def work(at: AdminContext) -> None:
         letters = _letters(at)
         shown = [
             letter
@@ -41,96 +41,96 @@ def list_letters(
         ]
         if as_json:
             for letter in shown:
-                desk.print_json(await _row(letters, letter))
+                admin.print_json(await _row(letters, letter))
         else:
-            desk.print_table(
+            admin.print_table(
                 ("id", "age", "reason", "task", "image", "file", "original"),
                 [await _cells(letters, letter) for letter in shown],
             )
 
-    desk.at_desk(work)
+    admin.run_command(work)
 
 
 @app.command()
-def show(letter_id: LetterId, as_json: desk.Json = False) -> None:
+def show(letter_id: LetterId, as_json: admin.Json = False) -> None:
     """Show all that is known of one dead letter."""
 
-    async def work(at: Desk) -> None:
+    async def work(at: AdminContext) -> None:
         letters = _letters(at)
         letter = await _get(letters, letter_id)
         original = await letters.original(letter)
         if as_json:
-            desk.print_json(await _row(letters, letter))
+            admin.print_json(await _row(letters, letter))
         else:
-            fields = {"id": letter.id, "age": desk.age(letter.age_seconds), **letter.fields}
-            desk.print_fields({**fields, "original": original or "gone"})
+            fields = {"id": letter.id, "age": admin.age(letter.age_seconds), **letter.fields}
+            admin.print_fields({**fields, "original": original or "gone"})
 
-    desk.at_desk(work)
+    admin.run_command(work)
 
 
 @app.command()
 def replay(
-    ids: desk.Ids = None,
-    reason: desk.Reason = "",
-    task: desk.Task = "",
-    older_than: desk.Older = None,
-    newer_than: desk.Newer = None,
-    everything: desk.All = False,
-    dry_run: desk.DryRun = False,
-    as_json: desk.Json = False,
+    ids: admin.Ids = None,
+    reason: admin.Reason = "",
+    task: admin.Task = "",
+    older_than: admin.Older = None,
+    newer_than: admin.Newer = None,
+    everything: admin.All = False,
+    dry_run: admin.DryRun = False,
+    as_json: admin.Json = False,
 ) -> None:
     """Submit originals again, each as a new task of one image, and forget their dead letters.
 
     That needs the original: DEAD_LETTER_KEEP_INPUTS=true keeps it.
     """
 
-    async def work(at: Desk) -> None:
+    async def work(at: AdminContext) -> None:
         from schemas.dead_letters import ReplayError
 
-        tally, letters = Tally(as_json), _letters(at)
+        summary, letters = Summary(as_json), _letters(at)
         wanted = _filter(reason, task, older_than, newer_than)
-        async for letter in _chosen(letters, ids, wanted, tally, everything=everything):
+        async for letter in _chosen(letters, ids, wanted, summary, everything=everything):
             try:
                 if dry_run:
                     if await letters.original(letter) is None:
                         raise ReplayError("its original is gone")
-                    tally.tell(letter.id, "would be replayed")
+                    summary.tell(letter.id, "would be replayed")
                     continue
                 new_task = await letters.replay(letter, max_backlog=at.settings.max_backlog_images)
-                tally.tell(letter.id, "replayed as", task_id=new_task)
+                summary.tell(letter.id, "replayed as", task_id=new_task)
             except ReplayError as error:
-                tally.fail(letter.id, str(error))
-        tally.end("no such dead letters")
+                summary.fail(letter.id, str(error))
+        summary.end("no such dead letters")
 
-    desk.at_desk(work)
+    admin.run_command(work)
 
 
 @app.command()
 def purge(
-    ids: desk.Ids = None,
-    reason: desk.Reason = "",
-    task: desk.Task = "",
-    older_than: desk.Older = None,
-    newer_than: desk.Newer = None,
-    everything: desk.All = False,
-    dry_run: desk.DryRun = False,
-    as_json: desk.Json = False,
+    ids: admin.Ids = None,
+    reason: admin.Reason = "",
+    task: admin.Task = "",
+    older_than: admin.Older = None,
+    newer_than: admin.Newer = None,
+    everything: admin.All = False,
+    dry_run: admin.DryRun = False,
+    as_json: admin.Json = False,
 ) -> None:
     """Forget dead letters, and delete the originals that were kept for them."""
 
-    async def work(at: Desk) -> None:
-        tally, letters = Tally(as_json), _letters(at)
+    async def work(at: AdminContext) -> None:
+        summary, letters = Summary(as_json), _letters(at)
         wanted = _filter(reason, task, older_than, newer_than)
-        async for letter in _chosen(letters, ids, wanted, tally, everything=everything):
+        async for letter in _chosen(letters, ids, wanted, summary, everything=everything):
             if not dry_run:
                 await letters.purge(letter)
-            tally.tell(letter.id, "would be purged" if dry_run else "purged")
-        tally.end("no such dead letters")
+            summary.tell(letter.id, "would be purged" if dry_run else "purged")
+        summary.end("no such dead letters")
 
-    desk.at_desk(work)
+    admin.run_command(work)
 
 
-def _letters(at: Desk) -> "DeadLetters":
+def _letters(at: AdminContext) -> "DeadLetters":
     from schemas.dead_letters import DeadLetters
     from schemas.store import TaskStore
 
@@ -160,14 +160,14 @@ async def _chosen(
     letters: "DeadLetters",
     ids: list[str] | None,
     wanted: "LetterFilter",
-    tally: Tally,
+    summary: Summary,
     *,
     everything: bool,
 ) -> AsyncIterator["DeadLetter"]:
     filters = (
         wanted.reason, wanted.task_id, wanted.older_than_seconds, wanted.newer_than_seconds,
     )  # fmt: skip
-    desk.check_choice(ids, filters, everything=everything)
+    admin.check_choice(ids, filters, everything=everything)
     if not ids:
         async for letter in letters.select(wanted):
             yield letter
@@ -175,7 +175,7 @@ async def _chosen(
         try:
             letter = await _get(letters, letter_id)
         except OperatorError as error:
-            tally.fail(letter_id, str(error))
+            summary.fail(letter_id, str(error))
             continue
         yield letter
 
@@ -185,7 +185,7 @@ async def _get(letters: "DeadLetters", letter_id: str) -> "DeadLetter":
     if re.fullmatch(r"[0-9]{1,19}-[0-9]{1,19}", letter_id):
         letter = await letters.get(letter_id)
     if letter is None:
-        raise OperatorError(f"there is no dead letter {desk.printable(letter_id)}")
+        raise OperatorError(f"there is no dead letter {admin.printable(letter_id)}")
     return letter
 
 
@@ -202,6 +202,6 @@ async def _cells(letters: "DeadLetters", letter: "DeadLetter") -> tuple[str, ...
     index, name = letter.fields.get("index", ""), letter.fields.get("filename", "")
     original = "kept" if await letters.original(letter) else "gone"
     return (
-        letter.id, desk.age(letter.age_seconds), letter.reason, letter.task_id,
+        letter.id, admin.age(letter.age_seconds), letter.reason, letter.task_id,
         index, name, original,
     )  # fmt: skip

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import desk
-from cli.desk import Desk, OperatorError, Tally
+from cli import admin
+from cli.admin import AdminContext, OperatorError, Summary
 
 if TYPE_CHECKING:
-    from consumer.dispatcher.ledger import DeliveryFilter, DeliveryLedger, DeliveryRecord
+    from consumer.dispatcher.delivery_admin import DeliveryAdmin, DeliveryFilter, DeliveryRecord
 
 app = typer.Typer(no_args_is_help=True, help="Webhooks that wait for a try, or were given up.")
 
@@ -38,16 +38,16 @@ DeliveryId = Annotated[str, typer.Argument(metavar="ID")]
 def list_deliveries(
     state: States = None,
     kind: Kinds = None,
-    reason: desk.Reason = "",
-    task: desk.Task = "",
-    older_than: desk.Older = None,
-    newer_than: desk.Newer = None,
-    limit: desk.Limit = 100,
-    as_json: desk.Json = False,
+    reason: admin.Reason = "",
+    task: admin.Task = "",
+    older_than: admin.Older = None,
+    newer_than: admin.Newer = None,
+    limit: admin.Limit = 100,
+    as_json: admin.Json = False,
 ) -> None:
     """Show deliveries: those that wait, then the dead, each by time."""
 
-    async def work(at: Desk) -> None:
+    async def work(at: AdminContext) -> None:
         shown: list[DeliveryRecord] = []
         wanted = _filter(state, kind, reason, task, older_than, newer_than)
         async for record in _ledger(at).select(wanted):
@@ -56,41 +56,41 @@ def list_deliveries(
                 break
         if as_json:
             for record in shown:
-                desk.print_json(_row(record))
+                admin.print_json(_row(record))
         else:
             columns = ("webhook-id", "state", "age", "due in", "tries", "last answer", "task")
-            desk.print_table(columns, map(_cells, shown))
+            admin.print_table(columns, map(_cells, shown))
 
-    desk.at_desk(work)
+    admin.run_command(work)
 
 
 @app.command()
-def show(delivery_id: DeliveryId, as_json: desk.Json = False) -> None:
+def show(delivery_id: DeliveryId, as_json: admin.Json = False) -> None:
     """Show all that is known of one delivery, its payload too."""
 
-    async def work(at: Desk) -> None:
+    async def work(at: AdminContext) -> None:
         record = await _get(_ledger(at), delivery_id)
         if as_json:
-            desk.print_json(_row(record))
+            admin.print_json(_row(record))
         else:
             told = {"webhook-id": record.id, "kind": str(record.kind)}
-            desk.print_fields({**told, "age": desk.age(record.age_seconds), **_public(record)})
+            admin.print_fields({**told, "age": admin.age(record.age_seconds), **_public(record)})
 
-    desk.at_desk(work)
+    admin.run_command(work)
 
 
 @app.command()
 def replay(
-    ids: desk.Ids = None,
+    ids: admin.Ids = None,
     state: States = None,
     kind: Kinds = None,
-    reason: desk.Reason = "",
-    task: desk.Task = "",
-    older_than: desk.Older = None,
-    newer_than: desk.Newer = None,
-    everything: desk.All = False,
-    dry_run: desk.DryRun = False,
-    as_json: desk.Json = False,
+    reason: admin.Reason = "",
+    task: admin.Task = "",
+    older_than: admin.Older = None,
+    newer_than: admin.Newer = None,
+    everything: admin.All = False,
+    dry_run: admin.DryRun = False,
+    as_json: admin.Json = False,
 ) -> None:
     """Make deliveries due now, under the same webhook-id and with all tries before them.
 
@@ -98,61 +98,61 @@ def replay(
     is just being tried twice.
     """
 
-    async def work(at: Desk) -> None:
-        from consumer.dispatcher.ledger import DeliveryError
+    async def work(at: AdminContext) -> None:
+        from consumer.dispatcher.delivery_admin import DeliveryError
 
-        tally, ledger = Tally(as_json), _ledger(at)
+        summary, ledger = Summary(as_json), _ledger(at)
         wanted = _filter(state, kind, reason, task, older_than, newer_than)
-        async for record in _chosen(ledger, ids, wanted, tally, everything=everything):
+        async for record in _chosen(ledger, ids, wanted, summary, everything=everything):
             try:
                 await (ledger.check_replay(record) if dry_run else ledger.replay(record))
             except DeliveryError as error:
-                tally.fail(record.id, str(error))
+                summary.fail(record.id, str(error))
             else:
-                tally.tell(record.id, "would be replayed" if dry_run else "due now")
-        tally.end("no such deliveries")
+                summary.tell(record.id, "would be replayed" if dry_run else "due now")
+        summary.end("no such deliveries")
 
-    desk.at_desk(work)
+    admin.run_command(work)
 
 
 @app.command()
 def purge(
-    ids: desk.Ids = None,
+    ids: admin.Ids = None,
     state: States = None,
     kind: Kinds = None,
-    reason: desk.Reason = "",
-    task: desk.Task = "",
-    older_than: desk.Older = None,
-    newer_than: desk.Newer = None,
-    everything: desk.All = False,
-    dry_run: desk.DryRun = False,
-    as_json: desk.Json = False,
+    reason: admin.Reason = "",
+    task: admin.Task = "",
+    older_than: admin.Older = None,
+    newer_than: admin.Newer = None,
+    everything: admin.All = False,
+    dry_run: admin.DryRun = False,
+    as_json: admin.Json = False,
 ) -> None:
     """Give deliveries up for good: they are never sent again."""
 
-    async def work(at: Desk) -> None:
-        from consumer.dispatcher.ledger import DeliveryError
+    async def work(at: AdminContext) -> None:
+        from consumer.dispatcher.delivery_admin import DeliveryError
 
-        tally, ledger = Tally(as_json), _ledger(at)
+        summary, ledger = Summary(as_json), _ledger(at)
         wanted = _filter(state, kind, reason, task, older_than, newer_than)
-        async for record in _chosen(ledger, ids, wanted, tally, everything=everything):
+        async for record in _chosen(ledger, ids, wanted, summary, everything=everything):
             try:
                 ledger.check_purge(record)
                 if not dry_run:
                     await ledger.purge(record)
             except DeliveryError as error:
-                tally.fail(record.id, str(error))
+                summary.fail(record.id, str(error))
             else:
-                tally.tell(record.id, "would be purged" if dry_run else "purged")
-        tally.end("no such deliveries")
+                summary.tell(record.id, "would be purged" if dry_run else "purged")
+        summary.end("no such deliveries")
 
-    desk.at_desk(work)
+    admin.run_command(work)
 
 
-def _ledger(at: Desk) -> "DeliveryLedger":
-    from consumer.dispatcher.ledger import DeliveryLedger
+def _ledger(at: AdminContext) -> "DeliveryAdmin":
+    from consumer.dispatcher.delivery_admin import DeliveryAdmin
 
-    return DeliveryLedger(at.redis, at.keys, at.storage)
+    return DeliveryAdmin(at.redis, at.keys, at.storage)
 
 
 def _filter(
@@ -164,7 +164,7 @@ def _filter(
     newer_than: float | None,
 ) -> "DeliveryFilter":
     from consumer.dispatcher.deliveries import DeliveryState
-    from consumer.dispatcher.ledger import DeliveryFilter
+    from consumer.dispatcher.delivery_admin import DeliveryFilter
     from consumer.dispatcher.webhook import DeliveryKind
 
     states = (DeliveryState.DUE, DeliveryState.DEAD)
@@ -179,10 +179,10 @@ def _filter(
 
 
 async def _chosen(
-    ledger: "DeliveryLedger",
+    ledger: "DeliveryAdmin",
     ids: list[str] | None,
     wanted: "DeliveryFilter",
-    tally: Tally,
+    summary: Summary,
     *,
     everything: bool,
 ) -> AsyncIterator["DeliveryRecord"]:
@@ -190,7 +190,7 @@ async def _chosen(
         wanted.kind, wanted.reason, wanted.task_id, wanted.older_than_seconds,
         wanted.newer_than_seconds, wanted.states if len(wanted.states) == 1 else (),
     )  # fmt: skip
-    desk.check_choice(ids, filters, everything=everything)
+    admin.check_choice(ids, filters, everything=everything)
     if not ids:
         async for record in ledger.select(wanted):
             yield record
@@ -198,13 +198,13 @@ async def _chosen(
         try:
             yield await _get(ledger, delivery_id)
         except OperatorError as error:
-            tally.fail(delivery_id, str(error))
+            summary.fail(delivery_id, str(error))
 
 
-async def _get(ledger: "DeliveryLedger", delivery_id: str) -> "DeliveryRecord":
+async def _get(ledger: "DeliveryAdmin", delivery_id: str) -> "DeliveryRecord":
     record = await ledger.get(delivery_id)
     if record is None:
-        raise OperatorError(f"there is no delivery {desk.printable(delivery_id)}")
+        raise OperatorError(f"there is no delivery {admin.printable(delivery_id)}")
     return record
 
 
@@ -224,8 +224,8 @@ def _row(record: "DeliveryRecord") -> dict[str, object]:
 
 
 def _cells(record: "DeliveryRecord") -> tuple[str, ...]:
-    due = "" if record.due_seconds is None else desk.age(max(0.0, record.due_seconds))
+    due = "" if record.due_seconds is None else admin.age(max(0.0, record.due_seconds))
     return (
-        record.id, record.state, desk.age(record.age_seconds), due,
+        record.id, record.state, admin.age(record.age_seconds), due,
         record.fields.get("attempts", "0"), record.reason, record.task_id,
     )  # fmt: skip

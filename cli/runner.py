@@ -193,7 +193,7 @@ def _wait_until_stopped(supervisor: subprocess.Popen[bytes], stop: threading.Eve
 
 
 def _stop(supervisor: subprocess.Popen[bytes], stop: threading.Event, seconds: float) -> None:
-    """Let work in hand end; a second signal, or a supervisor that hangs, ends it at once."""
+    """Let work in flight end; a second signal, or a supervisor that hangs, ends it at once."""
     if supervisor.poll() is not None:
         return
     _say("stopping; work in hand is being finished (Ctrl-C again: at once)")

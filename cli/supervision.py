@@ -90,7 +90,7 @@ def _program(role: Role, stop_seconds: int, **options: str) -> str:
     return _section(
         f"program:{role.name}",
         {
-            # Killed if supervisor itself is killed: what a role has in hand is not lost by that,
+            # Killed if supervisor itself is killed: what a role has in flight is not lost by that,
             # a role without a supervisor would be a surprise.
             "command": _command(guarded(role.command, "SIGKILL")),
             "autorestart": "true",

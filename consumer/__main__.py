@@ -11,9 +11,9 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from consumer.errors import ConsumerError
+from consumer.health import Health
 from consumer.monitor import serve_monitor
 from consumer.settings import ConsumerSettings, DispatcherSettings, WorkerSettings
-from consumer.vitals import Vitals
 from consumer.watchdog import EXIT_STATUS, guarded, leave, stopping
 from schemas import process
 from schemas.redis_client import refuse_cluster
@@ -72,7 +72,7 @@ async def worker(settings: WorkerSettings) -> None:
     keep_large_blocks()
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
-    async with _observed(registry, settings, metrics.vitals) as stop:
+    async with _observed(registry, settings, metrics.health) as stop:
         await run_worker(settings, metrics, stop)
 
 
@@ -84,20 +84,20 @@ async def dispatcher(settings: DispatcherSettings) -> None:
     await refuse_cluster(settings)
     registry = CollectorRegistry()
     metrics = DispatcherMetrics(registry)
-    async with _observed(registry, settings, metrics.vitals) as stop:
+    async with _observed(registry, settings, metrics.health) as stop:
         await run_dispatcher(settings, metrics, stop)
 
 
 @asynccontextmanager
 async def _observed(
-    registry: CollectorRegistry, settings: ConsumerSettings, vitals: Vitals
+    registry: CollectorRegistry, settings: ConsumerSettings, health: Health
 ) -> AsyncIterator[asyncio.Event]:
     """Tell how the process is, and end it if it hangs; yields what a signal to stop sets."""
     stop = asyncio.Event()
     async with (
-        guarded(vitals),
-        stopping(vitals, settings.drain_seconds) as begin_stop,
-        serve_monitor(registry, settings.metrics_port, lambda: vitals.complaints),
+        guarded(health),
+        stopping(health, settings.drain_seconds) as begin_stop,
+        serve_monitor(registry, settings.metrics_port, lambda: health.problems),
     ):
 
         def on_signal() -> None:

@@ -1,4 +1,4 @@
-"""How the C library hands out memory: large pictures come and go, and should stay mapped."""
+"""How the C library hands out memory: large images come and go, and should stay mapped."""
 
 import ctypes
 import platform
@@ -9,7 +9,7 @@ _TOP_PAD_BYTES = 64 << 20
 
 
 def keep_large_blocks() -> bool:
-    """Let glibc reuse the memory of freed pictures instead of returning it to the kernel.
+    """Let glibc reuse the memory of freed images instead of returning it to the kernel.
 
     By default each block over 32 MB is mapped anew, so that every one of its pages is faulted in
     and zeroed again: for 12 megapixels a quarter of the time of decoding. Call it before threads
@@ -20,7 +20,7 @@ def keep_large_blocks() -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     wanted = (
         # One heap for all threads: what one frees, another can use. Threads wait for it, but four
-        # heaps gained no more on small pictures than runs differ by (49.6 and 50.8 against 48.7
+        # heaps gained no more on small images than runs differ by (49.6 and 50.8 against 48.7
         # images/s), and took 28 to 34 % more memory for 12 megapixels.
         (_M_ARENA_MAX, 1),
         (_M_MMAP_MAX, 0),

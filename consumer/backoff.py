@@ -36,7 +36,7 @@ def is_passing(error: ResponseError) -> bool:
 
 
 class StoppedError(Exception):
-    """The process is stopping; the work in question is left to its lease."""
+    """The process is stopping; the work in question is left to be redelivered."""
 
 
 class Backoff:
@@ -68,7 +68,7 @@ async def pause(seconds: float, stop: asyncio.Event) -> bool:
     return True
 
 
-async def persist(
+async def retry_until_stopped(
     call: Callable[[], Awaitable[T]],
     *,
     transient: tuple[type[Exception], ...],

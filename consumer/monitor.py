@@ -27,7 +27,7 @@ class MonitorError(ConsumerError):
 
 @asynccontextmanager
 async def serve_monitor(
-    registry: CollectorRegistry, port: int, complaints: Callable[[], Sequence[str]]
+    registry: CollectorRegistry, port: int, problems: Callable[[], Sequence[str]]
 ) -> AsyncIterator[None]:
     """Serve both for as long as the block runs, and say in the log on which port.
 
@@ -35,7 +35,7 @@ async def serve_monitor(
 
     Args:
         port: 0 serves nothing.
-        complaints: why the process is not healthy, in words; none if it is.
+        problems: why the process is not healthy, in words; none if it is.
 
     Raises:
         MonitorError: every port is taken, or none may be used.
@@ -50,7 +50,7 @@ async def serve_monitor(
         )
 
     async def health(_: web.Request) -> web.Response:
-        found = list(complaints())
+        found = list(problems())
         body = {"status": "stuck", "reasons": found} if found else {"status": "ok"}
         return web.json_response(body, status=503 if found else 200)
 

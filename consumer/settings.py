@@ -10,7 +10,7 @@ from standardwebhooks import Webhook
 from consumer.addresses import HttpAddress, http_address, proxy_for, proxy_setting, webhook_url
 from consumer.cpus import usable_cpus
 from consumer.vision.margins import DEFAULT_PADDING
-from schemas.settings import Hours, Seconds, SecondsOrNone, Settings
+from schemas.settings import Hours, NonNegativeSeconds, Seconds, Settings
 
 _WAIT = re.compile(r"\d{1,8}(\.\d+)?")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}(\[[A-Za-z0-9_-]{0,63}\]){0,4}")
@@ -24,7 +24,7 @@ class ConsumerSettings(Settings):
         description="Port of `/metrics` and `/health` of a consumer process, or the first free one "
         "of the 100 from there on, which the log names; 0 disables it",
     )  # fmt: skip
-    drain_seconds: SecondsOrNone = Field(
+    drain_seconds: NonNegativeSeconds = Field(
         25, description="Longest wait on SIGTERM for work in hand; the rest goes by its lease"
     )
     lease_seconds: Seconds = Field(
@@ -118,7 +118,7 @@ class DispatcherSettings(ConsumerSettings):
     sweep_interval_seconds: Seconds = Field(
         60, description="Time between two rounds of cleaning up, however many dispatchers run"
     )
-    upload_grace_seconds: SecondsOrNone = Field(
+    upload_grace_seconds: NonNegativeSeconds = Field(
         900,
         description="Age at which files of no task, and writes that were cut off, are deleted; "
         "keep it above UPLOAD_TIMEOUT_SECONDS",

@@ -20,7 +20,7 @@ from typing import NoReturn
 
 import structlog
 
-from consumer.vitals import Vitals, Work
+from consumer.health import Health, Work
 
 log = structlog.get_logger()
 
@@ -48,9 +48,9 @@ class Watchdog:
     """
 
     def __init__(
-        self, vitals: Vitals, end: Callable[[str], object], *, tick_seconds: float = TICK_SECONDS
+        self, health: Health, end: Callable[[str], object], *, tick_seconds: float = TICK_SECONDS
     ) -> None:
-        self._vitals = vitals
+        self._health = health
         self._end = end
         self._tick = tick_seconds
         self._stopped = threading.Event()
@@ -72,7 +72,7 @@ class Watchdog:
             now = time.monotonic()
             awake = min(now - looked, 2 * self._tick)
             looked = now
-            seconds = {work: seconds.get(work, 0) + awake for work in self._vitals.under_way}
+            seconds = {work: seconds.get(work, 0) + awake for work in self._health.under_way}
             for work, taken in seconds.items():
                 if taken > work.limit_seconds:
                     self._end(f"a {work.name} has not ended within {work.limit_seconds:g} s")
@@ -80,10 +80,10 @@ class Watchdog:
 
 
 @asynccontextmanager
-async def guarded(vitals: Vitals) -> AsyncIterator[None]:
+async def guarded(health: Health) -> AsyncIterator[None]:
     """Watch this process, its event loop included, for as long as the block runs."""
-    watchdog = Watchdog(vitals, end_process)
-    turning = asyncio.create_task(_turn(vitals))
+    watchdog = Watchdog(health, end_process)
+    turning = asyncio.create_task(_turn(health))
     watchdog.start()
     try:
         yield
@@ -94,9 +94,9 @@ async def guarded(vitals: Vitals) -> AsyncIterator[None]:
             await turning
 
 
-async def _turn(vitals: Vitals) -> None:
+async def _turn(health: Health) -> None:
     while True:
-        with vitals.must_end("turn of the event loop", LOOP_LIMIT_SECONDS):
+        with health.deadline("turn of the event loop", LOOP_LIMIT_SECONDS):
             await asyncio.sleep(TICK_SECONDS)
 
 
@@ -111,11 +111,11 @@ def end_process(reason: str) -> NoReturn:
 
 
 @asynccontextmanager
-async def stopping(vitals: Vitals, drain_seconds: float) -> AsyncIterator[Callable[[], None]]:
+async def stopping(health: Health, drain_seconds: float) -> AsyncIterator[Callable[[], None]]:
     """Yield what is to be called when a stop begins: from then on the block must end in time.
 
     It is cancelled if it has not ended soon after the drain; if that does not help, the process
-    counts as hung. What may be cut off in between is left to its lease anyway.
+    counts as hung. What may be cut off in between is left to be redelivered anyway.
     """
     loop = asyncio.get_running_loop()
     # Joined nowhere: its threads ask storage, which may hang.
@@ -131,7 +131,7 @@ async def stopping(vitals: Vitals, drain_seconds: float) -> AsyncIterator[Callab
                     limit.reschedule(loop.time() + drain_seconds + CLOSING_SECONDS)
                     # Not told before: a drain that takes its time is no illness.
                     stop.enter_context(
-                        vitals.must_end("stop", drain_seconds + HUNG_STOP_SECONDS, told=False)
+                        health.deadline("stop", drain_seconds + HUNG_STOP_SECONDS, told=False)
                     )
 
                 try:

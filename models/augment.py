@@ -134,7 +134,7 @@ def crop(
 ) -> Sample:
     """Cut a random crop of ``size`` px out of an image whose ``quads`` are in its px.
 
-    Where the crop reaches beyond the image it shows ``backdrop`` (any picture without plates),
+    Where the crop reaches beyond the image it shows ``backdrop`` (any image without plates),
     or one colour.
     """
     frontal = np.array([oriented or is_frontal(q) for q in quads], np.bool_)
@@ -170,7 +170,7 @@ def crop(
 
 
 def relight(rng: np.random.Generator, rgb: Array8) -> Array8:
-    """Return the picture under other light: gain, gamma, colour cast, night, grey."""
+    """Return the image under other light: gain, gamma, colour cast, night, grey."""
     gain, gamma = float(rng.uniform(0.6, 1.35)), float(np.exp(rng.normal(0, 0.25)))
     if rng.random() < 0.08:
         gain *= float(rng.uniform(0.25, 0.5))
@@ -185,7 +185,7 @@ def relight(rng: np.random.Generator, rgb: Array8) -> Array8:
 
 
 def damage(rng: np.random.Generator, rgb: Array8) -> Array8:
-    """Return the picture after what cameras and networks do: blur, noise, JPEG."""
+    """Return the image after what cameras and networks do: blur, noise, JPEG."""
     draw = rng.random()
     if draw < 0.12:
         rgb = np.asarray(cv2.GaussianBlur(rgb, (0, 0), float(rng.uniform(0.4, 1.4))), np.uint8)

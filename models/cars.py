@@ -28,7 +28,7 @@ _PAINTS: tuple[Colour, ...] = (
 
 
 class Car(NamedTuple):
-    """``picture`` (H, W, 4) RGBA; ``scale`` px per metre; plate centre (x, y) in metres."""
+    """``image`` (H, W, 4) RGBA; ``scale`` px per metre; plate centre (x, y) in metres."""
 
     picture: Array8
     scale: float

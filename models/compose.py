@@ -1,4 +1,4 @@
-"""Pasting a drawn picture onto a photograph or scene with a known perspective."""
+"""Pasting a drawn image onto a photograph or scene with a known perspective."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def quad_size(quad: Quad) -> tuple[float, float]:
 
 
 def shrink_to(picture: Array8, width: float, height: float) -> Array8:
-    """Reduce a picture to about the given size (px) so that warping it does not alias."""
+    """Reduce an image to about the given size (px) so that warping it does not alias."""
     h, w = picture.shape[:2]
     new_w = max(2, min(w, round(width * 1.15)))
     new_h = max(2, min(h, round(height * 1.15)))
@@ -29,9 +29,9 @@ def shrink_to(picture: Array8, width: float, height: float) -> Array8:
 
 
 def paste(image: Array8, picture: Array8, quad: Quad) -> None:
-    """Blend an RGBA picture (h, w, 4) onto ``image`` (H, W, 3) in place.
+    """Blend an RGBA image (h, w, 4) onto ``image`` (H, W, 3) in place.
 
-    ``quad`` (4, 2) says where the corners of the picture go, in px: TL, TR, BR, BL; a pixel's
+    ``quad`` (4, 2) says where the corners of the image go, in px: TL, TR, BR, BL; a pixel's
     area spans [x, x + 1). Parts outside the image are cut off.
     """
     height, width = image.shape[:2]

@@ -1,4 +1,4 @@
-"""Draw ``static/cover.png``, the picture that is put on plates: ``python -m models.draw_cover``.
+"""Draw ``static/cover.png``, the image that is put on plates: ``python -m models.draw_cover``.
 
 A soft grey plate with a shield and a crossed-out eye. No text: it may end up on a plate of any
 country, at any angle, squeezed to any proportion. Opaque to the corners, since it hides something.

@@ -4,7 +4,7 @@
 
 Prints and writes (``report.json``, ``plots.png``, ``misses.png``, ``false_covers.png``): recall at
 90 % area cover by size, angle and source, false covers on images without plates, covered area
-over plate area, angle error, time per image. The sheets show pictures of the dataset: keep the
+over plate area, angle error, time per image. The sheets show images of the dataset: keep the
 folder out of the project.
 """
 

@@ -25,7 +25,7 @@ from consumer.vision.checkpoint import DEFAULT_IMGSZ, load_checkpoint
 from consumer.vision.decoder import decode
 from consumer.vision.detector import load_detector
 from consumer.vision.letterbox import letterbox
-from consumer.vision.quiet import import_openvino
+from consumer.vision.no_telemetry import import_openvino
 from models import parity
 from models.parity import Parity, ParityError
 from models.quantize import (

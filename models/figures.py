@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: curves, and contact sheets of what was missed or covered in vain."""
+"""Images of an evaluation: curves, and contact sheets of what was missed or covered in vain."""
 
 from __future__ import annotations
 

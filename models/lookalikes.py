@@ -1,4 +1,4 @@
-"""Hard negatives: lettered things that are not plates, drawn into a picture without a label."""
+"""Hard negatives: lettered things that are not plates, drawn into an image without a label."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _write(
     box: tuple[int, int, int, int],
     ink: tuple[int, ...],
 ) -> None:
-    """Write into a box (x, y, w, h) of an RGBA picture, in place; the ink is opaque."""
+    """Write into a box (x, y, w, h) of an RGBA image, in place; the ink is opaque."""
     x, y, w, h = box
     mask = draw_text(text, w, h, rng, bold=bool(rng.random() < 0.6))[..., None] / 255.0
     region = picture[y : y + h, x : x + w]
@@ -153,7 +153,7 @@ def draw_grid(rng: np.random.Generator) -> Array8:
 
 
 def stamp_time(rng: np.random.Generator, rgb: Array8) -> None:
-    """Write a camera's timestamp along an edge of the picture, in place."""
+    """Write a camera's timestamp along an edge of the image, in place."""
     size = rgb.shape[0]
     text = _digits(
         rng, ("2099-99-99 99:99:99", "99/99/2099 99:99", "CAM 9  99:99:99")[int(rng.integers(0, 3))]

@@ -1,11 +1,11 @@
-"""Make 12 MP street pictures with exact labels, to evaluate what large photos need.
+"""Make 12 MP street images with exact labels, to evaluate what large photos need.
 
     python -m models.mosaic DATASET --out FOLDER --count 30 --seed 0
 
-Each picture is a wall of a YOLO-OBB folder's images, at about their own size, with those without
+Each image is a wall of a YOLO-OBB folder's images, at about their own size, with those without
 plates between them; every fifth has no plates at all. FOLDER is a YOLO-OBB folder again. File names
 begin with the kind of the labels, ``street_upright``, ``street_oriented`` or ``street_negative``,
-so that evaluation judges each by what its labels can tell. It holds pictures of the dataset: keep
+so that evaluation judges each by what its labels can tell. It holds images of the dataset: keep
 it out of the project.
 """
 
@@ -33,7 +33,7 @@ _QUALITY = 92
 
 @dataclass(frozen=True)
 class Mosaic:
-    """A picture (H, W, 3) RGB and its plates (N, 4, 2) in px."""
+    """An image (H, W, 3) RGB and its plates (N, 4, 2) in px."""
 
     rgb: Array8
     quads: Quads
@@ -56,7 +56,7 @@ class Deck:
 def compose(
     rng: np.random.Generator, plates: Deck | None, negatives: Deck, width: int, height: int
 ) -> Mosaic:
-    """Return a wall of pictures; without ``plates`` only of negatives."""
+    """Return a wall of images; without ``plates`` only of negatives."""
     rgb = np.zeros((height, width, 3), np.uint8)
     quads: list[Quads] = []
     top = 0
@@ -73,7 +73,7 @@ def compose(
 def _row(
     rng: np.random.Generator, plates: Deck | None, negatives: Deck, height: int, width: int
 ) -> Iterator[tuple[int, Array8, Quads]]:
-    """Yield left, picture and quads of the pictures of one row, side by side."""
+    """Yield left, image and quads of the images of one row, side by side."""
     left = 0
     while left < width:
         labelled = plates is not None and rng.random() >= _SHARE_OF_NEGATIVES
@@ -139,7 +139,7 @@ def main(argv: list[str] | None = None) -> None:
     plates = 0
     for index in range(args.count):
         negative = index % _NEGATIVE_EVERY == _NEGATIVE_EVERY - 1
-        # Three of four by the larger kind, which has more pictures to show.
+        # Three of four by the larger kind, which has more images to show.
         kind = "negative" if negative else labelled[(index % 4 == 3) % len(labelled)]
         deck = None if negative else decks[kind]
         mosaic = compose(rng, deck, decks["negative"], *args.size)

@@ -1,7 +1,7 @@
 """The network that is trained, and what of ultralytics the training uses.
 
-Everything of ultralytics comes in through ``consumer.vision.quiet``, which keeps it offline; this
-module is the one door for the rest of ``models``.
+Everything of ultralytics is imported through ``consumer.vision.no_telemetry``, which keeps it
+offline. The rest of ``models`` imports it through this module.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from consumer.vision.quiet import import_tasks
+from consumer.vision.no_telemetry import import_tasks
 
 _tasks = import_tasks()
 

@@ -61,7 +61,7 @@ def compare(ours: Detector, theirs: Detector, inputs: Iterable[Pixels]) -> Parit
 def _gaps(
     ours: Detections, theirs: Detections, shape: Sequence[int]
 ) -> Iterator[tuple[float, float]]:
-    """Yield, for each plate that either finds with some certainty, how far the other's is away."""
+    """Yield, for each plate that either finds with some certainty, how far off the other's is."""
     for one, other in ((ours, theirs), (theirs, ours)):
         for quad, score in zip(one.quads, one.scores, strict=True):
             if score < CONFIDENCE:

@@ -1,7 +1,7 @@
-"""Drawn licence plates with fictitious texts: an RGBA picture of a plate from a style and a seed.
+"""Drawn licence plates with fictitious texts: an RGBA image of a plate from a style and a seed.
 
 Dimensions follow the standards where there is one (Russia: GOST R 50577-2018; EU: 520 x 110 mm),
-lettering is Pillow's built-in typeface squeezed into the plate's cells, so the pictures are the
+lettering is Pillow's built-in typeface squeezed into the plate's cells, so the images are the
 same on every machine. Scripts that this typeface does not have are drawn as made-up signs.
 """
 
@@ -166,9 +166,9 @@ def _rounded(height: int, width: int, inset: float, radius: float) -> npt.NDArra
 
 
 def draw_plate(rng: np.random.Generator, style: Style, *, void: bool = True) -> tuple[Array8, str]:
-    """Draw a plate; return its picture (H, W, 4) RGBA at 1 px per mm, and its text.
+    """Draw a plate; return its image (H, W, 4) RGBA at 1 px per mm, and its text.
 
-    The picture is the plate and nothing else: its corners are the corners of the array.
+    The image is the plate and nothing else: its corners are the corners of the array.
     """
     height, width = round(style.h * PIXELS_PER_MM), round(style.w * PIXELS_PER_MM)
     picture = _ground(style, height, width)

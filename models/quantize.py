@@ -18,8 +18,8 @@ from consumer.errors import ModelError
 from consumer.vision.backends.exported import KEY
 from consumer.vision.detector import Detector
 from consumer.vision.margins import DEFAULT_PADDING, cover_quads
+from consumer.vision.no_telemetry import import_nncf, import_openvino
 from consumer.vision.obb import Detections
-from consumer.vision.quiet import import_nncf, import_openvino
 from models.metrics import covered_share, overlap
 
 LEAST_PHOTOS = 64

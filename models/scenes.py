@@ -1,6 +1,6 @@
 """Drawn street scenes with cars and fictitious plates, made from a seed: no photograph needed.
 
-The acceptance tests, the README's picture and the benchmark use them, so the scenes are drawn for
+The acceptance tests, the README's image and the benchmark use them, so the scenes are drawn for
 the real detector to find the plates in, and every corner of every plate is known exactly.
 """
 
@@ -19,7 +19,7 @@ from models.plate_styles import BY_NAME
 from models.plates import Style, draw_plate
 
 SCENE_STYLES = ("ru", "ru", "ru_3", "ru_taxi", "eu_d", "eu_f", "eu_pl", "eu_ro", "eu_plain")
-# Plate width over the width of the car's picture, about what a real car shows.
+# Plate width over the width of the car's image, about what a real car shows.
 _PLATE_WIDTH_M = 0.56
 
 
@@ -89,7 +89,7 @@ def _draw_street(rng: np.random.Generator, width: int, height: int, horizon: int
 
 
 def _draw_shadow(picture: Array8, quad: Quad) -> None:
-    """Darken the road under a car whose picture lies in ``quad``."""
+    """Darken the road under a car whose image lies in ``quad``."""
     mask = np.zeros(picture.shape[:2], np.uint8)
     left, right = quad[3], quad[2]
     centre = (left + right) / 2
@@ -177,10 +177,10 @@ def draw_scene(
     *,
     noise: float = 3.0,
 ) -> Scene:
-    """Draw a street with ``plates`` cars, one plate each, every plate wholly inside the picture.
+    """Draw a street with ``plates`` cars, one plate each, every plate wholly inside the image.
 
     ``angle`` rolls the camera: the plates end up turned by that many degrees, clockwise in the
-    picture. ``noise``: standard deviation, of 255. The same generator state gives the same scene.
+    image. ``noise``: standard deviation, of 255. The same generator state gives the same scene.
     Raises ValueError below 64 px a side or for a negative number of plates.
     """
     if min(width, height) < 64 or plates < 0:
@@ -194,7 +194,7 @@ def draw_scene(
     chosen = tuple(BY_NAME[name] for name in styles)
     columns = max(1, min(plates, math.ceil(math.sqrt(plates * max(1.0, width / height)))))
     rows = max(1, math.ceil(plates / columns))
-    # Cars stand in a rectangle of the picture's shape that stays in view when it is turned.
+    # Cars stand in a rectangle of the image's shape that stays in view when it is turned.
     share = min(width / big_w, height / big_h)
     wide, tall = width * share, height * share
     slot = min(wide * 0.94 / columns, tall * 0.9 / rows * WIDTH_M / HEIGHT_M)
@@ -213,7 +213,7 @@ def draw_scene(
 def _roll(
     picture: Array8, quads: npt.NDArray[np.float32], width: int, height: int, angle: float
 ) -> Scene:
-    """Turn the picture about its middle and cut out width x height px."""
+    """Turn the image about its middle and cut out width x height px."""
     big_h, big_w = picture.shape[:2]
     matrix = cv2.getRotationMatrix2D((big_w / 2, big_h / 2), -angle, 1.0)
     matrix[:, 2] += width / 2 - big_w / 2, height / 2 - big_h / 2

@@ -1,4 +1,4 @@
-"""Drawn plates pasted into real pictures, with exact corners.
+"""Drawn plates pasted into real images, with exact corners.
 
 Plates go over annotated ones (the vehicle around them is real) or anywhere, in a known
 perspective.
@@ -88,7 +88,7 @@ def weather(rng: np.random.Generator, plate: Array8, brightness: float) -> Array
 
 
 def _around(rgb: Array8, quad: Quad) -> Array8:
-    """Return the part of a picture around a quad (a view, never empty)."""
+    """Return the part of an image around a quad (a view, never empty)."""
     height, width = rgb.shape[:2]
     x, y = np.clip(quad.min(0).astype(int) - 3, 0, [width - 1, height - 1]).tolist()
     x2, y2 = np.clip(quad.max(0).astype(int) + 4, 1, [width, height]).tolist()

@@ -18,14 +18,14 @@ from producer.handlers import events, operations, results, tasks
 from producer.handlers.completions import READ_BLOCK_SECONDS, Completions
 from producer.handlers.readiness import Readiness
 from producer.handlers.services import SERVICES, Services
-from producer.handlers.stalls import StallGuard
+from producer.handlers.slow_readers import SlowReaderGuard
 from producer.metrics import Metrics, method_of, route_of
 from producer.settings import ProducerSettings
-from producer.uploads.cleanups import Cleanups
 from producer.uploads.form import UploadLimits
 from producer.uploads.idempotency import IdempotencyKeys
-from producer.uploads.intake import Intake
+from producer.uploads.shielded_tasks import ShieldedTasks
 from producer.uploads.submit import Submitter
+from producer.uploads.upload_service import UploadService
 from schemas.keys import Keys
 from schemas.redis_client import connect, connect_blocking
 from schemas.storage import Storage
@@ -51,7 +51,7 @@ def create_app(settings: ProducerSettings) -> web.Application:
     app.cleanup_ctx.append(_services)
     app.on_response_prepare.append(_common_headers)
     app.on_response_prepare.append(cross_origin.admit)
-    _cut_off_who_does_not_read(app, StallGuard(settings.upload_idle_timeout_seconds))
+    _cut_off_who_does_not_read(app, SlowReaderGuard(settings.upload_idle_timeout_seconds))
     _add_routes(app)
     pages.add_to(app, settings)
     return app
@@ -107,7 +107,7 @@ def _add_routes(app: web.Application) -> None:
     router.add_get("/metrics", operations.metrics)
 
 
-def _cut_off_who_does_not_read(app: web.Application, guard: StallGuard) -> None:
+def _cut_off_who_does_not_read(app: web.Application, guard: SlowReaderGuard) -> None:
     async def watch(request: web.Request, _: web.StreamResponse) -> None:
         guard.watch(request)
 
@@ -130,12 +130,12 @@ async def _services(app: web.Application) -> AsyncIterator[None]:
     submitter = Submitter(
         TaskStore(submit_redis, keys, task_ttl_ms=settings.task_ttl_ms),
         max_backlog=settings.max_backlog_images,
-        patience_seconds=_SUBMIT_PATIENCE_SECONDS,
+        timeout_seconds=_SUBMIT_PATIENCE_SECONDS,
     )
     storage = Storage.open(settings.storage_url)
-    cleanups = Cleanups()
+    cleanups = ShieldedTasks()
     slots = settings.max_concurrent_uploads
-    intake = Intake(storage, submitter, UploadLimits.of(settings), cleanups, slots=slots)
+    intake = UploadService(storage, submitter, UploadLimits.of(settings), cleanups, slots=slots)
     app[SERVICES] = Services(
         settings=settings,
         redis=redis,

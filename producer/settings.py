@@ -9,7 +9,7 @@ from pydantic_settings import NoDecode
 from yarl import URL
 
 from schemas import addresses
-from schemas.settings import Seconds, SecondsOrNone, Settings
+from schemas.settings import NonNegativeSeconds, Seconds, Settings
 
 # Room for part headers and ignored fields; files alone make up the rest of a request.
 _OVERHEAD_BYTES = 1_048_576
@@ -99,7 +99,7 @@ class ProducerSettings(Settings):
     max_event_streams: int = Field(
         500, ge=0, description="Progress streams (task-events) open at the same time"
     )
-    drain_seconds: SecondsOrNone = Field(
+    drain_seconds: NonNegativeSeconds = Field(
         25, description="Longest wait on SIGTERM for requests in flight"
     )
 

@@ -46,8 +46,8 @@ class Keys:
         """Sorted set of the deliveries that were given up, scored by when (epoch ms)."""
         return f"{self.prefix}:dead-deliveries"
 
-    def chore(self, name: str) -> str:
-        """Whose turn a recurring chore is, of however many processes could do it."""
+    def job_lock(self, name: str) -> str:
+        """Lock of a recurring job, which any of several dispatchers may do."""
         return f"{self.prefix}:chore:{name}"
 
     def idempotency(self, digest: str) -> str:

@@ -144,16 +144,16 @@ class ImageMessage(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Addressee:
-    """The image of a task that a broken entry was meant for."""
+class ErrorTarget:
+    """The image of a task that a broken entry counts against."""
 
     task_id: str
     index: int
     total: int | None
 
 
-def addressee(fields: Mapping[bytes, bytes]) -> Addressee | None:
-    """Whom a broken entry can be charged to; None unless each part is beyond doubt."""
+def error_target(fields: Mapping[bytes, bytes]) -> ErrorTarget | None:
+    """Return the image that a broken entry counts against; None unless every part is valid."""
     task_id = fields.get(b"task_id", b"").decode(errors="replace")
     index = _count(fields.get(b"index", b"0"))
     total = _count(fields[b"total"]) if b"total" in fields else None
@@ -161,7 +161,7 @@ def addressee(fields: Mapping[bytes, bytes]) -> Addressee | None:
         return None
     if b"total" in fields and (total is None or not index < total <= MAX_TOTAL):
         return None
-    return Addressee(task_id, index, total)
+    return ErrorTarget(task_id, index, total)
 
 
 def _count(text: bytes) -> int | None:

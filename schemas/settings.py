@@ -54,7 +54,7 @@ Secret = Annotated[SecretStr | None, AfterValidator(_not_blank)]
 
 _YEAR = 365 * 86_400
 Seconds = Annotated[float, Field(gt=0, le=_YEAR)]
-SecondsOrNone = Annotated[float, Field(ge=0, le=_YEAR)]
+NonNegativeSeconds = Annotated[float, Field(ge=0, le=_YEAR)]
 Hours = Annotated[float, Field(gt=0, le=10 * 8760)]
 
 

@@ -28,7 +28,7 @@ STREAM_CHUNK_BYTES = 1 << 20
 UPLOAD_PARTS_IN_FLIGHT = 2
 CALL_SECONDS = 60.0
 """Longest wait for one object, or for the next piece of one that is streamed: a mount that hangs
-is away, and a named pipe is no original."""
+is unavailable, and a named pipe is no original."""
 
 DELETE_BATCH = 1000
 """Objects deleted in one request: as many as S3 takes."""
@@ -45,7 +45,7 @@ class StorageFullError(StorageError):
 
 
 class StorageTimeoutError(StorageError):
-    """Storage gave no answer in time: it is away as a whole, whatever it was asked for."""
+    """Storage gave no answer in time: it is unavailable as a whole, whatever it was asked for."""
 
 
 class ObjectTooLargeError(Exception):
@@ -129,7 +129,7 @@ class Storage:
             raise
 
     async def _check_mounted(self, what: str) -> None:
-        """Raise StorageError while the file system is away that the folder was in at the start.
+        """Raise StorageError while the folder's file system is not mounted, if it was at the start.
 
         In the empty folder that is left nothing is found, and what is written there is hidden as
         soon as the file system is back. Whoever starts meanwhile cannot tell.

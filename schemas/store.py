@@ -9,10 +9,10 @@ import orjson
 from redis.asyncio import Redis
 
 from schemas import scripts
-from schemas.bundle import Bundle
 from schemas.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
 from schemas.keys import STRANDED_CONSUMER, WORKERS_GROUP, Keys
 from schemas.messages import MAX_TOTAL, ImageMessage
+from schemas.script_pipeliner import ScriptPipeliner
 from schemas.tasks import ImageFailure, ImageResult, Progress, TaskState, TaskStatus
 
 
@@ -82,7 +82,7 @@ class FinishAnswer(StrEnum):
     SETTLED = "settled"
 
 
-_BUNDLED = frozenset({"begin", "finish"})
+_PIPELINED = frozenset({"begin", "finish"})
 """The steps that every image takes."""
 
 
@@ -93,12 +93,12 @@ class TaskStore:
         self._redis = redis
         self._keys = keys
         self._ttl = task_ttl_ms
-        self._bundle = Bundle(redis)
+        self._pipeliner = ScriptPipeliner(redis)
         self._scripts = {
             name: redis.register_script(scripts.source(name))
             for name in (
                 "submit", "begin", "finish", "dead_letter", "renew", "expire", "delete", "reap",
-                "restore", "reserve", "release", "start_trial",
+                "restore", "reserve", "release", "start_attempt",
             )
         }  # fmt: skip
 
@@ -201,16 +201,16 @@ class TaskStore:
         keys = [*self._closing_keys(task_id), self._keys.dead_letters]
         return FinishAnswer(await self._run("dead_letter", keys, args))
 
-    async def start_trial(self, entry: str, message: ImageMessage, delivery: int) -> None:
+    async def start_attempt(self, entry: str, message: ImageMessage, delivery: int) -> None:
         """Charge an image with this delivery of its entry, until it is acquitted."""
         keys = [self._keys.task(message.task_id)]
-        await self._run("start_trial", keys, [message.index, entry, delivery])
+        await self._run("start_attempt", keys, [message.index, entry, delivery])
 
-    async def acquit(self, message: ImageMessage) -> None:
+    async def clear_attempts(self, message: ImageMessage) -> None:
         """Forget an image's trials: its pixels have been worked on without harm."""
         await self._redis.hdel(self._keys.task(message.task_id), f"trials:{message.index}")
 
-    async def failed_trials(self, entry: str, message: ImageMessage, deliveries: int) -> int:
+    async def failed_attempts(self, entry: str, message: ImageMessage, deliveries: int) -> int:
         """Deliveries, up to the given one, that ended while the image's pixels were worked on.
 
         A later one is another worker's, and under way.
@@ -267,8 +267,8 @@ class TaskStore:
 
     async def _run(self, name: str, keys: list[str], args: Sequence[Any]) -> Any:
         script = self._scripts[name]
-        if name in _BUNDLED:
-            answer = await self._bundle.run(script, keys, args)
+        if name in _PIPELINED:
+            answer = await self._pipeliner.run(script, keys, args)
         else:
             answer = await script(keys=keys, args=args)
         return answer.decode() if isinstance(answer, bytes) else answer

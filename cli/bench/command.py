@@ -1,4 +1,4 @@
-"""`plate-detect bench`: real processes, real HTTP, real pictures, on this machine."""
+"""`plate-detect bench`: real processes, real HTTP, real images, on this machine."""
 
 import asyncio
 import signal
@@ -174,7 +174,7 @@ def _naive_command(script: Path, settings: WorkerSettings, port: int) -> list[st
 
 @contextmanager
 def _files(pictures: PictureSet) -> Iterator[Path]:
-    """Lay the pictures into a folder, for the process that measures the stages."""
+    """Lay the images into a folder, for the process that measures the stages."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "images").mkdir()
@@ -184,7 +184,7 @@ def _files(pictures: PictureSet) -> Iterator[Path]:
 
 
 def _tilings(pictures: PictureSet, wanted: list[str]) -> list[str]:
-    """Drop what would only repeat: `auto` does nothing on small pictures."""
+    """Drop what would only repeat: `auto` does nothing on small images."""
     size = DRAWINGS.get(pictures.name)
     if size and size.width * size.height < AUTO_FROM_PIXELS and "off" in wanted:
         return [tiling for tiling in wanted if tiling != "auto"]

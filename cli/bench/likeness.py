@@ -2,7 +2,7 @@
 
 What is covered is told by those who cover, not guessed from the pixels: a threshold on the
 difference would take gross coding errors for covers and leave them out, and take those parts of a
-cover for picture that happen to look like what is beneath.
+cover for image that happen to look like what is beneath.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from consumer.vision.decoder import MAX_SIDE, decode
 Luma = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Quads = Sequence[Sequence[Sequence[float]]]
-"""Corners x, y in pixels of the picture."""
+"""Corners x, y in pixels of the image."""
 
 # As Wang et al. (2004) define it, so that figures compare with those of other tools.
 _REACH, _SIGMA = 5, 1.5
@@ -34,7 +34,7 @@ _CODED_TOGETHER = 16
 
 @dataclass(frozen=True)
 class Answer:
-    """A service's result for a picture, and its covers; None if it does not tell them."""
+    """A service's result for an image, and its covers; None if it does not tell them."""
 
     image: bytes
     covers: Quads | None
@@ -43,7 +43,7 @@ class Answer:
 def compare(originals: Sequence[bytes], *services: Sequence[Answer]) -> list[float] | None:
     """Return the mean SSIM of each service's answers, over what none of the services covers.
 
-    Each service has one answer for each original. None if no picture can be compared. Pictures
+    Each service has one answer for each original. None if no image can be compared. Images
     that are turned, see-through or have a colour profile are left out: a simple service answers
     with other pixels there, and that is no loss by coding.
     """
@@ -65,7 +65,7 @@ def compare(originals: Sequence[bytes], *services: Sequence[Answer]) -> list[flo
 
 
 def uncovered(shape: tuple[int, ...], covers: Quads) -> Mask:
-    """Return which pixels of a picture (rows, columns) no cover has changed, or bears upon."""
+    """Return which pixels of an image (rows, columns) no cover has changed, or bears upon."""
     free = np.ones(shape, np.uint8)
     for quad in covers:  # one by one: drawn together, they would cancel out where they overlap
         cv2.fillConvexPoly(free, np.rint(np.array(quad)).astype(np.int32), (0,))

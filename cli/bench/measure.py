@@ -1,4 +1,4 @@
-"""One set of pictures through the service: throughput, latency, memory, and what limits them."""
+"""One set of images through the service: throughput, latency, memory, and what limits them."""
 
 import asyncio
 import json
@@ -42,9 +42,9 @@ class Load:
 
 @dataclass
 class Figures:
-    """What one service did with one set of pictures. Seconds, bytes, images per second.
+    """What one service did with one set of images. Seconds, bytes, images per second.
 
-    ``answers``: results of the first pictures of the set, made under load.
+    ``answers``: results of the first images of the set, made under load.
     """
 
     rate: float = 0.0
@@ -73,9 +73,9 @@ def stage_costs(
 ) -> tuple[dict[str, dict[str, float]], list[Quads]]:
     """Return seconds per image by stage, on one thread with nothing else at work; and the covers.
 
-    ``folder`` has the pictures in its folder `images`, and no `.env`.
+    ``folder`` has the images in its folder `images`, and no `.env`.
     Under ``busy`` as the stages are while images wait, under ``idle`` as they are for a single one.
-    Covers are those of the first pictures, which the service covers in the same way.
+    Covers are those of the first images, which the service covers in the same way.
     """
     command = [sys.executable, "-m", "cli.bench.stages", str(folder / "images")]
     done = subprocess.run(

@@ -34,9 +34,9 @@ DRAWINGS = {
 }
 """The drawn sets, by name."""
 DISTINCT = 6
-"""Different pictures in a drawn set: a cache would show."""
+"""Different images in a drawn set: a cache would show."""
 SAMPLE = 6
-"""Pictures of a set that stages are measured with, and whose results are looked at."""
+"""Images of a set that stages are measured with, and whose results are looked at."""
 QUALITY = 90
 _DRAWN_WIDTH = 1920  # wider ones would take seconds each
 _MOST_DETAIL = 25.0
@@ -58,7 +58,7 @@ class PictureSet:
 
 
 def drawn(name: str) -> PictureSet:
-    """Draw a set; the same pictures every time. Raises ValueError if there is none of this name."""
+    """Draw a set; the same images every time. Raises ValueError if there is none of this name."""
     if name not in DRAWINGS:
         raise ValueError(f"no set of pictures is called {name}; there are {', '.join(DRAWINGS)}")
     drawing = DRAWINGS[name]
@@ -82,7 +82,7 @@ def photographed(rgb: Pixels, rng: np.random.Generator, detail: float, grain: fl
     ``detail``: the median of its strength, in percent of the brightness. ``grain``: standard
     deviation of noise, alike everywhere. Measured on eight phone photos of 12 megapixels and on
     twelve scaled to 1920 and to 640 pixels, libwebp's default takes 1.01, 1.52 and 2.40 bits a
-    pixel at quality 90 and reaches an SSIM of 0.989, 0.985 and 0.987; of three pictures of each set
+    pixel at quality 90 and reaches an SSIM of 0.989, 0.985 and 0.987; of three images of each set
     without much grain 1.16, 1.60 and 2.25 with 0.982, 0.983 and 0.987. Of grain between 1 and 8,
     4 is what libwebp's fast methods keep worst.
     """

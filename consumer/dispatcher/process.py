@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import structlog
 from standardwebhooks import Webhook
 
-from consumer.dispatcher.courier import Courier
 from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.dispatcher.events import READ_BLOCK_SECONDS, EventHandler, EventReader, EventStream
 from consumer.dispatcher.retry import RetryPolicy
-from consumer.dispatcher.steps import keep_going
+from consumer.dispatcher.steps import run_periodically
 from consumer.dispatcher.sweeper import Sweeper, SweepRules
 from consumer.dispatcher.webhook import DeliveryKind, Endpoint, WebhookSender, open_session
+from consumer.dispatcher.webhook_dispatcher import WebhookDispatcher
 from consumer.membership import consumer_name
 from consumer.metrics import DispatcherMetrics
 from consumer.settings import DispatcherSettings
@@ -35,15 +35,15 @@ async def run_dispatcher(
     """Read events, send what is due and sweep until `stop`; then drain."""
     async with _assembled(settings, metrics) as parts, asyncio.TaskGroup() as group:
         loops = [
-            group.create_task(keep_going("events", parts.reader.read, stop)),
-            group.create_task(keep_going("reclaim", parts.reader.reclaim, stop)),
-            group.create_task(keep_going("sweep", lambda: parts.sweeper.sweep(stop), stop)),
+            group.create_task(run_periodically("events", parts.reader.read, stop)),
+            group.create_task(run_periodically("reclaim", parts.reader.reclaim, stop)),
+            group.create_task(run_periodically("sweep", lambda: parts.sweeper.sweep(stop), stop)),
         ]
-        for courier in parts.couriers:
-            group.create_task(courier.run(stop, drain_seconds=settings.drain_seconds))
+        for webhook_dispatcher in parts.webhook_dispatchers:
+            group.create_task(webhook_dispatcher.run(stop, drain_seconds=settings.drain_seconds))
         log.info("dispatcher ready", webhooks=[str(kind) for kind in endpoints_of(settings)])
         await stop.wait()
-        _ring(parts.couriers)
+        _notify(parts.webhook_dispatchers)
         # Storage that hangs answers too late. What they leave is repeated by whoever comes next.
         _, late = await asyncio.wait(loops, timeout=settings.drain_seconds)
         for loop in late:
@@ -68,7 +68,7 @@ def endpoints_of(settings: DispatcherSettings) -> dict[DeliveryKind, Endpoint]:
 class _Parts:
     reader: EventReader
     sweeper: Sweeper
-    couriers: list[Courier]
+    webhook_dispatchers: list[WebhookDispatcher]
 
 
 @asynccontextmanager
@@ -87,7 +87,7 @@ async def _assembled(
             session, storage, endpoints_of(settings), _signers(settings),
             images_field=settings.webhook_images_field,
         )  # fmt: skip
-        couriers = _couriers(settings, deliveries, sender, metrics)
+        webhook_dispatchers = _webhook_dispatchers(settings, deliveries, sender, metrics)
         sweeper = Sweeper(
             redis, keys, TaskStore(redis, keys, task_ttl_ms=settings.task_ttl_ms), deliveries,
             storage=storage, metrics=metrics, rules=_sweep_rules(settings),
@@ -98,31 +98,31 @@ async def _assembled(
         )  # fmt: skip
         handler = EventHandler(
             deliveries, storage, metrics, kinds=endpoints_of(settings),
-            on_created=lambda: _ring(couriers),
+            on_created=lambda: _notify(webhook_dispatchers),
         )  # fmt: skip
         reader = EventReader(
             stream, handler.handle, metrics.beat, reclaim_seconds=settings.lease_seconds / 3
         )
-        yield _Parts(reader, sweeper, couriers)
+        yield _Parts(reader, sweeper, webhook_dispatchers)
 
 
-def _ring(couriers: list[Courier]) -> None:
-    for courier in couriers:
-        courier.ring()
+def _notify(webhook_dispatchers: list[WebhookDispatcher]) -> None:
+    for webhook_dispatcher in webhook_dispatchers:
+        webhook_dispatcher.notify()
 
 
-def _couriers(
+def _webhook_dispatchers(
     settings: DispatcherSettings,
     store: DeliveryStore,
     sender: WebhookSender,
     metrics: DispatcherMetrics,
-) -> list[Courier]:
+) -> list[WebhookDispatcher]:
     policy = RetryPolicy(
         settings.retry_schedule,
         min(MAX_AGE_SECONDS, settings.task_storage_ttl_hours * 3600 / 2),
     )
     return [
-        Courier(
+        WebhookDispatcher(
             kind, store, sender, policy, metrics,
             slots=settings.webhook_concurrency,
             # Past the longest possible try by as much as recording its answer may take.

@@ -1,4 +1,4 @@
-"""Long-lived loops made of small steps, that outlast Redis and storage being away."""
+"""Long-lived loops made of small steps, that outlast Redis and storage being unavailable."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -27,17 +27,17 @@ def concerns_one(error: BaseException) -> bool:
     return isinstance(error, Exception) and not isinstance(error, (*TRANSIENT, StoppedError))
 
 
-async def keep_going(
+async def run_periodically(
     name: str,
     step: Callable[[], Awaitable[float]],
     stop: asyncio.Event,
-    bell: asyncio.Event | None = None,
+    wakeup: asyncio.Event | None = None,
 ) -> None:
     """Repeat `step` until `stop`; it returns the seconds to wait before it is due again.
 
     Args:
         name: of the loop, for the log.
-        bell: ends a wait early; whoever sets `stop` rings it too. Default: `stop` itself.
+        wakeup: ends a wait early; whoever sets `stop` sets it too. Default: `stop` itself.
     """
     backoff = Backoff()
     away = False
@@ -56,4 +56,4 @@ async def keep_going(
         away = False
         backoff.reset()
         if seconds > 0:
-            await pause(seconds, bell or stop)
+            await pause(seconds, wakeup or stop)

@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from consumer.errors import ModelError
-from consumer.vision.quiet import import_tasks
+from consumer.vision.no_telemetry import import_tasks
 from consumer.vision.unpickling import Layer, unpickled
 
 FORMAT = "plate-detect/1"

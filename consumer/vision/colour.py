@@ -1,4 +1,4 @@
-"""Colour profiles: what they make of a picture's numbers, in sRGB."""
+"""Colour profiles: what they make of an image's numbers, in sRGB."""
 
 import hashlib
 import io
@@ -46,7 +46,7 @@ def _is_srgb(icc: bytes, mode: str) -> bool:
     """Whether ``icc`` leaves colours as they are but for rounding. Raises as Pillow.
 
     Its name does not tell: linear light with sRGB's primaries is called "Linear sRGB", and many
-    a plain sRGB is not called so. Most pictures have one of a few profiles, so that is remembered.
+    a plain sRGB is not called so. Most images have one of a few profiles, so that is remembered.
     """
     key = hashlib.sha256(icc).digest() + mode.encode()
     with _lock:

@@ -29,12 +29,12 @@ _MAX_STUB_PIXELS = 4 << 20
 
 
 class StubError(ConsumerError):
-    """The picture to put on plates cannot be used."""
+    """The image to put on plates cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stub:
-    """The picture to put on plates: ``rgb`` uint8 (h, w, 3), upright.
+    """The image to put on plates: ``rgb`` uint8 (h, w, 3), upright.
 
     Transparent parts of the file have been laid over the fill colour, so it is opaque.
     """
@@ -43,7 +43,7 @@ class Stub:
 
 
 def load_stub(path: Path) -> Stub:
-    """Read a PNG with or without alpha. Raises StubError if it is missing or not such a picture."""
+    """Read a PNG with or without alpha. Raises StubError if it is missing or not such an image."""
     try:
         with PngImagePlugin.PngImageFile(io.BytesIO(path.read_bytes())) as image:
             if image.width * image.height > _MAX_STUB_PIXELS:

@@ -11,7 +11,7 @@ _FAST_FROM_QUALITY = 89
 # Measured on photographs at quality 90 (twelve of 12 megapixels, these scaled to 1920 and 640 px,
 # and 26 others), against method 2: method 0 takes two thirds of the time for 0 to 5 % more bytes,
 # up to 7 % where there is much grain. Method 4, the usual default elsewhere, takes twice the time
-# for 0 to 4 % fewer. On 160 pictures of up to 3 megapixels method 0 writes 0 to 6 % more in the
+# for 0 to 4 % fewer. On 160 images of up to 3 megapixels method 0 writes 0 to 6 % more in the
 # mean at quality 89 and above, but 13 % at 88 and 19 % at 80: who asks for such a quality wants
 # small files.
 

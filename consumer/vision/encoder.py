@@ -17,7 +17,7 @@ _SIMPLE_METHODS = 2  # below it
 _FITS_ANY_SIZE = 2
 _COLOUR_CHANNELS = 3
 
-# Measured at quality 90 on 169 pictures: photographs of eleven sources, some with noise added, and
+# Measured at quality 90 on 169 images: photographs of eleven sources, some with noise added, and
 # drawn ones. Without shaping 32 of them lose more than 0.005 of SSIM against method 4. The
 # threshold finds 28 of these, and 9 others; as it encodes them, none of the 37 loses that. Of the
 # four that it does not find the worst loses 0.0056.
@@ -56,11 +56,11 @@ def encode_webp(image: DecodedImage, *, quality: int = 90, method: int = 2) -> b
 
 
 def tuning(rgb: Pixels, quality: int, method: int) -> Tuning:
-    """Return the settings for a picture: libwebp's own, but for methods 0 and 1.
+    """Return the settings for an image: libwebp's own, but for methods 0 and 1.
 
     Noise shaping takes bits from where there is much detail and gives them to where there is
     little. With methods 0 and 1 it makes most photographs 4 to 6 % larger for 0.001 of SSIM, so
-    they go without. Grain is what it keeps: without it pictures with much lose up to 0.01 against
+    they go without. Grain is what it keeps: without it images with much lose up to 0.01 against
     method 4. These get half of it, and up to a step more of quality, for those whose grain is alike
     everywhere and leaves nothing to shape: they lose at most 0.005, for 4 to 10 % more bytes than
     without, 0 to 8 % more than method 4's. At a quality over 95 libwebp's fast methods write 15 to

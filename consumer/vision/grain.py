@@ -1,4 +1,4 @@
-"""How much of a picture's likeness hangs on its grain, which an encoder may round away."""
+"""How much of an image's likeness hangs on its grain, which an encoder may round away."""
 
 import math
 
@@ -16,14 +16,14 @@ _GREEN = 1  # most of the brightness, and no conversion
 
 
 def grain_share(rgb: Pixels) -> float:
-    """Return the share of its likeness (SSIM) that a picture (H, W, 3) would lose with its grain.
+    """Return the share of its likeness (SSIM) that an image (H, W, 3) would lose with its grain.
 
-    Of at most 4096 blocks of 8 x 8 pixels, from all over the picture (a millisecond): the variance
+    Of at most 4096 blocks of 8 x 8 pixels, from all over the image (a millisecond): the variance
     of the finest detail, as far as WebP drops it, over what SSIM weighs it by, twice the block's
     variance and a constant. Grain on even surfaces counts for much, detail within detail for
     little; noise so strong that WebP has to keep it counts for less again. 0.001 to 0.007 for most
     photographs, 0.01 to 0.02 with noise of a standard deviation of 3 to 6 added to them; 0 for a
-    picture smaller than a block. Transparent pixels count too: they are an even surface.
+    image smaller than a block. Transparent pixels count too: they are an even surface.
     """
     blocks = _sampled(rgb[..., _GREEN])
     if not len(blocks):
@@ -41,7 +41,7 @@ def _sampled(plane: NDArray[np.uint8]) -> NDArray[np.float32]:
     whole = plane[: rows * _BLOCK, : columns * _BLOCK]
     grid = whole.reshape(rows, _BLOCK, columns, _BLOCK).transpose(0, 2, 1, 3)
     apart = max(1, math.ceil(math.sqrt(rows * columns / _BLOCKS)))
-    # The middle of what each stands for; and never none of a long thin picture.
+    # The middle of what each stands for; and never none of a long thin image.
     first = min(apart // 2, max(0, rows - 1)), min(apart // 2, max(0, columns - 1))
     blocks = grid[first[0] :: apart, first[1] :: apart].reshape(-1, _BLOCK, _BLOCK)
     return blocks[:_BLOCKS].astype(np.float32)

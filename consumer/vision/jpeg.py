@@ -7,7 +7,7 @@ decoded. A file with several scans, as progressive ones have, cannot be decoded 
 read once more to see whether a decoder takes all of it (12 megapixels: 0.3 instead of 0.2 s).
 
 Not noticed are cuts by a few bytes, which cost a few pixels, and cuts just between two scans, after
-which a progressive picture is coarse everywhere, but whole. Of progressive pictures with restart
+which a progressive image is coarse everywhere, but whole. Of progressive images with restart
 markers, which are rare, about every sixth cut is not noticed.
 """
 
@@ -32,7 +32,7 @@ _DROPPED = {*range(0xE1, 0xEE), 0xEF, 0xFE}
 # Some Kodak cameras write another last byte; browsers accept any.
 EXIF_MARK = re.compile(rb"\AExif\0.", re.DOTALL)
 _EXIF_MARK_BYTES = 6
-# Each scan of a progressive JPEG has every block of the picture visited again, and costs 23 bytes.
+# Each scan of a progressive JPEG has every block of the image visited again, and costs 23 bytes.
 _MAX_SCANS = 100
 _COEFFICIENTS = 64  # of each block and component
 # libjpeg looks 7 bytes ahead. Codes of many ones are long: these bytes hold few pixels, if any.

@@ -49,7 +49,7 @@ def letterbox(rgb: NDArray[np.uint8], imgsz: int) -> Letterboxed:
 def resize(rgb: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """Scale uint8 (H, W, 3) ``rgb`` to ``height`` x ``width``; itself if it has that size.
 
-    Much larger pictures are halved first, as often as that leaves enough: by area too, so but for
+    Much larger images are halved first, as often as that leaves enough: by area too, so but for
     rounding it is the same, and 12 megapixels take 7 instead of 27 ms to 640 pixels.
     """
     while min(rgb.shape[0] // (2 * height), rgb.shape[1] // (2 * width)) >= 1:

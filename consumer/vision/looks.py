@@ -1,4 +1,4 @@
-"""All looks at a picture, in the order in which its answers call for them.
+"""All looks at an image, in the order in which its answers call for them.
 
 Worker, evaluation and benchmark ask the detector through this module, so that they see alike.
 """
@@ -6,7 +6,7 @@ Worker, evaluation and benchmark ask the detector through this module, so that t
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from consumer.vision.distance import step_back, wants_distance
+from consumer.vision.downscale import downscale, wants_downscale
 from consumer.vision.merge import by_turns, longest_side, plates_by_turns
 from consumer.vision.obb import Detections
 from consumer.vision.tiling import Tiling, views
@@ -41,15 +41,15 @@ def further(seen: list[View], answers: Sequence[Detections]) -> Callable[[], lis
     Making them takes the pixels of views out of ``seen`` that are not needed any more.
     """
     *_, (last, answers_to_last) = by_turns(seen, answers).values()
-    if wants_distance(last, answers_to_last):
-        return lambda: [step_back(last)]
+    if wants_downscale(last, answers_to_last):
+        return lambda: [downscale(last)]
     turns = next_turn(plates_by_turns(seen, answers), longest_side(seen))
     return None if turns is None else partial(_turn, seen, turns)
 
 
 def _turn(seen: list[View], turns: int) -> list[View]:
-    """Return the first views of a picture, turned."""
+    """Return the first views of an image, turned."""
     for index, view in enumerate(seen):
         if view.turns:
             seen[index] = view.without_pixels()
-    return [turned(view, turns) for view in seen if not view.turns and not view.steps_back]
+    return [turned(view, turns) for view in seen if not view.turns and not view.downscales]

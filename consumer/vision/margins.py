@@ -48,7 +48,7 @@ def upright_grown(quads: Array) -> Array:
     bounds uncovered: nothing for a level plate, hardly more than its margin at 2 degrees. A tilt is
     the hardest thing to tell of a small plate, and those who label plates draw upright rectangles
     around tilted ones. Steeper plates are tilted beyond doubt, and their bounds would be many times
-    the plate: from 25° on that fades. Plates that stand on end, in a picture that lies on its side,
+    the plate: from 25° on that fades. Plates that stand on end, in an image that lies on its side,
     grow just as those that are level.
     """
     low, high = quads.min(axis=1), quads.max(axis=1)

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.vision.distance import (
+from consumer.vision.downscale import (
     CERTAIN,
     SECOND_CHANCE,
     about,
@@ -49,7 +49,7 @@ def merge(views: Sequence[View], answers: Sequence[Detections]) -> Detections:
 
 
 def _with_stored(found: Detections, kept: NDArray[np.intp], stored: int) -> NDArray[np.intp]:
-    """Return the indexes ``kept`` and those of certain plates of the picture as it is stored.
+    """Return the indexes ``kept`` and those of certain plates of the image as it is stored.
 
     These are the first ``stored`` ones: a turned look may see a plate with more confidence and yet
     less of it. Covers of both then hide it. What is hidden already is not added.
@@ -136,19 +136,19 @@ class _Seen:
 def _take_from_further_away(seen: Sequence[_Seen], *, chance: bool) -> None:
     """Take what is too near in one view from those that are further away.
 
-    These add nothing of their own, unless the picture is given a second ``chance``: then what the
+    These add nothing of their own, unless the image is given a second ``chance``: then what the
     whole view shows is too uncertain to stand against them, too.
     """
     whole, *others = seen
-    back = [whole, *(one for one in others if one.view.steps_back)]
+    back = [whole, *(one for one in others if one.view.downscales)]
     for closer, one in pairwise(back):
         near = closer.found.quads[closer.near]
         wanted = np.array([about(quad, near).any() for quad in one.found.quads], np.bool_)
-        if chance and one.view.steps_back == 1:
+        if chance and one.view.downscales == 1:
             wanted |= one.found.scores >= SECOND_CHANCE
             closer.near[:] = True
         one.keep(wanted)
-    tiles = [one for one in others if not one.view.steps_back]
+    tiles = [one for one in others if not one.view.downscales]
     for place, one in enumerate([*reversed(back), *tiles]):
         for further in back[::-1][:place]:
             one.keep(~_absorbed(one, further.found))
@@ -187,7 +187,7 @@ def _holding(quad: Array, other: Array) -> Array:
 
 
 def is_cut(quads: Array, view: View) -> NDArray[np.bool_]:
-    """Return which of (N, 4, 2) quads reach a side of the view beyond which the picture goes on."""
+    """Return which of (N, 4, 2) quads reach a side of the view beyond which the image goes on."""
     height, width = view.pixels.shape[:2]
     low, high = quads.min(axis=1), quads.max(axis=1)
     left, top, right, bottom = view.cut

@@ -1,6 +1,6 @@
 """What the numbers of a PNG mean, by its chunks cICP, iCCP, sRGB, gAMA and cHRM: an ICC profile.
 
-Which of them holds, and when one counts as nonsense, is what Chromium 156 does: the picture is
+Which of them holds, and when one counts as nonsense, is what Chromium 156 does: the image is
 then covered and handed out as its sender sees it.
 """
 
@@ -40,7 +40,7 @@ _BRADFORD = np.array(
 _NEARLY_SRGB = 0.05  # of gAMA alone: so close to 1/2.2 nothing is changed
 _SMALLEST_TRIANGLE = 1e-3  # of red, green and blue: twice its area
 _LEVELS = np.arange(256) / 255
-# How bright, of 1, Chromium shows luminances of an HDR picture, measured: half of the light that is
+# How bright, of 1, Chromium shows luminances of an HDR image, measured: half of the light that is
 # in proportion to white at 203 cd/m², rolled off above.
 _NITS = (0.0, 225.0, 366.0, 567.0, 875.0, 1100.0)
 _SHOWN = (0.0, 0.552, 0.716, 0.847, 0.965, 1.0)
@@ -50,7 +50,7 @@ def profile(chunks: Mapping[bytes, bytes], icc: bytes) -> bytes:
     """Return the ICC profile of a PNG's numbers, empty if they are sRGB.
 
     ``chunks``: the bodies of those of CHUNKS that it has. ``icc``: what its iCCP holds, unpacked.
-    Of grey pictures, too, unless iCCP has a grey one, it is a profile of RGB.
+    Of grey images, too, unless iCCP has a grey one, it is a profile of RGB.
     """
     coded = _coded(chunks.get(b"cICP", b""))
     if coded is not None:

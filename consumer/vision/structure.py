@@ -18,7 +18,7 @@ class Container:
 
     ``parts`` are the slices of the file that a decoder needs: the pixels, without the metadata. It
     is given one of ``endings`` after them; a file is whole only if all of these end in the same
-    picture.
+    image.
     """
 
     format: Format

@@ -126,7 +126,7 @@ def _side(length: int, parts: int) -> int:
 
 
 def _starts(length: int, side: int, parts: int) -> list[int]:
-    """Return where tiles begin: evenly, the last ends where the picture does."""
+    """Return where tiles begin: evenly, the last ends where the image does."""
     return [round(i * (length - side) / (parts - 1)) for i in range(parts)] if parts > 1 else [0]
 
 

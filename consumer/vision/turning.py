@@ -1,23 +1,23 @@
-"""When a picture may lie on its side or upside down: it is looked at again, turned.
+"""When an image may lie on its side or upside down: it is looked at again, turned.
 
 Messengers, and cameras that are mounted on their side, leave photographs turned and nothing in the
 file that says so. The detector knows plates that are more or less level and upright. Measured on
 validation images turned by 90°, it sees two thirds of the plates on end, hardly any of them for
-certain; of upside-down ones it sees nine tenths, most for certain. So a picture in which nothing is
-certain is turned once, which costs one more look. Each other turn is for a picture that shows
+certain; of upside-down ones it sees nine tenths, most for certain. So an image in which nothing is
+certain is turned once, which costs one more look. Each other turn is for an image that shows
 something already, but nothing for certain: that may be upside down. A turned look is believed only
-where it shows a certain plate, or it would cover things on pictures without plates.
+where it shows a certain plate, or it would cover things on images without plates.
 """
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from consumer.vision.distance import CERTAIN
+from consumer.vision.downscale import CERTAIN
 from consumer.vision.obb import Detections
 
 HINT = 0.3
-"""Score from which on a find that is not certain tells something of how the picture lies."""
+"""Score from which on a find that is not certain tells something of how the image lies."""
 ON_END = 60.0
 """Degrees off the level from which on a plate stands on end."""
 _LONG = 1.2  # times the short side: of a plate that is more nearly square the angle tells nothing
@@ -27,9 +27,9 @@ Plates = Mapping[int, Detections]
 
 
 def next_turn(plates: Plates, longest: float) -> int | None:
-    """Return the turns of the next look that the picture needs, None if it needs no other.
+    """Return the turns of the next look that the image needs, None if it needs no other.
 
-    ``longest``: long side of the picture in pixels.
+    ``longest``: long side of the image in pixels.
     """
     if 1 not in plates:
         return None if _is_upright(plates[0], longest) else 1

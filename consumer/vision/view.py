@@ -21,8 +21,8 @@ class View:
     """One input of the detector, uint8 ``pixels`` (h, w, 3).
 
     An image point p lies at ``p * scale + offset``, both (x, y), before the view is turned
-    clockwise by 90° as often as ``turns`` says, 0 to 3. ``cut``: whether the picture goes on beyond
-    each side of ``pixels``. ``steps_back``: how often the scale of the whole view was halved for
+    clockwise by 90° as often as ``turns`` says, 0 to 3. ``cut``: whether the image goes on beyond
+    each side of ``pixels``. ``downscales``: how often the scale of the whole view was halved for
     this one.
     """
 
@@ -30,7 +30,7 @@ class View:
     scale: tuple[float, float]
     offset: tuple[float, float]
     cut: Sides = (False, False, False, False)
-    steps_back: int = 0
+    downscales: int = 0
     turns: int = 0
 
     def without_pixels(self) -> "View":
@@ -61,5 +61,5 @@ def in_image(found: Detections, view: View) -> Detections:
 
 
 def _turned_back(points: Array, width: int) -> Array:
-    """Return points (..., 2) of a picture of ``width``, turned by 90° counter-clockwise."""
+    """Return points (..., 2) of an image of ``width``, turned by 90° counter-clockwise."""
     return np.stack((points[..., 1], width - points[..., 0]), axis=-1)

@@ -13,13 +13,13 @@ import structlog
 
 from consumer.errors import ImageError, described
 from consumer.metrics import WorkerMetrics
-from consumer.worker.patience import Patience
 from consumer.worker.pipeline import Covered, ImagePipeline
+from consumer.worker.poison import PoisonGuard
+from consumer.worker.server_retry import ServerRetry
 from consumer.worker.stream import Entry
-from consumer.worker.trials import Trials
 from schemas.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
 from schemas.layout import output_key
-from schemas.messages import Addressee, ContractError, ContractLimits, ImageMessage, addressee
+from schemas.messages import ContractError, ContractLimits, ErrorTarget, ImageMessage, error_target
 from schemas.names import base_name, result_url
 from schemas.storage import Storage, StorageError
 from schemas.store import BeginAnswer, FinishAnswer, TaskStore
@@ -36,7 +36,7 @@ class EntryHandler:
     """Settles entries, one call each.
 
     Args:
-        patience: outlasts servers that are away.
+        patience: outlasts servers that are unavailable.
         trials: tell images that kill from the others.
         public_url: what the addresses of results begin with.
     """
@@ -48,8 +48,8 @@ class EntryHandler:
         pipeline: ImagePipeline,
         metrics: WorkerMetrics,
         *,
-        patience: Patience,
-        trials: Trials,
+        patience: ServerRetry,
+        trials: PoisonGuard,
         limits: ContractLimits,
         public_url: str,
     ) -> None:
@@ -57,13 +57,13 @@ class EntryHandler:
         self._storage = storage
         self._pipeline = pipeline
         self._metrics = metrics
-        self._persist = patience
+        self._retry = patience
         self._trials = trials
         self._limits = limits
         self._public_url = public_url
 
     async def handle(self, entry: Entry) -> None:
-        """Settle an entry; raises StoppedError if a server stayed away until the stop."""
+        """Settle an entry; raises StoppedError if a server stayed unavailable until the stop."""
         self._metrics.observe_stage("queue", max(0.0, time.time() - entry.added_at))
         try:
             message = ImageMessage.from_fields(entry.fields, self._limits)
@@ -88,14 +88,14 @@ class EntryHandler:
                 self._store.begin, entry.id, message,
                 output=name, max_total=self._limits.max_total,
             )  # fmt: skip
-            answer = await self._persist(begin)
+            answer = await self._retry(begin)
             if answer is not BeginAnswer.OUTPUT_TAKEN:
                 return answer, message.model_copy(update={"output": name})
         return BeginAnswer.OUTPUT_CONFLICT, message
 
-    async def is_convicted(self, entry: Entry) -> bool:
+    async def is_poison(self, entry: Entry) -> bool:
         """Whether an entry is to be given up that has had MAX_DELIVERIES."""
-        return await self._trials.convict(entry)
+        return await self._trials.is_poison(entry)
 
     async def give_up(self, entry: Entry) -> None:
         """Dead-letter an entry that kills, and delete its original."""
@@ -149,11 +149,11 @@ class EntryHandler:
         """
         # The result waits within the memory budget for a disk that is full or unavailable.
         with ExitStack() as room:
-            covered, webp = await self._persist(
+            covered, webp = await self._retry(
                 lambda: self._pipeline.process(message, self._trials.watch(entry, message), room),
                 transient=(StorageError,),
             )
-            await self._persist(
+            await self._retry(
                 lambda: self._pipeline.store(message, webp), transient=(StorageError,)
             )
         return covered
@@ -168,9 +168,7 @@ class EntryHandler:
         # The same for each repeat of a call whose answer was lost, and no other worker's: so the
         # repeat is told from a second outcome, which comes too late.
         provenance = {"stream_id": entry.id, "call": secrets.token_hex(8), **provenance}
-        done = await self._persist(
-            lambda: self._store.finish(entry.id, message, public, provenance)
-        )
+        done = await self._retry(lambda: self._store.finish(entry.id, message, public, provenance))
         self._log_end(message.task_id, done)
         return done
 
@@ -205,7 +203,7 @@ class EntryHandler:
         await self._dead_letter(entry, ImageErrorCode.INVALID_MESSAGE, why)
 
     async def _dead_letter(self, entry: Entry, code: ImageErrorCode, detail: str) -> FinishAnswer:
-        to = addressee(entry.fields)
+        to = error_target(entry.fields)
         if to is None or not await self._is_allowed(to):
             return await self._record(entry, code, detail=detail)
         name = base_name(entry.fields.get(b"filename", b"image").decode(errors="replace"))
@@ -214,11 +212,11 @@ class EntryHandler:
             entry, code, task_id=to.task_id, failure=failure, total=to.total, detail=detail
         )
 
-    async def _is_allowed(self, to: Addressee) -> bool:
+    async def _is_allowed(self, to: ErrorTarget) -> bool:
         """Whether a task may have so many images; one that is known was accepted with them."""
         if (to.total or 1) <= self._limits.max_total:
             return True
-        return await self._persist(lambda: self._store.state(to.task_id)) is not None
+        return await self._retry(lambda: self._store.state(to.task_id)) is not None
 
     async def _reject(self, entry: Entry, message: ImageMessage, answer: BeginAnswer) -> None:
         """An entry that contradicts its task; only a taken output name fails its own image."""
@@ -247,7 +245,7 @@ class EntryHandler:
         failure: ImageFailure | None = None,
         total: int | None = None,
     ) -> FinishAnswer:
-        done = await self._persist(
+        done = await self._retry(
             lambda: self._store.dead_letter(
                 entry.id, reason=reason, task_id=task_id, failure=failure, total=total,
                 metadata={"detail": detail, "deliveries": entry.deliveries},

@@ -11,8 +11,8 @@ from consumer.backoff import Backoff, StoppedError, pause
 from consumer.errors import described
 from consumer.metrics import STUCK_AFTER_SECONDS, WorkerMetrics
 from consumer.worker.batch import Batcher
-from consumer.worker.hand import Hand
 from consumer.worker.handler import EntryHandler
+from consumer.worker.in_flight import InFlight
 from consumer.worker.reclaim import LeasePolicy, Reclaimer
 from consumer.worker.stream import Entry, WorkStream
 from schemas.store import TaskStore
@@ -23,7 +23,7 @@ RECLAIM_PAGE = 16
 RECLAIM_SECONDS = 1.0
 """Between two looks for abandoned entries; adds to the lease until a dead worker's are taken."""
 HEARTBEAT_SECONDS = 2.0
-ROOM_PATIENCE_SECONDS = 5.0
+ROOM_TIMEOUT_SECONDS = 5.0
 """Longest wait for room in one turn of the read loop, so that the loop is seen to turn."""
 
 
@@ -34,7 +34,7 @@ class WorkerLoops:
         stream: reads and claims entries.
         store: the atomic steps.
         handler: settles one entry.
-        hand: what is held; its entries' leases are renewed.
+        in_flight: the entries whose leases are renewed.
         batcher: the detector's queue; runs as long as something is held.
     """
 
@@ -43,7 +43,7 @@ class WorkerLoops:
         stream: WorkStream,
         store: TaskStore,
         handler: EntryHandler,
-        hand: Hand,
+        in_flight: InFlight,
         batcher: Batcher,
         metrics: WorkerMetrics,
         *,
@@ -52,19 +52,19 @@ class WorkerLoops:
         self._stream = stream
         self._store = store
         self._handler = handler
-        self._hand = hand
+        self._in_flight = in_flight
         self._batcher = batcher
         self._metrics = metrics
         self._lease_seconds = leases.seconds
         # After an outage a turn waits for workers to renew their leases; the server may be silent.
         self._reclaim_limit = STUCK_AFTER_SECONDS + leases.seconds
         self._reclaimer = Reclaimer(
-            stream, handler, hand, metrics, leases=leases, limit_seconds=self._reclaim_limit
+            stream, handler, in_flight, metrics, leases=leases, limit_seconds=self._reclaim_limit
         )
         self._in_work: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event, *, drain_seconds: float) -> None:
-        """Work until `stop`, then finish what is in hand for at most `drain_seconds`."""
+        """Work until `stop`, then finish what is in flight for at most `drain_seconds`."""
         drained = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             inference = group.create_task(self._batcher.run())
@@ -76,7 +76,7 @@ class WorkerLoops:
             }
             try:
                 await stop.wait()
-                await self._hand.close()
+                await self._in_flight.close()
                 await self._drain(drain_seconds)
             finally:
                 # Also when a sibling failed. Loops end by event: a cancellation that arrives
@@ -88,7 +88,7 @@ class WorkerLoops:
     async def _read_loop(self, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
         backoff = Backoff()
         while not stop.is_set():
-            self._metrics.vitals.beat("read", limit_seconds=STUCK_AFTER_SECONDS)
+            self._metrics.health.beat("read", limit_seconds=STUCK_AFTER_SECONDS)
             try:
                 await self._read(group)
                 backoff.reset()
@@ -97,11 +97,11 @@ class WorkerLoops:
                 await pause(backoff.next_delay(), stop)
 
     async def _read(self, group: asyncio.TaskGroup) -> None:
-        async with self._hand.reserve(patience_seconds=ROOM_PATIENCE_SECONDS) as free:
+        async with self._in_flight.reserve(timeout_seconds=ROOM_TIMEOUT_SECONDS) as free:
             if not free:
                 return
             for entry in await self._stream.read(free):
-                if entry.id not in self._hand:  # or the group was made again
+                if entry.id not in self._in_flight:  # or the group was made again
                     self._start(group, entry)
 
     async def _reclaim_loop(self, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
@@ -112,7 +112,7 @@ class WorkerLoops:
             return self._start(group, entry)
 
         while not stop.is_set():
-            self._metrics.vitals.beat("reclaim", limit_seconds=self._reclaim_limit)
+            self._metrics.health.beat("reclaim", limit_seconds=self._reclaim_limit)
             try:
                 found = await self._stream.abandoned(RECLAIM_PAGE)
                 if server_was_away:
@@ -135,7 +135,7 @@ class WorkerLoops:
 
     def _start(self, group: asyncio.TaskGroup, entry: Entry) -> asyncio.Task[None]:
         """Hold an entry, and settle it beside whatever else is held."""
-        self._hand.take(entry)
+        self._in_flight.add(entry)
         task = group.create_task(self._settle(entry))
         self._in_work.add(task)
         task.add_done_callback(self._in_work.discard)
@@ -155,26 +155,26 @@ class WorkerLoops:
         except Exception:
             log.exception("image left to its lease", entry=entry.id, deliveries=entry.deliveries)
         finally:
-            await self._hand.drop(entry.id)
+            await self._in_flight.remove(entry.id)
 
     async def _renew(self) -> None:
         limit = max(STUCK_AFTER_SECONDS, self._lease_seconds)
-        self._metrics.vitals.beat("renew", limit_seconds=limit)
-        held = self._hand.entry_ids
+        self._metrics.health.beat("renew", limit_seconds=limit)
+        held = self._in_flight.entry_ids
         if held:
             lost = await self._store.renew(self._stream.consumer, held)
-            still_held = [entry for entry in lost if entry in self._hand]
+            still_held = [entry for entry in lost if entry in self._in_flight]
             if still_held:
                 log.warning("leases lost to another worker", entries=still_held)
 
     async def _measure(self) -> None:
-        self._metrics.in_flight.set(len(self._hand))
+        self._metrics.in_flight.set(len(self._in_flight))
         self._metrics.backlog.set(await self._store.backlog())
 
     async def _repeat(
         self, call: Callable[[], Awaitable[None]], seconds: float, until: asyncio.Event
     ) -> None:
-        # After a failure sooner than usual: leases run while the server is away.
+        # After a failure sooner than usual: leases run while the server is unavailable.
         backoff = Backoff(cap=min(1.0, seconds / 2))
         while not until.is_set():
             delay = seconds
@@ -200,13 +200,13 @@ class WorkerLoops:
         log.warning("redis is away", during=during, error=described(error))
 
     async def _drain(self, drain_seconds: float) -> None:
-        log.info("stopping", images_in_hand=len(self._hand))
+        log.info("stopping", images_in_hand=len(self._in_flight))
         try:
             async with asyncio.timeout(drain_seconds):
                 while self._in_work:
                     done, _ = await asyncio.wait(self._in_work)
                     self._in_work -= done
         except TimeoutError:
-            log.warning("out of time, images left to their leases", images=len(self._hand))
+            log.warning("out of time, images left to their leases", images=len(self._in_flight))
             for task in self._in_work:
                 task.cancel()

@@ -44,7 +44,7 @@ WRITE_TRIES = 6
 
 @dataclass(frozen=True, slots=True)
 class VisionOptions:
-    """What a picture's way through the pipeline depends on; `model` is the checkpoint's digest."""
+    """What an image's way through the pipeline depends on; `model` is the checkpoint's digest."""
 
     model: str
     stub: Stub | None
@@ -110,7 +110,7 @@ class ImagePipeline:
 
         Raises:
             ImageError: this image cannot be processed, ever.
-            StorageError: storage is away; worth a retry.
+            StorageError: storage is unavailable; worth a retry.
         """
         self._in_work += 1
         try:
@@ -123,7 +123,7 @@ class ImagePipeline:
 
         Raises:
             ImageError: storage, working otherwise, refuses this result.
-            StorageError: storage is full or away; worth a retry.
+            StorageError: storage is full or unavailable; worth a retry.
         """
         backoff = Backoff(base=0.2, cap=2.0)
         for _ in range(WRITE_TRIES):
@@ -240,7 +240,7 @@ async def look(
     """Return views and the further ones that their answers call for, with all answers."""
     seen = list(views)
     answers = await batcher.detect_all([view.pixels for view in seen], alone=is_alone())
-    # To compare many finds takes seconds. Not in the threads that `in_thread` stands for: a picture
+    # To compare many finds takes seconds. Not in the threads that `in_thread` stands for: an image
     # that needs no further look, as most, would wait there behind decoding.
     while make := await asyncio.to_thread(further, seen, answers):
         fresh = await in_thread(make)

@@ -12,8 +12,9 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from consumer.backoff import StoppedError, persist
+from consumer.backoff import StoppedError, retry_until_stopped
 from consumer.errors import described
+from consumer.health import Health
 from consumer.membership import consumer_name
 from consumer.metrics import STUCK_AFTER_SECONDS, WorkerMetrics
 from consumer.settings import WorkerSettings
@@ -21,19 +22,18 @@ from consumer.vision.cover import Stub, load_stub
 from consumer.vision.decoder import DecodedImage
 from consumer.vision.standin import Poison, StandInDetector, chosen_standin
 from consumer.vision.view import View
-from consumer.vitals import Vitals
 from consumer.worker.admission import MemoryBudget
 from consumer.worker.batch import Batcher
-from consumer.worker.hand import Hand
 from consumer.worker.handler import EntryHandler
+from consumer.worker.in_flight import InFlight
 from consumer.worker.loops import WorkerLoops
-from consumer.worker.patience import Patience
 from consumer.worker.pipeline import ImagePipeline, VisionOptions
+from consumer.worker.poison import PoisonGuard
 from consumer.worker.quarantine import QuarantiningStore
 from consumer.worker.reclaim import LeasePolicy
 from consumer.worker.report import Reporting
+from consumer.worker.server_retry import ServerRetry
 from consumer.worker.stream import READ_BLOCK_SECONDS, WorkStream
-from consumer.worker.trials import Trials
 from schemas.keys import Keys
 from schemas.messages import ContractLimits
 from schemas.redis_client import connect, connect_blocking
@@ -56,15 +56,15 @@ async def run_worker(settings: WorkerSettings, metrics: WorkerMetrics, stop: asy
     """Load the model, join the group, work until `stop`, drain.
 
     Raises:
-        StubError: the picture to put on plates cannot be used.
+        StubError: the image to put on plates cannot be used.
         ModelError: the model cannot be loaded.
         ExceptionGroup: a loop failed; with SickDetectorError if the detector did.
     """
     # Before anything that takes long or waits: a wrong path is to be told at once.
     stub = load_stub(settings.cover_image_path) if settings.cover_mode == "image" else None
-    metrics.vitals.expect("model", "the model is not loaded")
+    metrics.health.expect("model", "the model is not loaded")
     detector = await asyncio.to_thread(_load_detector, settings)
-    metrics.vitals.meet("model")
+    metrics.health.meet("model")
     options = _vision_options(settings, stub, model=detector.digest)
     try:
         async with _open_loops(settings, metrics, detector, options, stop) as loops:
@@ -93,27 +93,27 @@ async def _open_loops(
             redis, reader, stream=keys.images, consumer=consumer_name(),
             lease_ms=int(settings.lease_seconds * 1000),
         )  # fmt: skip
-        await persist(
+        await retry_until_stopped(
             stream.ensure_group, transient=(RedisError, OSError), give_up=stop,
             on_failure=lambda error: log.warning("waiting for redis", error=described(error)),
         )  # fmt: skip
-        metrics.vitals.beat("read", limit_seconds=STUCK_AFTER_SECONDS)
+        metrics.health.beat("read", limit_seconds=STUCK_AFTER_SECONDS)
         batcher = _batcher(settings, detector, metrics)
-        threads = stack.enter_context(_thread_pool(settings.threads, metrics.vitals))
+        threads = stack.enter_context(_thread_pool(settings.threads, metrics.health))
         kind = _PoisonablePipeline if isinstance(detector, StandInDetector) else ImagePipeline
         pipeline = kind(
             storage, batcher, threads, MemoryBudget(settings.memory_budget_mb << 20),
             thread_count=settings.threads, metrics=metrics, options=options,
         )  # fmt: skip
         limits = ContractLimits(settings.max_files_per_request, settings.inline_max_bytes)
-        patience = Patience(stop)
+        patience = ServerRetry(stop)
         handler = EntryHandler(
             store, storage, pipeline, metrics, patience=patience,
-            trials=Trials(store, patience, limits, max_deliveries=settings.max_deliveries),
+            trials=PoisonGuard(store, patience, limits, max_deliveries=settings.max_deliveries),
             limits=limits, public_url=settings.public_url,
         )  # fmt: skip
         yield WorkerLoops(
-            stream, store, handler, Hand(settings.slots), batcher, metrics,
+            stream, store, handler, InFlight(settings.slots), batcher, metrics,
             leases=LeasePolicy(settings.lease_seconds, settings.max_deliveries),
         )  # fmt: skip
 
@@ -158,7 +158,7 @@ def _batcher(settings: WorkerSettings, detector: "Detector", metrics: WorkerMetr
         max_wait_seconds=settings.batch_max_wait_ms / 1000 if on_gpu else 0,
         passes=settings.forward_passes,
         observe=metrics.observe_batch,
-        guard=partial(metrics.vitals.must_end, "forward pass", settings.inference_timeout_seconds),
+        guard=partial(metrics.health.deadline, "forward pass", settings.inference_timeout_seconds),
     )
 
 
@@ -188,24 +188,24 @@ class _PoisonablePipeline(ImagePipeline):
 class _GuardedPool(ThreadPoolExecutor):
     """Threads for the stages of images, each call under the watchdog's eyes."""
 
-    def __init__(self, threads: int, vitals: Vitals) -> None:
+    def __init__(self, threads: int, health: Health) -> None:
         super().__init__(threads, thread_name_prefix="image")
-        self._vitals = vitals
+        self._health = health
 
     def submit(self, call: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run the call on a thread."""
         return super().submit(self._guarded, partial(call, *args, **kwargs))
 
     def _guarded(self, call: Callable[[], T]) -> T:
-        with self._vitals.must_end("stage of an image", STAGE_LIMIT_SECONDS):
+        with self._health.deadline("stage of an image", STAGE_LIMIT_SECONDS):
             return call()
 
 
 @contextmanager
-def _thread_pool(threads: int, vitals: Vitals) -> Iterator[ThreadPoolExecutor]:
-    pool = _GuardedPool(threads, vitals)
+def _thread_pool(threads: int, health: Health) -> Iterator[ThreadPoolExecutor]:
+    pool = _GuardedPool(threads, health)
     try:
         yield pool
     finally:
-        # Not waited for: what runs past the drain is left to its lease.
+        # Not waited for: what runs past the drain is left to be redelivered.
         pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Abandoned entries: taken over beside others or alone, or given up."""
+"""Abandoned entries: claimed beside others or exclusively, or dead-lettered."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,20 +10,20 @@ from redis.exceptions import RedisError, ResponseError
 from consumer.backoff import StoppedError, is_passing
 from consumer.errors import described
 from consumer.metrics import WorkerMetrics
-from consumer.worker.hand import Hand
 from consumer.worker.handler import EntryHandler
+from consumer.worker.in_flight import InFlight
+from consumer.worker.poison import shared_deliveries
 from consumer.worker.stream import Abandoned, Entry, WorkStream
-from consumer.worker.trials import shared_deliveries
 
 log = structlog.get_logger()
 
-ROOM_PATIENCE_SECONDS = 5.0
+ROOM_TIMEOUT_SECONDS = 5.0
 """Longest wait of a first redelivery for a free slot in one turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeasePolicy:
-    """Silence after which others may take an entry over, and deliveries before it is given up."""
+    """Idle time after which others may claim an entry; deliveries before it is dead-lettered."""
 
     seconds: float
     max_deliveries: int
@@ -40,7 +40,7 @@ class Reclaimer:
         self,
         stream: WorkStream,
         handler: EntryHandler,
-        hand: Hand,
+        in_flight: InFlight,
         metrics: WorkerMetrics,
         *,
         leases: LeasePolicy,
@@ -48,7 +48,7 @@ class Reclaimer:
     ) -> None:
         self._stream = stream
         self._handler = handler
-        self._hand = hand
+        self._in_flight = in_flight
         self._metrics = metrics
         self._lease_seconds = leases.seconds
         self._max_deliveries = leases.max_deliveries
@@ -61,12 +61,12 @@ class Reclaimer:
         stop: asyncio.Event,
         start: Callable[[Entry], "asyncio.Task[None]"],
     ) -> bool:
-        """Take over what was found; False, and the rest is left, if the hand did not get empty.
+        """Claim what was found; return False if other entries stay in flight too long.
 
         Args:
             start: holds an entry and begins to settle it; the task ends when that has ended.
         """
-        found = [candidate for candidate in found if candidate.id not in self._hand]
+        found = [candidate for candidate in found if candidate.id not in self._in_flight]
         await self._share([c for c in found if c.deliveries < self._shared_deliveries], stop, start)
         for candidate in found:
             if stop.is_set():
@@ -74,7 +74,7 @@ class Reclaimer:
             if candidate.deliveries < self._shared_deliveries:
                 continue
             # For as long as the image takes, or its server is unavailable.
-            with self._metrics.vitals.excused("reclaim", limit_seconds=self._limit_seconds):
+            with self._metrics.health.paused("reclaim", limit_seconds=self._limit_seconds):
                 if not await self._try_alone(candidate, start):
                     return False
         return True
@@ -87,9 +87,9 @@ class Reclaimer:
     ) -> None:
         """Claim as many at once as have a slot, like new ones, until all are; or leave the rest."""
         while candidates and not stop.is_set():
-            with self._metrics.vitals.excused("reclaim", limit_seconds=self._limit_seconds):
-                async with self._hand.reserve_ahead(
-                    len(candidates), patience_seconds=ROOM_PATIENCE_SECONDS
+            with self._metrics.health.paused("reclaim", limit_seconds=self._limit_seconds):
+                async with self._in_flight.reserve_ahead(
+                    len(candidates), timeout_seconds=ROOM_TIMEOUT_SECONDS
                 ) as free:
                     if not free:
                         return
@@ -120,19 +120,19 @@ class Reclaimer:
     async def _alone(
         self, candidate: Abandoned, start: Callable[[Entry], "asyncio.Task[None]"]
     ) -> bool:
-        """Settle an entry all by itself; False if the hand does not become empty in time."""
+        """Settle an entry all by itself; False if other entries stay in flight too long."""
         if candidate.deliveries >= self._max_deliveries:
             fields = await self._stream.fields(candidate.id)
             if fields is None:
                 await self._stream.acknowledge(candidate.id)
                 return True
             entry = Entry(candidate.id, fields, candidate.deliveries)
-            if await self._handler.is_convicted(entry):
+            if await self._handler.is_poison(entry):
                 # By one worker, once for each lease: it may not be possible just now.
                 if await self._stream.hold(candidate):
                     await self._handler.give_up(entry)
                 return True
-        async with self._hand.alone(patience_seconds=self._lease_seconds) as allowed:
+        async with self._in_flight.exclusive(timeout_seconds=self._lease_seconds) as allowed:
             for taken in await self._stream.claim([candidate]) if allowed else ():
                 self._metrics.redeliveries.inc()
                 await asyncio.wait([start(taken)])

@@ -18,7 +18,7 @@ _FRESH_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One check; `backlog` is None if Redis is away."""
+    """One check; `backlog` is None if Redis is unavailable."""
 
     reasons: tuple[str, ...]
     backlog: int | None

@@ -82,8 +82,8 @@ async def _listed(request: web.Request) -> tuple[str, str]:
 async def _send(
     response: web.StreamResponse, chunks: AsyncIterator[bytes], idle_seconds: float
 ) -> None:
-    # Storage may fall silent. So may the client, but that is StallGuard's matter: one that takes
-    # a chunk's bytes a few at a time may need any time for all of them.
+    # Storage may stop answering. A client that stops reading is SlowReaderGuard's task: one that
+    # takes a chunk's bytes a few at a time may need any time for all of them.
     while True:
         async with asyncio.timeout(idle_seconds):
             chunk = await anext(chunks, None)

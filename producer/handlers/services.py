@@ -14,7 +14,7 @@ from producer.handlers.readiness import Readiness
 from producer.metrics import Metrics
 from producer.settings import ProducerSettings
 from producer.uploads.idempotency import IdempotencyKeys
-from producer.uploads.intake import Intake
+from producer.uploads.upload_service import UploadService
 from schemas.keys import Keys
 from schemas.storage import Storage
 from schemas.store import TaskStore
@@ -61,7 +61,7 @@ class Services:
     store: TaskStore
     storage: Storage
     metrics: Metrics
-    intake: Intake
+    intake: UploadService
     idempotency: IdempotencyKeys
     event_streams: asyncio.Semaphore
     readiness: Readiness

@@ -13,7 +13,7 @@ from producer.handlers.services import SERVICES, Services, ask_redis
 from producer.metrics import Metrics
 from producer.uploads.form import UploadForm, check_headers
 from producer.uploads.idempotency import HEADER, Claim, checked_key
-from producer.uploads.intake import AcceptedTask
+from producer.uploads.upload_service import AcceptedTask
 from schemas.layout import task_prefix
 from schemas.messages import TASK_ID_PATTERN
 from schemas.tasks import TaskState

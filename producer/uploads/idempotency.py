@@ -24,7 +24,7 @@ from producer.errors import (
     RedisFullError,
     UnsettledSubmitError,
 )
-from producer.uploads.cleanups import Cleanups
+from producer.uploads.shielded_tasks import ShieldedTasks
 from schemas.store import Binding, EarlierUse, KeyBusyError, TaskStore
 
 HEADER = "Idempotency-Key"
@@ -71,7 +71,7 @@ class IdempotencyKeys:
     `store` may repeat lost calls: a claim is known by its token.
     """
 
-    def __init__(self, store: TaskStore, cleanups: Cleanups, *, lease_seconds: float) -> None:
+    def __init__(self, store: TaskStore, cleanups: ShieldedTasks, *, lease_seconds: float) -> None:
         self._store = store
         self._cleanups = cleanups
         self._lease_seconds = lease_seconds

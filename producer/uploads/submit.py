@@ -33,16 +33,16 @@ _LONGEST_PAUSE_SECONDS = 2.0
 
 
 class Submitter:
-    """Repeats the same submit until its outcome is known or `patience_seconds` are over.
+    """Repeats the same submit until its outcome is known or `timeout_seconds` are over.
 
     `store` is to run on a client that repeats nothing by itself: a repeat that is hidden from
     here would also hide that an earlier call may have been accepted.
     """
 
-    def __init__(self, store: TaskStore, *, max_backlog: int, patience_seconds: float) -> None:
+    def __init__(self, store: TaskStore, *, max_backlog: int, timeout_seconds: float) -> None:
         self._store = store
         self._max_backlog = max_backlog
-        self._patience = patience_seconds
+        self._patience = timeout_seconds
 
     async def submit(
         self, task_id: str, messages: Sequence[ImageMessage], binding: Binding | None = None

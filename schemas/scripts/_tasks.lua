@@ -11,7 +11,7 @@ local function is_final(status)
 end
 
 -- Ack and delete, so that XLEN is backlog plus in flight.
-local function discard(stream, group, entry)
+local function ack_and_delete(stream, group, entry)
   if redis.call('EXISTS', stream) == 1 then
     redis.call('XACK', stream, group, entry)
     redis.call('XDEL', stream, entry)
@@ -21,7 +21,7 @@ end
 -- A task's time to live, and that of its idempotency record, which has to outlast it: a record whose
 -- task is gone counts as free. The record's key is known only here; the hash tag keeps it in the
 -- same slot. One that was lost, and is another upload's by now, is left alone.
-local function keep(task, task_id, ttl)
+local function extend_ttl(task, task_id, ttl)
   redis.call('PEXPIRE', task, ttl)
   local record = redis.call('HGET', task, 'idempotency')
   if record and redis.call('HGET', record, 'task_id') == task_id then
@@ -31,15 +31,15 @@ end
 
 -- GT: after a failover the clock may be behind. Entries that no step has seen yet would then look
 -- younger than the last activity, as if they had never been added.
-local function touch(task, open, task_id, now, ttl)
+local function mark_active(task, open, task_id, now, ttl)
   redis.call('ZADD', open, 'GT', now, task_id)
-  keep(task, task_id, ttl)
+  extend_ttl(task, task_id, ttl)
 end
 
 local function open_task(task, open, task_id, total, status, now, ttl)
   redis.call('HSET', task, 'status', status, 'total', total, 'done', 0, 'succeeded', 0,
     'created_at', now)
-  touch(task, open, task_id, now, ttl)
+  mark_active(task, open, task_id, now, ttl)
 end
 
 -- The fields of the contract, by name and as a flat list. A name that comes twice means what its
@@ -63,7 +63,7 @@ end
 -- Keep where an open image waits, and what it takes to add it to the stream again: the id of its
 -- entry, then the fields. Bytes inside an entry are not kept twice: such an image is lost with its
 -- entry.
-local function remember(task, entry, fields)
+local function store_entry(task, entry, fields)
   local named, flat = contract_fields(fields)
   local kept = named.image and '' or ' ' .. cjson.encode(flat)
   -- As a number, since an entry may say 007.
@@ -72,7 +72,7 @@ end
 
 -- Id and fields (JSON) of an image's entry; nil where none was seen yet, or had its bytes inside.
 -- Earlier versions kept no id.
-local function remembered(task, index)
+local function stored_entry(task, index)
   local kept = redis.call('HGET', task, 'entry:' .. index)
   if not kept then return nil, nil end
   local entry, fields = string.match(kept, '^(%d+%-%d+) ?(.*)$')
@@ -86,7 +86,7 @@ end
 
 -- Note an entry of a task: its id may be ahead of the clock, after a failover or because somebody
 -- chose the id of an entry before it.
-local function saw(task, entry)
+local function note_entry(task, entry)
   local newest = tonumber(redis.call('HGET', task, 'newest_added_ms'))
   if not newest or added_ms(entry) > newest then
     redis.call('HSET', task, 'newest_added_ms', string.match(entry, '^%d+'))
@@ -97,7 +97,7 @@ end
 -- is so for images of a direct publisher, none is younger than the task's last activity or, where
 -- ids are ahead of the clock, than the newest that was seen.
 local function may_be_queued(task, images, index, active)
-  local entry = remembered(task, index)
+  local entry = stored_entry(task, index)
   if entry then return redis.call('XRANGE', images, entry, entry)[1] ~= nil end
   local oldest = redis.call('XRANGE', images, '-', '+', 'COUNT', 1)[1]
   local newest = tonumber(redis.call('HGET', task, 'newest_added_ms')) or 0
@@ -138,7 +138,7 @@ local function close_task(task, open, events, task_id, total, now, ttl, status)
   status = status or (succeeded > 0 and 'completed' or 'failed')
   publish(task, events, task_id, status, total)
   redis.call('HSET', task, 'status', status, 'finished_at', now)
-  keep(task, task_id, ttl)
+  extend_ttl(task, task_id, ttl)
   redis.call('ZREM', open, task_id)
   return status
 end
@@ -177,6 +177,6 @@ local function write_outcome(task, open, events, task_id, index, kind, public, o
     return close_task(task, open, events, task_id, total, now, ttl)
   end
   if status == 'pending' then redis.call('HSET', task, 'status', 'processing') end
-  touch(task, open, task_id, now, ttl)
+  mark_active(task, open, task_id, now, ttl)
   return 'written'
 end

@@ -32,11 +32,11 @@ end
 local known = redis.call('HGET', task, 'image:' .. index)
 if known and known ~= identity then return 'index_conflict' end
 if redis.call('HEXISTS', task, 'outcome:' .. index) == 1 then
-  discard(images, group, entry)
+  ack_and_delete(images, group, entry)
   return 'duplicate'
 end
 if status and is_final(status) then
-  discard(images, group, entry)
+  ack_and_delete(images, group, entry)
   return 'gone'
 end
 
@@ -55,13 +55,13 @@ if stored ~= output then
   redis.call('HSET', task, 'renamed:' .. stored, index)
   if not asked_twice then redis.call('HSET', task, 'output:' .. output, index) end
 end
-saw(task, entry)
+note_entry(task, entry)
 if found then
-  remember(task, entry, found[2])
+  store_entry(task, entry, found[2])
 elseif not is_known then
   redis.call('HSET', task, 'entry:' .. index, entry)
 end
 redis.call('HDEL', task, 'restored:' .. index)
 if status == 'pending' then redis.call('HSET', task, 'status', 'processing') end
-touch(task, open, task_id, now, ttl)
+mark_active(task, open, task_id, now, ttl)
 return 'run'

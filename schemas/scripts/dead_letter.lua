@@ -32,9 +32,9 @@ if index >= 0 then
   end
   local held = tonumber(redis.call('HGET', task, 'total'))
   if held and index < held and (not total or total == held) then
-    saw(task, entry)
+    note_entry(task, entry)
     done = write_outcome(task, open, KEYS[4], task_id, index, 'error', ARGV[6], ARGV[7], now, ttl)
   end
 end
-discard(images, group, entry)
+ack_and_delete(images, group, entry)
 return done

@@ -17,7 +17,7 @@ if not total then return redis.error_reply('ERR the task has no total') end
 if is_final(status) then
   return close_task(task, open, KEYS[4], task_id, total, now, ARGV[3], status)
 end
-keep(task, task_id, ARGV[3])
+extend_ttl(task, task_id, ARGV[3])
 if not active or now - active < tonumber(ARGV[2]) then return 'active' end
 for index = 0, total - 1 do
   if redis.call('HEXISTS', task, 'outcome:' .. index) == 0

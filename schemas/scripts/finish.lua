@@ -7,5 +7,5 @@
 --!include _tasks
 local done = write_outcome(KEYS[1], KEYS[3], KEYS[4], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6],
   ARGV[7], now_ms(), ARGV[8])
-discard(KEYS[2], ARGV[1], ARGV[2])
+ack_and_delete(KEYS[2], ARGV[1], ARGV[2])
 return done

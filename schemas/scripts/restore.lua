@@ -15,7 +15,7 @@ if not held[1] or is_final(held[1]) or not total or not active then return 0 end
 local now, added, queued, last = now_ms(), 0, false, nil
 if now - active < tonumber(ARGV[2]) then return 0 end
 for index = 0, total - 1 do
-  local _, fields = remembered(task, index)
+  local _, fields = stored_entry(task, index)
   local times = tonumber(redis.call('HGET', task, 'restored:' .. index) or '') or 0
   if not fields then
     -- It has ended, or cannot be added again.
@@ -24,13 +24,13 @@ for index = 0, total - 1 do
   elseif times < MOST_TIMES then
     local _, flat = contract_fields(cjson.decode(fields))
     last = redis.call('XADD', images, '*', unpack(flat))
-    remember(task, last, flat)
+    store_entry(task, last, flat)
     redis.call('HSET', task, 'restored:' .. index, times + 1)
     added = added + 1
   end
 end
 if last then
-  saw(task, last)
+  note_entry(task, last)
   if not queued then
     -- Whatever was newer is gone, so this may also go back.
     redis.call('HSET', task, 'newest_added_ms', string.match(last, '^%d+'))

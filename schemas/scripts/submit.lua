@@ -22,7 +22,7 @@ local function accept()
     local count = tonumber(ARGV[at])
     local fields = {unpack(ARGV, at + 1, at + count)}
     entries[#entries + 1] = redis.call('XADD', images, '*', unpack(fields))
-    remember(task, entries[#entries], fields)
+    store_entry(task, entries[#entries], fields)
     at = at + 1 + count
   end
   if ARGV[7] ~= '' then redis.call('HSET', task, 'replay_of', ARGV[7]) end
@@ -31,7 +31,7 @@ local function accept()
   if record then
     redis.call('HSET', task, 'idempotency', record)
     redis.call('HSET', record, 'token', ARGV[5], 'task_id', task_id, 'digest', ARGV[6])
-    keep(task, task_id, ttl)
+    extend_ttl(task, task_id, ttl)
   end
 end
 

@@ -10,9 +10,9 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 
-from consumer.dispatcher.sweeper.folders import Folder, doomed, folders
+from consumer.dispatcher.sweeper.failures import Failures
+from consumer.dispatcher.sweeper.folders import Folder, deletable, folders
 from consumer.dispatcher.sweeper.rules import PAGE, SweepRules
-from consumer.dispatcher.sweeper.troubles import Troubles
 from consumer.metrics import DispatcherMetrics
 from schemas.keys import Keys
 from schemas.layout import quarantine_prefix, task_prefix
@@ -38,7 +38,7 @@ class FileSweeper:
         rules: SweepRules,
         *,
         step: Callable[[], None],
-        troubles: Troubles,
+        failures: Failures,
     ) -> None:
         self._redis = redis
         self._keys = keys
@@ -46,7 +46,7 @@ class FileSweeper:
         self._metrics = metrics
         self._rules = rules
         self._step = step
-        self._troubles = troubles
+        self._failures = failures
         self._unswept: dict[str, StorageError] = {}
         self._told: set[str] = set()
 
@@ -82,7 +82,7 @@ class FileSweeper:
                 continue
             self._step()
             prefix = task_prefix(name)
-            with self._bearing(name):
+            with self._isolate(name):
                 # A listing that fails midway shows no folder: its newest file might be missing.
                 async for folder in folders(self._storage.list(prefix)):
                     yield folder
@@ -97,7 +97,7 @@ class FileSweeper:
         before = await self._oldest_wanted()
         answers = await pipeline.execute(raise_on_error=False)
         for folder, answer in zip(page, answers, strict=True):
-            with self._troubles.bearing("files", folder.task_id):
+            with self._failures.isolate("files", folder.task_id):
                 await self._sweep_folder(folder, answer, before)
 
     async def _sweep_folder(self, folder: Folder, answer: Any, before: datetime) -> None:
@@ -107,7 +107,7 @@ class FileSweeper:
             answer = (None, None)  # somebody has overwritten the task, which is lost
         status, is_deleted = answer[0], answer[1] is not None
         known = None if status is None else TaskStatus(status.decode())
-        prefixes = doomed(folder, known, deleted=is_deleted, before=before)
+        prefixes = deletable(folder, known, deleted=is_deleted, before=before)
         if self._has_kept_for_long(folder, deleted=is_deleted):
             prefixes.append(quarantine_prefix(folder.task_id))
         swept = await self._delete(folder.task_id, prefixes)
@@ -122,7 +122,7 @@ class FileSweeper:
 
     async def _delete(self, task_id: str, prefixes: list[str]) -> int:
         swept = 0
-        with self._bearing(task_id):
+        with self._isolate(task_id):
             for prefix in prefixes:
                 self._step()
                 swept += await self._storage.delete_prefix(prefix)
@@ -130,7 +130,7 @@ class FileSweeper:
         return swept
 
     @contextmanager
-    def _bearing(self, task_id: str) -> Iterator[None]:
+    def _isolate(self, task_id: str) -> Iterator[None]:
         """One folder that storage does not let us sweep keeps no other from it."""
         try:
             yield

@@ -23,7 +23,7 @@ class Folder:
     newest_kept: datetime | None = None
 
 
-def doomed(
+def deletable(
     folder: Folder, status: TaskStatus | None, *, deleted: bool, before: datetime
 ) -> list[str]:
     """Prefixes of a task's folder that must go.

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 
-from consumer.dispatcher.sweeper.troubles import Troubles
+from consumer.dispatcher.sweeper.failures import Failures
 from consumer.dispatcher.webhook import DeliveryKind
 from consumer.metrics import DispatcherMetrics
 from schemas import scripts
@@ -31,13 +31,13 @@ class ForgottenWork:
     """Puts open tasks, due deliveries and unreported events back where they are looked for."""
 
     def __init__(
-        self, redis: Redis, keys: Keys, metrics: DispatcherMetrics, troubles: Troubles, *,
+        self, redis: Redis, keys: Keys, metrics: DispatcherMetrics, failures: Failures, *,
         max_age_ms: int,
     ) -> None:  # fmt: skip
         self._redis = redis
         self._keys = keys
         self._metrics = metrics
-        self._troubles = troubles
+        self._failures = failures
         self._max_age_ms = max_age_ms
         self._reissue = redis.register_script(scripts.source("reissue_event"))
         self._cursor = 0
@@ -64,7 +64,7 @@ class ForgottenWork:
         answers = await pipeline.execute(raise_on_error=False)
         now_ms = await self._now_ms()
         for task_id, held, active in zip(task_ids, answers[::2], answers[1::2], strict=True):
-            with self._troubles.bearing("forgotten", task_id):
+            with self._failures.isolate("forgotten", task_id):
                 status, event, reported = _answer(held)
                 if status in _FINAL and event and not reported:
                     await self._reissue_event(task_id)
@@ -84,7 +84,7 @@ class ForgottenWork:
         answers = await pipeline.execute(raise_on_error=False)
         now_ms = await self._now_ms()
         for (delivery_id, kind), held, due in zip(kinds, answers[::2], answers[1::2], strict=True):
-            with self._troubles.bearing("forgotten", delivery_id):
+            with self._failures.isolate("forgotten", delivery_id):
                 state, created = _answer(held)
                 # An older one is given up, see DeliveryStore.forget_unowned.
                 is_young = created is not None and now_ms - int(created) < self._max_age_ms

@@ -1,4 +1,4 @@
-"""What all chores go by."""
+"""Ages and intervals that all jobs use."""
 
 from dataclasses import dataclass
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from consumer.errors import ModelError
 from consumer.vision.backends.base import Forward, Network, Precision
 from consumer.vision.heads import Head
-from consumer.vision.quiet import import_openvino
+from consumer.vision.no_telemetry import import_openvino
 
 KEY = "plate_detect"
 FORMAT = "plate-detect-export/1"

@@ -17,7 +17,7 @@ from consumer.vision.checkpoint import Checkpoint, build_network, load_checkpoin
 from consumer.vision.heads import Head
 
 _USUAL_SIZE = 384, 640
-"""Height and width of a wide picture, as it is looked at."""
+"""Height and width of a wide image, as it is looked at."""
 
 
 def load(path: Path, device: str, precision: Precision, threads: int, passes: int) -> Network:

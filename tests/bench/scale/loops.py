@@ -21,7 +21,7 @@ from schemas.logs import configure_logging
 
 async def _one_worker(settings: WorkerSettings, stop: asyncio.Event) -> None:
     metrics = WorkerMetrics(CollectorRegistry())
-    async with guarded(metrics.vitals):
+    async with guarded(metrics.health):
         await run_worker(settings, metrics, stop)
 
 

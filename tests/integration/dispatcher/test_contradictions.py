@@ -40,7 +40,7 @@ async def be_a_worker(world: World) -> int:
 async def sweep(world: World, task_id: str) -> None:
     """As if the task had been silent for two hours."""
     await world.redis.zadd(world.keys.open_tasks, {task_id: 1}, xx=True)
-    await world.redis.delete(world.keys.chore("redis"))
+    await world.redis.delete(world.keys.job_lock("redis"))
     await sweeper(world).sweep()
 
 
@@ -137,7 +137,7 @@ async def test_an_event_that_breaks_the_contract_is_looked_at_once(world: World)
 
             await eventually(seen_and_swept_thrice)
             for _ in range(3):
-                await world.redis.delete(world.keys.chore("redis"))
+                await world.redis.delete(world.keys.job_lock("redis"))
                 await sweeper(world, lease=0).sweep()
                 held: Any = await world.redis.xpending(world.keys.events, DISPATCHER_GROUP)
                 assert held["pending"] == 0

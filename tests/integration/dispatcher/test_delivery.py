@@ -8,7 +8,7 @@ import socket
 import pytest
 import structlog
 
-from consumer.dispatcher.courier import LOOK_SECONDS
+from consumer.dispatcher.webhook_dispatcher import POLL_SECONDS
 from schemas.store import TaskStore
 from tests.integration.dispatcher.addresses import both, callback
 from tests.integration.dispatcher.conftest import World, dispatching, eventually
@@ -188,7 +188,7 @@ async def test_a_new_event_is_sent_at_once_not_at_the_next_look(world: World) ->
         await world.complete_task("t2")
         completed = asyncio.get_running_loop().time()
         [_, second] = await receiver.posts(2)
-    assert second.at - completed < LOOK_SECONDS / 2
+    assert second.at - completed < POLL_SECONDS / 2
 
 
 async def test_an_upload_without_its_files_is_cancelled_not_tried_for_ever(world: World) -> None:

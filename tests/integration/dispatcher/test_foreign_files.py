@@ -76,7 +76,7 @@ async def test_a_folder_that_cannot_be_listed_is_told_of_once_and_left_whole(wor
     with capture_logs() as lines:
         for _ in range(3):
             await sweeping.sweep()
-            await world.redis.delete(world.keys.chore("files"))
+            await world.redis.delete(world.keys.job_lock("files"))
         (world.folder / "even").mkdir()
         (world.folder / "even" / "up").symlink_to(world.folder)
         await sweeping.sweep()

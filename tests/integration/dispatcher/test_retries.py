@@ -7,7 +7,7 @@ import socket
 import pytest
 from structlog.testing import capture_logs
 
-from consumer.dispatcher.courier import LOOK_SECONDS
+from consumer.dispatcher.webhook_dispatcher import POLL_SECONDS
 from tests.integration.dispatcher.addresses import both, callback
 from tests.integration.dispatcher.conftest import World, dispatching, eventually
 from tests.integration.dispatcher.receiver import (
@@ -45,7 +45,7 @@ async def test_what_is_not_2xx_is_tried_again_with_the_same_id(
         ]
     assert len({post.webhook_id for post in posts}) == 2
     # The wait is the schedule's, not that of the next look at what is due.
-    assert posts[2].at - posts[0].at < LOOK_SECONDS / 2
+    assert posts[2].at - posts[0].at < POLL_SECONDS / 2
     assert {post.path for post in posts} <= {"/upload", "/callback"}
     assert sorted([ended["attempts"], also["attempts"]]) == ["1", "2"]
     assert sum(retries) == 1

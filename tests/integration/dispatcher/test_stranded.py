@@ -87,7 +87,7 @@ async def test_images_are_delivered_again(world: World, command: Command) -> Non
     await sweeper(world, lease=30).sweep()
     # As after a lease: what is held by a consumer that has read it from the group made anew.
     assert len(set(await work_off(world))) >= 6
-    await world.redis.delete(world.keys.chore("redis"))
+    await world.redis.delete(world.keys.job_lock("redis"))
     await sweeper(world, lease=0).sweep()
     pending: Any = await world.redis.xpending_range(world.keys.images, WORKERS_GROUP, "-", "+", 100)
     for row in pending:
@@ -192,7 +192,7 @@ async def test_open_tasks_that_were_removed_from_their_set(world: World, removal
     assert task_id == b"t1"
     assert active <= time.time() * 1000 + 1
     await world.redis.zadd(world.keys.open_tasks, {"t1": 1})
-    await world.redis.delete(world.keys.chore("redis"))
+    await world.redis.delete(world.keys.job_lock("redis"))
     await sweeper(world, task_timeout=1e9).sweep()
     assert await waiting(world) == [("t1", 0), ("t1", 1)]
 

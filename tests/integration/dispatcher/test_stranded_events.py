@@ -41,7 +41,7 @@ async def test_events_that_were_deleted_unread_are_published_again(world: World,
         world.keys.events, *{"xdel": [entry], "xtrim": [0], "del": []}[loss]
     )
     for _ in range(2):
-        await world.redis.delete(world.keys.chore("redis"))
+        await world.redis.delete(world.keys.job_lock("redis"))
         await sweeper(world).sweep()
         [(_, after)] = await world.redis.xrange(world.keys.events)
         assert after == before
@@ -59,13 +59,13 @@ async def test_reported_events_are_not_delivered_again(world: World) -> None:
         backend_callback_url="http://127.0.0.1:9/", backend_upload_url="http://127.0.0.1:9/",
         sweep_interval_seconds=0.1,
     )  # fmt: skip
-    await world.redis.delete(world.keys.chore("redis"))
+    await world.redis.delete(world.keys.job_lock("redis"))
     async with dispatching(both) as dispatcher:
         await world.complete_task("t2")
         await world.delivery_state("t2", "upload", "due")
 
         async def swept() -> bool:
-            return bool(await world.redis.exists(world.keys.chore("redis")))
+            return bool(await world.redis.exists(world.keys.job_lock("redis")))
 
         await eventually(swept)
         assert dispatcher.count("plate_stranded_entries_total") == 0
@@ -85,13 +85,13 @@ async def test_a_due_delivery_that_was_removed_is_sent(world: World, command: st
         await world.redis.delete(key)
     else:
         await world.redis.zadd(key, {"evt_t1_callback": 9e15})
-    await world.redis.delete(world.keys.chore("redis"))
+    await world.redis.delete(world.keys.job_lock("redis"))
     await sweeper(world).sweep()
     due = await world.redis.zrangebyscore(key, "-inf", time.time() * 1000 + 1)
     assert due == [b"evt_t1_callback"]
 
 
 async def test_a_turn_without_end_does_not_stop_the_sweeping(world: World) -> None:
-    await world.redis.set(world.keys.chore("redis"), "x")
+    await world.redis.set(world.keys.job_lock("redis"), "x")
     await sweeper(world, sweep_interval=0.1).sweep()
-    assert 0 < await world.redis.pttl(world.keys.chore("redis")) <= 90
+    assert 0 < await world.redis.pttl(world.keys.job_lock("redis")) <= 90

@@ -17,7 +17,7 @@ async def test_of_many_sweepers_one_does_a_chore_per_interval(world: World) -> N
     old = await put(world, input_key("old", 0), age=1000)
     await sweeper(world).sweep()
     assert world.files() == {old}
-    assert 0 < await world.redis.pttl(world.keys.chore("files")) <= 54_000
+    assert 0 < await world.redis.pttl(world.keys.job_lock("files")) <= 54_000
 
 
 async def test_a_full_server_is_swept_too(world: World) -> None:
@@ -45,7 +45,7 @@ async def test_silent_consumers_that_hold_nothing_are_forgotten(world: World) ->
 
     await sweeper(world).sweep()
     assert await consumers(world.keys.events, DISPATCHER_GROUP) == {b"idle", b"busy"}
-    await world.redis.delete(world.keys.chore("redis"))
+    await world.redis.delete(world.keys.job_lock("redis"))
     await sweeper(world, consumer_idle=0).sweep()
     assert await consumers(world.keys.events, DISPATCHER_GROUP) == {b"busy"}
     assert await consumers(world.keys.images, WORKERS_GROUP) == {b"w"}
@@ -55,7 +55,7 @@ async def test_groups_that_do_not_exist_yet_are_no_error(world: World) -> None:
     await world.complete_task("t1")
     await world.redis.xgroup_destroy(world.keys.images, WORKERS_GROUP)
     await sweeper(world).sweep()
-    assert await world.redis.exists(world.keys.chore("files"))
+    assert await world.redis.exists(world.keys.job_lock("files"))
 
 
 async def test_events_go_with_their_age_and_not_before(world: World) -> None:

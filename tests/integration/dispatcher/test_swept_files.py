@@ -32,7 +32,7 @@ async def test_original_of_a_direct_message_waits_as_long_as_its_entry(world: Wo
     await put(world, input_key("lost", 0), age=6000)
     await sweeper(world).sweep()
     assert world.files() == {waiting}
-    await world.redis.delete(world.keys.images, world.keys.chore("files"))
+    await world.redis.delete(world.keys.images, world.keys.job_lock("files"))
     await sweeper(world).sweep()
     assert world.files() == set()
 
@@ -79,7 +79,7 @@ async def test_files_go_when_the_task_has_run_out(world: World) -> None:
     await world.redis.delete(world.keys.task("t1"))
     await sweeper(world, sweep_interval=0.0001).sweep()
     assert world.files() == {"t1/output/covered_0.webp"}, "somebody else's turn still holds"
-    await world.redis.delete(world.keys.chore("files"))
+    await world.redis.delete(world.keys.job_lock("files"))
     await sweeper(world).sweep()
     assert world.files() == set()
 

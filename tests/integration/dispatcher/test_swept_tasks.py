@@ -75,7 +75,7 @@ async def test_open_images_that_the_stream_has_lost_are_added_again(world: World
     assert await waiting(world) == [("t1", 1), ("t1", 2)]
     rows = await world.redis.xrange(world.keys.images)
     assert {fields[b"index"]: fields for _, fields in rows} == before
-    await world.redis.delete(world.keys.chore("redis"))
+    await world.redis.delete(world.keys.job_lock("redis"))
     await sweeper(world, lease=0).sweep()
     assert len(await waiting(world)) == 2, "they wait there now"
     state = await world.tasks.state("t1")
@@ -102,7 +102,7 @@ async def test_only_what_is_lost_is_added_again(world: World) -> None:
     assert await waiting(world) == [("queued", 0)]
     await world.begin_task("held")
     await lose_stream(world, "held", seconds=29)
-    await world.redis.delete(world.keys.chore("redis"))
+    await world.redis.delete(world.keys.job_lock("redis"))
     await sweeper(world).sweep()
     assert await waiting(world) == [], "a worker may still hold it"
 

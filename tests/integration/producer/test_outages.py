@@ -191,7 +191,7 @@ async def test_outcome_that_stays_unknown(lossy: Lossy) -> None:
     async with asyncio.timeout(30):
         redis = connect_blocking(Settings(_env_file=None, redis_url=lossy.url), block_seconds=0)
         store = TaskStore(redis, Keys("{plates}"), task_ttl_ms=60_000)
-        submitter = Submitter(store, max_backlog=2, patience_seconds=0.5)
+        submitter = Submitter(store, max_backlog=2, timeout_seconds=0.5)
         await submitter.submit("first", task("first"))
         lossy.deaf = True
         with pytest.raises(UnsettledSubmitError):
@@ -211,7 +211,7 @@ async def test_refusal_after_a_lost_answer_settles_nothing(lossy: Lossy) -> None
     async with asyncio.timeout(30):
         redis = connect_blocking(Settings(_env_file=None, redis_url=lossy.url), block_seconds=0)
         store = TaskStore(redis, Keys("{plates}"), task_ttl_ms=60_000)
-        submitter = Submitter(store, max_backlog=1, patience_seconds=5)
+        submitter = Submitter(store, max_backlog=1, timeout_seconds=5)
         await submitter.submit("first", task("first"))
         with pytest.raises(BacklogFullError):
             await submitter.submit("second", task("second"))

@@ -81,7 +81,7 @@ async def test_a_refusal_that_ends_in_time_is_not_noticed(own_redis: RedisServer
     redis, store = store_at(own_redis.url)
     async with asyncio.timeout(SECONDS), redis:
         await no_replicas(redis, own_redis)
-        submitter = Submitter(store, max_backlog=9, patience_seconds=SECONDS)
+        submitter = Submitter(store, max_backlog=9, timeout_seconds=SECONDS)
         submitting = asyncio.create_task(submitter.submit("t", MESSAGES))
 
         async def refused() -> bool:
@@ -99,7 +99,7 @@ async def test_a_lost_answer_among_refusals_stays_unsettled(own_redis: RedisServ
     async with asyncio.timeout(SECONDS), lossy.listening():
         redis, store = store_at(lossy.url)
         async with redis:
-            submitter = Submitter(store, max_backlog=9, patience_seconds=0.5)
+            submitter = Submitter(store, max_backlog=9, timeout_seconds=0.5)
             await no_replicas(redis, own_redis)
             with pytest.raises(RedisRefusesError):
                 await submitter.submit("t", MESSAGES)

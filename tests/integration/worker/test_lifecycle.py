@@ -60,7 +60,7 @@ async def test_stop_finishes_what_is_in_hand_and_takes_no_more(bench: Bench, wor
 async def test_stop_at_any_moment_of_the_start(bench: Bench, turns: int) -> None:
     metrics, stop = WorkerMetrics(CollectorRegistry()), asyncio.Event()
     beaten = asyncio.Event()
-    metrics.vitals.beat = lambda *_, **__: beaten.set()  # type: ignore[method-assign]
+    metrics.health.beat = lambda *_, **__: beaten.set()  # type: ignore[method-assign]
     task = asyncio.create_task(run_worker(bench.settings, metrics, stop))
     if turns:
         # A loop is in the middle of a Redis call some turns of the event loop after its beat.

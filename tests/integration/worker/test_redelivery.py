@@ -143,5 +143,5 @@ async def _deliver_in_vain(bench: Bench, *, deadly: bool, times: int = 4) -> str
         await bench.redis.xclaim(KEYS.images, WORKERS_GROUP, "dead", 0, [entry])
         await bench.store.begin(entry, message)
         if deadly:
-            await bench.store.start_trial(entry, message, delivery)
+            await bench.store.start_attempt(entry, message, delivery)
     return entry

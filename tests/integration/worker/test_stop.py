@@ -43,7 +43,7 @@ HANGS = {
 FAILS_IN_WORK = """
         from consumer.worker.loops import WorkerLoops
         async def fail(loops):
-            if len(loops._hand):
+            if len(loops._in_flight):
                 raise RuntimeError("a defect")
         WorkerLoops._measure = fail
 """

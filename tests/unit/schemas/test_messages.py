@@ -7,11 +7,11 @@ from pydantic import ValidationError
 
 from schemas.messages import (
     MAX_TOTAL,
-    Addressee,
     ContractError,
     ContractLimits,
+    ErrorTarget,
     ImageMessage,
-    addressee,
+    error_target,
 )
 from schemas.settings import Settings
 
@@ -141,18 +141,18 @@ def test_identity_tells_contents_apart() -> None:
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({b"v": b"1", b"task_id": b"t", b"index": b"2", b"total": b"3"}, Addressee("t", 2, 3)),
-        ({b"v": b"1", b"task_id": b"t"}, Addressee("t", 0, None)),
+        ({b"v": b"1", b"task_id": b"t", b"index": b"2", b"total": b"3"}, ErrorTarget("t", 2, 3)),
+        ({b"v": b"1", b"task_id": b"t"}, ErrorTarget("t", 0, None)),
         ({b"v": b"2", b"task_id": b"t"}, None),
         ({b"v": b"1", b"task_id": b"t", b"index": b"3", b"total": b"3"}, None),
         ({b"v": b"1", b"task_id": b"t", b"index": b"x"}, None),
         ({b"v": b"1", b"task_id": b"a/b"}, None),
-        ({b"v": b"1", b"task_id": b"t", b"total": b"51"}, Addressee("t", 0, 51)),
+        ({b"v": b"1", b"task_id": b"t", b"total": b"51"}, ErrorTarget("t", 0, 51)),
         ({b"v": b"1", b"task_id": b"t", b"total": b"1001"}, None),
     ],
 )
 def test_addressee_of_a_broken_entry(fields: dict[bytes, bytes], expected: object) -> None:
-    assert addressee(fields) == expected
+    assert error_target(fields) == expected
 
 
 def test_a_lowered_limit_does_not_make_an_entry_unreadable() -> None:

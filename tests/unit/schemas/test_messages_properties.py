@@ -8,7 +8,7 @@ from schemas.messages import (
     ContractError,
     ContractLimits,
     ImageMessage,
-    addressee,
+    error_target,
     is_own_object,
 )
 from schemas.names import base_name
@@ -60,7 +60,7 @@ def test_only_what_is_beyond_doubt_is_charged_to_a_task(
     base: dict[bytes, bytes], fields: dict[bytes, bytes]
 ) -> None:
     entry = base | fields
-    to = addressee(entry)
+    to = error_target(entry)
     if to is None:
         return
     assert entry[b"v"] == b"1"

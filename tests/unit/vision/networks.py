@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from consumer.vision.checkpoint import save_checkpoint
-from consumer.vision.quiet import import_tasks
+from consumer.vision.no_telemetry import import_tasks
 
 # For networks this small, handing work to a second thread on a busy machine takes most of the time.
 torch.set_num_threads(1)

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from consumer.vision.heads import Decoded
+from consumer.vision.no_telemetry import import_tasks
 from consumer.vision.obb import (
     detections,
     prob_iou,
     rotated_nms,
     upright_quads,
 )
-from consumer.vision.quiet import import_tasks
 
 import_tasks()
 from ultralytics.utils.metrics import batch_probiou  # noqa: E402 - only after it was silenced

@@ -12,7 +12,7 @@ import torch
 from consumer.errors import ModelError
 from consumer.vision.checkpoint import build_network, load_checkpoint
 from consumer.vision.detector import load_detector
-from consumer.vision.quiet import import_tasks
+from consumer.vision.no_telemetry import import_tasks
 from tests.unit.vision.networks import pictures
 
 tasks = import_tasks()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from consumer.vision.distance import CERTAIN, step_back
+from consumer.vision.downscale import CERTAIN, downscale
 from consumer.vision.looks import answered, further
 from consumer.vision.merge import is_cut, merge, unsettled
 from consumer.vision.obb import Detections
@@ -117,9 +117,9 @@ def test_a_side_that_cuts_cuts_in_the_turned_view(turns: int, side: int) -> None
 def test_a_step_back_from_a_turned_view(height: int, width: int, turns: int) -> None:
     [whole] = views(np.zeros((height, width, 3), np.uint8), 640, "off")
     first = turned(whole, turns)
-    second = step_back([first])
-    assert (second.steps_back, second.turns) == (1, turns)
-    straight = step_back([whole])
+    second = downscale([first])
+    assert (second.downscales, second.turns) == (1, turns)
+    straight = downscale([whole])
     assert np.array_equal(second.pixels, turned(straight, turns).pixels)
     found = plate(0.9)
     assert np.allclose(in_image(shown_in(second, found), second).quads, found.quads, atol=1e-3)
@@ -233,11 +233,11 @@ def test_all_turns_are_asked_for_in_order_and_only_one_is_kept_in_memory() -> No
         fresh = make()
         taken = sum(view.pixels.nbytes for view in (*seen, *fresh) if view.pixels.strides[0])
         assert taken <= view_bytes(1500, 2000, 640, "auto")
-        turns += [(view.turns, view.steps_back) for view in fresh]
+        turns += [(view.turns, view.downscales) for view in fresh]
         seen += fresh
         answers += [shown_in(view, plate(HINT)) for view in fresh]
     assert turns == [(0, 1), *[(k, back) for k in (1, 3, 2) for back in (0, 0, 1)]]
     for view in seen:
-        if not view.steps_back:
+        if not view.downscales:
             like = next(it for it in first if it.scale == view.scale)
             assert view.pixels.shape == turned(like, view.turns).pixels.shape

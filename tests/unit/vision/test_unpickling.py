@@ -10,7 +10,7 @@ from torch import nn
 
 from consumer.errors import ModelError
 from consumer.vision.checkpoint import load_checkpoint
-from consumer.vision.quiet import import_tasks
+from consumer.vision.no_telemetry import import_tasks
 from tests.unit.vision.networks import network
 
 tasks = import_tasks()

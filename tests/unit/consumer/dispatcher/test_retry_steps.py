@@ -6,7 +6,7 @@ import pytest
 from redis.exceptions import ReadOnlyError
 from structlog.testing import capture_logs
 
-from consumer.dispatcher.steps import keep_going
+from consumer.dispatcher.steps import run_periodically
 from schemas.storage import StorageError
 
 
@@ -25,7 +25,7 @@ async def test_an_outage_is_one_line_and_its_end_another() -> None:
         return 0
 
     with capture_logs() as lines:
-        await keep_going("test", step, stop)
+        await run_periodically("test", step, stop)
     assert [line["event"] for line in lines] == ["interrupted", "resumed"]
 
 
@@ -34,7 +34,7 @@ async def test_a_defect_ends_the_loop_loudly() -> None:
         raise KeyError("defect")
 
     with pytest.raises(KeyError):
-        await keep_going("test", step, asyncio.Event())
+        await run_periodically("test", step, asyncio.Event())
 
 
 async def test_a_wait_ends_with_a_stop_or_with_the_bell() -> None:
@@ -47,5 +47,5 @@ async def test_a_wait_ends_with_a_stop_or_with_the_bell() -> None:
         return 3600
 
     async with asyncio.timeout(5):
-        await keep_going("test", step, stop, bell)
+        await run_periodically("test", step, stop, bell)
     assert turns == 2

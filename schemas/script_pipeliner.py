@@ -1,6 +1,6 @@
-"""Script calls that share round trips: what is asked for while others are under way goes together.
+"""Script calls that share round trips: calls made while others are under way go together.
 
-A busy server, whose answers take longer, is thus asked less often for the same work.
+So a busy server, whose answers take longer, gets fewer requests for the same work.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ class _Call:
     answer: "asyncio.Future[Any]"
 
 
-class Bundle:
+class ScriptPipeliner:
     """Runs scripts, one pipeline at a time. Only for scripts that are safe to run twice."""
 
     def __init__(self, redis: Redis) -> None:

@@ -13,7 +13,7 @@ from consumer.metrics import DispatcherMetrics
 log = structlog.get_logger()
 
 
-class Troubles:
+class Failures:
     """Failures of a round, counted by job; logged once, and again only after they were over."""
 
     def __init__(self, metrics: DispatcherMetrics) -> None:
@@ -26,7 +26,7 @@ class Troubles:
         self._now = {}
 
     @contextmanager
-    def bearing(self, job: str, item: str = "") -> Iterator[None]:
+    def isolate(self, job: str, item: str = "") -> Iterator[None]:
         """Go on after a failure of the block, which deals with one item, or does a whole job.
 
         What any other item would meet as well, such as a missing right or a full server, ends the

@@ -1,4 +1,4 @@
-"""What the operator's commands share: connections, choosing by age and reason, showing rows."""
+"""What the administration commands share: connections, selection by age and reason, tables."""
 
 import asyncio
 import re
@@ -56,7 +56,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be 
 
 
 @dataclass(frozen=True)
-class Desk:
+class AdminContext:
     """Connections of one command."""
 
     settings: "ProducerSettings"
@@ -66,8 +66,8 @@ class Desk:
 
 
 @dataclass
-class Tally:
-    """What became of the things that a command dealt with, told as it goes."""
+class Summary:
+    """The outcome of each item of a command, printed at once."""
 
     as_json: bool
     failed: int = 0
@@ -97,7 +97,7 @@ class Tally:
             raise typer.Exit(1)
 
 
-def at_desk(work: Callable[[Desk], Awaitable[None]]) -> None:
+def run_command(work: Callable[[AdminContext], Awaitable[None]]) -> None:
     """Run a command's work with its connections; whatever fails is one line and status 1."""
     from redis.exceptions import RedisError
 
@@ -153,13 +153,13 @@ def age(of_seconds: float) -> str:
     return f"{of_seconds / _UNITS[unit]:.0f}{unit}"
 
 
-async def _work(work: Callable[[Desk], Awaitable[None]]) -> None:
-    async with _open_desk() as desk:
-        await work(desk)
+async def _work(work: Callable[[AdminContext], Awaitable[None]]) -> None:
+    async with _open_context() as context:
+        await work(context)
 
 
 @asynccontextmanager
-async def _open_desk() -> AsyncIterator[Desk]:
+async def _open_context() -> AsyncIterator[AdminContext]:
     from redis.exceptions import AuthenticationError
     from redis.exceptions import ConnectionError as RedisConnectionError
     from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -175,7 +175,7 @@ async def _open_desk() -> AsyncIterator[Desk]:
         settings = settings.model_copy(update={"redis_url": embedded})
     async with connect(settings) as redis:
         try:
-            yield Desk(
+            yield AdminContext(
                 settings, redis, Keys(settings.key_prefix), Storage.open(settings.storage_url)
             )
         except AuthenticationError as error:

@@ -74,8 +74,8 @@ class DeliveryFilter:
         )
 
 
-class DeliveryLedger:
-    """Looks into what the couriers work on."""
+class DeliveryAdmin:
+    """Looks into what the webhook_dispatchers work on."""
 
     def __init__(self, redis: Redis, keys: Keys, storage: Storage) -> None:
         self._redis = redis

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from consumer.dispatcher.process import run_dispatcher
-from consumer.dispatcher.sweeper import Sweeper, chores
+from consumer.dispatcher.sweeper import Sweeper, jobs
 from consumer.metrics import DispatcherMetrics
 from tests.integration.dispatcher.conftest import World, eventually
 
@@ -18,7 +18,7 @@ LOOPS = {"events", "reclaim", "sweep", "upload", "callback"}
 async def test_all_loops_beat_and_one_that_hangs_is_a_complaint(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chores, "CHORE_SECONDS", 0.0)
+    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.0)
     monkeypatch.setattr("consumer.metrics.STUCK_AFTER_SECONDS", 1.5)
     go_on, sweeping = asyncio.Event(), asyncio.Event()
 
@@ -31,25 +31,25 @@ async def test_all_loops_beat_and_one_that_hangs_is_a_complaint(
         backend_callback_url="http://127.0.0.1:9/",
     )  # fmt: skip
     metrics, stop = DispatcherMetrics(CollectorRegistry()), asyncio.Event()
-    # The couriers look only now and then; they are not what this test is about.
-    monkeypatch.setattr("consumer.dispatcher.courier.LOOK_SECONDS", 0.1)
+    # The webhook_dispatchers look only now and then; they are not what this test is about.
+    monkeypatch.setattr("consumer.dispatcher.webhook_dispatcher.POLL_SECONDS", 0.1)
     running = asyncio.create_task(run_dispatcher(settings, metrics, stop))
 
     async def told() -> bool:
-        return "sweep" in str(metrics.vitals.complaints)
+        return "sweep" in str(metrics.health.problems)
 
     async def well() -> bool:
-        return metrics.vitals.complaints == []
+        return metrics.health.problems == []
 
     async def beating() -> bool:
-        return set(metrics.vitals._loops) == LOOPS
+        return set(metrics.health._loops) == LOOPS
 
     await eventually(beating)
     assert await well()
     monkeypatch.setattr(Sweeper, "_sweep_redis", hang)
     await sweeping.wait()
     await eventually(told)
-    assert [loop for loop in LOOPS if loop in str(metrics.vitals.complaints)] == ["sweep"]
+    assert [loop for loop in LOOPS if loop in str(metrics.health.problems)] == ["sweep"]
     go_on.set()
     await eventually(well)
     stop.set()

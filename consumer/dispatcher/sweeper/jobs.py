@@ -1,4 +1,4 @@
-"""Recurring chores that no single task's life triggers. Safe to run in many processes at once."""
+"""Recurring jobs that no single task's life triggers. Safe to run in many processes at once."""
 
 import asyncio
 import time
@@ -11,11 +11,11 @@ from redis.exceptions import ResponseError
 
 from consumer.backoff import StoppedError
 from consumer.dispatcher.deliveries import DeliveryStore
+from consumer.dispatcher.sweeper.failures import Failures
 from consumer.dispatcher.sweeper.files import FileSweeper
 from consumer.dispatcher.sweeper.forgotten import ForgottenWork
 from consumer.dispatcher.sweeper.rules import PAGE, SweepRules
 from consumer.dispatcher.sweeper.stranded import StrandedEntries
-from consumer.dispatcher.sweeper.troubles import Troubles
 from consumer.metrics import DispatcherMetrics
 from schemas import scripts
 from schemas.keys import DISPATCHER_GROUP, WORKERS_GROUP, Keys
@@ -24,8 +24,8 @@ from schemas.store import TaskStore
 
 log = structlog.get_logger()
 
-CHORE_SECONDS = 900.0
-"""Longest silence within a chore: a listing may go through much that belongs to no task."""
+JOB_SECONDS = 900.0
+"""Longest idle time within a job: a listing may go through much that belongs to no task."""
 
 TASKS_PER_ROUND = 1000
 """Most tasks of one round whose images all turn out to be in the stream. With a large backlog all
@@ -58,21 +58,21 @@ class Sweeper:
         self._deliveries = deliveries
         self._metrics = metrics
         self._rules = rules
-        self._turn = redis.register_script(scripts.source("take_turn"))
-        self._troubles = Troubles(metrics)
-        self._file_troubles = Troubles(metrics)
+        self._lock = redis.register_script(scripts.source("acquire_lock"))
+        self._failures = Failures(metrics)
+        self._file_failures = Failures(metrics)
         self._files = FileSweeper(
-            redis, keys, storage, metrics, rules, step=self._step, troubles=self._file_troubles
+            redis, keys, storage, metrics, rules, step=self._step, failures=self._file_failures
         )
         self._stranded = StrandedEntries(redis, keys, metrics, idle_ms=int(rules.lease * 1000))
         self._forgotten = ForgottenWork(
-            redis, keys, metrics, self._troubles, max_age_ms=int(rules.task_ttl * 1000)
+            redis, keys, metrics, self._failures, max_age_ms=int(rules.task_ttl * 1000)
         )
         self._asked_in_vain = 0
         self._stop = asyncio.Event()
 
     async def sweep(self, stop: asyncio.Event | None = None) -> float:
-        """Do the chores that are due and nobody else does; returns seconds until the next look.
+        """Do the jobs that are due and nobody else does; returns seconds until the next round.
 
         `stop` ends a sweep under way: a large storage takes longer than a process has to end. What
         is left is found by the next sweep, of whichever process.
@@ -90,20 +90,20 @@ class Sweeper:
 
     def _step(self) -> None:
         """Show that the sweep goes on, unless it must not: then StoppedError."""
-        self._metrics.beat("sweep", self._rules.sweep_interval + CHORE_SECONDS)
+        self._metrics.beat("sweep", self._rules.sweep_interval + JOB_SECONDS)
         if self._stop.is_set():
             raise StoppedError
 
-    async def _if_due(self, name: str, chore: Callable[[], Awaitable[None]], share: float) -> None:
-        key, started = self._keys.chore(name), time.monotonic()
+    async def _if_due(self, name: str, job: Callable[[], Awaitable[None]], share: float) -> None:
+        key, started = self._keys.job_lock(name), time.monotonic()
         # Slightly shorter than the interval, or a process would meet its own mark every other time.
         hold_ms = max(1, int(self._rules.sweep_interval * 900))
-        if not await self._turn(keys=[key], args=[hold_ms, "take"]):
+        if not await self._lock(keys=[key], args=[hold_ms, "take"]):
             return
-        await chore()
+        await job()
         rest_ms = int((time.monotonic() - started) / share * 1000)
         if rest_ms > hold_ms:
-            await self._turn(keys=[key], args=[rest_ms, "extend"])
+            await self._lock(keys=[key], args=[rest_ms, "extend"])
 
     async def _sweep_redis(self) -> None:
         seconds, microseconds = await self._redis.time()
@@ -125,22 +125,22 @@ class Sweeper:
                 "dead letters": lambda: self._trim(keys.dead_letters, oldest_letter_ms),
                 "deliveries": lambda: self._deliveries.forget_unowned(oldest_ms),
             },
-            self._troubles,
+            self._failures,
         )
 
     async def _sweep_files(self) -> None:
-        await self._do({"files": self._files.sweep}, self._file_troubles)
+        await self._do({"files": self._files.sweep}, self._file_failures)
 
     async def _do(
-        self, jobs: dict[str, Callable[[], Awaitable[object]]], troubles: Troubles
+        self, jobs: dict[str, Callable[[], Awaitable[object]]], failures: Failures
     ) -> None:
         """Do one job after the other; one that fails keeps none of the others from its turn."""
-        troubles.begin_round()
+        failures.begin_round()
         for name, job in jobs.items():
             self._step()
-            with troubles.bearing(name):
+            with failures.isolate(name):
                 await job()
-        troubles.report()
+        failures.report()
 
     async def _trim(self, stream: str, oldest_ms: int) -> None:
         await self._redis.xtrim(stream, minid=oldest_ms, approximate=False)
@@ -160,7 +160,7 @@ class Sweeper:
             for task_id in task_ids:
                 self._step()
                 added = 0
-                with self._troubles.bearing("restore", task_id):
+                with self._failures.isolate("restore", task_id):
                     added = await self._tasks.restore(task_id, silent_ms=silent_ms)
                 in_vain += not added
                 self._asked_in_vain += not added
@@ -177,7 +177,7 @@ class Sweeper:
             for task_id in task_ids:
                 self._step()
                 answer = "failing"
-                with self._troubles.bearing("expire", task_id):
+                with self._failures.isolate("expire", task_id):
                     answer = await self._tasks.expire(
                         task_id, timeout_ms=int(rules.task_timeout * 1000)
                     )

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-_PATIENCE_SECONDS = 30.0
+_TIMEOUT_SECONDS = 30.0
 
 
-class Cleanups:
+class ShieldedTasks:
     """Clean-ups under way, each a task of its own."""
 
     def __init__(self) -> None:
@@ -23,4 +23,4 @@ class Cleanups:
     async def close(self) -> None:
         """Wait for all of them, but not for ever."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_PATIENCE_SECONDS)
+            await asyncio.wait(self._tasks, timeout=_TIMEOUT_SECONDS)

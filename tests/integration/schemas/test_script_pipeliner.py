@@ -12,7 +12,7 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from schemas.bundle import Bundle
+from schemas.script_pipeliner import ScriptPipeliner
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.integration
@@ -31,12 +31,12 @@ async def reads(redis: Redis) -> int:
     return int((await redis.info("stats"))["total_reads_processed"])
 
 
-async def echoes(bundle: Bundle, echo: AsyncScript, count: int) -> list[bytes]:
+async def echoes(bundle: ScriptPipeliner, echo: AsyncScript, count: int) -> list[bytes]:
     return await asyncio.gather(*(bundle.run(echo, ["calls"], [n]) for n in range(count)))
 
 
 async def test_many_calls_share_round_trips_and_each_gets_its_answer(redis: Redis) -> None:
-    bundle, echo = Bundle(redis), redis.register_script(ECHO)
+    bundle, echo = ScriptPipeliner(redis), redis.register_script(ECHO)
     assert await echoes(bundle, echo, 1) == [b"0"]
     before = await reads(redis)
     assert await echoes(bundle, echo, 50) == [str(n).encode() for n in range(50)]
@@ -46,7 +46,7 @@ async def test_many_calls_share_round_trips_and_each_gets_its_answer(redis: Redi
 
 
 async def test_what_is_asked_meanwhile_goes_next(redis: Redis) -> None:
-    bundle, echo = Bundle(redis), redis.register_script(ECHO)
+    bundle, echo = ScriptPipeliner(redis), redis.register_script(ECHO)
     first = asyncio.create_task(echoes(bundle, echo, 1))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -55,13 +55,13 @@ async def test_what_is_asked_meanwhile_goes_next(redis: Redis) -> None:
 
 
 async def test_a_server_without_the_scripts_is_taught_them(redis: Redis) -> None:
-    bundle, echo = Bundle(redis), redis.register_script(ECHO)
+    bundle, echo = ScriptPipeliner(redis), redis.register_script(ECHO)
     assert await echoes(bundle, echo, 5) == [b"0", b"1", b"2", b"3", b"4"]
     assert await redis.get("calls") == b"5"
 
 
 async def test_an_error_is_only_its_own_callers(redis: Redis) -> None:
-    bundle = Bundle(redis)
+    bundle = ScriptPipeliner(redis)
     echo, fail = redis.register_script(ECHO), redis.register_script(FAIL)
     answers = await asyncio.gather(
         bundle.run(echo, ["calls"], ["a"]),
@@ -76,7 +76,7 @@ async def test_an_error_is_only_its_own_callers(redis: Redis) -> None:
 
 
 async def test_a_call_that_was_given_up_is_not_sent(redis: Redis) -> None:
-    bundle, echo = Bundle(redis), redis.register_script(ECHO)
+    bundle, echo = ScriptPipeliner(redis), redis.register_script(ECHO)
     given_up = asyncio.create_task(bundle.run(echo, ["calls"], ["x"]))
     kept = asyncio.create_task(bundle.run(echo, ["calls"], ["y"]))
     asyncio.get_running_loop().call_soon(given_up.cancel)
@@ -91,7 +91,7 @@ async def test_a_lost_server_is_everyones_error_and_the_next_calls_work(
 ) -> None:
     retry = Retry(NoBackoff(), 0)
     async with Redis.from_url(own_redis.url, retry=retry, socket_timeout=5) as redis:
-        bundle, echo = Bundle(redis), redis.register_script(ECHO)
+        bundle, echo = ScriptPipeliner(redis), redis.register_script(ECHO)
         assert await echoes(bundle, echo, 2) == [b"0", b"1"]
         own_redis.kill()
         lost = await asyncio.gather(
@@ -107,7 +107,7 @@ async def test_a_lost_server_is_everyones_error_and_the_next_calls_work(
 async def test_raising_one_callers_error_leaves_the_others_alone(own_redis: RedisServer) -> None:
     retry = Retry(NoBackoff(), 0)
     async with Redis.from_url(own_redis.url, retry=retry, socket_timeout=5) as redis:
-        bundle, echo = Bundle(redis), redis.register_script(ECHO)
+        bundle, echo = ScriptPipeliner(redis), redis.register_script(ECHO)
         own_redis.kill()
 
         async def call(name: str) -> BaseException | None:

@@ -19,7 +19,7 @@ LIMIT_SECONDS = 1.5
 async def complaint_of(metrics: WorkerMetrics, loop: str) -> str:
     async with asyncio.timeout(20):
         while True:
-            for complaint in metrics.vitals.complaints:
+            for complaint in metrics.health.problems:
                 if f"the {loop} loop" in complaint:
                     return complaint
             await asyncio.sleep(0.02)
@@ -31,8 +31,8 @@ async def test_all_loops_beat_and_an_idle_worker_has_no_complaint(
     async with worker(model_path=bench.folder / "stand-in:1") as metrics:
         await bench.publish(task_id="t1", image=scene_file(width=320))
         await bench.final("t1")
-        assert set(metrics.vitals._loops) == {"read", "reclaim", "renew"}
-        assert metrics.vitals.complaints == []
+        assert set(metrics.health._loops) == {"read", "reclaim", "renew"}
+        assert metrics.health.problems == []
 
 
 async def test_a_reclaim_loop_that_hangs_is_a_complaint(
@@ -50,7 +50,7 @@ async def test_a_reclaim_loop_that_hangs_is_a_complaint(
         assert "no progress" in await complaint_of(metrics, "reclaim")
         hung.set()
         async with asyncio.timeout(10):
-            while any("reclaim" in complaint for complaint in metrics.vitals.complaints):
+            while any("reclaim" in complaint for complaint in metrics.health.problems):
                 await asyncio.sleep(0.02)
 
 
@@ -65,7 +65,7 @@ async def test_an_image_taken_over_may_take_its_time(
     async with worker(model_path=bench.folder / "stand-in:4000", lease_seconds=0.2) as metrics:
         ended = asyncio.create_task(bench.final("t1"))
         while not ended.done():
-            told = [complaint for complaint in metrics.vitals.complaints if "reclaim" in complaint]
+            told = [complaint for complaint in metrics.health.problems if "reclaim" in complaint]
             assert told == []
             await asyncio.sleep(0.02)
         assert metrics.redeliveries._value.get() == 1

@@ -21,9 +21,9 @@ from producer.errors import (
     TooManyFilesError,
     UnsettledSubmitError,
 )
-from producer.uploads.cleanups import Cleanups
 from producer.uploads.form import FILES_FIELD, UploadForm, UploadLimits
 from producer.uploads.idempotency import Claim, content_digest
+from producer.uploads.shielded_tasks import ShieldedTasks
 from producer.uploads.submit import Submitter
 from schemas.layout import input_key, task_prefix
 from schemas.messages import ImageMessage
@@ -59,7 +59,7 @@ class _File:
     sha256: str
 
 
-class Intake:
+class UploadService:
     """Receives uploads, at most `slots` at the same time."""
 
     def __init__(
@@ -67,7 +67,7 @@ class Intake:
         storage: Storage,
         submitter: Submitter,
         limits: UploadLimits,
-        cleanups: Cleanups,
+        cleanups: ShieldedTasks,
         *,
         slots: int,
     ) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from consumer.backoff import StoppedError, persist
+from consumer.backoff import StoppedError, retry_until_stopped
 from consumer.dispatcher.deliveries import Claim, DeliveryState, DeliveryStore
 from consumer.dispatcher.retry import RetryPolicy
-from consumer.dispatcher.steps import TRANSIENT, concerns_one, keep_going
+from consumer.dispatcher.steps import TRANSIENT, concerns_one, run_periodically
 from consumer.dispatcher.webhook import (
     Answer,
     DeliveryKind,
@@ -24,8 +24,8 @@ from consumer.metrics import DispatcherMetrics
 
 log = structlog.get_logger()
 
-LOOK_SECONDS = 5.0
-"""Longest time between looks: another dispatcher may die after creating, before sending."""
+POLL_SECONDS = 5.0
+"""Longest time between polls: another dispatcher may die after creating, before sending."""
 
 _UNANSWERED: tuple[type[Exception], ...] = (*TRANSIENT, StoppedError)
 
@@ -39,12 +39,12 @@ _FINAL = {
 _LOG_LEVELS = {"dead": logging.ERROR, "lost": logging.WARNING}
 
 
-class Courier:
-    """The sender of one kind.
+class WebhookDispatcher:
+    """Sends the webhooks of one kind.
 
     Args:
-        slots: most tries at once.
-        lease_seconds: claim of a try; longer than a try can take.
+        slots: maximum number of attempts at once.
+        lease_seconds: lease of an attempt; longer than an attempt can take.
     """
 
     def __init__(
@@ -65,20 +65,22 @@ class Courier:
         self._metrics = metrics
         self._slots = slots
         self._lease_seconds = lease_seconds
-        self._bell = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._in_flight: set[asyncio.Task[None]] = set()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Something changed: a new delivery, a free slot, a stop."""
-        self._bell.set()
+        self._wakeup.set()
 
     async def run(self, stop: asyncio.Event, *, drain_seconds: float) -> None:
         """Send until `stop`, then let tries under way end for at most `drain_seconds`.
 
-        What is left goes by its lease.
+        What is left is redelivered when its lease ends.
         """
         try:
-            await keep_going(f"{self._kind} deliveries", lambda: self._look(stop), stop, self._bell)
+            await run_periodically(
+                f"{self._kind} deliveries", lambda: self._poll(stop), stop, self._wakeup
+            )
             if self._in_flight:
                 await asyncio.wait(self._in_flight, timeout=drain_seconds)
         finally:
@@ -89,10 +91,10 @@ class Courier:
             if left:
                 log.warning("deliveries left to their leases", kind=self._kind, count=len(left))
 
-    async def _look(self, stop: asyncio.Event) -> float:
+    async def _poll(self, stop: asyncio.Event) -> float:
         """Start what is due and has a slot; returns how long nothing else will be due."""
         self._metrics.beat(str(self._kind))
-        self._bell.clear()
+        self._wakeup.clear()
         free = self._slots - len(self._in_flight)
         due = await self._store.due(self._kind, free)
         self._metrics.due.labels(self._kind).set(due.total)
@@ -101,8 +103,8 @@ class Courier:
             if claim is not None:
                 self._start(claim, stop)
         if len(self._in_flight) >= self._slots or due.next_seconds is None:
-            return LOOK_SECONDS
-        return min(due.next_seconds, LOOK_SECONDS)
+            return POLL_SECONDS
+        return min(due.next_seconds, POLL_SECONDS)
 
     async def _claim(self, delivery_id: str) -> Claim | None:
         """Claim a delivery; one that is none is put off: it must not keep the others waiting."""
@@ -125,7 +127,7 @@ class Courier:
 
     def _ended(self, attempt: asyncio.Task[None]) -> None:
         self._in_flight.discard(attempt)
-        self.ring()
+        self.notify()
 
     async def _attempt(self, claim: Claim, stop: asyncio.Event) -> None:
         started = time.monotonic()
@@ -184,7 +186,7 @@ class Courier:
     async def _patiently(self, call: Callable[[], Awaitable[bool]], stop: asyncio.Event) -> bool:
         """Outlast a short absence of Redis, but not the lease."""
         async with asyncio.timeout(self._lease_seconds):
-            return await persist(
+            return await retry_until_stopped(
                 call,
                 transient=TRANSIENT,
                 give_up=stop,

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from consumer.vision.distance import (
+from consumer.vision.downscale import (
     CERTAIN,
     SECOND_CHANCE,
     TOO_NEAR,
-    step_back,
+    downscale,
     too_near,
-    wants_distance,
+    wants_downscale,
 )
 from consumer.vision.letterbox import STRIDE
 from consumer.vision.looks import answered, look
@@ -22,7 +22,7 @@ from models.metrics import covered_share
 
 Box = tuple[float, float, float, float]
 WHOLE = View(np.zeros((480, 640, 3), np.uint8), (0.5, 0.5), (0, 0))
-HALF = step_back([WHOLE])
+HALF = downscale([WHOLE])
 TILE = View(np.zeros((480, 640, 3), np.uint8), (1.0, 1.0), (0, 0), (False, False, True, True))
 
 
@@ -48,8 +48,8 @@ def test_a_step_back_shows_the_whole_at_half_the_scale(height: int, width: int) 
     low, high = np.array((width // 2, height // 3)), np.array((width // 2 + 64, height // 3 + 32))
     rgb[low[1] : high[1], low[0] : high[0]] = 255
     [whole] = views(rgb, 640, "off")
-    back = step_back([whole])
-    assert back.steps_back == 1
+    back = downscale([whole])
+    assert back.downscales == 1
     assert back.cut == (False,) * 4
     assert not back.pixels.shape[0] % STRIDE
     assert not back.pixels.shape[1] % STRIDE
@@ -73,19 +73,19 @@ def test_a_step_back_shows_the_whole_at_half_the_scale(height: int, width: int) 
 def test_another_look_is_for_near_plates_and_for_pictures_without_certain_ones(
     plates: list[tuple[Box, float]], wanted: bool
 ) -> None:
-    assert wants_distance([WHOLE], [seen(WHOLE, *plates)]) is wanted
+    assert wants_downscale([WHOLE], [seen(WHOLE, *plates)]) is wanted
 
 
 def test_a_certain_plate_in_a_tile_is_one() -> None:
     answers = [seen(WHOLE), seen(TILE, (SMALL, 0.9))]
-    assert not wants_distance([WHOLE, TILE], answers)
+    assert not wants_downscale([WHOLE, TILE], answers)
 
 
 def test_the_second_look_leads_to_a_third_only_for_a_plate_still_too_near() -> None:
     huge = (0.0, 0.0, 1200.0, 600.0)  # 300 pixels high in the whole view, 150 in the half
-    assert not wants_distance([WHOLE, HALF], [seen(WHOLE), seen(HALF)])
-    assert not wants_distance([WHOLE, HALF], [seen(WHOLE, (NEAR, 0.9)), seen(HALF, (NEAR, 0.9))])
-    assert wants_distance([WHOLE, HALF], [seen(WHOLE, (NEAR, 0.9)), seen(HALF, (huge, 0.9))])
+    assert not wants_downscale([WHOLE, HALF], [seen(WHOLE), seen(HALF)])
+    assert not wants_downscale([WHOLE, HALF], [seen(WHOLE, (NEAR, 0.9)), seen(HALF, (NEAR, 0.9))])
+    assert wants_downscale([WHOLE, HALF], [seen(WHOLE, (NEAR, 0.9)), seen(HALF, (huge, 0.9))])
 
 
 def test_what_is_higher_than_the_view_is_not_too_near() -> None:
@@ -104,7 +104,7 @@ def test_looking_ends_whatever_the_detector_says() -> None:
 
     found, answers = look(np.zeros((1500, 2000, 3), np.uint8), 640, "off", detect)
     assert asked == [(480, 640), (256, 320), (128, 160), (64, 96)]
-    assert [view.steps_back for view in found] == [0, 1, 2, 3]
+    assert [view.downscales for view in found] == [0, 1, 2, 3]
     assert len(answers) == 4
     assert len(answered(views(np.zeros((9, 9, 3), np.uint8), 64, "off"), detect)[0]) == 1
 
@@ -127,7 +127,7 @@ def test_pieces_of_a_near_plate_give_way_to_the_whole() -> None:
 
 
 def test_the_furthest_view_of_a_plate_counts() -> None:
-    quarter = step_back([WHOLE, HALF])
+    quarter = downscale([WHOLE, HALF])
     sizes = [(100.0, 100.0, 700.0, 500.0), (60.0, 80.0, 900.0, 560.0), (20.0, 40.0, 1200.0, 640.0)]
     answers = [
         seen(view, (box, 0.9)) for view, box in zip((WHOLE, HALF, quarter), sizes, strict=True)
@@ -199,7 +199,7 @@ def test_a_second_chance_takes_nothing_from_the_first_look(share: float) -> None
 def test_a_certain_plate_that_is_not_believed_does_not_end_the_search() -> None:
     large = (50.0, 50.0, 350.0, 140.0)  # 45 pixels high in the whole view, which shows nothing
     first = [seen(WHOLE), seen(TILE, (large, 0.95))]
-    assert wants_distance([WHOLE, TILE], first)
+    assert wants_downscale([WHOLE, TILE], first)
     # From further away it is seen as well: then it is a plate.
     found = merge([WHOLE, TILE, HALF], [*first, seen(HALF, (large, 0.5))])
     assert boxes(found) == [large]

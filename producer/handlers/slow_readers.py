@@ -31,7 +31,7 @@ class _Answer:
     still: int = 0
 
 
-class StallGuard:
+class SlowReaderGuard:
     """Watches every connection from its first answer on.
 
     What counts is that bytes move, however few: a slow reader is no silent one.

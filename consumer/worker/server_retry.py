@@ -1,4 +1,4 @@
-"""What passes with time, told from what does not: a lost connection from a wrong command."""
+"""Retrying while a server is unavailable, and only then: never a wrong command."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,7 @@ from typing import TypeVar
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from consumer.backoff import is_passing, persist
+from consumer.backoff import is_passing, retry_until_stopped
 from consumer.errors import described
 
 log = structlog.get_logger()
@@ -17,8 +17,8 @@ T = TypeVar("T")
 _SERVERS_AWAY: tuple[type[Exception], ...] = (RedisError, OSError)
 
 
-class Patience:
-    """Repeats a call that is safe to repeat for as long as its servers are away.
+class ServerRetry:
+    """Repeats a call that is safe to repeat for as long as its servers are unavailable.
 
     Args:
         give_up: set when the process may wait no longer.
@@ -32,8 +32,8 @@ class Patience:
         call: Callable[[], Awaitable[T]],
         transient: tuple[type[Exception], ...] = _SERVERS_AWAY,
     ) -> T:
-        """The call's answer; raises StoppedError if servers stayed away until `give_up`."""
-        return await persist(
+        """The call's answer; raises StoppedError if servers stayed unavailable until `give_up`."""
+        return await retry_until_stopped(
             call, transient=transient, give_up=self._give_up, on_failure=_note_or_raise
         )
 

@@ -1,4 +1,4 @@
-"""What a process shows of its life: conditions met, loops that turn, calls that come back."""
+"""The health of a process: conditions that are met, loops that make progress, calls that end."""
 
 import itertools
 import threading
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Something that must end in time, or the process is beyond help. Equal only to itself."""
+    """A call that must end in time, or else the watchdog ends the process."""
 
     name: str
     limit_seconds: float
@@ -19,8 +19,8 @@ class Work:
     told: bool = field(default=True, compare=False)
 
 
-class Vitals:
-    """Signs of life, given from any thread; read by `/health` and by the watchdog."""
+class Health:
+    """Reports from any thread, read by `/health` and by the watchdog."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -30,23 +30,23 @@ class Vitals:
         self._work: dict[int, Work] = {}
 
     def expect(self, condition: str, complaint: str) -> None:
-        """Count as not healthy, for the reason given, until the condition is met."""
+        """Count as unhealthy, for the reason given, until the condition is met."""
         with self._lock:
             self._unmet[condition] = complaint
 
     def meet(self, condition: str) -> None:
-        """Say that an expected condition is met."""
+        """Report that an expected condition is met."""
         with self._lock:
             self._unmet.pop(condition, None)
 
     def beat(self, loop: str, *, limit_seconds: float) -> None:
-        """Say that a loop turns; silence for longer than the limit is a complaint."""
+        """Report progress of a loop; none for longer than the limit is a problem."""
         with self._lock:
             self._loops[loop] = time.monotonic(), limit_seconds
 
     @contextmanager
-    def excused(self, loop: str, *, limit_seconds: float) -> Iterator[None]:
-        """Do not count the silence of a loop while it waits for work that others watch over."""
+    def paused(self, loop: str, *, limit_seconds: float) -> Iterator[None]:
+        """Do not check a loop while it waits for work that has a deadline of its own."""
         with self._lock:
             self._loops.pop(loop, None)
         try:
@@ -55,10 +55,10 @@ class Vitals:
             self.beat(loop, limit_seconds=limit_seconds)
 
     @contextmanager
-    def must_end(self, name: str, limit_seconds: float, *, told: bool = True) -> Iterator[None]:
-        """Guard a call on the current thread: past the limit, the watchdog ends the process.
+    def deadline(self, name: str, limit_seconds: float, *, told: bool = True) -> Iterator[None]:
+        """Give a call on the current thread a deadline: past it, the watchdog ends the process.
 
-        ``told``: whether it counts as not healthy before, from half the limit on.
+        ``told``: whether it counts as unhealthy before, from half the limit on.
         """
         serial = next(self._serials)
         with self._lock:
@@ -76,10 +76,10 @@ class Vitals:
             return list(self._work.values())
 
     @property
-    def complaints(self) -> list[str]:
-        """Why the process is not healthy, in words; empty if it is.
+    def problems(self) -> list[str]:
+        """Why the process is unhealthy, in words; empty if it is healthy.
 
-        A call is complained of at half its limit: at the limit there is nobody left to ask.
+        A call counts as a problem from half its limit on: at the limit the process ends.
         """
         now = time.monotonic()
         with self._lock:

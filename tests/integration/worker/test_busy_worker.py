@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from consumer.worker.hand import Hand
+from consumer.worker.in_flight import InFlight
 from consumer.worker.pipeline import ImagePipeline
 from consumer.worker.process import _PoisonablePipeline
 from schemas.keys import WORKERS_GROUP
@@ -34,7 +34,7 @@ async def test_new_images_do_not_wait_for_abandoned_ones(
         await bench.publish(task_id=f"abandoned-{number}", image=scene_file())
     await abandon(bench, deliveries=2)
     release, waiting, store = asyncio.Event(), asyncio.Event(), ImagePipeline.store
-    alone = Hand.alone
+    alone = InFlight.alone
 
     async def slow(self: ImagePipeline, message: ImageMessage, webp: bytes) -> None:
         if message.task_id == "slow":
@@ -42,13 +42,13 @@ async def test_new_images_do_not_wait_for_abandoned_ones(
         await store(self, message, webp)
 
     @asynccontextmanager
-    async def noted(self: Hand, *, patience_seconds: float) -> AsyncIterator[bool]:
-        async with alone(self, patience_seconds=patience_seconds) as allowed:
+    async def noted(self: InFlight, *, timeout_seconds: float) -> AsyncIterator[bool]:
+        async with alone(self, timeout_seconds=timeout_seconds) as allowed:
             waiting.set()  # a wait has ended: whatever was being read before it has come
             yield allowed
 
     monkeypatch.setattr(ImagePipeline, "store", slow)
-    monkeypatch.setattr(Hand, "alone", noted)
+    monkeypatch.setattr(InFlight, "alone", noted)
     await bench.publish(task_id="slow", image=scene_file())
     async with worker(model_path=STAND_IN, lease_seconds=LEASE_SECONDS):
         async with asyncio.timeout(20):

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from consumer.worker.hand import Hand
+from consumer.worker.in_flight import InFlight
 from consumer.worker.stream import Entry
 
 
@@ -19,57 +19,57 @@ async def settled() -> None:
 
 
 async def test_room_is_what_is_left() -> None:
-    hand = Hand(3)
-    async with hand.reserve() as free:
+    in_flight = InFlight(3)
+    async with in_flight.reserve() as free:
         assert free == 3
-        hand.take(entry("1"))
-        hand.take(entry("2"))
-    async with hand.reserve() as free:
+        in_flight.add(entry("1"))
+        in_flight.add(entry("2"))
+    async with in_flight.reserve() as free:
         assert free == 1
-    assert hand.entry_ids == ["1-0", "2-0"]
+    assert in_flight.entry_ids == ["1-0", "2-0"]
 
 
 async def test_full_hand_waits_for_a_drop() -> None:
-    hand = Hand(1)
-    hand.take(entry("1"))
+    in_flight = InFlight(1)
+    in_flight.add(entry("1"))
 
     async def read() -> int:
-        async with hand.reserve() as free:
+        async with in_flight.reserve() as free:
             return free
 
     waiting = asyncio.create_task(read())
     await settled()
     assert not waiting.done()
-    await hand.drop("1-0")
+    await in_flight.remove("1-0")
     assert await waiting == 1
 
 
 async def test_wait_for_room_ends_in_time_so_that_the_loop_is_seen_to_turn() -> None:
-    hand = Hand(1)
-    hand.take(entry("1"))
-    async with hand.reserve(patience_seconds=0.01) as free:
+    in_flight = InFlight(1)
+    in_flight.add(entry("1"))
+    async with in_flight.reserve(timeout_seconds=0.01) as free:
         assert free == 0
-    await hand.drop("1-0")
-    async with hand.reserve(patience_seconds=0.01) as free:
+    await in_flight.remove("1-0")
+    async with in_flight.reserve(timeout_seconds=0.01) as free:
         assert free == 1
 
 
 async def test_alone_waits_for_held_entries_and_for_a_read_under_way() -> None:
-    hand = Hand(4)
-    hand.take(entry("1"))
+    in_flight = InFlight(4)
+    in_flight.add(entry("1"))
     alone = asyncio.Event()
 
     async def redelivered() -> None:
-        async with hand.alone(patience_seconds=60) as allowed:
+        async with in_flight.exclusive(timeout_seconds=60) as allowed:
             assert allowed
             alone.set()
             await asyncio.sleep(0)
-            assert len(hand) == 0
+            assert len(in_flight) == 0
 
-    async with hand.reserve():
+    async with in_flight.reserve():
         task = asyncio.create_task(redelivered())
         await settled()
-        await hand.drop("1-0")
+        await in_flight.remove("1-0")
         await settled()
         assert not alone.is_set(), "a read was under way"
     await task
@@ -77,16 +77,16 @@ async def test_alone_waits_for_held_entries_and_for_a_read_under_way() -> None:
 
 
 async def test_no_read_starts_while_one_waits_to_be_alone() -> None:
-    hand = Hand(4)
-    hand.take(entry("1"))
+    in_flight = InFlight(4)
+    in_flight.add(entry("1"))
     order: list[str] = []
 
     async def redelivered() -> None:
-        async with hand.alone(patience_seconds=60):
+        async with in_flight.exclusive(timeout_seconds=60):
             order.append("alone")
 
     async def read() -> None:
-        async with hand.reserve():
+        async with in_flight.reserve():
             order.append("read")
 
     tasks = [asyncio.create_task(redelivered())]
@@ -94,70 +94,70 @@ async def test_no_read_starts_while_one_waits_to_be_alone() -> None:
     tasks.append(asyncio.create_task(read()))
     await settled()
     assert order == []
-    await hand.drop("1-0")
+    await in_flight.remove("1-0")
     await asyncio.gather(*tasks)
     assert order == ["alone", "read"]
 
 
 async def test_closed_hand_takes_nothing_more() -> None:
-    hand = Hand(1)
-    hand.take(entry("1"))
+    in_flight = InFlight(1)
+    in_flight.add(entry("1"))
 
     async def read() -> int:
-        async with hand.reserve() as free:
+        async with in_flight.reserve() as free:
             return free
 
     async def redelivered() -> bool:
-        async with hand.alone(patience_seconds=60) as allowed:
+        async with in_flight.exclusive(timeout_seconds=60) as allowed:
             return allowed
 
     waiting = asyncio.gather(read(), redelivered())
     await settled()
-    await hand.close()
+    await in_flight.close()
     async with asyncio.timeout(1):
         assert await waiting == [0, False]
 
 
 async def test_alone_gives_up_when_an_entry_does_not_end() -> None:
-    hand = Hand(2)
-    hand.take(entry("1"))
-    async with hand.alone(patience_seconds=0.01) as allowed:
+    in_flight = InFlight(2)
+    in_flight.add(entry("1"))
+    async with in_flight.exclusive(timeout_seconds=0.01) as allowed:
         assert not allowed
-    async with asyncio.timeout(1), hand.reserve() as free:
+    async with asyncio.timeout(1), in_flight.reserve() as free:
         assert free == 1, "reading goes on"
 
 
 async def test_cancelled_wait_for_alone_lets_reads_go_on() -> None:
-    hand = Hand(2)
-    hand.take(entry("1"))
+    in_flight = InFlight(2)
+    in_flight.add(entry("1"))
 
     async def redelivered() -> None:
-        async with hand.alone(patience_seconds=60):
+        async with in_flight.exclusive(timeout_seconds=60):
             pytest.fail("was never alone")
 
     task = asyncio.create_task(redelivered())
     await settled()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    async with asyncio.timeout(1), hand.reserve() as free:
+    async with asyncio.timeout(1), in_flight.reserve() as free:
         assert free == 1
 
 
 async def test_who_waits_ahead_has_the_next_free_slots_and_reads_the_rest() -> None:
-    hand = Hand(3)
+    in_flight = InFlight(3)
     order: list[tuple[str, int]] = []
 
     async def ahead() -> None:
-        async with hand.reserve_ahead(2, patience_seconds=60) as free:
+        async with in_flight.reserve_ahead(2, timeout_seconds=60) as free:
             order.append(("ahead", free))
             for number in range(free):
-                hand.take(entry(f"old-{number}"))
+                in_flight.add(entry(f"old-{number}"))
 
     async def read() -> None:
-        async with hand.reserve() as free:
+        async with in_flight.reserve() as free:
             order.append(("read", free))
 
-    async with hand.reserve() as free:
+    async with in_flight.reserve() as free:
         assert free == 3
         tasks = [asyncio.create_task(ahead())]
         await settled()
@@ -169,15 +169,15 @@ async def test_who_waits_ahead_has_the_next_free_slots_and_reads_the_rest() -> N
 
 
 async def test_two_reservations_never_share_a_slot() -> None:
-    hand = Hand(4)
-    async with hand.reserve_ahead(3, patience_seconds=1) as ahead, hand.reserve() as read:
+    in_flight = InFlight(4)
+    async with in_flight.reserve_ahead(3, timeout_seconds=1) as ahead, in_flight.reserve() as read:
         assert (ahead, read) == (3, 1)
-        async with hand.reserve_ahead(1, patience_seconds=0.01) as none:
+        async with in_flight.reserve_ahead(1, timeout_seconds=0.01) as none:
             assert none == 0
 
 
 async def test_closed_hand_gives_nothing_ahead_either() -> None:
-    hand = Hand(2)
-    await hand.close()
-    async with hand.reserve_ahead(1, patience_seconds=60) as free:
+    in_flight = InFlight(2)
+    await in_flight.close()
+    async with in_flight.reserve_ahead(1, timeout_seconds=60) as free:
         assert free == 0

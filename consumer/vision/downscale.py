@@ -1,8 +1,8 @@
-"""When one look is not enough: the picture is looked at again from further away.
+"""When one look is not enough: the image is looked at again from further away.
 
-A detector knows plates of the sizes that it was trained on. One that fills half of the picture is
+A detector knows plates of the sizes that it was trained on. One that fills half of the image is
 found, but its ends are not: measured, of plates over 96 pixels high in the detector's input only
-half were covered to nine tenths, and nearly all of them at half the scale. And a picture without
+half were covered to nine tenths, and nearly all of them at half the scale. And an image without
 any certain plate is given a second chance: of the plates over 24 pixels that went unseen, most were
 seen with certainty at half the scale, for a quarter of a look.
 """
@@ -34,28 +34,28 @@ _SMALLEST_VIEW = 64  # pixels of its shorter side: there is nothing to step back
 def too_near(quads: Array, view: View) -> NDArray[np.bool_]:
     """Return which of (N, 4, 2) quads, in a view's pixels, are better seen from further away.
 
-    What is higher than the view is no plate seen too near: not one of its ends is in the picture.
+    What is higher than the view is no plate seen too near: not one of its ends is in the image.
     """
     sides = np.linalg.norm(quads[:, [1, 3]] - quads[:, [0, 0]], axis=2).min(axis=1)
     return np.asarray((sides >= TOO_NEAR) & (sides < view.pixels.shape[0]), np.bool_)
 
 
-def wants_distance(views: Sequence[View], answers: Sequence[Detections]) -> bool:
-    """Return whether the picture should be looked at from further away than it was so far.
+def wants_downscale(views: Sequence[View], answers: Sequence[Detections]) -> bool:
+    """Return whether the image should be looked at from further away than it was so far.
 
     ``views`` are all turned alike, as for the other functions of this module.
     """
-    view, answer = max(zip(views, answers, strict=True), key=lambda both: both[0].steps_back)
+    view, answer = max(zip(views, answers, strict=True), key=lambda both: both[0].downscales)
     if min(view.pixels.shape[:2]) // 2 < _SMALLEST_VIEW:
         return False
     return bool(too_near(answer.quads, view).any()) or (
-        not view.steps_back and needs_second_chance(views, answers)
+        not view.downscales and needs_second_chance(views, answers)
     )
 
 
 def needs_second_chance(views: Sequence[View], answers: Sequence[Detections]) -> bool:
     """Return whether the first look, closer views included, shows no certain plate."""
-    first = [i for i, view in enumerate(views) if not view.steps_back]
+    first = [i for i, view in enumerate(views) if not view.downscales]
     looked = credible([views[i] for i in first], [answers[i] for i in first])
     return not any((found.scores[likely] >= CERTAIN).any() for found, likely in looked)
 
@@ -69,7 +69,7 @@ def credible(
     """
     mapped = [in_image(answer, view) for view, answer in zip(views, answers, strict=True)]
     whole = views[0]
-    shows_all = [i for i, view in enumerate(views) if view is whole or view.steps_back]
+    shows_all = [i for i, view in enumerate(views) if view is whole or view.downscales]
     evidence = np.concatenate([mapped[i].quads for i in shows_all])
     return [
         (found, np.ones(len(found.quads), np.bool_) if i in shows_all
@@ -99,9 +99,9 @@ def _imagined(quads: Array, certain: Array, whole: View) -> NDArray[np.bool_]:
     return imagined
 
 
-def step_back(views: Sequence[View]) -> View:
+def downscale(views: Sequence[View]) -> View:
     """Return the view from furthest away at half its scale."""
-    furthest = max(views, key=lambda it: it.steps_back)
+    furthest = max(views, key=lambda it: it.downscales)
     view = turned(furthest, -furthest.turns)
     height, width = view.pixels.shape[0] // 2, view.pixels.shape[1] // 2
     pixels, top, left = on_grey(resize(view.pixels, height, width))
@@ -109,6 +109,6 @@ def step_back(views: Sequence[View]) -> View:
         pixels,
         (view.scale[0] / 2, view.scale[1] / 2),
         (view.offset[0] / 2 + left, view.offset[1] / 2 + top),
-        steps_back=view.steps_back + 1,
+        downscales=view.downscales + 1,
     )
     return turned(back, furthest.turns)

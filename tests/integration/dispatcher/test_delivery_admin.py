@@ -3,7 +3,7 @@
 import pytest
 
 from consumer.dispatcher.deliveries import DeliveryState
-from consumer.dispatcher.ledger import DeliveryFilter, DeliveryLedger
+from consumer.dispatcher.delivery_admin import DeliveryAdmin, DeliveryFilter
 from tests.integration.dispatcher.conftest import World, dispatching
 from tests.integration.dispatcher.receiver import Receiver, answer, listening
 
@@ -12,7 +12,7 @@ DEAD = DeliveryFilter(states=(DeliveryState.DEAD,))
 
 
 async def test_replayed_while_the_dispatcher_runs(world: World) -> None:
-    ledger = DeliveryLedger(world.redis, world.keys, world.storage)
+    ledger = DeliveryAdmin(world.redis, world.keys, world.storage)
     async with listening(Receiver(answer(410), answer(500), answer(200))) as receiver:
         settings = world.settings(backend_upload_url=receiver.url, backend_callback_url=None)
         async with dispatching(settings):
@@ -30,7 +30,7 @@ async def test_replayed_while_the_dispatcher_runs(world: World) -> None:
 
 
 async def test_purged_while_the_receiver_is_down_is_never_sent(world: World) -> None:
-    ledger = DeliveryLedger(world.redis, world.keys, world.storage)
+    ledger = DeliveryAdmin(world.redis, world.keys, world.storage)
     async with listening(Receiver(answer(500))) as receiver:
         settings = world.settings(
             backend_callback_url=receiver.url, backend_upload_url=None, webhook_retry_seconds="1"

@@ -9,7 +9,7 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
-from consumer.dispatcher.ledger import DeliveryFilter, DeliveryLedger
+from consumer.dispatcher.delivery_admin import DeliveryAdmin, DeliveryFilter
 from schemas.layout import input_key
 from tests.integration.dispatcher.conftest import (
     TTL_MS,
@@ -54,7 +54,7 @@ async def test_a_bad_task_stops_no_chore(world: World, value: str) -> None:
     swept = sweeper(world)
     with structlog.testing.capture_logs() as logs:
         for _ in range(ROUNDS):
-            await world.redis.delete(world.keys.chore("redis"), world.keys.chore("files"))
+            await world.redis.delete(world.keys.job_lock("redis"), world.keys.job_lock("files"))
             await swept.sweep()
     state = await world.tasks.state("silent")
     assert state is not None
@@ -84,7 +84,7 @@ async def test_a_bad_shared_key_stops_no_other_chore(world: World, key: str) -> 
         await world.redis.xadd(stream, {"n": 1}, id=f"{old}-0")
     file = await put(world, input_key("old", 0), age=1000)
     for _ in range(2):
-        await world.redis.delete(world.keys.chore("redis"), world.keys.chore("files"))
+        await world.redis.delete(world.keys.job_lock("redis"), world.keys.job_lock("files"))
         await sweeper(world).sweep()
     for stream in others:
         assert await world.redis.xlen(stream) == 0
@@ -113,7 +113,7 @@ async def test_bad_deliveries_hold_up_no_other(world: World, value: str) -> None
         await world.complete_task("t1")
         await world.delivery_state("t1", "callback", "delivered")
         assert d.count("plate_deliveries_total", kind="callback", outcome="unusable") == 6
-        ledger = DeliveryLedger(world.redis, world.keys, world.storage)
+        ledger = DeliveryAdmin(world.redis, world.keys, world.storage)
         assert [found async for found in ledger.select(DeliveryFilter())] == []
     assert await world.redis.zscore(world.keys.due_deliveries("callback"), b"\xff") is None
 
