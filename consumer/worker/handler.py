@@ -36,8 +36,8 @@ class EntryHandler:
     """Settles entries, one call each.
 
     Args:
-        patience: outlasts servers that are unavailable.
-        trials: tell images that kill from the others.
+        retry: repeats calls while a server is unavailable.
+        poison: finds poison images.
         public_url: what the addresses of results begin with.
     """
 
@@ -48,8 +48,8 @@ class EntryHandler:
         pipeline: ImagePipeline,
         metrics: WorkerMetrics,
         *,
-        patience: ServerRetry,
-        trials: PoisonGuard,
+        retry: ServerRetry,
+        poison: PoisonGuard,
         limits: ContractLimits,
         public_url: str,
     ) -> None:
@@ -57,8 +57,8 @@ class EntryHandler:
         self._storage = storage
         self._pipeline = pipeline
         self._metrics = metrics
-        self._retry = patience
-        self._trials = trials
+        self._retry = retry
+        self._poison = poison
         self._limits = limits
         self._public_url = public_url
 
@@ -95,7 +95,7 @@ class EntryHandler:
 
     async def is_poison(self, entry: Entry) -> bool:
         """Whether an entry is to be given up that has had MAX_DELIVERIES."""
-        return await self._trials.is_poison(entry)
+        return await self._poison.is_poison(entry)
 
     async def give_up(self, entry: Entry) -> None:
         """Dead-letter an entry that kills, and delete its original."""
@@ -150,7 +150,7 @@ class EntryHandler:
         # The result waits within the memory budget for a disk that is full or unavailable.
         with ExitStack() as room:
             covered, webp = await self._retry(
-                lambda: self._pipeline.process(message, self._trials.watch(entry, message), room),
+                lambda: self._pipeline.process(message, self._poison.watch(entry, message), room),
                 transient=(StorageError,),
             )
             await self._retry(

@@ -200,7 +200,7 @@ class WorkerLoops:
         log.warning("redis is away", during=during, error=described(error))
 
     async def _drain(self, drain_seconds: float) -> None:
-        log.info("stopping", images_in_hand=len(self._in_flight))
+        log.info("stopping", images_in_flight=len(self._in_flight))
         try:
             async with asyncio.timeout(drain_seconds):
                 while self._in_work:

@@ -106,10 +106,10 @@ async def _open_loops(
             thread_count=settings.threads, metrics=metrics, options=options,
         )  # fmt: skip
         limits = ContractLimits(settings.max_files_per_request, settings.inline_max_bytes)
-        patience = ServerRetry(stop)
+        retry = ServerRetry(stop)
         handler = EntryHandler(
-            store, storage, pipeline, metrics, patience=patience,
-            trials=PoisonGuard(store, patience, limits, max_deliveries=settings.max_deliveries),
+            store, storage, pipeline, metrics, retry=retry,
+            poison=PoisonGuard(store, retry, limits, max_deliveries=settings.max_deliveries),
             limits=limits, public_url=settings.public_url,
         )  # fmt: skip
         yield WorkerLoops(

@@ -34,7 +34,7 @@ async def test_new_images_do_not_wait_for_abandoned_ones(
         await bench.publish(task_id=f"abandoned-{number}", image=scene_file())
     await abandon(bench, deliveries=2)
     release, waiting, store = asyncio.Event(), asyncio.Event(), ImagePipeline.store
-    alone = InFlight.alone
+    alone = InFlight.exclusive
 
     async def slow(self: ImagePipeline, message: ImageMessage, webp: bytes) -> None:
         if message.task_id == "slow":
@@ -48,7 +48,7 @@ async def test_new_images_do_not_wait_for_abandoned_ones(
             yield allowed
 
     monkeypatch.setattr(ImagePipeline, "store", slow)
-    monkeypatch.setattr(InFlight, "alone", noted)
+    monkeypatch.setattr(InFlight, "exclusive", noted)
     await bench.publish(task_id="slow", image=scene_file())
     async with worker(model_path=STAND_IN, lease_seconds=LEASE_SECONDS):
         async with asyncio.timeout(20):
