@@ -51,7 +51,9 @@ def worker(redis_server: str, tmp_path: Path) -> Worker:
 
 async def until_ended(redis: Redis) -> None:
     async with asyncio.timeout(60):
-        await redis.xread({KEYS.events: "0"}, block=0)
+        # A client gives up a read after some seconds, and loading the model may take longer.
+        while not await redis.xread({KEYS.events: "0"}, block=1000):
+            pass
 
 
 async def test_begin_asks_only_new_tasks(redis: Redis, store: TaskStore) -> None:
