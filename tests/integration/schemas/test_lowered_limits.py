@@ -112,8 +112,8 @@ async def test_new_task_of_too_many_images_is_refused_and_made_by_nothing(
     async with worker(), asyncio.timeout(60):
         while len(letters) < 2:
             last = letters[-1][0] if letters else "0"
-            [(_, rows)] = await redis.xread({KEYS.dead_letters: last}, block=0)
-            letters += rows
+            for _, rows in await redis.xread({KEYS.dead_letters: last}, block=1000):
+                letters += rows
     details = {fields[b"detail"].decode(): fields[b"reason"] for _, fields in letters}
     assert details == {
         "total: more than 2": b"invalid_message",
