@@ -51,7 +51,9 @@ def worker(redis_server: str, tmp_path: Path) -> Worker:
 
 async def until_ended(redis: Redis) -> None:
     async with asyncio.timeout(60):
-        await redis.xread({KEYS.events: "0"}, block=0)
+        # A client gives up a read after some seconds, and loading the model may take longer.
+        while not await redis.xread({KEYS.events: "0"}, block=1000):
+            pass
 
 
 async def test_begin_asks_only_new_tasks(redis: Redis, store: TaskStore) -> None:
@@ -110,8 +112,8 @@ async def test_new_task_of_too_many_images_is_refused_and_made_by_nothing(
     async with worker(), asyncio.timeout(60):
         while len(letters) < 2:
             last = letters[-1][0] if letters else "0"
-            [(_, rows)] = await redis.xread({KEYS.dead_letters: last}, block=0)
-            letters += rows
+            for _, rows in await redis.xread({KEYS.dead_letters: last}, block=1000):
+                letters += rows
     details = {fields[b"detail"].decode(): fields[b"reason"] for _, fields in letters}
     assert details == {
         "total: more than 2": b"invalid_message",
