@@ -4,8 +4,8 @@
 TORCH_INDEX_URL ?=
 # Options of the program: make run ARGS="--workers 2"; of pytest: make test ARGS="-k stream"
 ARGS ?=
-# Most tests wait for processes: three at a time fit two CPUs. 0: one after the other.
-TEST_PROCESSES ?= 3
+# How many test processes run at once; 0: one test after the other, without processes of their own.
+TEST_PROCESSES ?= 2
 # What `make eval` measures, and where its report goes: with pictures of the dataset.
 DATASET ?=
 CHECKPOINT ?= models/plate-obb.pt
