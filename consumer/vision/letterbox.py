@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 STRIDE = 32
+# On one cell of the coarsest map, oneDNN's bfloat16 convolutions for AMX read memory that nobody
+# wrote (seen with PyTorch 2.13): a column 32 pixels wide came back with wrong numbers or NaN.
+MIN_SIDE = 2 * STRIDE
 # The grey that ultralytics pads with in training: a network meets no unknown border.
 PADDING = 114
 
@@ -25,7 +28,7 @@ class Letterboxed:
 
 
 def letterbox_shape(height: int, width: int, imgsz: int) -> tuple[int, int]:
-    """Return (height, width) of the letterbox for an image: both multiples of 32.
+    """Return (height, width) of the letterbox for an image: multiples of 32, from 64.
 
     The long side becomes ``imgsz``, also for smaller images: plates of a few pixels are found
     only when enlarged. The short side is never padded to a square.
@@ -70,5 +73,5 @@ def _scaled(height: int, width: int, imgsz: int) -> tuple[int, int]:
 
 
 def round_up(side: int) -> int:
-    """Return the least multiple of the stride that is not less than ``side``."""
-    return -(-side // STRIDE) * STRIDE
+    """Return the least multiple of the stride that is not less than ``side`` and ``MIN_SIDE``."""
+    return max(MIN_SIDE, -(-side // STRIDE) * STRIDE)

@@ -30,8 +30,8 @@ def image_quads(quads: NDArray[np.float32], view: View) -> NDArray[np.float32]:
         (640, 640, (640, 640)),
         (10, 10, (640, 640)),
         (90, 160, (384, 640)),
-        (1, 16383, (32, 640)),
-        (16383, 1, (640, 32)),
+        (1, 16383, (64, 640)),
+        (16383, 1, (640, 64)),
     ],
 )
 def test_shape(height: int, width: int, expected: tuple[int, int]) -> None:
@@ -48,7 +48,8 @@ def test_shape_is_tight(height: int, width: int, imgsz: int) -> None:
     assert max(shape) == imgsz
     assert all(side % 32 == 0 for side in shape)
     short = imgsz * min(height, width) / max(height, width)
-    assert min(shape) - 32 <= max(short, 1) + 0.5
+    # One cell of the coarsest map is too few for bfloat16 on AMX.
+    assert min(shape) == 64 or 64 < min(shape) <= max(short, 1) + 32.5
 
 
 @given(st.integers(1, 300), st.integers(1, 300), SIZES)
