@@ -15,14 +15,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from schemas.settings import SettingsError
+from schemas.settings.base import SettingsError
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from producer.settings import ProducerSettings
-    from schemas.keys import Keys
-    from schemas.storage import Storage
+    from schemas.redis.keys import Keys
+    from schemas.storage.storage import Storage
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PIPE_WIDTH = 400
@@ -101,7 +101,7 @@ def run_command(work: Callable[[AdminContext], Awaitable[None]]) -> None:
     """Run a command's work with its connections; whatever fails is one line and status 1."""
     from redis.exceptions import RedisError
 
-    from schemas.storage import StorageError
+    from schemas.storage.storage import StorageError
 
     try:
         asyncio.run(_work(work))
@@ -165,9 +165,9 @@ async def _open_context() -> AsyncIterator[AdminContext]:
     from redis.exceptions import TimeoutError as RedisTimeoutError
 
     from producer.settings import ProducerSettings
-    from schemas.keys import Keys
-    from schemas.redis_client import connect
-    from schemas.storage import Storage
+    from schemas.redis.client import connect
+    from schemas.redis.keys import Keys
+    from schemas.storage.storage import Storage
 
     settings = ProducerSettings.load()
     embedded = _embedded_address(Path.cwd() / "var")

@@ -10,7 +10,7 @@ from cli import admin
 from cli.admin import AdminContext, OperatorError, Summary
 
 if TYPE_CHECKING:
-    from schemas.dead_letters import DeadLetter, DeadLetters, LetterFilter
+    from schemas.redis.dead_letters import DeadLetter, DeadLetters, LetterFilter
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -85,7 +85,7 @@ def replay(
     """
 
     async def work(at: AdminContext) -> None:
-        from schemas.dead_letters import ReplayError
+        from schemas.redis.dead_letters import ReplayError
 
         summary, letters = Summary(as_json), _letters(at)
         wanted = _filter(reason, task, older_than, newer_than)
@@ -131,8 +131,8 @@ def purge(
 
 
 def _letters(at: AdminContext) -> "DeadLetters":
-    from schemas.dead_letters import DeadLetters
-    from schemas.store import TaskStore
+    from schemas.redis.dead_letters import DeadLetters
+    from schemas.redis.task_store import TaskStore
 
     tasks = TaskStore(at.redis, at.keys, task_ttl_ms=at.settings.task_ttl_ms)
     return DeadLetters(at.redis, at.keys, tasks, at.storage)
@@ -141,7 +141,7 @@ def _letters(at: AdminContext) -> "DeadLetters":
 def _filter(
     reason: str, task: str, older_than: float | None, newer_than: float | None
 ) -> "LetterFilter":
-    from schemas.dead_letters import LetterFilter
+    from schemas.redis.dead_letters import LetterFilter
 
     return LetterFilter(reason, task, older_than, newer_than)
 

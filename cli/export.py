@@ -7,7 +7,7 @@ import typer
 
 from consumer.errors import ImageError, ModelError
 from consumer.settings import WorkerSettings
-from schemas.settings import SettingsError
+from schemas.settings.base import SettingsError
 
 
 def export(

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from cli import dead_letters, deliveries, export
 from cli.bench import command as bench
-from schemas.settings import SettingsError
+from schemas.settings.base import SettingsError
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -21,8 +21,8 @@ from consumer.settings import DispatcherSettings, WorkerSettings
 from consumer.vision.cover import StubError, load_stub
 from consumer.vision.standin import chosen_standin
 from producer.settings import ProducerSettings
-from schemas.addresses import in_url
 from schemas.listening import check_bindable
+from schemas.settings.addresses import in_url
 
 READY_TIMEOUT_SECONDS = 180
 NOTICE_SECONDS = 10

@@ -4,8 +4,8 @@ import os
 
 from pydantic import Field
 
-from schemas.addresses import SERVICE_ADDRESS
-from schemas.settings import Settings
+from schemas.settings.addresses import SERVICE_ADDRESS
+from schemas.settings.base import Settings
 
 
 class RunSettings(Settings):

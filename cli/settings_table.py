@@ -12,8 +12,8 @@ from pydantic.fields import FieldInfo
 from cli.settings import RunSettings
 from consumer.settings import DispatcherSettings, WorkerSettings
 from producer.settings import ProducerSettings
-from schemas.setting_names import S3_VARIABLES
-from schemas.settings import Settings
+from schemas.settings.base import Settings
+from schemas.settings.misspelled import S3_VARIABLES
 
 MODELS: dict[str, type[Settings]] = {
     "producer": ProducerSettings,

@@ -16,8 +16,8 @@ from consumer.monitor import serve_monitor
 from consumer.settings import ConsumerSettings, DispatcherSettings, WorkerSettings
 from consumer.watchdog import EXIT_STATUS, guarded, leave, stopping
 from schemas import process
-from schemas.redis_client import refuse_cluster
-from schemas.settings import SettingsError
+from schemas.redis.client import refuse_cluster
+from schemas.settings.base import SettingsError
 
 log = structlog.get_logger()
 

@@ -15,7 +15,7 @@ from urllib.request import getproxies_environment
 from pydantic import SecretStr
 from yarl import URL
 
-from schemas.addresses import in_url
+from schemas.settings.addresses import in_url
 
 _UNSENDABLE = re.compile(r"[^\x21-\x7e]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")

@@ -14,7 +14,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from schemas.redis_client import ClusterNodeError
+from schemas.redis.client import ClusterNodeError
 
 T = TypeVar("T")
 

@@ -1,6 +1,6 @@
 """Errors of the consumer processes. One root; an image's own error carries its per-image code."""
 
-from schemas.errors import ImageErrorCode
+from schemas.contract.errors import ImageErrorCode
 
 
 class ConsumerError(Exception):

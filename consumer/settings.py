@@ -10,7 +10,7 @@ from standardwebhooks import Webhook
 from consumer.addresses import HttpAddress, http_address, proxy_for, proxy_setting, webhook_url
 from consumer.cpus import usable_cpus
 from consumer.vision.margins import DEFAULT_PADDING
-from schemas.settings import Hours, NonNegativeSeconds, Seconds, Settings
+from schemas.settings.base import Hours, NonNegativeSeconds, Seconds, Settings
 
 _WAIT = re.compile(r"\d{1,8}(\.\d+)?")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}(\[[A-Za-z0-9_-]{0,63}\]){0,4}")

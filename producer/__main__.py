@@ -9,11 +9,11 @@ from aiohttp import web
 
 from producer.app import create_runner, drain
 from producer.settings import ProducerSettings
-from schemas.addresses import in_url
 from schemas.listening import bound_sockets
 from schemas.process import begin, run
-from schemas.redis_client import refuse_cluster
-from schemas.settings import SettingsError
+from schemas.redis.client import refuse_cluster
+from schemas.settings.addresses import in_url
+from schemas.settings.base import SettingsError
 
 log = structlog.get_logger(__name__)
 

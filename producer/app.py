@@ -26,10 +26,10 @@ from producer.uploads.idempotency import IdempotencyKeys
 from producer.uploads.shielded_tasks import ShieldedTasks
 from producer.uploads.submit import Submitter
 from producer.uploads.upload_service import UploadService
-from schemas.keys import Keys
-from schemas.redis_client import connect, connect_blocking
-from schemas.storage import Storage
-from schemas.store import TaskStore
+from schemas.redis.client import connect, connect_blocking
+from schemas.redis.keys import Keys
+from schemas.redis.task_store import TaskStore
+from schemas.storage.storage import Storage
 
 SETTINGS = web.AppKey("settings", ProducerSettings)
 

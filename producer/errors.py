@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
 
-from schemas.storage import StorageError
+from schemas.storage.storage import StorageError
 
 PROBLEM_JSON = "application/problem+json"
 TYPE_PREFIX = "urn:plate-detect:"

@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 from yarl import URL
 
-from schemas import addresses
-from schemas.settings import NonNegativeSeconds, Seconds, Settings
+from schemas.settings import addresses
+from schemas.settings.base import NonNegativeSeconds, Seconds, Settings
 
 # Room for part headers and ignored fields; files alone make up the rest of a request.
 _OVERHEAD_BYTES = 1_048_576

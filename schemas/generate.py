@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from schemas.events import CompletionEvent
-from schemas.messages import ImageMessage
-from schemas.tasks import TaskState
+from schemas.contract.events import CompletionEvent
+from schemas.contract.messages import ImageMessage
+from schemas.contract.tasks import TaskState
 
 FOLDER = Path(__file__).parent / "jsonschema"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

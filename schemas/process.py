@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 import structlog
 
 from schemas.logs import configure_logging
-from schemas.settings import Settings
+from schemas.settings.base import Settings
 
 log = structlog.get_logger(__name__)
 

@@ -21,7 +21,7 @@ from cli.settings_table import MODELS
 from consumer.cpus import usable_cpus
 from consumer.settings import WorkerSettings
 from consumer.vision.tiling import AUTO_FROM_PIXELS
-from schemas.settings import SettingsError
+from schemas.settings.base import SettingsError
 
 if TYPE_CHECKING:  # it needs the extra `bench`
     from cli.bench.measure import Figures

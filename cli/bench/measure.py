@@ -21,8 +21,8 @@ from cli.bench.likeness import Answer, Quads
 from cli.bench.pictures import SAMPLE, PictureSet
 from cli.bench.processes import BenchError, Roles
 from consumer.cpus import usable_cpus
-from schemas.keys import Keys
-from schemas.settings import Settings
+from schemas.redis.keys import Keys
+from schemas.settings.base import Settings
 
 STAGES = ("decode", "inference", "cover", "encode")
 LATENCY_TASKS = 15

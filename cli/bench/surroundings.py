@@ -13,7 +13,7 @@ from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 from cli import guard
 from cli.settings_table import MODELS
 from consumer.settings import WorkerSettings
-from schemas.settings import Settings
+from schemas.settings.base import Settings
 
 _PLACES = {
     "allowed_origins", "api_keys", "backend_callback_url", "backend_upload_url",

@@ -13,10 +13,10 @@ from typing import Any
 from redis.asyncio import Redis
 
 from consumer.dispatcher.webhook import Delivery, DeliveryKind
-from schemas import scripts
-from schemas.events import CompletionEvent
-from schemas.keys import DISPATCHER_GROUP, Keys
-from schemas.tasks import TaskStatus
+from schemas.contract.events import CompletionEvent
+from schemas.contract.tasks import TaskStatus
+from schemas.redis import scripts
+from schemas.redis.keys import DISPATCHER_GROUP, Keys
 
 DEDUPE_MARGIN_MS = 3_600_000
 """How much longer than its event a delivery is remembered: trimming the stream may be late."""

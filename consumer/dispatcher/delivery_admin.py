@@ -8,11 +8,11 @@ from redis.asyncio import Redis
 
 from consumer.dispatcher.deliveries import DeliveryState
 from consumer.dispatcher.webhook import DeliveryKind
-from schemas import scripts
-from schemas.keys import Keys
-from schemas.layout import output_key
-from schemas.storage import Storage
-from schemas.tasks import TaskState
+from schemas.contract.tasks import TaskState
+from schemas.redis import scripts
+from schemas.redis.keys import Keys
+from schemas.storage.layout import output_key
+from schemas.storage.storage import Storage
 
 _PAGE = 200
 _REQUIRED = {b"state", b"type", b"task_id", b"created_at"}

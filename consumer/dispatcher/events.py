@@ -14,11 +14,11 @@ from consumer.dispatcher.steps import concerns_one
 from consumer.dispatcher.webhook import DeliveryKind
 from consumer.errors import described
 from consumer.metrics import DispatcherMetrics
-from schemas.events import CompletionEvent
-from schemas.groups import ensure_group
-from schemas.keys import DISPATCHER_GROUP
-from schemas.layout import input_prefix
-from schemas.storage import Storage, StorageError
+from schemas.contract.events import CompletionEvent
+from schemas.redis.groups import ensure_group
+from schemas.redis.keys import DISPATCHER_GROUP
+from schemas.storage.layout import input_prefix
+from schemas.storage.storage import Storage, StorageError
 
 log = structlog.get_logger()
 

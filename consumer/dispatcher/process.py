@@ -18,10 +18,10 @@ from consumer.dispatcher.webhook_dispatcher import WebhookDispatcher
 from consumer.membership import consumer_name
 from consumer.metrics import DispatcherMetrics
 from consumer.settings import DispatcherSettings
-from schemas.keys import Keys
-from schemas.redis_client import connect, connect_blocking
-from schemas.storage import Storage
-from schemas.store import TaskStore
+from schemas.redis.client import connect, connect_blocking
+from schemas.redis.keys import Keys
+from schemas.redis.task_store import TaskStore
+from schemas.storage.storage import Storage
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from consumer.backoff import Backoff, StoppedError, is_passing, pause
 from consumer.errors import described
-from schemas.storage import StorageError
+from schemas.storage.storage import StorageError
 
 log = structlog.get_logger()
 

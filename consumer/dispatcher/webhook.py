@@ -33,9 +33,9 @@ from standardwebhooks import Webhook
 from consumer.addresses import HttpAddress, http_address
 from consumer.dispatcher.connection import open_connector
 from consumer.dispatcher.retry import parse_retry_after
-from schemas.layout import output_key
-from schemas.storage import Storage, StorageError
-from schemas.tasks import TaskState
+from schemas.contract.tasks import TaskState
+from schemas.storage.layout import output_key
+from schemas.storage.storage import Storage, StorageError
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 

@@ -12,7 +12,7 @@ from consumer.errors import ImageError
 from consumer.vision import png_colour
 from consumer.vision.jpeg import EXIF_MARK, scan_jpeg
 from consumer.vision.structure import MAX_SEGMENTS, Container, corrupt
-from schemas.errors import ImageErrorCode
+from schemas.contract.errors import ImageErrorCode
 
 _EXIF_NUMBERS = {3: "H", 4: "I"}  # by the TIFF type of an entry: short and long
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -20,7 +20,7 @@ from consumer.vision.colour import converted
 from consumer.vision.container import orientation, scan
 from consumer.vision.jpeg import lacks_pixels
 from consumer.vision.structure import Container, Format, corrupt
-from schemas.errors import ImageErrorCode
+from schemas.contract.errors import ImageErrorCode
 
 MAX_SIDE = 16383
 _SIDEWAYS = {5, 6, 7, 8}

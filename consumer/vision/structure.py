@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from consumer.errors import ImageError
-from schemas.errors import ImageErrorCode
+from schemas.contract.errors import ImageErrorCode
 
 Format = Literal["JPEG", "PNG", "WEBP"]
 

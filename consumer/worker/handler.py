@@ -17,13 +17,19 @@ from consumer.worker.pipeline import Covered, ImagePipeline
 from consumer.worker.poison import PoisonGuard
 from consumer.worker.server_retry import ServerRetry
 from consumer.worker.stream import Entry
-from schemas.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
-from schemas.layout import output_key
-from schemas.messages import ContractError, ContractLimits, ErrorTarget, ImageMessage, error_target
-from schemas.names import base_name, result_url
-from schemas.storage import Storage, StorageError
-from schemas.store import BeginAnswer, FinishAnswer, TaskStore
-from schemas.tasks import ImageFailure, ImageResult
+from schemas.contract.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
+from schemas.contract.messages import (
+    ContractError,
+    ContractLimits,
+    ErrorTarget,
+    ImageMessage,
+    error_target,
+)
+from schemas.contract.names import base_name, result_url
+from schemas.contract.tasks import ImageFailure, ImageResult
+from schemas.redis.task_store import BeginAnswer, FinishAnswer, TaskStore
+from schemas.storage.layout import output_key
+from schemas.storage.storage import Storage, StorageError
 
 log = structlog.get_logger()
 

@@ -15,7 +15,7 @@ from consumer.worker.handler import EntryHandler
 from consumer.worker.in_flight import InFlight
 from consumer.worker.reclaim import LeasePolicy, Reclaimer
 from consumer.worker.stream import Entry, WorkStream
-from schemas.store import TaskStore
+from schemas.redis.task_store import TaskStore
 
 log = structlog.get_logger()
 

@@ -28,10 +28,10 @@ from consumer.vision.view import View
 from consumer.worker.admission import MemoryBudget
 from consumer.worker.batch import Batcher
 from consumer.worker.report import CoverReport, Reporting, report
-from schemas.errors import ImageErrorCode
-from schemas.layout import output_key
-from schemas.messages import ImageMessage
-from schemas.storage import ObjectTooLargeError, Storage, StorageError, StorageFullError
+from schemas.contract.errors import ImageErrorCode
+from schemas.contract.messages import ImageMessage
+from schemas.storage.layout import output_key
+from schemas.storage.storage import ObjectTooLargeError, Storage, StorageError, StorageFullError
 
 T = TypeVar("T")
 

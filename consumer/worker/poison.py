@@ -20,8 +20,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from consumer.worker.server_retry import ServerRetry
 from consumer.worker.stream import Entry
-from schemas.messages import ContractError, ContractLimits, ImageMessage
-from schemas.store import TaskStore
+from schemas.contract.messages import ContractError, ContractLimits, ImageMessage
+from schemas.redis.task_store import TaskStore
 
 DELIVERIES_WITHOUT_PROOF = 4
 """Factor of MAX_DELIVERIES after which an entry is dead-lettered without a failed attempt: for an

@@ -34,11 +34,11 @@ from consumer.worker.reclaim import LeasePolicy
 from consumer.worker.report import Reporting
 from consumer.worker.server_retry import ServerRetry
 from consumer.worker.stream import READ_BLOCK_SECONDS, WorkStream
-from schemas.keys import Keys
-from schemas.messages import ContractLimits
-from schemas.redis_client import connect, connect_blocking
-from schemas.storage import Storage
-from schemas.store import TaskStore
+from schemas.contract.messages import ContractLimits
+from schemas.redis.client import connect, connect_blocking
+from schemas.redis.keys import Keys
+from schemas.redis.task_store import TaskStore
+from schemas.storage.storage import Storage
 
 if TYPE_CHECKING:
     # That module needs torch, which the stand-in detector does without.

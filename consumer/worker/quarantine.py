@@ -5,12 +5,12 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 
-from schemas.keys import Keys
-from schemas.layout import quarantine_key
-from schemas.messages import is_own_object
-from schemas.storage import Storage, StorageError
-from schemas.store import FinishAnswer, TaskStore
-from schemas.tasks import ImageFailure
+from schemas.contract.messages import is_own_object
+from schemas.contract.tasks import ImageFailure
+from schemas.redis.keys import Keys
+from schemas.redis.task_store import FinishAnswer, TaskStore
+from schemas.storage.layout import quarantine_key
+from schemas.storage.storage import Storage, StorageError
 
 log = structlog.get_logger()
 

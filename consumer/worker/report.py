@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from consumer.vision.heads import Array
 from consumer.vision.obb import Detections
-from schemas.tasks import MAX_REPORTED_COVERS, Detection
+from schemas.contract.tasks import MAX_REPORTED_COVERS, Detection
 
 _SCORE_DECIMALS = 3
 _CORNER_DECIMALS = 1

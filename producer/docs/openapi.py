@@ -10,9 +10,9 @@ from producer.errors import PROBLEM_JSON, TYPE_PREFIX, Problem, ProducerError
 from producer.handlers.bodies import ServiceStatus, TaskAccepted
 from producer.settings import ProducerSettings
 from producer.uploads.idempotency import HEADER, KEY_PATTERN
-from schemas.errors import IMAGE_ERROR_MEANINGS
-from schemas.messages import TASK_ID_PATTERN
-from schemas.tasks import TaskState
+from schemas.contract.errors import IMAGE_ERROR_MEANINGS
+from schemas.contract.messages import TASK_ID_PATTERN
+from schemas.contract.tasks import TaskState
 
 API_VERSION = "1.0.0"
 

@@ -5,7 +5,7 @@ import re
 from aiohttp import hdrs, web
 
 from producer.errors import PreconditionFailedError
-from schemas.object_info import ObjectInfo
+from schemas.storage.object_info import ObjectInfo
 
 _HEADERS = (
     hdrs.IF_MATCH, hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.IF_UNMODIFIED_SINCE,

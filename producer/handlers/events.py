@@ -11,7 +11,7 @@ from producer.errors import RedisAwayError, TooBusyError
 from producer.handlers.public import located, public_base
 from producer.handlers.services import SERVICES, Services, ask_redis
 from producer.handlers.tasks import state_of
-from schemas.tasks import TaskState
+from schemas.contract.tasks import TaskState
 
 _PING_SECONDS = 15.0
 _SEND_TIMEOUT_SECONDS = 30.0

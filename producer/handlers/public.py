@@ -5,7 +5,7 @@ import re
 from aiohttp import web
 
 from producer.handlers.services import SERVICES
-from schemas.tasks import TaskState
+from schemas.contract.tasks import TaskState
 
 FORWARDED_PREFIX = "X-Forwarded-Prefix"
 

@@ -7,8 +7,8 @@ from time import monotonic
 import structlog
 from redis.exceptions import RedisError
 
-from schemas.storage import Storage, StorageError
-from schemas.store import TaskStore
+from schemas.redis.task_store import TaskStore
+from schemas.storage.storage import Storage, StorageError
 
 log = structlog.get_logger(__name__)
 

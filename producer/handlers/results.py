@@ -10,10 +10,10 @@ from producer.errors import UnknownResultError, UnknownTaskError
 from producer.handlers.conditions import is_conditional, is_known
 from producer.handlers.services import SERVICES, ask_redis
 from producer.handlers.tasks import task_id_of
-from schemas.layout import output_key
-from schemas.object_info import ObjectInfo, StoredObject
-from schemas.results import lists_result
-from schemas.storage import StorageError
+from schemas.redis.results import lists_result
+from schemas.storage.layout import output_key
+from schemas.storage.object_info import ObjectInfo, StoredObject
+from schemas.storage.storage import StorageError
 
 log = structlog.get_logger(__name__)
 

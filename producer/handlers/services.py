@@ -15,9 +15,9 @@ from producer.metrics import Metrics
 from producer.settings import ProducerSettings
 from producer.uploads.idempotency import IdempotencyKeys
 from producer.uploads.upload_service import UploadService
-from schemas.keys import Keys
-from schemas.storage import Storage
-from schemas.store import TaskStore
+from schemas.redis.keys import Keys
+from schemas.redis.task_store import TaskStore
+from schemas.storage.storage import Storage
 
 # Shorter than the client's own limits times its repeats: somebody waits for an answer.
 _REDIS_PATIENCE_SECONDS = 5.0

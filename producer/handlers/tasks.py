@@ -14,9 +14,9 @@ from producer.metrics import Metrics
 from producer.uploads.form import UploadForm, check_headers
 from producer.uploads.idempotency import HEADER, Claim, checked_key
 from producer.uploads.upload_service import AcceptedTask
-from schemas.layout import task_prefix
-from schemas.messages import TASK_ID_PATTERN
-from schemas.tasks import TaskState
+from schemas.contract.messages import TASK_ID_PATTERN
+from schemas.contract.tasks import TaskState
+from schemas.storage.layout import task_prefix
 
 _CONTINUE = "100-continue"
 

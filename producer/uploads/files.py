@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from producer.errors import FileTooLargeError, MalformedRequestError, UnsupportedTypeError
 from producer.uploads.formats import ACCEPTED, binary_format, is_image, text_format
 from producer.uploads.multipart import BodyPart
-from schemas.names import base_name
+from schemas.contract.names import base_name
 
 _CHUNK_BYTES = 262_144
 _ENCODED_AS_TEXT = {"base64", "quoted-printable"}

@@ -25,7 +25,7 @@ from producer.errors import (
     UnsettledSubmitError,
 )
 from producer.uploads.shielded_tasks import ShieldedTasks
-from schemas.store import Binding, EarlierUse, KeyBusyError, TaskStore
+from schemas.redis.task_store import Binding, EarlierUse, KeyBusyError, TaskStore
 
 HEADER = "Idempotency-Key"
 MAX_KEY_LENGTH = 255

@@ -23,8 +23,8 @@ from producer.errors import (
     RedisRefusesError,
     UnsettledSubmitError,
 )
-from schemas.messages import ImageMessage
-from schemas.store import Binding, SubmitAnswer, TaskStore
+from schemas.contract.messages import ImageMessage
+from schemas.redis.task_store import Binding, SubmitAnswer, TaskStore
 
 log = structlog.get_logger(__name__)
 

@@ -25,11 +25,11 @@ from producer.uploads.form import FILES_FIELD, UploadForm, UploadLimits
 from producer.uploads.idempotency import Claim, content_digest
 from producer.uploads.shielded_tasks import ShieldedTasks
 from producer.uploads.submit import Submitter
-from schemas.layout import input_key, task_prefix
-from schemas.messages import ImageMessage
-from schemas.names import base_name, unique_output_names
-from schemas.storage import Storage, StorageError
-from schemas.store import EarlierUse
+from schemas.contract.messages import ImageMessage
+from schemas.contract.names import base_name, unique_output_names
+from schemas.redis.task_store import EarlierUse
+from schemas.storage.layout import input_key, task_prefix
+from schemas.storage.storage import Storage, StorageError
 
 _SLOT_WAIT_SECONDS = 10.0
 _CLEANUP_SECONDS = 30.0

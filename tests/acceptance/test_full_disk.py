@@ -10,7 +10,7 @@ import psutil
 import pytest
 import requests
 
-from schemas.storage import Storage, StorageError, StorageFullError
+from schemas.storage.storage import Storage, StorageError, StorageFullError
 from tests.support.disks import small_disk
 from tests.support.pictures import pixels_of, scene_file
 from tests.support.redis_server import RedisServer

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from schemas.layout import input_key
-from schemas.storage import Storage
+from schemas.storage.layout import input_key
+from schemas.storage.storage import Storage
 from tests.support.disks import mount, small_disk, unmount
 from tests.support.pictures import scene_file
 from tests.support.receiver import receiving

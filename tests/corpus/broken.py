@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from schemas.errors import ImageErrorCode as Code
+from schemas.contract.errors import ImageErrorCode as Code
 from tests.corpus.cases import SECRET, Picture
 from tests.corpus.makers import (
     EXIF,

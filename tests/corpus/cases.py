@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.errors import ImageErrorCode
+from schemas.contract.errors import ImageErrorCode
 
 Pixels = NDArray[np.uint8]
 

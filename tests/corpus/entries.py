@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import cache
 
-from schemas.errors import ImageErrorCode as Code
+from schemas.contract.errors import ImageErrorCode as Code
 from tests.corpus.cases import INLINE_MAX_BYTES, Fields, Letter, Publication
 from tests.unit.vision.pictures import encoded, quarters
 

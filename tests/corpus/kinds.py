@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from schemas.errors import ImageErrorCode as Code
+from schemas.contract.errors import ImageErrorCode as Code
 from tests.corpus.cases import SECRET, Picture, Pixels, Shown
 from tests.corpus.makers import EXIF, FORMATS, PLAIN, jpeg_of, png_of, webp_of, zeros
 from tests.unit.vision.pictures import (

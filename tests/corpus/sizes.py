@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from schemas.errors import ImageErrorCode as Code
+from schemas.contract.errors import ImageErrorCode as Code
 from tests.corpus.cases import Picture, Shown
 from tests.corpus.makers import (
     PLAIN,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from schemas.names import base_name
+from schemas.contract.names import base_name
 from tests.corpus.cases import SECRET, Named, Picture, Publication, Request, Shown
 from tests.corpus.clients import Answer
 from tests.corpus.entries import IMAGE, VICTIM, publications

@@ -11,7 +11,7 @@ import psutil
 import requests as http
 from redis import Redis
 
-from schemas.keys import Keys
+from schemas.redis.keys import Keys
 from tests.corpus.cases import (
     INLINE_MAX_BYTES,
     MAX_FILE_BYTES,

@@ -2,7 +2,7 @@
 
 import os
 
-from schemas.setting_names import SETTINGS, doubts
+from schemas.settings.misspelled import SETTINGS, doubts
 
 
 def forget_settings() -> None:

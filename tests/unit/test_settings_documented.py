@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from cli import settings_table
 from cli.main import app
-from schemas.setting_names import S3_VARIABLES, SETTINGS, doubts
-from schemas.settings import Settings
+from schemas.settings.base import Settings
+from schemas.settings.misspelled import S3_VARIABLES, SETTINGS, doubts
 
 PROJECT = Path(__file__).resolve().parents[2]
 REGENERATE = "regenerate it: plate-detect settings"

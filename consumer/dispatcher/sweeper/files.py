@@ -14,11 +14,11 @@ from consumer.dispatcher.sweeper.failures import Failures
 from consumer.dispatcher.sweeper.folders import Folder, deletable, folders
 from consumer.dispatcher.sweeper.rules import PAGE, SweepRules
 from consumer.metrics import DispatcherMetrics
-from schemas.keys import Keys
-from schemas.layout import quarantine_prefix, task_prefix
-from schemas.messages import TASK_ID_PATTERN
-from schemas.storage import Storage, StorageError, StorageTimeoutError
-from schemas.tasks import TaskStatus
+from schemas.contract.messages import TASK_ID_PATTERN
+from schemas.contract.tasks import TaskStatus
+from schemas.redis.keys import Keys
+from schemas.storage.layout import quarantine_prefix, task_prefix
+from schemas.storage.storage import Storage, StorageError, StorageTimeoutError
 
 log = structlog.get_logger()
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.layout import input_prefix, output_prefix
-from schemas.messages import TASK_ID_PATTERN
-from schemas.tasks import TaskStatus
+from schemas.contract.messages import TASK_ID_PATTERN
+from schemas.contract.tasks import TaskStatus
+from schemas.storage.layout import input_prefix, output_prefix
 
 
 @dataclass(slots=True)

@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 from consumer.dispatcher.sweeper.failures import Failures
 from consumer.dispatcher.webhook import DeliveryKind
 from consumer.metrics import DispatcherMetrics
-from schemas import scripts
-from schemas.keys import Keys
-from schemas.tasks import TaskStatus
+from schemas.contract.tasks import TaskStatus
+from schemas.redis import scripts
+from schemas.redis.keys import Keys
 
 log = structlog.get_logger()
 

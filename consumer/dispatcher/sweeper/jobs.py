@@ -17,10 +17,10 @@ from consumer.dispatcher.sweeper.forgotten import ForgottenWork
 from consumer.dispatcher.sweeper.rules import PAGE, SweepRules
 from consumer.dispatcher.sweeper.stranded import StrandedEntries
 from consumer.metrics import DispatcherMetrics
-from schemas import scripts
-from schemas.keys import DISPATCHER_GROUP, WORKERS_GROUP, Keys
-from schemas.storage import Storage
-from schemas.store import TaskStore
+from schemas.redis import scripts
+from schemas.redis.keys import DISPATCHER_GROUP, WORKERS_GROUP, Keys
+from schemas.redis.task_store import TaskStore
+from schemas.storage.storage import Storage
 
 log = structlog.get_logger()
 

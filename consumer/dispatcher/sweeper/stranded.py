@@ -10,8 +10,8 @@ import structlog
 from redis.asyncio import Redis
 
 from consumer.metrics import DispatcherMetrics
-from schemas import scripts
-from schemas.keys import DISPATCHER_GROUP, STRANDED_CONSUMER, WORKERS_GROUP, Keys
+from schemas.redis import scripts
+from schemas.redis.keys import DISPATCHER_GROUP, STRANDED_CONSUMER, WORKERS_GROUP, Keys
 
 log = structlog.get_logger()
 

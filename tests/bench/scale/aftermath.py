@@ -1,8 +1,8 @@
 """What Redis does for a task that has ended: its event is read, and its webhook delivered."""
 
-from schemas.messages import ImageMessage
-from schemas.store import TaskStore
-from schemas.tasks import ImageResult
+from schemas.contract.messages import ImageMessage
+from schemas.contract.tasks import ImageResult
+from schemas.redis.task_store import TaskStore
 from tests.bench.scale.bench import Bench
 from tests.bench.scale.fill import NO_LIMIT, messages
 from tests.support.receiver import receiving

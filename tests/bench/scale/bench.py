@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from redis import Redis
 
-from schemas.keys import Keys
-from schemas.redis_client import connect
-from schemas.settings import Settings
-from schemas.store import TaskStore
+from schemas.redis.client import connect
+from schemas.redis.keys import Keys
+from schemas.redis.task_store import TaskStore
+from schemas.settings.base import Settings
 from tests.bench.scale.meter import Meter
 from tests.support.redis_server import RedisServer
 

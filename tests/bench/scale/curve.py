@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from schemas.keys import WORKERS_GROUP
-from schemas.store import TaskStore
+from schemas.redis.keys import WORKERS_GROUP
+from schemas.redis.task_store import TaskStore
 from tests.bench.scale.bench import Bench
 from tests.bench.scale.crew import IMAGE_SECONDS, Crew
 from tests.bench.scale.fill import enqueue

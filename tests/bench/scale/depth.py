@@ -13,13 +13,13 @@ from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.dispatcher.sweeper import Sweeper, SweepRules
 from consumer.metrics import DispatcherMetrics
 from consumer.worker.stream import Entry, WorkStream
-from schemas.keys import WORKERS_GROUP
-from schemas.messages import ContractLimits, ImageMessage
-from schemas.redis_client import connect, connect_blocking
-from schemas.settings import Settings
-from schemas.storage import Storage
-from schemas.store import BeginAnswer, SubmitAnswer, TaskStore
-from schemas.tasks import ImageResult
+from schemas.contract.messages import ContractLimits, ImageMessage
+from schemas.contract.tasks import ImageResult
+from schemas.redis.client import connect, connect_blocking
+from schemas.redis.keys import WORKERS_GROUP
+from schemas.redis.task_store import BeginAnswer, SubmitAnswer, TaskStore
+from schemas.settings.base import Settings
+from schemas.storage.storage import Storage
 from tests.bench.scale.bench import KEYS, LEASE_MS, TASK_TTL_MS, Bench
 from tests.bench.scale.fill import IMAGES_PER_TASK, NO_LIMIT, enqueue, messages
 from tests.bench.scale.meter import Meter

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from schemas.layout import input_key
-from schemas.messages import ImageMessage
-from schemas.store import SubmitAnswer, TaskStore
+from schemas.contract.messages import ImageMessage
+from schemas.redis.task_store import SubmitAnswer, TaskStore
+from schemas.storage.layout import input_key
 from tests.bench.scale.crew import SIDE
 from tests.support.pictures import encoded
 

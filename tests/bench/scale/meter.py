@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from redis import Redis
 
-from schemas.keys import WORKERS_GROUP, Keys
+from schemas.redis.keys import WORKERS_GROUP, Keys
 
 SAMPLE_SECONDS = 0.05
 

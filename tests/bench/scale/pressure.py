@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from consumer.worker.stream import WorkStream
-from schemas.messages import ContractLimits, ImageMessage
-from schemas.redis_client import connect
-from schemas.settings import Settings
-from schemas.store import TaskStore
-from schemas.tasks import ImageResult
+from schemas.contract.messages import ContractLimits, ImageMessage
+from schemas.contract.tasks import ImageResult
+from schemas.redis.client import connect
+from schemas.redis.task_store import TaskStore
+from schemas.settings.base import Settings
 from tests.bench.scale.bench import KEYS, LEASE_MS, TASK_TTL_MS, Bench
 from tests.bench.scale.fill import enqueue
 

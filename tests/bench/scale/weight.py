@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from consumer.worker.stream import WorkStream
-from schemas.messages import ImageMessage
-from schemas.redis_client import connect, connect_blocking
-from schemas.settings import Settings
-from schemas.store import TaskStore
+from schemas.contract.messages import ImageMessage
+from schemas.redis.client import connect, connect_blocking
+from schemas.redis.task_store import TaskStore
+from schemas.settings.base import Settings
 from tests.bench.scale.bench import KEYS, LEASE_MS, TASK_TTL_MS, Bench
 from tests.bench.scale.fill import enqueue
 from tests.bench.scale.pressure import LIMITS, SLOTS, settle

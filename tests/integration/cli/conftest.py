@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from consumer.worker.quarantine import QuarantiningStore
-from schemas.keys import WORKERS_GROUP, Keys
-from schemas.layout import input_key
-from schemas.messages import ImageMessage
-from schemas.storage import Storage
-from schemas.store import TaskStore
+from schemas.contract.messages import ImageMessage
+from schemas.redis.keys import WORKERS_GROUP, Keys
+from schemas.redis.task_store import TaskStore
+from schemas.storage.layout import input_key
+from schemas.storage.storage import Storage
 
 TTL_MS = 48 * 3_600_000
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from schemas.dead_letters import DeadLetters, LetterFilter
-from schemas.errors import ImageErrorCode
-from schemas.layout import task_prefix
-from schemas.store import TaskStore
-from schemas.tasks import ImageFailure
+from schemas.contract.errors import ImageErrorCode
+from schemas.contract.tasks import ImageFailure
+from schemas.redis.dead_letters import DeadLetters, LetterFilter
+from schemas.redis.task_store import TaskStore
+from schemas.storage.layout import task_prefix
 from tests.integration.cli.conftest import Bench
 from tests.support.ports import free_port
 

@@ -6,10 +6,10 @@ import pytest
 
 from consumer.dispatcher.deliveries import DeliveryState, DeliveryStore
 from consumer.dispatcher.webhook import DeliveryKind
-from schemas.events import CompletionEvent
-from schemas.keys import DISPATCHER_GROUP
-from schemas.layout import output_key
-from schemas.tasks import ImageResult
+from schemas.contract.events import CompletionEvent
+from schemas.contract.tasks import ImageResult
+from schemas.redis.keys import DISPATCHER_GROUP
+from schemas.storage.layout import output_key
 from tests.integration.cli.conftest import TTL_MS, Bench
 
 pytestmark = pytest.mark.integration

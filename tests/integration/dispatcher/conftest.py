@@ -17,13 +17,13 @@ from redis.backoff import ConstantBackoff
 from consumer.dispatcher.process import run_dispatcher
 from consumer.metrics import DispatcherMetrics
 from consumer.settings import DispatcherSettings
-from schemas.errors import ImageErrorCode
-from schemas.keys import WORKERS_GROUP, Keys
-from schemas.layout import input_key, output_key
-from schemas.messages import ImageMessage
-from schemas.storage import Storage
-from schemas.store import TaskStore
-from schemas.tasks import ImageFailure, ImageResult
+from schemas.contract.errors import ImageErrorCode
+from schemas.contract.messages import ImageMessage
+from schemas.contract.tasks import ImageFailure, ImageResult
+from schemas.redis.keys import WORKERS_GROUP, Keys
+from schemas.redis.task_store import TaskStore
+from schemas.storage.layout import input_key, output_key
+from schemas.storage.storage import Storage
 
 TTL_MS = 48 * 3_600_000
 

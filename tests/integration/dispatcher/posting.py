@@ -14,8 +14,8 @@ from consumer.dispatcher.webhook import (
     WebhookSender,
     open_session,
 )
-from schemas.layout import output_key
-from schemas.storage import Storage
+from schemas.storage.layout import output_key
+from schemas.storage.storage import Storage
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 TASK_ID = "t1"

@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry
 from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.dispatcher.sweeper import Sweeper, SweepRules
 from consumer.metrics import DispatcherMetrics
-from schemas.keys import WORKERS_GROUP
-from schemas.messages import ImageMessage
+from schemas.contract.messages import ImageMessage
+from schemas.redis.keys import WORKERS_GROUP
 from tests.integration.dispatcher.conftest import TTL_MS, World
 
 HOUR = 3600

@@ -7,10 +7,10 @@ import pytest
 import structlog
 from redis.exceptions import ResponseError
 
-from schemas.keys import DISPATCHER_GROUP, WORKERS_GROUP
-from schemas.layout import input_key
-from schemas.messages import ImageMessage
-from schemas.tasks import ImageResult, TaskStatus
+from schemas.contract.messages import ImageMessage
+from schemas.contract.tasks import ImageResult, TaskStatus
+from schemas.redis.keys import DISPATCHER_GROUP, WORKERS_GROUP
+from schemas.storage.layout import input_key
 from tests.integration.dispatcher.conftest import World, dispatching, eventually
 from tests.integration.dispatcher.sweeping import put, sweeper
 

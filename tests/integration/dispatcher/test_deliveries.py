@@ -6,8 +6,8 @@ import pytest
 
 from consumer.dispatcher.deliveries import Claim, DeliveryState, DeliveryStore
 from consumer.dispatcher.webhook import DeliveryKind
-from schemas.events import CompletionEvent
-from schemas.keys import DISPATCHER_GROUP
+from schemas.contract.events import CompletionEvent
+from schemas.redis.keys import DISPATCHER_GROUP
 from tests.integration.dispatcher.conftest import TTL_MS, World
 
 pytestmark = pytest.mark.integration

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from consumer.dispatcher.webhook_dispatcher import POLL_SECONDS
-from schemas.store import TaskStore
+from schemas.redis.task_store import TaskStore
 from tests.integration.dispatcher.addresses import both, callback
 from tests.integration.dispatcher.conftest import World, dispatching, eventually
 from tests.integration.dispatcher.receiver import (

@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from consumer.dispatcher.sweeper import PAGE
-from schemas.layout import input_key, input_prefix, output_key
-from schemas.storage import Storage, StorageError, StorageTimeoutError
+from schemas.storage.layout import input_key, input_prefix, output_key
+from schemas.storage.storage import Storage, StorageError, StorageTimeoutError
 from tests.integration.dispatcher.conftest import World, dispatching, eventually
 from tests.integration.dispatcher.sweeping import HOUR, half_written, put, sweeper
 

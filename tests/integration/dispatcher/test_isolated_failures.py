@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from consumer.dispatcher.delivery_admin import DeliveryAdmin, DeliveryFilter
-from schemas.layout import input_key
+from schemas.storage.layout import input_key
 from tests.integration.dispatcher.conftest import (
     TTL_MS,
     Running,

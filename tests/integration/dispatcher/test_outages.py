@@ -13,8 +13,8 @@ from consumer.dispatcher.events import EventHandler, EventReader, EventStream
 from consumer.dispatcher.webhook import DeliveryKind
 from consumer.metrics import DispatcherMetrics
 from consumer.settings import DispatcherSettings
-from schemas.keys import DISPATCHER_GROUP
-from schemas.storage import Storage, StorageError
+from schemas.redis.keys import DISPATCHER_GROUP
+from schemas.storage.storage import Storage, StorageError
 from tests.integration.dispatcher.conftest import (
     TTL_MS,
     CollectorRegistry,

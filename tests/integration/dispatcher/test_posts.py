@@ -26,8 +26,8 @@ from consumer.dispatcher.webhook import (
     WebhookSender,
     open_session,
 )
-from schemas.layout import output_key
-from schemas.storage import Storage
+from schemas.storage.layout import output_key
+from schemas.storage.storage import Storage
 from tests.integration.dispatcher.receiver import Receiver, answer, listening
 
 pytestmark = pytest.mark.integration

@@ -8,7 +8,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from consumer.dispatcher.webhook import Verdict, manifest
-from schemas.names import unique_output_names
+from schemas.contract.names import unique_output_names
 from tests.integration.dispatcher.posting import SECRET, TASK_ID, post
 from tests.support.receivers import KINDS, RealReceiver, real_receiver
 

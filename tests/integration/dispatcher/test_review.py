@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from schemas.tasks import Detection, ImageResult
+from schemas.contract.tasks import Detection, ImageResult
 from tests.integration.dispatcher.conftest import World, dispatching
 from tests.integration.dispatcher.receiver import Receiver, listening
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from schemas.keys import WORKERS_GROUP
-from schemas.messages import ImageMessage
-from schemas.tasks import ImageResult, TaskStatus
+from schemas.contract.messages import ImageMessage
+from schemas.contract.tasks import ImageResult, TaskStatus
+from schemas.redis.keys import WORKERS_GROUP
 from tests.integration.dispatcher.administrator import COMMANDS, Command, delete_consumer
 from tests.integration.dispatcher.conftest import World
 from tests.integration.dispatcher.sweeping import sweeper, waiting

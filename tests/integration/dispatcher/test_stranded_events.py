@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from schemas.keys import DISPATCHER_GROUP
+from schemas.redis.keys import DISPATCHER_GROUP
 from tests.integration.dispatcher.administrator import COMMANDS, Command
 from tests.integration.dispatcher.conftest import World, dispatching, eventually
 from tests.integration.dispatcher.sweeping import sweeper

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from schemas.keys import DISPATCHER_GROUP, WORKERS_GROUP
-from schemas.layout import input_key
+from schemas.redis.keys import DISPATCHER_GROUP, WORKERS_GROUP
+from schemas.storage.layout import input_key
 from tests.integration.dispatcher.conftest import TTL_MS, World, dispatching, eventually
 from tests.integration.dispatcher.sweeping import HOUR, put, sweeper
 

@@ -8,8 +8,8 @@ import pytest
 
 from consumer.dispatcher.sweeper import PAGE
 from consumer.dispatcher.sweeper.folders import folders
-from schemas.layout import input_key, output_key, quarantine_key
-from schemas.messages import ImageMessage
+from schemas.contract.messages import ImageMessage
+from schemas.storage.layout import input_key, output_key, quarantine_key
 from tests.integration.dispatcher.conftest import TTL_MS, World
 from tests.integration.dispatcher.sweeping import HOUR, half_written, put, sweeper
 

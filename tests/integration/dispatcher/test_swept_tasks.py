@@ -6,9 +6,9 @@ import pytest
 from redis.exceptions import ResponseError
 
 from consumer.dispatcher.sweeper import PAGE
-from schemas.layout import input_key
-from schemas.messages import ImageMessage
-from schemas.tasks import ImageResult
+from schemas.contract.messages import ImageMessage
+from schemas.contract.tasks import ImageResult
+from schemas.storage.layout import input_key
 from tests.integration.dispatcher.conftest import World
 from tests.integration.dispatcher.sweeping import HOUR, lose_stream, send_half, sweeper, waiting
 

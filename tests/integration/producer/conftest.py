@@ -14,12 +14,12 @@ from redis.asyncio import Redis
 
 from producer.app import create_runner
 from producer.settings import ProducerSettings
-from schemas.keys import Keys
-from schemas.messages import ContractLimits, ImageMessage
-from schemas.names import result_url
-from schemas.storage import Storage
-from schemas.store import TaskStore
-from schemas.tasks import ImageResult
+from schemas.contract.messages import ContractLimits, ImageMessage
+from schemas.contract.names import result_url
+from schemas.contract.tasks import ImageResult
+from schemas.redis.keys import Keys
+from schemas.redis.task_store import TaskStore
+from schemas.storage.storage import Storage
 
 JPEG = b"\xff\xd8\xff\xe0" + b"j" * 2000
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 2000

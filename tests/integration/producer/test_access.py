@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from producer.access import OPEN_PATHS
 from producer.settings import ProducerSettings
-from schemas.settings import SettingsError
+from schemas.settings.base import SettingsError
 from tests.integration.producer.conftest import JPEG, UPLOAD, RunningProducer, StartProducer
 
 pytestmark = pytest.mark.integration

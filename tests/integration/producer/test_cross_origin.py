@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from producer.settings import ProducerSettings
-from schemas.settings import SettingsError
+from schemas.settings.base import SettingsError
 from tests.integration.producer.conftest import JPEG, UPLOAD, RunningProducer, StartProducer
 
 pytestmark = pytest.mark.integration

@@ -67,7 +67,7 @@ async def test_unforeseen_error_tells_the_log_and_not_the_client(
     async def broken(*_: object) -> None:
         raise LookupError("secret inside")
 
-    monkeypatch.setattr("schemas.store.TaskStore.state", broken)
+    monkeypatch.setattr("schemas.redis.task_store.TaskStore.state", broken)
     status, body = await producer.call("GET", "/api/v1/task-status/x")
     assert (status, body["type"]) == (500, "urn:plate-detect:internal")
     assert "secret" not in str(body)

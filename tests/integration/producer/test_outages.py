@@ -9,11 +9,11 @@ from redis.asyncio import Redis
 
 from producer.errors import BacklogFullError, UnsettledSubmitError
 from producer.uploads.submit import Submitter
-from schemas.keys import Keys
-from schemas.messages import ImageMessage
-from schemas.redis_client import connect_blocking
-from schemas.settings import Settings
-from schemas.store import TaskStore
+from schemas.contract.messages import ImageMessage
+from schemas.redis.client import connect_blocking
+from schemas.redis.keys import Keys
+from schemas.redis.task_store import TaskStore
+from schemas.settings.base import Settings
 from tests.integration.producer.conftest import (
     JPEG,
     UPLOAD,

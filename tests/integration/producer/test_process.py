@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.addresses import in_url
+from schemas.settings.addresses import in_url
 from tests.integration.producer.conftest import JPEG, PNG
 from tests.support.ports import NEEDS_IPV6, free_port
 

@@ -8,8 +8,8 @@ from urllib.parse import urljoin
 import aiohttp
 import pytest
 
-from schemas.names import result_url
-from schemas.tasks import ImageResult
+from schemas.contract.names import result_url
+from schemas.contract.tasks import ImageResult
 from tests.integration.producer.conftest import JPEG, UPLOAD, RunningProducer, StartProducer
 
 pytestmark = pytest.mark.integration

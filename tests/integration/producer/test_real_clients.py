@@ -14,7 +14,7 @@ import pytest
 import requests
 import urllib3
 
-from schemas.names import base_name
+from schemas.contract.names import base_name
 from tests.integration.producer.conftest import JPEG, UPLOAD, RunningProducer
 from tests.support.programs import needed_program
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from schemas.messages import ImageMessage
-from schemas.names import result_url
-from schemas.tasks import Detection, ImageResult
+from schemas.contract.messages import ImageMessage
+from schemas.contract.names import result_url
+from schemas.contract.tasks import Detection, ImageResult
 from tests.integration.producer.conftest import JPEG, RunningProducer
 
 pytestmark = pytest.mark.integration

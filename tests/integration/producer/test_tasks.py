@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 
 from producer.handlers import events
-from schemas.errors import ImageErrorCode
-from schemas.tasks import ImageFailure
+from schemas.contract.errors import ImageErrorCode
+from schemas.contract.tasks import ImageFailure
 from tests.integration.producer.conftest import (
     JPEG,
     RunningProducer,

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from schemas.keys import WORKERS_GROUP
-from schemas.store import TaskStore
+from schemas.redis.keys import WORKERS_GROUP
+from schemas.redis.task_store import TaskStore
 from tests.integration.schemas.steps import KEYS, TTL_MS
 
 

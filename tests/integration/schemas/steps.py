@@ -4,10 +4,10 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from schemas.errors import ImageErrorCode
-from schemas.keys import WORKERS_GROUP, Keys
-from schemas.messages import ContractLimits, ImageMessage
-from schemas.tasks import ImageFailure, ImageResult
+from schemas.contract.errors import ImageErrorCode
+from schemas.contract.messages import ContractLimits, ImageMessage
+from schemas.contract.tasks import ImageFailure, ImageResult
+from schemas.redis.keys import WORKERS_GROUP, Keys
 
 KEYS = Keys("{plates}")
 TTL_MS = 60_000

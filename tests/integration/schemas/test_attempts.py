@@ -3,7 +3,7 @@
 import pytest
 from redis.asyncio import Redis
 
-from schemas.store import TaskStore
+from schemas.redis.task_store import TaskStore
 from tests.integration.schemas.steps import KEYS, messages, result, take
 
 pytestmark = pytest.mark.integration

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from schemas.settings import SettingsError
-from schemas.storage import Storage, StorageError, StorageFullError
+from schemas.settings.base import SettingsError
+from schemas.storage.storage import Storage, StorageError, StorageFullError
 from tests.support.certificates import make_certificates
 from tests.support.disks import small_disk
 

@@ -9,8 +9,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from schemas.keys import WORKERS_GROUP
-from schemas.store import Binding, EarlierUse, KeyBusyError, SubmitAnswer, TaskStore
+from schemas.redis.keys import WORKERS_GROUP
+from schemas.redis.task_store import Binding, EarlierUse, KeyBusyError, SubmitAnswer, TaskStore
 from tests.integration.schemas.steps import KEYS, TTL_MS, messages, take
 
 pytestmark = pytest.mark.integration

@@ -3,7 +3,7 @@
 import pytest
 from redis.asyncio import Redis
 
-from schemas.store import Binding, EarlierUse, KeyBusyError, SubmitAnswer, TaskStore
+from schemas.redis.task_store import Binding, EarlierUse, KeyBusyError, SubmitAnswer, TaskStore
 from tests.integration.schemas.steps import KEYS, failure, messages, result, take
 
 pytestmark = pytest.mark.integration

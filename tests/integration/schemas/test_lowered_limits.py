@@ -13,11 +13,11 @@ from redis.asyncio import Redis
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
 from consumer.worker.process import run_worker
-from schemas.errors import ImageErrorCode
-from schemas.keys import WORKERS_GROUP
-from schemas.storage import Storage
-from schemas.store import BeginAnswer, TaskStore
-from schemas.tasks import TaskStatus
+from schemas.contract.errors import ImageErrorCode
+from schemas.contract.tasks import TaskStatus
+from schemas.redis.keys import WORKERS_GROUP
+from schemas.redis.task_store import BeginAnswer, TaskStore
+from schemas.storage.storage import Storage
 from tests.integration.schemas.steps import KEYS, messages, take
 from tests.support.pictures import scene_file
 

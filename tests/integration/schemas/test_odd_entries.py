@@ -3,11 +3,11 @@
 import pytest
 from redis.asyncio import Redis
 
-from schemas.errors import ImageErrorCode
-from schemas.keys import WORKERS_GROUP
-from schemas.messages import ImageMessage
-from schemas.store import BeginAnswer, FinishAnswer, TaskStore
-from schemas.tasks import ImageFailure
+from schemas.contract.errors import ImageErrorCode
+from schemas.contract.messages import ImageMessage
+from schemas.contract.tasks import ImageFailure
+from schemas.redis.keys import WORKERS_GROUP
+from schemas.redis.task_store import BeginAnswer, FinishAnswer, TaskStore
 from tests.integration.schemas.steps import KEYS, messages, take
 
 pytestmark = pytest.mark.integration

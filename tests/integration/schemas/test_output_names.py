@@ -3,9 +3,9 @@
 import pytest
 from redis.asyncio import Redis
 
-from schemas.messages import ImageMessage
-from schemas.results import lists_result
-from schemas.store import BeginAnswer, FinishAnswer, TaskStore
+from schemas.contract.messages import ImageMessage
+from schemas.redis.results import lists_result
+from schemas.redis.task_store import BeginAnswer, FinishAnswer, TaskStore
 from tests.integration.schemas.steps import KEYS, result, take
 
 pytestmark = pytest.mark.integration

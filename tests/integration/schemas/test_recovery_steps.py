@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from schemas.errors import ImageErrorCode
-from schemas.keys import WORKERS_GROUP
-from schemas.store import BeginAnswer, FinishAnswer, TaskStore
-from schemas.tasks import ImageFailure, TaskStatus
+from schemas.contract.errors import ImageErrorCode
+from schemas.contract.tasks import ImageFailure, TaskStatus
+from schemas.redis.keys import WORKERS_GROUP
+from schemas.redis.task_store import BeginAnswer, FinishAnswer, TaskStore
 from tests.integration.schemas.steps import KEYS, TTL_MS, failure, messages, result, take
 
 pytestmark = pytest.mark.integration

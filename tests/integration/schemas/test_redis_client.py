@@ -11,15 +11,15 @@ from redis import Redis
 from redis.exceptions import ConnectionError as NoConnectionError
 from redis.exceptions import MasterDownError
 
-from schemas import redis_client
-from schemas.redis_client import (
+from schemas.redis import client as redis_client
+from schemas.redis.client import (
     MAX_CONNECTIONS,
     ClusterNodeError,
     connect,
     connect_blocking,
     refuse_cluster,
 )
-from schemas.settings import Settings
+from schemas.settings.base import Settings
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer, SentinelServer
 from tests.support.service import wait_until

@@ -12,7 +12,7 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from schemas.script_pipeliner import ScriptPipeliner
+from schemas.redis.script_pipeliner import ScriptPipeliner
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.integration

@@ -14,8 +14,8 @@ import pytest
 from aiohttp import web
 from obstore.store import HTTPStore, S3Store
 
-from schemas import storage as module
-from schemas.storage import Storage, StorageError, StorageTimeoutError
+from schemas.storage import storage as module
+from schemas.storage.storage import Storage, StorageError, StorageTimeoutError
 from tests.support.disks import mount, small_disk, unmount
 
 pytestmark = pytest.mark.integration

@@ -6,11 +6,11 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from schemas.events import CompletionEvent
-from schemas.keys import WORKERS_GROUP
-from schemas.messages import ImageMessage
-from schemas.store import BeginAnswer, FinishAnswer, SubmitAnswer, TaskStore
-from schemas.tasks import Detection, ImageResult, TaskStatus
+from schemas.contract.events import CompletionEvent
+from schemas.contract.messages import ImageMessage
+from schemas.contract.tasks import Detection, ImageResult, TaskStatus
+from schemas.redis.keys import WORKERS_GROUP
+from schemas.redis.task_store import BeginAnswer, FinishAnswer, SubmitAnswer, TaskStore
 from tests.integration.schemas.steps import KEYS, TTL_MS, failure, messages, result, take
 
 pytestmark = pytest.mark.integration

@@ -14,10 +14,10 @@ from redis.asyncio import Redis
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
 from consumer.worker.process import run_worker
-from schemas.keys import Keys
-from schemas.storage import Storage
-from schemas.store import TaskStore
-from schemas.tasks import TaskState
+from schemas.contract.tasks import TaskState
+from schemas.redis.keys import Keys
+from schemas.redis.task_store import TaskStore
+from schemas.storage.storage import Storage
 
 KEYS = Keys("{plates}")
 

@@ -13,9 +13,9 @@ import structlog
 from consumer.worker.in_flight import InFlight
 from consumer.worker.pipeline import ImagePipeline
 from consumer.worker.process import _PoisonablePipeline
-from schemas.keys import WORKERS_GROUP
-from schemas.messages import ImageMessage
-from schemas.tasks import TaskStatus
+from schemas.contract.messages import ImageMessage
+from schemas.contract.tasks import TaskStatus
+from schemas.redis.keys import WORKERS_GROUP
 from tests.integration.worker.conftest import KEYS, Bench, Start
 from tests.support.pictures import scene_file
 

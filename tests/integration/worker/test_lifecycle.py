@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry
 
 from consumer.metrics import WorkerMetrics
 from consumer.worker.process import run_worker
-from schemas.keys import WORKERS_GROUP
-from schemas.tasks import TaskStatus
+from schemas.contract.tasks import TaskStatus
+from schemas.redis.keys import WORKERS_GROUP
 from tests.integration.worker.conftest import KEYS, Bench, Start
 from tests.support.pictures import scene_file
 

@@ -7,7 +7,7 @@ import pytest
 from consumer.metrics import WorkerMetrics
 from consumer.worker import loops
 from consumer.worker.stream import Abandoned, WorkStream
-from schemas.keys import WORKERS_GROUP
+from schemas.redis.keys import WORKERS_GROUP
 from tests.integration.worker.conftest import KEYS, Bench, Start
 from tests.support.pictures import scene_file
 

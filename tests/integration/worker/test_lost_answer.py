@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import structlog
 
-from schemas import scripts
+from schemas.redis import scripts
 from tests.integration.worker.conftest import Bench, Start
 from tests.support.pictures import scene_file
 

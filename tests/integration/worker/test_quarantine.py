@@ -8,13 +8,13 @@ import pytest
 from redis.asyncio import Redis
 
 from consumer.worker.quarantine import QuarantiningStore
-from schemas.dead_letters import DeadLetters, LetterFilter
-from schemas.errors import ImageErrorCode
-from schemas.keys import WORKERS_GROUP
-from schemas.messages import ImageMessage
-from schemas.storage import Storage, StorageError
-from schemas.store import FinishAnswer, TaskStore
-from schemas.tasks import ImageFailure
+from schemas.contract.errors import ImageErrorCode
+from schemas.contract.messages import ImageMessage
+from schemas.contract.tasks import ImageFailure
+from schemas.redis.dead_letters import DeadLetters, LetterFilter
+from schemas.redis.keys import WORKERS_GROUP
+from schemas.redis.task_store import FinishAnswer, TaskStore
+from schemas.storage.storage import Storage, StorageError
 from tests.integration.worker.conftest import KEYS, Bench
 
 pytestmark = pytest.mark.integration

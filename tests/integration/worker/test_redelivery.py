@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from schemas.dead_letters import DeadLetters, LetterFilter
-from schemas.errors import ImageErrorCode
-from schemas.keys import WORKERS_GROUP
-from schemas.messages import ImageMessage
-from schemas.tasks import TaskStatus
+from schemas.contract.errors import ImageErrorCode
+from schemas.contract.messages import ImageMessage
+from schemas.contract.tasks import TaskStatus
+from schemas.redis.dead_letters import DeadLetters, LetterFilter
+from schemas.redis.keys import WORKERS_GROUP
 from tests.integration.worker.conftest import KEYS, Bench, Start
 from tests.support.pictures import assert_covered, scene, scene_file
 
@@ -102,7 +102,7 @@ async def test_original_that_storage_refuses_ends_its_image_only(
 async def test_an_original_whose_reading_never_ends_is_given_up(
     bench: Bench, worker: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("schemas.storage.CALL_SECONDS", 0.2)
+    monkeypatch.setattr("schemas.storage.storage.CALL_SECONDS", 0.2)
     await bench.redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
     pipe = bench.folder / "t1" / "input" / "0"
     pipe.parent.mkdir(parents=True)

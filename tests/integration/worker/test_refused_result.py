@@ -7,9 +7,9 @@ import pytest
 import structlog
 
 from consumer.worker import pipeline
-from schemas.errors import ImageErrorCode
-from schemas.storage import Storage, StorageFullError
-from schemas.tasks import TaskState, TaskStatus
+from schemas.contract.errors import ImageErrorCode
+from schemas.contract.tasks import TaskState, TaskStatus
+from schemas.storage.storage import Storage, StorageFullError
 from tests.integration.worker.conftest import Bench, Start
 from tests.support.pictures import scene_file
 

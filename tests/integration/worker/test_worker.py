@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import ImageErrorCode
-from schemas.tasks import TaskStatus
+from schemas.contract.errors import ImageErrorCode
+from schemas.contract.tasks import TaskStatus
 from tests.integration.worker.conftest import KEYS, Bench, Start
 from tests.support.pictures import assert_covered, encoded, scene, scene_file
 

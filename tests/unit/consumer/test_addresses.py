@@ -6,7 +6,7 @@ import pytest
 
 from consumer.addresses import http_address, proxy_for
 from consumer.settings import DispatcherSettings
-from schemas.settings import SettingsError
+from schemas.settings.base import SettingsError
 
 
 @pytest.mark.parametrize(

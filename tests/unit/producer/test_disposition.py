@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producer.uploads.disposition import Disposition, parse_disposition
-from schemas.names import base_name
+from schemas.contract.names import base_name
 
 FORM = b'form-data; name="files"; '
 

@@ -7,7 +7,7 @@ import pytest
 
 from consumer.settings import DispatcherSettings
 from producer.settings import ProducerSettings
-from schemas.settings import Settings, SettingsError
+from schemas.settings.base import Settings, SettingsError
 
 KEY = "hunter2-hunter2-hunter2"
 

@@ -6,10 +6,17 @@ from typing import Any
 import jsonschema
 import pytest
 
-from schemas.errors import ImageErrorCode
+from schemas.contract.errors import ImageErrorCode
+from schemas.contract.messages import ImageMessage
+from schemas.contract.tasks import (
+    Detection,
+    ImageFailure,
+    ImageResult,
+    Progress,
+    TaskState,
+    TaskStatus,
+)
 from schemas.generate import FOLDER, rendered
-from schemas.messages import ImageMessage
-from schemas.tasks import Detection, ImageFailure, ImageResult, Progress, TaskState, TaskStatus
 
 
 @pytest.mark.parametrize("name", sorted(rendered()))

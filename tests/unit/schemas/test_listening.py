@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from schemas import listening
-from schemas.addresses import listen_host, public_url, redis_host
 from schemas.listening import bound_sockets, check_bindable
+from schemas.settings.addresses import listen_host, public_url, redis_host
 from tests.support.ports import NEEDS_IPV6, free_port
 
 

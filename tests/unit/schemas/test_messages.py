@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.messages import (
+from schemas.contract.messages import (
     MAX_TOTAL,
     ContractError,
     ContractLimits,
@@ -13,7 +13,7 @@ from schemas.messages import (
     ImageMessage,
     error_target,
 )
-from schemas.settings import Settings
+from schemas.settings.base import Settings
 
 LIMITS = ContractLimits(max_total=50, inline_max_bytes=100)
 VALID = {b"v": b"1", b"task_id": b"t-1", b"object": b"t-1/input/0"}

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.messages import (
+from schemas.contract.messages import (
     MAX_TOTAL,
     ContractError,
     ContractLimits,
@@ -11,7 +11,7 @@ from schemas.messages import (
     error_target,
     is_own_object,
 )
-from schemas.names import base_name
+from schemas.contract.names import base_name
 
 LIMITS = ContractLimits(max_total=50, inline_max_bytes=100)
 NAMES = [name.encode() for name in ImageMessage.model_fields]

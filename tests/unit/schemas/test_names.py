@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.names import (
+from schemas.contract.names import (
     MAX_NAME_BYTES,
     base_name,
     default_output_name,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from aiohttp import web
 
-from schemas.object_info import ObjectInfo
+from schemas.storage.object_info import ObjectInfo
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 
 from cli.settings_table import MODELS
 from producer.settings import ProducerSettings
-from schemas.setting_names import SECURITY, SETTINGS, Doubt, doubts
-from schemas.settings import Settings, SettingsError
+from schemas.settings.base import Settings, SettingsError
+from schemas.settings.misspelled import SECURITY, SETTINGS, Doubt, doubts
 
 ORDINARY = (
     "HOSTNAME", "LOGNAME", "HOME", "PATH", "PWD", "OLDPWD", "LANG", "LC_ALL", "TERM", "USER",

@@ -9,8 +9,8 @@ from redis import Redis
 from cli.settings import RunSettings
 from consumer.settings import DispatcherSettings, WorkerSettings
 from producer.settings import ProducerSettings
-from schemas.settings import Settings, SettingsError
-from schemas.storage import Storage
+from schemas.settings.base import Settings, SettingsError
+from schemas.storage.storage import Storage
 
 
 @pytest.fixture(autouse=True)

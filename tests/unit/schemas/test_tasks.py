@@ -5,8 +5,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from schemas.events import CompletionEvent
-from schemas.tasks import Detection, ImageResult, TaskState
+from schemas.contract.events import CompletionEvent
+from schemas.contract.tasks import Detection, ImageResult, TaskState
 
 OLD_RESULT = {"filename": "a.webp", "url": "/a.webp"}
 OLD_STATE = {

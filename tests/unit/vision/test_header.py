@@ -13,7 +13,7 @@ from PIL import Image
 from consumer.errors import ImageError
 from consumer.vision.container import orientation
 from consumer.vision.decoder import MAX_SIDE, decode, read_header
-from schemas.errors import ImageErrorCode as Code
+from schemas.contract.errors import ImageErrorCode as Code
 from tests.unit.vision.pictures import (
     PIXELS,
     chunk,

@@ -5,7 +5,7 @@ import pytest
 
 from consumer.errors import ImageError
 from consumer.vision.decoder import decode, read_header
-from schemas.errors import ImageErrorCode as Code
+from schemas.contract.errors import ImageErrorCode as Code
 from tests.corpus.cases import MAX_IMAGE_PIXELS, Picture
 from tests.corpus.sizes import two_sizes
 from tests.unit.vision.pictures import PIXELS, encoded, riff, smooth, tiff

@@ -7,7 +7,7 @@ from redis.exceptions import ReadOnlyError
 from structlog.testing import capture_logs
 
 from consumer.dispatcher.steps import run_periodically
-from schemas.storage import StorageError
+from schemas.storage.storage import StorageError
 
 
 async def test_an_outage_is_one_line_and_its_end_another() -> None:

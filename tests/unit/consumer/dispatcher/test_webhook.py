@@ -8,7 +8,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from consumer.dispatcher.process import _signers
 from consumer.dispatcher.webhook import Verdict, answer_of, manifest, webhook_headers
 from consumer.settings import DispatcherSettings
-from schemas.settings import SettingsError
+from schemas.settings.base import SettingsError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ import pytest
 
 from consumer.vision.obb import Detections
 from consumer.worker.report import Reporting, report
-from schemas.tasks import MAX_REPORTED_COVERS, ImageResult
+from schemas.contract.tasks import MAX_REPORTED_COVERS, ImageResult
 
 QUAD = np.array([[-0.04, 1.25], [10.06, 1.2], [10, 5], [0, 5]], np.float32)
 ALL = Reporting(review_confidence=0.5, detections=True)

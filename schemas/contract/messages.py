@@ -8,7 +8,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from schemas.names import base_name, default_output_name, distinct_output_name, portable_name
+from schemas.contract.names import (
+    base_name,
+    default_output_name,
+    distinct_output_name,
+    portable_name,
+)
 
 TASK_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 

@@ -2,7 +2,7 @@
 
 from redis.asyncio import Redis
 
-from schemas import scripts
+from schemas.redis import scripts
 
 
 async def ensure_group(redis: Redis, stream: str, group: str) -> None:

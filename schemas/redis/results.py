@@ -4,8 +4,8 @@ from typing import cast
 
 from redis.asyncio import Redis
 
-from schemas.keys import Keys
-from schemas.tasks import ImageResult
+from schemas.contract.tasks import ImageResult
+from schemas.redis.keys import Keys
 
 
 async def lists_result(redis: Redis, keys: Keys, task_id: str, name: str) -> bool:

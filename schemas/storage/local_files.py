@@ -20,7 +20,7 @@ def mount_point(folder: Path) -> Path:
 
 
 def _subfolders(top: Path) -> list[Path]:
-    """Where a task's files are (schemas/layout.py)."""
+    """Where a task's files are (schemas/storage/layout.py)."""
     return [top / name for name in ("input", "output", "quarantine")]
 
 

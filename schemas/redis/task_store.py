@@ -8,12 +8,12 @@ from typing import Any, cast
 import orjson
 from redis.asyncio import Redis
 
-from schemas import scripts
-from schemas.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
-from schemas.keys import STRANDED_CONSUMER, WORKERS_GROUP, Keys
-from schemas.messages import MAX_TOTAL, ImageMessage
-from schemas.script_pipeliner import ScriptPipeliner
-from schemas.tasks import ImageFailure, ImageResult, Progress, TaskState, TaskStatus
+from schemas.contract.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
+from schemas.contract.messages import MAX_TOTAL, ImageMessage
+from schemas.contract.tasks import ImageFailure, ImageResult, Progress, TaskState, TaskStatus
+from schemas.redis import scripts
+from schemas.redis.keys import STRANDED_CONSUMER, WORKERS_GROUP, Keys
+from schemas.redis.script_pipeliner import ScriptPipeliner
 
 
 class SubmitAnswer(StrEnum):

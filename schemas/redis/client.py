@@ -24,8 +24,8 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from schemas.keys import Keys
-from schemas.settings import Settings, SettingsError
+from schemas.redis.keys import Keys
+from schemas.settings.base import Settings, SettingsError
 
 COMMAND_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 5.0

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from schemas.errors import ImageErrorCode
+from schemas.contract.errors import ImageErrorCode
 
 MAX_REPORTED_COVERS = 100
 """Most covers of one image that are told one by one: what a task keeps in Redis stays bounded."""

@@ -5,8 +5,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.messages import TaskId
-from schemas.tasks import TaskState
+from schemas.contract.messages import TaskId
+from schemas.contract.tasks import TaskState
 
 
 class CompletionEvent(BaseModel):

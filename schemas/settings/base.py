@@ -21,9 +21,9 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from schemas import addresses, env_file
-from schemas.environment import ChosenEnvironment, InjectedEnvironment
-from schemas.setting_names import Doubt, doubts
+from schemas.settings import addresses, env_file
+from schemas.settings.environment import ChosenEnvironment, InjectedEnvironment
+from schemas.settings.misspelled import Doubt, doubts
 
 
 class SettingsError(Exception):

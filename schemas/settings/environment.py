@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from pydantic_settings import EnvSettingsSource
 
-from schemas.addresses import SERVICE_ADDRESS
+from schemas.settings.addresses import SERVICE_ADDRESS
 
 
 class ChosenEnvironment(EnvSettingsSource):

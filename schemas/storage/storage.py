@@ -12,13 +12,13 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore
 
-from schemas.addresses import storage_folder
-from schemas.buckets import open_bucket
-from schemas.env_file import EnvFileError
-from schemas.local_files import delete_empty_folders, delete_partial, mount_point
-from schemas.object_info import ObjectInfo, StoredObject, stored_meta
-from schemas.settings import SettingsError
-from schemas.storage_causes import cause, is_full, is_missing_bucket
+from schemas.settings.addresses import storage_folder
+from schemas.settings.base import SettingsError
+from schemas.settings.env_file import EnvFileError
+from schemas.storage.buckets import open_bucket
+from schemas.storage.causes import cause, is_full, is_missing_bucket
+from schemas.storage.local_files import delete_empty_folders, delete_partial, mount_point
+from schemas.storage.object_info import ObjectInfo, StoredObject, stored_meta
 
 if TYPE_CHECKING:
     from obstore import GetResult

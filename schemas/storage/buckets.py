@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from obstore.store import ObjectStore, from_url
 
-from schemas import env_file
-from schemas.setting_names import S3_VARIABLES
+from schemas.settings import env_file
+from schemas.settings.misspelled import S3_VARIABLES
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config

@@ -104,7 +104,7 @@ local function may_be_queued(task, images, index, active)
   return oldest ~= nil and added_ms(oldest[1]) <= math.max(active, newest)
 end
 
--- The JSON of task-status, field for field as schemas/tasks.py writes it. What is looked for in a
+-- The JSON of task-status, field for field as schemas/contract/tasks.py writes it. What is looked for in a
 -- result cannot be part of a name in it: there, quotes are escaped.
 local function payload(task, task_id, status, total)
   local results, errors, review = {}, {}, false

@@ -12,12 +12,12 @@ from uuid import UUID, uuid5
 
 from redis.asyncio import Redis
 
-from schemas.keys import Keys
-from schemas.layout import input_key, input_prefix, quarantine_key
-from schemas.messages import TASK_ID_PATTERN, ImageMessage, is_own_object
-from schemas.names import base_name
-from schemas.storage import Storage
-from schemas.store import SubmitAnswer, TaskStore
+from schemas.contract.messages import TASK_ID_PATTERN, ImageMessage, is_own_object
+from schemas.contract.names import base_name
+from schemas.redis.keys import Keys
+from schemas.redis.task_store import SubmitAnswer, TaskStore
+from schemas.storage.layout import input_key, input_prefix, quarantine_key
+from schemas.storage.storage import Storage
 
 _PAGE = 200
 _ENTRY = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")

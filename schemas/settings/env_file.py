@@ -15,7 +15,7 @@ from dotenv import dotenv_values
 from dotenv.parser import Binding, parse_stream
 from dotenv.variables import Variable, parse_variables
 
-from schemas.setting_names import SECURITY, SETTINGS
+from schemas.settings.misspelled import SECURITY, SETTINGS
 
 ENV_FILE = Path(".env")
 

@@ -1,0 +1,1 @@
+"""Redis: keys, connections, and the atomic steps that change a task."""

@@ -1,0 +1,1 @@
+"""Settings: what every process shares, and how settings are read."""
