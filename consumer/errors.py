@@ -22,13 +22,3 @@ class ModelError(ConsumerError):
 
 class SickDetectorError(ConsumerError):
     """The detector fails whatever it is given: its device or memory is broken, not the images."""
-
-
-def described(error: BaseException) -> str:
-    """An error for the log. Some libraries' own `repr` leaves out what happened.
-
-    Without the path that an error of the file system names: it may hold a file name.
-    """
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{type(error).__name__}: {error.strerror}"
-    return f"{type(error).__name__}: {error}"

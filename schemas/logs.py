@@ -130,3 +130,13 @@ def _uncaught_in_thread(args: Any) -> None:
     if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
         information = (args.exc_type, args.exc_value, args.exc_traceback)
         structlog.get_logger().critical("thread ended by an error", exc_info=information)
+
+
+def described(error: BaseException) -> str:
+    """Return an error as text. The ``repr`` of some libraries' errors leaves out what happened.
+
+    Without the path that an error of the file system names: it may hold a file name.
+    """
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{type(error).__name__}: {error.strerror}"
+    return f"{type(error).__name__}: {error}"

@@ -10,13 +10,13 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from consumer.dispatcher.deliveries import DeliveryStore
-from consumer.dispatcher.steps import concerns_one
 from consumer.dispatcher.webhook import DeliveryKind
-from consumer.errors import described
 from consumer.metrics import DispatcherMetrics
 from schemas.contract.events import CompletionEvent
+from schemas.logs import described
 from schemas.redis.groups import ensure_group
 from schemas.redis.keys import DISPATCHER_GROUP
+from schemas.retry import concerns_one
 from schemas.storage.layout import input_prefix
 from schemas.storage.storage import Storage, StorageError
 

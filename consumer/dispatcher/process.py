@@ -11,7 +11,6 @@ from standardwebhooks import Webhook
 from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.dispatcher.events import READ_BLOCK_SECONDS, EventHandler, EventReader, EventStream
 from consumer.dispatcher.retry import RetryPolicy
-from consumer.dispatcher.steps import run_periodically
 from consumer.dispatcher.sweeper import Sweeper, SweepRules
 from consumer.dispatcher.webhook import DeliveryKind, Endpoint, WebhookSender, open_session
 from consumer.dispatcher.webhook_dispatcher import WebhookDispatcher
@@ -21,6 +20,7 @@ from consumer.settings import DispatcherSettings
 from schemas.redis.client import connect, connect_blocking
 from schemas.redis.keys import Keys
 from schemas.redis.task_store import TaskStore
+from schemas.retry import run_periodically
 from schemas.storage.storage import Storage
 
 log = structlog.get_logger()

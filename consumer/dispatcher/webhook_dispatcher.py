@@ -8,10 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from consumer.backoff import StoppedError, retry_until_stopped
 from consumer.dispatcher.deliveries import Claim, DeliveryState, DeliveryStore
 from consumer.dispatcher.retry import RetryPolicy
-from consumer.dispatcher.steps import TRANSIENT, concerns_one, run_periodically
 from consumer.dispatcher.webhook import (
     Answer,
     DeliveryKind,
@@ -19,8 +17,15 @@ from consumer.dispatcher.webhook import (
     WebhookSender,
     result_names,
 )
-from consumer.errors import described
 from consumer.metrics import DispatcherMetrics
+from schemas.logs import described
+from schemas.retry import (
+    TRANSIENT,
+    StoppedError,
+    concerns_one,
+    retry_until_stopped,
+    run_periodically,
+)
 
 log = structlog.get_logger()
 
@@ -79,7 +84,7 @@ class WebhookDispatcher:
         """
         try:
             await run_periodically(
-                f"{self._kind} deliveries", lambda: self._poll(stop), stop, self._wakeup
+                f"{self._kind} deliveries", lambda: self._poll(stop), stop, wakeup=self._wakeup
             )
             if self._in_flight:
                 await asyncio.wait(self._in_flight, timeout=drain_seconds)
@@ -186,9 +191,4 @@ class WebhookDispatcher:
     async def _patiently(self, call: Callable[[], Awaitable[bool]], stop: asyncio.Event) -> bool:
         """Outlast a short absence of Redis, but not the lease."""
         async with asyncio.timeout(self._lease_seconds):
-            return await retry_until_stopped(
-                call,
-                transient=TRANSIENT,
-                give_up=stop,
-                on_failure=lambda error: log.debug("redis is away", error=repr(error)),
-            )
+            return await retry_until_stopped(call, stop)

@@ -4,6 +4,7 @@ Every way through ends in one atomic step that also acks and deletes the entry, 
 that leaves it to its lease.
 """
 
+import asyncio
 import secrets
 import time
 from contextlib import ExitStack
@@ -11,11 +12,10 @@ from functools import partial
 
 import structlog
 
-from consumer.errors import ImageError, described
+from consumer.errors import ImageError
 from consumer.metrics import WorkerMetrics
 from consumer.worker.pipeline import Covered, ImagePipeline
 from consumer.worker.poison import PoisonGuard
-from consumer.worker.server_retry import ServerRetry
 from consumer.worker.stream import Entry
 from schemas.contract.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
 from schemas.contract.messages import (
@@ -27,7 +27,9 @@ from schemas.contract.messages import (
 )
 from schemas.contract.names import base_name, result_url
 from schemas.contract.tasks import ImageFailure, ImageResult
+from schemas.logs import described
 from schemas.redis.task_store import BeginAnswer, FinishAnswer, TaskStore
+from schemas.retry import retry_until_stopped
 from schemas.storage.layout import output_key
 from schemas.storage.storage import Storage, StorageError
 
@@ -42,7 +44,7 @@ class EntryHandler:
     """Settles entries, one call each.
 
     Args:
-        retry: repeats calls while a server is unavailable.
+        stop: ends waiting for a server that is unavailable.
         poison: finds poison images.
         public_url: what the addresses of results begin with.
     """
@@ -54,7 +56,7 @@ class EntryHandler:
         pipeline: ImagePipeline,
         metrics: WorkerMetrics,
         *,
-        retry: ServerRetry,
+        stop: asyncio.Event,
         poison: PoisonGuard,
         limits: ContractLimits,
         public_url: str,
@@ -63,7 +65,7 @@ class EntryHandler:
         self._storage = storage
         self._pipeline = pipeline
         self._metrics = metrics
-        self._retry = retry
+        self._stop = stop
         self._poison = poison
         self._limits = limits
         self._public_url = public_url
@@ -94,7 +96,7 @@ class EntryHandler:
                 self._store.begin, entry.id, message,
                 output=name, max_total=self._limits.max_total,
             )  # fmt: skip
-            answer = await self._retry(begin)
+            answer = await retry_until_stopped(begin, self._stop)
             if answer is not BeginAnswer.OUTPUT_TAKEN:
                 return answer, message.model_copy(update={"output": name})
         return BeginAnswer.OUTPUT_CONFLICT, message
@@ -155,12 +157,15 @@ class EntryHandler:
         """
         # The result waits within the memory budget for a disk that is full or unavailable.
         with ExitStack() as room:
-            covered, webp = await self._retry(
+            covered, webp = await retry_until_stopped(
                 lambda: self._pipeline.process(message, self._poison.watch(entry, message), room),
+                self._stop,
                 transient=(StorageError,),
             )
-            await self._retry(
-                lambda: self._pipeline.store(message, webp), transient=(StorageError,)
+            await retry_until_stopped(
+                lambda: self._pipeline.store(message, webp),
+                self._stop,
+                transient=(StorageError,),
             )
         return covered
 
@@ -174,7 +179,9 @@ class EntryHandler:
         # The same for each repeat of a call whose answer was lost, and no other worker's: so the
         # repeat is told from a second outcome, which comes too late.
         provenance = {"stream_id": entry.id, "call": secrets.token_hex(8), **provenance}
-        done = await self._retry(lambda: self._store.finish(entry.id, message, public, provenance))
+        done = await retry_until_stopped(
+            lambda: self._store.finish(entry.id, message, public, provenance), self._stop
+        )
         self._log_end(message.task_id, done)
         return done
 
@@ -222,7 +229,8 @@ class EntryHandler:
         """Whether a task may have so many images; one that is known was accepted with them."""
         if (to.total or 1) <= self._limits.max_total:
             return True
-        return await self._retry(lambda: self._store.state(to.task_id)) is not None
+        state = await retry_until_stopped(lambda: self._store.state(to.task_id), self._stop)
+        return state is not None
 
     async def _reject(self, entry: Entry, message: ImageMessage, answer: BeginAnswer) -> None:
         """An entry that contradicts its task; only a taken output name fails its own image."""
@@ -251,11 +259,12 @@ class EntryHandler:
         failure: ImageFailure | None = None,
         total: int | None = None,
     ) -> FinishAnswer:
-        done = await self._retry(
+        done = await retry_until_stopped(
             lambda: self._store.dead_letter(
                 entry.id, reason=reason, task_id=task_id, failure=failure, total=total,
                 metadata={"detail": detail, "deliveries": entry.deliveries},
-            )
+            ),
+            self._stop,
         )  # fmt: skip
         if done is FinishAnswer.SETTLED:
             # By another worker, which has told; rarely by this call itself, whose answer was lost.

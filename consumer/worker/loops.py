@@ -7,15 +7,15 @@ from collections.abc import Awaitable, Callable
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from consumer.backoff import Backoff, StoppedError, pause
-from consumer.errors import described
 from consumer.metrics import STUCK_AFTER_SECONDS, WorkerMetrics
 from consumer.worker.batch import Batcher
 from consumer.worker.handler import EntryHandler
 from consumer.worker.in_flight import InFlight
 from consumer.worker.reclaim import LeasePolicy, Reclaimer
 from consumer.worker.stream import Entry, WorkStream
+from schemas.logs import described
 from schemas.redis.task_store import TaskStore
+from schemas.retry import Backoff, StoppedError, pause
 
 log = structlog.get_logger()
 

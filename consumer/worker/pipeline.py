@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from consumer.backoff import Backoff
 from consumer.errors import ImageError
 from consumer.metrics import WorkerMetrics
 from consumer.vision.cover import Stub, cover
@@ -30,6 +29,7 @@ from consumer.worker.batch import Batcher
 from consumer.worker.report import CoverReport, Reporting, report
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.messages import ImageMessage
+from schemas.retry import Backoff
 from schemas.storage.layout import output_key
 from schemas.storage.storage import ObjectTooLargeError, Storage, StorageError, StorageFullError
 

@@ -18,10 +18,10 @@ from contextlib import asynccontextmanager, suppress
 
 from redis.exceptions import RedisError, ResponseError
 
-from consumer.worker.server_retry import ServerRetry
 from consumer.worker.stream import Entry
 from schemas.contract.messages import ContractError, ContractLimits, ImageMessage
 from schemas.redis.task_store import TaskStore
+from schemas.retry import retry_until_stopped
 
 DELIVERIES_WITHOUT_PROOF = 4
 """Factor of MAX_DELIVERIES after which an entry is dead-lettered without a failed attempt: for an
@@ -40,7 +40,7 @@ class PoisonGuard:
     """Counts the failed attempts of redelivered images, in their tasks.
 
     Args:
-        retry: repeats calls while Redis is unavailable.
+        stop: ends waiting for a Redis that is unavailable.
         max_deliveries: an image is dead-lettered when all of these but the shared ones were
             exclusive and have failed on its pixels.
     """
@@ -48,13 +48,13 @@ class PoisonGuard:
     def __init__(
         self,
         store: TaskStore,
-        retry: ServerRetry,
+        stop: asyncio.Event,
         limits: ContractLimits,
         *,
         max_deliveries: int,
     ) -> None:
         self._store = store
-        self._retry = retry
+        self._stop = stop
         self._limits = limits
         self._max_deliveries = max_deliveries
         self._shared_deliveries = shared_deliveries(max_deliveries)
@@ -71,8 +71,8 @@ class PoisonGuard:
         except ContractError:
             return True
         try:
-            failed = await self._retry(
-                lambda: self._store.failed_attempts(entry.id, message, entry.deliveries)
+            failed = await retry_until_stopped(
+                lambda: self._store.failed_attempts(entry.id, message, entry.deliveries), self._stop
             )
         except ResponseError:
             return True
@@ -84,7 +84,9 @@ class PoisonGuard:
         if entry.deliveries <= self._shared_deliveries:
             yield  # it shares the process: a failure would prove nothing
             return
-        await self._retry(lambda: self._store.start_attempt(entry.id, message, entry.deliveries))
+        await retry_until_stopped(
+            lambda: self._store.start_attempt(entry.id, message, entry.deliveries), self._stop
+        )
         try:
             yield
         except asyncio.CancelledError:
@@ -93,4 +95,4 @@ class PoisonGuard:
                 async with asyncio.timeout(LAST_WORD_SECONDS):
                     await self._store.clear_attempts(message)
             raise
-        await self._retry(lambda: self._store.clear_attempts(message))
+        await retry_until_stopped(lambda: self._store.clear_attempts(message), self._stop)

@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import cv2
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from consumer.backoff import StoppedError, retry_until_stopped
-from consumer.errors import described
 from consumer.health import Health
 from consumer.membership import consumer_name
 from consumer.metrics import STUCK_AFTER_SECONDS, WorkerMetrics
@@ -32,12 +29,12 @@ from consumer.worker.poison import PoisonGuard
 from consumer.worker.quarantine import QuarantiningStore
 from consumer.worker.reclaim import LeasePolicy
 from consumer.worker.report import Reporting
-from consumer.worker.server_retry import ServerRetry
 from consumer.worker.stream import READ_BLOCK_SECONDS, WorkStream
 from schemas.contract.messages import ContractLimits
 from schemas.redis.client import connect, connect_blocking
 from schemas.redis.keys import Keys
 from schemas.redis.task_store import TaskStore
+from schemas.retry import StoppedError, retry_until_stopped
 from schemas.storage.storage import Storage
 
 if TYPE_CHECKING:
@@ -93,10 +90,7 @@ async def _open_loops(
             redis, reader, stream=keys.images, consumer=consumer_name(),
             lease_ms=int(settings.lease_seconds * 1000),
         )  # fmt: skip
-        await retry_until_stopped(
-            stream.ensure_group, transient=(RedisError, OSError), give_up=stop,
-            on_failure=lambda error: log.warning("waiting for redis", error=described(error)),
-        )  # fmt: skip
+        await retry_until_stopped(stream.ensure_group, stop)
         metrics.health.beat("read", limit_seconds=STUCK_AFTER_SECONDS)
         batcher = _batcher(settings, detector, metrics)
         threads = stack.enter_context(_thread_pool(settings.threads, metrics.health))
@@ -106,10 +100,9 @@ async def _open_loops(
             thread_count=settings.threads, metrics=metrics, options=options,
         )  # fmt: skip
         limits = ContractLimits(settings.max_files_per_request, settings.inline_max_bytes)
-        retry = ServerRetry(stop)
         handler = EntryHandler(
-            store, storage, pipeline, metrics, retry=retry,
-            poison=PoisonGuard(store, retry, limits, max_deliveries=settings.max_deliveries),
+            store, storage, pipeline, metrics, stop=stop,
+            poison=PoisonGuard(store, stop, limits, max_deliveries=settings.max_deliveries),
             limits=limits, public_url=settings.public_url,
         )  # fmt: skip
         yield WorkerLoops(

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from consumer.backoff import StoppedError, is_passing
-from consumer.errors import described
 from consumer.metrics import WorkerMetrics
 from consumer.worker.handler import EntryHandler
 from consumer.worker.in_flight import InFlight
 from consumer.worker.poison import shared_deliveries
 from consumer.worker.stream import Abandoned, Entry, WorkStream
+from schemas.logs import described
+from schemas.retry import StoppedError, is_passing
 
 log = structlog.get_logger()
 

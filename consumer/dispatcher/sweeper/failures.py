@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import structlog
 from redis.exceptions import ResponseError
 
-from consumer.dispatcher.steps import concerns_one
-from consumer.errors import described
 from consumer.metrics import DispatcherMetrics
+from schemas.logs import described
+from schemas.retry import concerns_one
 
 log = structlog.get_logger()
 

@@ -9,7 +9,6 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from consumer.backoff import StoppedError
 from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.dispatcher.sweeper.failures import Failures
 from consumer.dispatcher.sweeper.files import FileSweeper
@@ -20,6 +19,7 @@ from consumer.metrics import DispatcherMetrics
 from schemas.redis import scripts
 from schemas.redis.keys import DISPATCHER_GROUP, WORKERS_GROUP, Keys
 from schemas.redis.task_store import TaskStore
+from schemas.retry import StoppedError
 from schemas.storage.storage import Storage
 
 log = structlog.get_logger()

@@ -6,7 +6,7 @@ import pytest
 from redis.exceptions import ReadOnlyError
 from structlog.testing import capture_logs
 
-from consumer.dispatcher.steps import run_periodically
+from schemas.retry import run_periodically
 from schemas.storage.storage import StorageError
 
 
