@@ -5,9 +5,8 @@ import signal
 import sys
 
 import structlog
-from aiohttp import web
 
-from producer.app import create_runner, drain
+from producer.app import create_runner, drain, listen
 from producer.settings import ProducerSettings
 from schemas.listening import bound_sockets
 from schemas.process import begin, run
@@ -25,22 +24,29 @@ def main() -> int:
         begin("producer", settings)
         run(_serve(settings))
     except (SettingsError, CannotListenError) as error:
-        print(f"producer: {error}", file=sys.stderr)  # noqa: T201 - for who typed the command
+        print(f"producer: {error}", file=sys.stderr)  # noqa: T201 - read by the operator
         return 2
     return 0
 
 
 class CannotListenError(Exception):
-    """The address is taken or not ours."""
+    """The address is in use or not this machine's."""
 
 
 async def _serve(settings: ProducerSettings) -> None:
-    stop = _stop_signal()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await refuse_cluster(settings)
     runner = create_runner(settings)
     await runner.setup()
     try:
-        await _listen(runner, settings)
+        try:
+            sockets = await asyncio.to_thread(bound_sockets, settings.host, settings.port)
+            await listen(runner, sockets, settings)
+        except OSError as error:
+            where = f"{in_url(settings.host)}:{settings.port}"
+            raise CannotListenError(f"cannot listen on {where}: {error.strerror}") from None
         keys = len(settings.api_keys)  # 0: open to all
         log.info("listening", host=settings.host, port=settings.port, api_keys=keys)
         await stop.wait()
@@ -48,22 +54,6 @@ async def _serve(settings: ProducerSettings) -> None:
         await drain(runner)
     finally:
         await runner.cleanup()
-
-
-async def _listen(runner: web.AppRunner, settings: ProducerSettings) -> None:
-    try:
-        for sock in await asyncio.to_thread(bound_sockets, settings.host, settings.port):
-            await web.SockSite(runner, sock).start()
-    except OSError as error:
-        where = f"{in_url(settings.host)}:{settings.port}"
-        raise CannotListenError(f"cannot listen on {where}: {error.strerror}") from None
-
-
-def _stop_signal() -> asyncio.Event:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
 
 
 if __name__ == "__main__":

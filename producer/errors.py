@@ -1,4 +1,4 @@
-"""Every way in which a request can fail, and the one place that turns it into an answer."""
+"""The errors of a request, and the one place that turns them into responses (RFC 9457)."""
 
 import asyncio
 from http import HTTPStatus
@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
 
+from schemas.logs import described
 from schemas.storage.storage import StorageError
 
 PROBLEM_JSON = "application/problem+json"
@@ -19,7 +20,7 @@ PROBLEM_KIND = web.ResponseKey("problem_kind", str)
 
 _LINGER_BYTES = 32 << 20
 _LINGER_SECONDS = 10.0
-_LINGER_SILENCE_SECONDS = 1.0
+_LINGER_IDLE_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -34,11 +35,15 @@ class Problem(BaseModel):
 
 
 class ProducerError(Exception):
-    """Root of what a request can fail with. The message becomes `detail`."""
+    """Base class of the errors of a request. The message, or else ``default``, is the detail."""
 
     status: ClassVar[int] = 500
     kind: ClassVar[str] = "internal"
+    default: ClassVar[str] = "The service failed; the cause is in its log."
     retry_after_seconds: ClassVar[int | None] = None
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail or self.default)
 
 
 class MalformedRequestError(ProducerError):
@@ -49,9 +54,7 @@ class MalformedRequestError(ProducerError):
 class ClientGoneError(ProducerError):
     status = 400
     kind = "client-gone"
-
-    def __init__(self) -> None:
-        super().__init__("The request ended before its body did.")
+    default = "The request ended before its body did."
 
 
 class NoFilesError(ProducerError):
@@ -62,25 +65,19 @@ class NoFilesError(ProducerError):
 class UnauthorizedError(ProducerError):
     status = 401
     kind = "unauthorized"
-
-    def __init__(self) -> None:
-        super().__init__("Send a valid API key as X-API-Key or as Authorization: Bearer.")
+    default = "Send a valid API key as X-API-Key or as Authorization: Bearer."
 
 
 class UnknownTaskError(ProducerError):
     status = 404
     kind = "unknown-task"
-
-    def __init__(self) -> None:
-        super().__init__("There is no such task.")
+    default = "There is no such task."
 
 
 class UnknownResultError(ProducerError):
     status = 404
     kind = "unknown-result"
-
-    def __init__(self) -> None:
-        super().__init__("There is no such result.")
+    default = "There is no such result."
 
 
 class SlowUploadError(ProducerError):
@@ -91,31 +88,19 @@ class SlowUploadError(ProducerError):
 class KeyInUseError(ProducerError):
     status = 409
     kind = "idempotency-key-in-use"
+    default = "A request with this Idempotency-Key is still being received."
     retry_after_seconds = 2
-
-    def __init__(self) -> None:
-        super().__init__("A request with this Idempotency-Key is still being received.")
-
-
-class KeyReusedError(ProducerError):
-    status = 422
-    kind = "idempotency-key-reused"
-
-    def __init__(self) -> None:
-        super().__init__("This Idempotency-Key was used for a request with other files.")
-
-
-class TooManyFilesError(ProducerError):
-    status = 413
-    kind = "too-many-files"
 
 
 class PreconditionFailedError(ProducerError):
     status = 412
     kind = "precondition-failed"
+    default = "A precondition of the request's headers does not hold."
 
-    def __init__(self) -> None:
-        super().__init__("A precondition of the request's headers does not hold.")
+
+class TooManyFilesError(ProducerError):
+    status = 413
+    kind = "too-many-files"
 
 
 class FileTooLargeError(ProducerError):
@@ -133,52 +118,46 @@ class UnsupportedTypeError(ProducerError):
     kind = "unsupported-type"
 
 
+class KeyReusedError(ProducerError):
+    status = 422
+    kind = "idempotency-key-reused"
+    default = "This Idempotency-Key was used for a request with other files."
+
+
 class BacklogFullError(ProducerError):
     status = 503
     kind = "backlog-full"
+    default = "Too many images are waiting; try again later."
     retry_after_seconds = 15
-
-    def __init__(self) -> None:
-        super().__init__("Too many images are waiting; try again later.")
 
 
 class RedisFullError(ProducerError):
     status = 503
     kind = "redis-full"
+    default = "The service has no room for new tasks; try again later."
     retry_after_seconds = 30
 
-    def __init__(self) -> None:
-        super().__init__("The service has no room for new tasks; try again later.")
 
-
-class RedisAwayError(ProducerError):
+class RedisUnavailableError(ProducerError):
     status = 503
     kind = "redis-away"
+    default = "Redis cannot be reached; try again later."
     retry_after_seconds = 5
 
-    def __init__(self) -> None:
-        super().__init__("Redis cannot be reached; try again later.")
+
+class RedisRefusesError(RedisUnavailableError):
+    """Redis responds, but refuses the write: surely nothing was written."""
 
 
-class RedisForbidsError(RedisAwayError):
-    """The service's user lacks a right: only an operator can help, so nothing is waited for."""
-
-
-class RedisRefusesError(RedisAwayError):
-    """Redis answers, but takes no writes."""
-
-
-class UnsettledSubmitError(RedisAwayError):
+class UnsettledSubmitError(RedisUnavailableError):
     """The task may have been accepted, so its files must stay."""
 
 
-class StorageAwayError(ProducerError):
+class StorageUnavailableError(ProducerError):
     status = 503
     kind = "storage-away"
+    default = "The storage is full or away; try again later."
     retry_after_seconds = 10
-
-    def __init__(self) -> None:
-        super().__init__("The storage is full or away; try again later.")
 
 
 class TooBusyError(ProducerError):
@@ -195,44 +174,38 @@ class NotReadyError(ProducerError):
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every failure as a problem; what was not foreseen is logged and tells nothing."""
+    """Turn every failure into a problem. An unforeseen error is logged and not shown."""
     try:
         return await handler(request)
-    except web.HTTPException as answer:
-        if answer.status < 400:
+    except web.HTTPException as error:
+        if error.status < 400:
             raise
-        response = _from_aiohttp(answer)
+        response = _problem(error.status, "about:blank", HTTPStatus(error.status).description)
+        if hdrs.ALLOW in error.headers:
+            response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
     except ProducerError as error:
-        response = problem_response(error)
+        response = _response_to(error)
     except RedisError as error:
-        log.warning("redis is away", error=f"{type(error).__name__}: {error}")
-        response = problem_response(RedisAwayError())
+        log.warning("server is unavailable", server="redis", error=described(error))
+        response = _response_to(RedisUnavailableError())
     except StorageError as error:
-        log.warning("storage is away", error=str(error))
-        response = problem_response(StorageAwayError())
+        log.warning("server is unavailable", server="storage", error=described(error))
+        response = _response_to(StorageUnavailableError())
     except ConnectionError:
-        response = problem_response(ClientGoneError())  # counted, if not read by anybody
+        response = _response_to(ClientGoneError())  # nobody reads it, but it is counted
     except Exception:
         log.exception("unexpected error")
-        response = problem_response(ProducerError("The service failed; the cause is in its log."))
-    return await _without_the_body(request, response)
+        response = _response_to(ProducerError())
+    return await _sent_before_the_body(request, response)
 
 
-def problem_response(error: ProducerError) -> web.Response:
-    """The answer that belongs to an error."""
+def _response_to(error: ProducerError) -> web.Response:
     response = _problem(error.status, f"{TYPE_PREFIX}{error.kind}", str(error))
     response[PROBLEM_KIND] = error.kind
     if error.status == 401:
         response.headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="plate-detect"'
     if error.retry_after_seconds is not None:
         response.headers[hdrs.RETRY_AFTER] = str(error.retry_after_seconds)
-    return response
-
-
-def _from_aiohttp(answer: web.HTTPException) -> web.Response:
-    response = _problem(answer.status, "about:blank", HTTPStatus(answer.status).description)
-    if hdrs.ALLOW in answer.headers:
-        response.headers[hdrs.ALLOW] = answer.headers[hdrs.ALLOW]
     return response
 
 
@@ -244,11 +217,11 @@ def _problem(status: int, kind: str, detail: str) -> web.Response:
     )
 
 
-async def _without_the_body(request: web.Request, response: web.Response) -> web.Response:
-    """Answer before the body has been read, then read on a little and close.
+async def _sent_before_the_body(request: web.Request, response: web.Response) -> web.Response:
+    """Send a response before the request's body is read, then read on a little and close.
 
     Closing at once would reset the connection, and a client that is still sending would never
-    see the answer. One that waits for `100 Continue` sends nothing more.
+    see the response. One that waits for `100 Continue` sends nothing more.
     """
     content = request.content
     if not request.can_read_body or content.is_eof():
@@ -260,7 +233,7 @@ async def _without_the_body(request: web.Request, response: web.Response) -> web
         if hdrs.EXPECT not in request.headers or content.total_bytes > 0:
             await _read_on(content)
     except (TimeoutError, OSError, web.RequestPayloadError):
-        pass  # gone, or silent: it can have read the answer
+        pass  # the client is gone or idle: it could read the response
     return response
 
 
@@ -268,6 +241,6 @@ async def _read_on(content: StreamReader) -> None:
     until_bytes = content.total_bytes + _LINGER_BYTES
     async with asyncio.timeout(_LINGER_SECONDS):
         while content.total_bytes < until_bytes:
-            async with asyncio.timeout(_LINGER_SILENCE_SECONDS):
+            async with asyncio.timeout(_LINGER_IDLE_SECONDS):
                 if not await content.readany():
                     return

@@ -13,9 +13,9 @@ from consumer.vision import png_colour
 from consumer.vision.jpeg import EXIF_MARK, scan_jpeg
 from consumer.vision.structure import MAX_SEGMENTS, Container, corrupt
 from schemas.contract.errors import ImageErrorCode
+from schemas.contract.formats import accepted_format
 
 _EXIF_NUMBERS = {3: "H", 4: "I"}  # by the TIFF type of an entry: short and long
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _PNG_CHECKED = {b"eXIf", b"tRNS", *png_colour.CHUNKS}  # ignored if damaged, as decoders do
 _MAX_PROFILE_BYTES = 8 << 20
@@ -60,13 +60,16 @@ def orientation(exif: bytes | None) -> int:
 
 
 def _scanner(data: bytes) -> Callable[[bytes], Container]:
-    if data.startswith(b"\xff\xd8\xff"):
-        return scan_jpeg
-    if data.startswith(_PNG_SIGNATURE):
-        return _scan_png
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return _scan_webp
-    raise ImageError(ImageErrorCode.UNSUPPORTED_FORMAT, "the content is not JPEG, PNG or WebP")
+    match accepted_format(data):
+        case "JPEG":
+            return scan_jpeg
+        case "PNG":
+            return _scan_png
+        case "WEBP":
+            return _scan_webp
+        case None:
+            detail = "the content is not JPEG, PNG or WebP"
+            raise ImageError(ImageErrorCode.UNSUPPORTED_FORMAT, detail)
 
 
 def _scan_png(data: bytes) -> Container:

@@ -19,8 +19,9 @@ from consumer.errors import ImageError
 from consumer.vision.colour import converted
 from consumer.vision.container import orientation, scan
 from consumer.vision.jpeg import lacks_pixels
-from consumer.vision.structure import Container, Format, corrupt
+from consumer.vision.structure import Container, corrupt
 from schemas.contract.errors import ImageErrorCode
+from schemas.contract.formats import ImageFormat
 
 MAX_SIDE = 16383
 _SIDEWAYS = {5, 6, 7, 8}
@@ -51,7 +52,7 @@ class ImageHeader:
     worst content; the file itself, which the caller holds, comes on top.
     """
 
-    format: Format
+    format: ImageFormat
     width: int
     height: int
     decoded_bytes: int

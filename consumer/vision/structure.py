@@ -1,12 +1,10 @@
 """Facts from an image file's structure, whatever its format."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from consumer.errors import ImageError
 from schemas.contract.errors import ImageErrorCode
-
-Format = Literal["JPEG", "PNG", "WEBP"]
+from schemas.contract.formats import ImageFormat
 
 MAX_SEGMENTS = 65_536
 """Most parts of a file. No camera or editor comes near; more would buy much work with few bytes."""
@@ -21,7 +19,7 @@ class Container:
     image.
     """
 
-    format: Format
+    format: ImageFormat
     width: int = 0
     height: int = 0
     channels: int = 3

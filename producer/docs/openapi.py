@@ -7,9 +7,10 @@ from pydantic.json_schema import models_json_schema
 from producer.access import API_KEY_HEADER
 from producer.docs.webhooks import webhooks
 from producer.errors import PROBLEM_JSON, TYPE_PREFIX, Problem, ProducerError
-from producer.handlers.bodies import ServiceStatus, TaskAccepted
+from producer.services.idempotency import HEADER, KEY_PATTERN
+from producer.services.readiness import ServiceStatus
+from producer.services.uploads import TaskAccepted
 from producer.settings import ProducerSettings
-from producer.uploads.idempotency import HEADER, KEY_PATTERN
 from schemas.contract.errors import IMAGE_ERROR_MEANINGS
 from schemas.contract.messages import TASK_ID_PATTERN
 from schemas.contract.tasks import TaskState

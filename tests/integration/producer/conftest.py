@@ -2,7 +2,8 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
-from producer.app import create_runner
+from producer.app import create_runner, listen
 from producer.settings import ProducerSettings
 from schemas.contract.messages import ContractLimits, ImageMessage
 from schemas.contract.names import result_url
@@ -20,6 +21,7 @@ from schemas.contract.tasks import ImageResult
 from schemas.redis.keys import Keys
 from schemas.redis.task_store import TaskStore
 from schemas.storage.storage import Storage
+from tests.support.redis_server import RedisServer, server_binaries
 
 JPEG = b"\xff\xd8\xff\xe0" + b"j" * 2000
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 2000
@@ -28,6 +30,15 @@ WEBP = b"RIFF\x00\x01\x00\x00WEBPVP8 " + b"w" * 2000
 _LIMITS = ContractLimits(max_total=1000, inline_max_bytes=0)
 
 UPLOAD = "/api/v1/process-task/"
+
+
+@pytest.fixture(scope="session")
+def running_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """The embedded server alone, for the whole session: these tests are of the HTTP side."""
+    server = RedisServer(server_binaries()["valkey"], tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server
+    server.stop()
 
 
 @dataclass
@@ -119,7 +130,7 @@ async def start_producer(tmp_path: Path) -> AsyncIterator[StartProducer]:
         runner = create_runner(checked)
         await runner.setup()
         runners.append(runner)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await listen(runner, [socket.create_server(("127.0.0.1", 0))], checked)
         host, port = runner.addresses[0]
         redis, session = Redis.from_url(redis_url), aiohttp.ClientSession()
         opened.extend((session.close, redis.aclose))

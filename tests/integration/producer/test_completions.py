@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from structlog.testing import capture_logs
 
-from producer.handlers.completions import Completions
+from producer.services.completions import Completions
 
 pytestmark = pytest.mark.integration
 
@@ -64,4 +64,4 @@ async def test_while_redis_is_away_pauses_grow_and_differ() -> None:
     pauses = [later - earlier for earlier, later in pairwise(times)]
     assert pauses[0] < 0.9
     assert pauses[-1] > 2 * pauses[0]
-    assert [line["event"] for line in lines] == ["redis is away"]
+    assert [line["event"] for line in lines] == ["interrupted"]

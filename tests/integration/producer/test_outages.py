@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from producer.errors import BacklogFullError, UnsettledSubmitError
-from producer.uploads.submit import Submitter
+from producer.services.submit import Submitter
 from schemas.contract.messages import ImageMessage
 from schemas.redis.client import connect_blocking
 from schemas.redis.keys import Keys

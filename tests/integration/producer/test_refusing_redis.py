@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 from redis.asyncio import Redis
 
-from producer import app
 from producer.errors import RedisRefusesError, UnsettledSubmitError
-from producer.uploads.submit import Submitter
+from producer.services import container
+from producer.services.submit import Submitter
 from schemas.contract.messages import ImageMessage
 from schemas.redis.client import connect_blocking
 from schemas.redis.keys import Keys
@@ -58,7 +58,7 @@ async def test_a_refused_upload_leaves_no_files(
     refuse: Refusal,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(app, "_SUBMIT_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(container, "SUBMIT_SECONDS", 0.5)
     async with asyncio.timeout(SECONDS):
         producer = await start_producer(own_redis.url)
         # The first one's connections are not checked again so soon: a full disk refuses PINGs too.

@@ -15,7 +15,7 @@ SECONDS = 10
 async def test_a_request_head_that_never_ends_is_cut_off(
     start_producer: StartProducer, redis_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "_KEEP_ALIVE_SECONDS", 0.5)
+    monkeypatch.setattr(app, "KEEP_ALIVE_SECONDS", 0.5)
     producer = await start_producer(redis_server)
     reader, writer = await asyncio.open_connection(producer.host, producer.port)
     writer.write(b"POST /api/v1/process-task/ HTTP/1.1\r\nHost: x\r\n")

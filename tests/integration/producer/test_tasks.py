@@ -8,7 +8,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from producer.handlers import events
+from producer.routes import events
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.tasks import ImageFailure
 from tests.integration.producer.conftest import (
@@ -185,8 +185,8 @@ async def test_events_tell_each_change_until_the_end(producer: RunningProducer) 
 async def test_the_end_is_signalled_and_not_asked_for(
     producer: RunningProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "_SHORTEST_PAUSE_SECONDS", 60.0)
-    monkeypatch.setattr(events, "_LONGEST_PAUSE_SECONDS", 60.0)
+    monkeypatch.setattr(events, "MIN_PAUSE_SECONDS", 60.0)
+    monkeypatch.setattr(events, "MAX_PAUSE_SECONDS", 60.0)
     _, body = await producer.upload(("a.jpg", JPEG))
     url = f"{producer.url}/api/v1/task-events/{body['task_id']}"
     async with asyncio.timeout(15), producer.session.get(url) as response:

@@ -11,7 +11,7 @@ from aiohttp import BodyPartReader, StreamReader, hdrs
 from aiohttp.http import HeadersParser
 
 from producer.errors import MalformedRequestError
-from producer.uploads.disposition import header_parameters, parse_disposition
+from producer.services.part_headers import header_parameters, parse_disposition
 
 MAX_PREAMBLE_LINES = 100
 
@@ -27,15 +27,15 @@ _PART = re.compile(rb"(?i:\nContent-Disposition[ \t]{0,64}:)")
 class BodyPart:
     """One part: what its headers say, and its content to be read once.
 
-    `disposition` is without names if there is no such header, or more than one. `content_type` is
-    the media type that the part claims to have; it and `transfer_encoding` are in lower case.
+    `field` and `filename` are None if there is no Content-Disposition, or more than one.
+    `content_type` is the declared media type; it and `transfer_encoding` are in lower case.
     """
 
     def __init__(self, content: BodyPartReader) -> None:
         headers = content.headers
         dispositions = headers.getall(hdrs.CONTENT_DISPOSITION, [])
         disposition = dispositions[0] if len(dispositions) == 1 else ""
-        self.disposition = parse_disposition(disposition.encode(errors="surrogateescape"))
+        self.field, self.filename = parse_disposition(disposition.encode(errors="surrogateescape"))
         self.content_type = headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
         self.transfer_encoding = headers.get(hdrs.CONTENT_TRANSFER_ENCODING, "").strip().lower()
         self._content = content
@@ -61,7 +61,7 @@ class BodyPart:
 
 
 class FormReader:
-    """The parts of one body, in their order. Each must be read to its end before the next.
+    """Reads the parts of one body in their order. Each must be read to its end before the next.
 
     All methods raise ValueError or HttpProcessingError for what is not multipart.
     """

@@ -7,34 +7,42 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from producer.docs.openapi import openapi_document
-from producer.handlers.public import public_base
+from producer.routes.public_url import public_base
 from producer.settings import ProducerSettings
 
 _ASSETS = Path(__file__).parents[1] / "assets"
 
 # Both interfaces put style elements into the page; ReDoc searches in a worker made from a blob.
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; worker-src 'self' blob:; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self'; "
+    "connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
 
 
-def add_to(app: web.Application, settings: ProducerSettings) -> None:
-    """Add the documentation's routes."""
+def docs_routes(settings: ProducerSettings) -> list[web.RouteDef]:
+    """Return the documentation's routes."""
+    return [
+        web.get("/openapi.json", _openapi(settings)),
+        web.get("/docs", _page("docs.html")),
+        web.get("/redoc", _page("redoc.html")),
+        web.get("/", _to_docs),
+        web.get("/assets/{name:.+}", _assets()),
+    ]
+
+
+def _openapi(settings: ProducerSettings) -> Handler:
     document = openapi_document(settings)
 
     async def openapi(request: web.Request) -> web.Response:
-        # The dot means the folder that the document is in, whatever prefix a proxy puts before it.
+        # The dot means the document's own folder, whatever prefix a proxy puts before it.
         server = {"url": public_base(request) or "."}
         body = orjson.dumps(document | {"servers": [server]})
         return web.Response(body=body, content_type="application/json")
 
-    app.router.add_get("/openapi.json", openapi)
-    app.router.add_get("/docs", _page("docs.html"))
-    app.router.add_get("/redoc", _page("redoc.html"))
-    app.router.add_get("/", _to_docs)
-    app.router.add_get("/assets/{name:.+}", _assets())
+    return openapi
 
 
 async def _to_docs(request: web.Request) -> web.Response:
@@ -45,33 +53,27 @@ async def _to_docs(request: web.Request) -> web.Response:
 
 
 def _assets() -> Handler:
-    # Found by their names as they were at the start: a client's path never reaches the file
-    # system, which has errors of its own for what is too long.
+    # Listed once, at the start: a client's path never reaches the file system, which has errors of
+    # its own for what is too long.
     files = {
         path.relative_to(_ASSETS).as_posix(): path for path in _ASSETS.rglob("*") if path.is_file()
     }
 
-    async def show(request: web.Request) -> web.FileResponse:
+    async def asset(request: web.Request) -> web.FileResponse:
         path = files.get(request.match_info["name"])
         if path is None:
             raise web.HTTPNotFound
         return web.FileResponse(path)
 
-    return show
+    return asset
 
 
 def _page(name: str) -> Handler:
-    page = (_ASSETS / name).read_bytes()
+    body = (_ASSETS / name).read_bytes()
 
-    async def show(_: web.Request) -> web.Response:
+    async def page(_: web.Request) -> web.Response:
         return web.Response(
-            body=page,
-            content_type="text/html",
-            charset="utf-8",
-            headers={
-                "Content-Security-Policy": _POLICY,
-                "Referrer-Policy": "no-referrer",
-            },
+            body=body, content_type="text/html", charset="utf-8", headers=_PAGE_HEADERS
         )
 
-    return show
+    return page

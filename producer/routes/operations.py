@@ -1,4 +1,4 @@
-"""What operators and orchestrators ask for."""
+"""Health, readiness and metrics, for operators and orchestrators."""
 
 import math
 from typing import Literal
@@ -7,34 +7,33 @@ from aiohttp import hdrs, web
 from prometheus_client.exposition import choose_encoder
 from redis.exceptions import RedisError
 
-from producer.errors import NotReadyError, RedisAwayError
-from producer.handlers.bodies import ServiceStatus
-from producer.handlers.services import SERVICES, Services, ask_redis
+from producer.errors import NotReadyError, RedisUnavailableError
+from producer.services.container import SERVICES, Services, with_timeout
+from producer.services.readiness import ServiceStatus
 
 
 async def health(_: web.Request) -> web.Response:
-    """Alive: the event loop turns."""
+    """Respond that the process is alive: its event loop is not blocked."""
     return _status("alive")
 
 
 async def ready(request: web.Request) -> web.Response:
-    """Able to take work."""
+    """Respond whether the producer can take work."""
     services = request.app[SERVICES]
     if services.stopping.is_set():
         raise NotReadyError("shutting down")
-    verdict = await services.readiness.verdict()
-    if verdict.reasons:
-        raise NotReadyError("; ".join(verdict.reasons))
+    if problems := await services.readiness.problems():
+        raise NotReadyError("; ".join(problems))
     return _status("ready")
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """Prometheus' view."""
+    """Respond with the metrics in a format that Prometheus accepts."""
     services = request.app[SERVICES]
     await _measure_redis(services)
     try:
         encode, content_type = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
-    except (TypeError, ValueError):  # it compares what is no version with one
+    except (TypeError, ValueError):  # of a version that is not one
         encode, content_type = choose_encoder("")
     return web.Response(
         body=encode(services.metrics.registry), headers={hdrs.CONTENT_TYPE: content_type}
@@ -48,9 +47,9 @@ def _status(status: Literal["alive", "ready"]) -> web.Response:
 
 async def _measure_redis(services: Services) -> None:
     try:
-        backlog = float(await ask_redis(services.store.backlog()))
-        open_tasks = float(await ask_redis(services.redis.zcard(services.keys.open_tasks)))
-    except (RedisError, RedisAwayError):
+        backlog = float(await with_timeout(services.store.backlog()))
+        open_tasks = float(await with_timeout(services.redis.zcard(services.keys.open_tasks)))
+    except (RedisError, RedisUnavailableError):
         backlog = open_tasks = math.nan  # unknown is not zero
     services.metrics.backlog.set(backlog)
     services.metrics.open_tasks.set(open_tasks)

@@ -12,7 +12,6 @@ Clients write the header in different ways. All of these are read:
 """
 
 import re
-from dataclasses import dataclass
 from email.errors import HeaderParseError
 from email.header import decode_header
 from urllib.parse import unquote_to_bytes
@@ -41,24 +40,16 @@ _CHARSET = re.compile(
 Parameters = dict[str, list[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Disposition:
-    """The names in a header.
+def parse_disposition(header: bytes) -> tuple[str | None, str | None]:
+    """Return the field name and the file name in a header, whatever its value is.
 
-    `name` is None if the header has none, an empty one, or two different ones. `filename` is None
-    if the header has none, and empty if the header has an empty one.
+    The field name is None if the header has none, an empty one, or two different ones. The file
+    name is None if the header has none, and empty if the header has an empty one.
     """
-
-    name: str | None
-    filename: str | None
-
-
-def parse_disposition(header: bytes) -> Disposition:
-    """Read a header's value as it was received. Raises nothing, whatever the value is."""
     parameters = header_parameters(header)
-    name = _text(parameters, "name")
+    field = _text(parameters, "name")
     ambiguous = len(set(parameters.get("name", []))) > 1
-    return Disposition(None if ambiguous else name or None, _text(parameters, "filename"))
+    return None if ambiguous else field or None, _text(parameters, "filename")
 
 
 def header_parameters(header: bytes) -> Parameters:

@@ -4,7 +4,7 @@ import re
 
 from aiohttp import web
 
-from producer.handlers.services import SERVICES
+from producer.services.container import SERVICES
 from schemas.contract.tasks import TaskState
 
 FORWARDED_PREFIX = "X-Forwarded-Prefix"
@@ -14,19 +14,25 @@ _PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~%-]+)+")
 
 
 def public_base(request: web.Request) -> str:
-    """Return what each path in the answer begins with; empty without PUBLIC_URL and prefix."""
+    """Return what each path in the response begins with; empty without PUBLIC_URL and prefix.
+
+    The prefixes of several proxies are joined, the outermost first; an invalid one is ignored.
+    """
     settings = request.app[SERVICES].settings
     if settings.public_url or not settings.trust_forwarded_prefix:
         return settings.public_url
-    return _joined(request.headers.getall(FORWARDED_PREFIX, []))
+    parts = ",".join(request.headers.getall(FORWARDED_PREFIX, [])).split(",")
+    prefix = "".join(part.strip().rstrip("/") for part in parts)
+    return prefix if _PREFIX.fullmatch(prefix) else ""
 
 
-def located(state: TaskState, base: str) -> TaskState:
-    """Return the state with `base` before each result's path; whole URLs stay as they are.
+def with_public_urls(state: TaskState, request: web.Request) -> TaskState:
+    """Return the state with the public address before each result's path.
 
-    A worker with PUBLIC_URL writes whole URLs: they must be the same in events and webhooks, which
-    belong to no request.
+    Whole URLs stay as they are: a worker with PUBLIC_URL writes them, and they must be the same in
+    events and webhooks, which belong to no request.
     """
+    base = public_base(request)
     if not base:
         return state
     results = [
@@ -36,10 +42,3 @@ def located(state: TaskState, base: str) -> TaskState:
         for result in state.results
     ]
     return state.model_copy(update={"results": results})
-
-
-def _joined(lines: list[str]) -> str:
-    """Join the prefixes of several proxies, the outermost first; empty if that is no valid path."""
-    parts = (part.strip().rstrip("/") for line in lines for part in line.split(","))
-    prefix = "".join(parts)
-    return prefix if _PREFIX.fullmatch(prefix) else ""

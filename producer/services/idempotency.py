@@ -1,8 +1,8 @@
-"""`Idempotency-Key`: one key, one task, however often and from wherever the request is sent.
+"""`Idempotency-Key`: one key, one task, however often and to which producer a request is sent.
 
 A key is held from before the upload until the task is submitted, by a lease that is renewed
-meanwhile: what a killed producer held is free when its lease has ended. The submit binds the key
-to the task in one step, and it stays bound as long as the task exists.
+meanwhile: a key that a killed producer held is free when the lease has ended. The submit binds the
+key to the task in one step, and it stays bound as long as the task exists.
 """
 
 import asyncio
@@ -20,37 +20,39 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from producer.errors import (
     KeyInUseError,
     MalformedRequestError,
-    RedisAwayError,
     RedisFullError,
+    RedisUnavailableError,
     UnsettledSubmitError,
 )
-from producer.uploads.shielded_tasks import ShieldedTasks
+from producer.services.shutdown import ShieldedTasks
+from schemas.logs import described
 from schemas.redis.task_store import Binding, EarlierUse, KeyBusyError, TaskStore
+from schemas.retry import run_periodically
 
 HEADER = "Idempotency-Key"
 MAX_KEY_LENGTH = 255
 KEY_PATTERN = rf"^[!-~]{{1,{MAX_KEY_LENGTH}}}$"
 
-_RESERVE_PATIENCE_SECONDS = 5.0
+_REDIS_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """An idempotency key in the hands of one request; `earlier` if it was used before."""
+class KeyClaim:
+    """An idempotency key that a request holds; `earlier`: the task that it was used for before."""
 
     record: str
     token: str
     earlier: EarlierUse | None
 
     def binding(self, files: Iterable[tuple[str, str]]) -> Binding:
-        """What the submit is to write; `files` as for `content_digest`."""
+        """Return what the submit is to write; `files` as for `content_digest`."""
         return Binding(self.record, self.token, content_digest(files))
 
 
 def checked_key(values: list[str]) -> str | None:
-    """The key of a request's `Idempotency-Key` headers; raises MalformedRequestError."""
+    """Return the key in a request's `Idempotency-Key` headers; raises MalformedRequestError."""
     if not values:
         return None
     if len(values) > 1 or re.fullmatch(KEY_PATTERN, values[0]) is None:
@@ -61,7 +63,7 @@ def checked_key(values: list[str]) -> str | None:
 
 
 def content_digest(files: Iterable[tuple[str, str]]) -> str:
-    """One SHA-256 (hex) for the ordered (file name, SHA-256 in hex) pairs of a request."""
+    """Return one SHA-256 (hex) for the ordered (file name, SHA-256 in hex) pairs of a request."""
     return hashlib.sha256(orjson.dumps([list(pair) for pair in files])).hexdigest()
 
 
@@ -77,15 +79,15 @@ class IdempotencyKeys:
         self._lease_seconds = lease_seconds
 
     @asynccontextmanager
-    async def claim(self, scope: str, key: str | None) -> AsyncIterator[Claim | None]:
-        """Hold a key for the length of a block; None without a key.
+    async def claim(self, scope: str, key: str | None) -> AsyncIterator[KeyClaim | None]:
+        """Hold a key for the length of a block; give None without a key.
 
         Args:
-            scope: whose key it is; two callers' equal keys are different ones.
+            scope: equal keys of different scopes are different keys.
 
         Raises:
             KeyInUseError: another request with this key is being received.
-            RedisAwayError, RedisFullError: nobody can tell now.
+            RedisUnavailableError, RedisFullError: it cannot be held now.
         """
         if key is None:
             yield None
@@ -95,11 +97,11 @@ class IdempotencyKeys:
         if claim.earlier is not None:
             yield claim
             return
-        renewing = asyncio.create_task(self._keep(claim))
+        renewing = asyncio.create_task(self._renew(claim))
         try:
             yield claim
         except UnsettledSubmitError:
-            raise  # the key may be bound to the task by now, else it goes by its lease
+            raise  # the key may be bound to the task; if it is not, its lease ends
         except BaseException:
             renewing.cancel()  # first: a renewal after the release would hold the key again
             await self._cleanups.run(self._release(claim))
@@ -107,33 +109,36 @@ class IdempotencyKeys:
         finally:
             renewing.cancel()
 
-    async def _claim(self, record: str, token: str) -> Claim:
+    async def _claim(self, record: str, token: str) -> KeyClaim:
         try:
-            async with asyncio.timeout(_RESERVE_PATIENCE_SECONDS):
-                return Claim(record, token, await self._reserve(record, token))
+            async with asyncio.timeout(_REDIS_SECONDS):
+                return KeyClaim(record, token, await self._reserve(record, token))
         except KeyBusyError:
             raise KeyInUseError from None
         except OutOfMemoryError:
             raise RedisFullError from None
         except TimeoutError:
-            raise RedisAwayError from None
+            raise RedisUnavailableError from None
 
     async def _reserve(self, record: str, token: str) -> EarlierUse | None:
         return await self._store.reserve(record, token, lease_ms=int(self._lease_seconds * 1000))
 
-    async def _keep(self, claim: Claim) -> None:
-        while True:
-            await asyncio.sleep(self._lease_seconds / 3)
+    async def _renew(self, claim: KeyClaim) -> None:
+        lost = asyncio.Event()
+
+        async def renew() -> float:
             try:
                 await self._reserve(claim.record, claim.token)
-            except KeyBusyError:
-                return  # the lease ran out while Redis was away; the submit will say so
-            except RedisError as error:
-                log.warning("idempotency key not renewed", error=f"{type(error).__name__}: {error}")
+            except KeyBusyError:  # the lease ended while Redis was unavailable
+                lost.set()  # and the submit will fail
+            return self._lease_seconds / 3
 
-    async def _release(self, claim: Claim) -> None:
+        await asyncio.sleep(self._lease_seconds / 3)
+        await run_periodically("idempotency key", renew, lost)
+
+    async def _release(self, claim: KeyClaim) -> None:
         try:
-            async with asyncio.timeout(_RESERVE_PATIENCE_SECONDS):
+            async with asyncio.timeout(_REDIS_SECONDS):
                 await self._store.release(claim.record, claim.token)
-        except (RedisError, TimeoutError):
-            log.warning("idempotency key left to its lease")
+        except (RedisError, TimeoutError) as error:
+            log.warning("idempotency key is held until its lease ends", error=described(error))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producer.uploads.disposition import Disposition, parse_disposition
+from producer.services.part_headers import parse_disposition
 from schemas.contract.names import base_name
 
 FORM = b'form-data; name="files"; '
@@ -75,7 +75,7 @@ HEADERS = {
 
 @pytest.mark.parametrize(("header", "filename"), HEADERS.values(), ids=HEADERS)
 def test_file_names(header: bytes, filename: str | None) -> None:
-    assert parse_disposition(FORM + header) == Disposition("files", filename)
+    assert parse_disposition(FORM + header) == ("files", filename)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_file_names(header: bytes, filename: str | None) -> None:
     ],
 )
 def test_field_names(header: bytes, name: str | None) -> None:
-    assert parse_disposition(header).name == name
+    assert parse_disposition(header)[0] == name
 
 
 def _browser(name: str) -> bytes:
@@ -157,26 +157,26 @@ _NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max
 @settings(deadline=None)
 @given(name=_NAMES.filter(lambda name: name == name.strip()))
 def test_names_survive_the_way(client: Callable[[str], bytes], name: str) -> None:
-    found = parse_disposition(client(name))
-    assert found.name == "files"
-    assert found.filename is not None
-    assert base_name(found.filename) == base_name(name)
+    field, filename = parse_disposition(client(name))
+    assert field == "files"
+    assert filename is not None
+    assert base_name(filename) == base_name(name)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "Car; red.jpg", "фото.jpg", "фото" * 40, "a b " * 60])
 def test_names_of_pythons_email_survive(name: str) -> None:
-    found = parse_disposition(_email(name))
-    assert found.name == "files"
-    assert (found.filename or "").split() == name.split()
+    field, filename = parse_disposition(_email(name))
+    assert field == "files"
+    assert (filename or "").split() == name.split()
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=300) | st.text("\";\\=*?%'name filename", max_size=80).map(str.encode))
 def test_nothing_raises(header: bytes) -> None:
     for tried in (header, FORM + header, b"form-data; filename*=" + header):
-        found = parse_disposition(tried)
-        (found.name or "").encode()
-        (found.filename or "").encode()  # no lone surrogates: these could not be answered
+        field, filename = parse_disposition(tried)
+        (field or "").encode()
+        (filename or "").encode()  # no lone surrogates: these could not be answered
 
 
 @pytest.mark.parametrize(

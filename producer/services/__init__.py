@@ -1,0 +1,1 @@
+"""What the routes use: from a multipart request to an accepted task, progress, readiness."""

@@ -1,1 +1,0 @@
-"""From a multipart request to an accepted task, or to nothing at all."""
