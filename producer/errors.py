@@ -45,104 +45,83 @@ class ProducerError(Exception):
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail or self.default)
 
+    def __init_subclass__(
+        cls, status: int = 0, kind: str = "", retry_after_seconds: int | None = None
+    ) -> None:
+        """Set the class's attributes; without arguments they are those of its base class."""
+        if kind:
+            cls.status, cls.kind, cls.default = status, kind, cls.__dict__.get("default", "")
+            cls.retry_after_seconds = retry_after_seconds
 
-class MalformedRequestError(ProducerError):
-    status = 400
-    kind = "malformed-request"
+
+class MalformedRequestError(ProducerError, status=400, kind="malformed-request"):
+    pass
 
 
-class ClientGoneError(ProducerError):
-    status = 400
-    kind = "client-gone"
+class ClientGoneError(ProducerError, status=400, kind="client-gone"):
     default = "The request ended before its body did."
 
 
-class NoFilesError(ProducerError):
-    status = 400
-    kind = "no-files"
+class NoFilesError(ProducerError, status=400, kind="no-files"):
+    pass
 
 
-class UnauthorizedError(ProducerError):
-    status = 401
-    kind = "unauthorized"
+class UnauthorizedError(ProducerError, status=401, kind="unauthorized"):
     default = "Send a valid API key as X-API-Key or as Authorization: Bearer."
 
 
-class UnknownTaskError(ProducerError):
-    status = 404
-    kind = "unknown-task"
+class UnknownTaskError(ProducerError, status=404, kind="unknown-task"):
     default = "There is no such task."
 
 
-class UnknownResultError(ProducerError):
-    status = 404
-    kind = "unknown-result"
+class UnknownResultError(ProducerError, status=404, kind="unknown-result"):
     default = "There is no such result."
 
 
-class SlowUploadError(ProducerError):
-    status = 408
-    kind = "slow-upload"
+class SlowUploadError(ProducerError, status=408, kind="slow-upload"):
+    pass
 
 
-class KeyInUseError(ProducerError):
-    status = 409
-    kind = "idempotency-key-in-use"
+class KeyInUseError(
+    ProducerError, status=409, kind="idempotency-key-in-use", retry_after_seconds=2
+):
     default = "A request with this Idempotency-Key is still being received."
-    retry_after_seconds = 2
 
 
-class PreconditionFailedError(ProducerError):
-    status = 412
-    kind = "precondition-failed"
+class PreconditionFailedError(ProducerError, status=412, kind="precondition-failed"):
     default = "A precondition of the request's headers does not hold."
 
 
-class TooManyFilesError(ProducerError):
-    status = 413
-    kind = "too-many-files"
+class TooManyFilesError(ProducerError, status=413, kind="too-many-files"):
+    pass
 
 
-class FileTooLargeError(ProducerError):
-    status = 413
-    kind = "file-too-large"
+class FileTooLargeError(ProducerError, status=413, kind="file-too-large"):
+    pass
 
 
-class RequestTooLargeError(ProducerError):
-    status = 413
-    kind = "request-too-large"
+class RequestTooLargeError(ProducerError, status=413, kind="request-too-large"):
+    pass
 
 
-class UnsupportedTypeError(ProducerError):
-    status = 415
-    kind = "unsupported-type"
+class UnsupportedTypeError(ProducerError, status=415, kind="unsupported-type"):
+    pass
 
 
-class KeyReusedError(ProducerError):
-    status = 422
-    kind = "idempotency-key-reused"
+class KeyReusedError(ProducerError, status=422, kind="idempotency-key-reused"):
     default = "This Idempotency-Key was used for a request with other files."
 
 
-class BacklogFullError(ProducerError):
-    status = 503
-    kind = "backlog-full"
+class BacklogFullError(ProducerError, status=503, kind="backlog-full", retry_after_seconds=15):
     default = "Too many images are waiting; try again later."
-    retry_after_seconds = 15
 
 
-class RedisFullError(ProducerError):
-    status = 503
-    kind = "redis-full"
+class RedisFullError(ProducerError, status=503, kind="redis-full", retry_after_seconds=30):
     default = "The service has no room for new tasks; try again later."
-    retry_after_seconds = 30
 
 
-class RedisUnavailableError(ProducerError):
-    status = 503
-    kind = "redis-away"
+class RedisUnavailableError(ProducerError, status=503, kind="redis-away", retry_after_seconds=5):
     default = "Redis cannot be reached; try again later."
-    retry_after_seconds = 5
 
 
 class RedisRefusesError(RedisUnavailableError):
@@ -153,23 +132,18 @@ class UnsettledSubmitError(RedisUnavailableError):
     """The task may have been accepted, so its files must stay."""
 
 
-class StorageUnavailableError(ProducerError):
-    status = 503
-    kind = "storage-away"
+class StorageUnavailableError(
+    ProducerError, status=503, kind="storage-away", retry_after_seconds=10
+):
     default = "The storage is full or away; try again later."
-    retry_after_seconds = 10
 
 
-class TooBusyError(ProducerError):
-    status = 503
-    kind = "too-busy"
-    retry_after_seconds = 2
+class TooBusyError(ProducerError, status=503, kind="too-busy", retry_after_seconds=2):
+    pass
 
 
-class NotReadyError(ProducerError):
-    status = 503
-    kind = "not-ready"
-    retry_after_seconds = 5
+class NotReadyError(ProducerError, status=503, kind="not-ready", retry_after_seconds=5):
+    pass
 
 
 @web.middleware

@@ -1,1 +1,1 @@
-"""The service's description of itself: OpenAPI, Swagger UI, ReDoc."""
+"""The OpenAPI document of the service."""
