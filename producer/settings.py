@@ -13,16 +13,14 @@ from schemas.settings.base import NonNegativeSeconds, Seconds, Settings
 
 # Room for part headers and ignored fields; files alone make up the rest of a request.
 _OVERHEAD_BYTES = 1_048_576
-
-
-# Short ones could be guessed, and their digests turned back into them.
+# A short key could be guessed from its digest.
 _API_KEY = re.compile(r"[!-+\--~]{16,256}")
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@*\\]+", re.IGNORECASE)
 
 
 def _digests(value: object) -> object:
-    """SHA-256 of each key of a comma-separated list: the keys themselves are not kept."""
+    """Return the SHA-256 of each key of a comma-separated list: the keys are not kept."""
     if not isinstance(value, str):
         return value
     keys = [key.strip() for key in value.split(",") if key.strip()]
@@ -34,7 +32,7 @@ def _digests(value: object) -> object:
 
 
 def _origins(value: object) -> object:
-    """Each origin of a comma-separated list, as browsers write it."""
+    """Return each origin of a comma-separated list, as browsers write it."""
     if not isinstance(value, str):
         return value
     return tuple(dict.fromkeys(_origin(item.strip()) for item in value.split(",") if item.strip()))
@@ -45,7 +43,7 @@ def _origin(text: str) -> str:
         return text
     try:
         if _ORIGIN.fullmatch(text):
-            # In lower case, a name in Punycode, without the port that is the scheme's default.
+            # In lower case, a name in Punycode, without the scheme's default port.
             return str(URL(text).origin())
     except ValueError:
         pass
@@ -53,7 +51,7 @@ def _origin(text: str) -> str:
 
 
 class ProducerSettings(Settings):
-    """What only the HTTP side reads."""
+    """The settings that only the producer reads."""
 
     host: Annotated[str, AfterValidator(addresses.listen_host)] = Field(
         "0.0.0.0",
@@ -75,41 +73,49 @@ class ProducerSettings(Settings):
     trust_forwarded_prefix: bool = Field(
         default=False,
         description="`true`: the path prefix that a proxy names in `X-Forwarded-Prefix` is put "
-        "before the paths in an answer; only behind a proxy that sets or removes that header",
+        "before the paths in a response; only behind a proxy that sets or removes that header",
     )
     idempotency_lease_seconds: Seconds = Field(
-        15, description="Silence after which a dead producer's idempotency keys are free"
+        15, description="Time after which an idempotency key that a dead producer held is free"
     )
     max_request_size_mb: int = Field(
         0,
         ge=0,
-        description="Most MiB of one request; 0: what MAX_FILES_PER_REQUEST and "
+        description="Maximum size of one request in MiB; 0: what MAX_FILES_PER_REQUEST and "
         "MAX_FILE_SIZE_BYTES allow",
     )
     max_backlog_images: int = Field(
-        10_000, ge=1, description="Images waiting or in work above which new tasks get 503"
+        10_000,
+        ge=1,
+        description="Maximum number of images waiting or in flight; new tasks above it get 503",
     )
     max_concurrent_uploads: int = Field(
-        16, ge=1, description="Uploads received at the same time; further ones wait a little"
+        16,
+        ge=1,
+        description="Maximum number of uploads received at the same time; others wait "
+        "up to 10 seconds",
     )
-    upload_timeout_seconds: Seconds = Field(600, description="Longest time for one whole upload")
+    upload_timeout_seconds: Seconds = Field(600, description="Time limit of one whole upload")
     upload_idle_timeout_seconds: Seconds = Field(
-        30, description="Longest silence of a client within an upload, or while an answer is sent"
+        30,
+        description="Idle timeout of a client that sends an upload or, on Linux, reads a response",
     )
     max_event_streams: int = Field(
-        500, ge=0, description="Progress streams (task-events) open at the same time"
+        500,
+        ge=0,
+        description="Maximum number of progress streams (task-events) open at the same time",
     )
     drain_seconds: NonNegativeSeconds = Field(
-        25, description="Longest wait on SIGTERM for requests in flight"
+        25, description="Time limit on SIGTERM for requests in flight"
     )
 
     @property
     def max_files(self) -> int:
-        """Most images of one request: more than the backlog may hold could never be accepted."""
+        """Maximum number of images of one request: the backlog could never hold more."""
         return min(self.max_files_per_request, self.max_backlog_images)
 
     @property
     def max_request_bytes(self) -> int:
-        """Most bytes of one request body."""
+        """Maximum size of one request body."""
         by_files = self.max_files_per_request * self.max_file_size_bytes + _OVERHEAD_BYTES
         return self.max_request_size_mb * 1_048_576 or by_files

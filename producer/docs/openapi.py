@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, made from the pydantic models, the errors and the settings."""
 
+from functools import cache
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -38,10 +39,6 @@ _BINARY = {"type": "string", "format": "binary"}
 
 def openapi_document(settings: ProducerSettings) -> Json:
     """Return the document, with the limits of these settings."""
-    models = (TaskAccepted, TaskState, ServiceStatus, Problem)
-    _, schemas = models_json_schema(
-        [(model, "serialization") for model in models], ref_template="#/components/schemas/{model}"
-    )
     codes = "\n".join(f"| `{code}` | {text} |" for code, text in IMAGE_ERROR_MEANINGS.items())
     return {
         "openapi": "3.1.0",
@@ -59,7 +56,7 @@ def openapi_document(settings: ProducerSettings) -> Json:
         "paths": _secured(_task_paths(settings), settings) | _operations_paths(),
         "webhooks": _webhooks(),
         "components": {
-            "schemas": schemas["$defs"],
+            "schemas": _model_schemas(),
             "responses": {
                 f"Problem{status}": _problem(status, kinds)
                 for status, kinds in _kinds_by_status().items()
@@ -70,6 +67,15 @@ def openapi_document(settings: ProducerSettings) -> Json:
             },
         },
     }
+
+
+@cache
+def _model_schemas() -> Json:
+    models = (TaskAccepted, TaskState, ServiceStatus, Problem)
+    _, schemas = models_json_schema(
+        [(model, "serialization") for model in models], ref_template="#/components/schemas/{model}"
+    )
+    return dict(schemas["$defs"])
 
 
 def _secured(paths: Json, settings: ProducerSettings) -> Json:
