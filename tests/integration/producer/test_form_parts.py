@@ -94,16 +94,13 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("middle", UNREADABLE.values(), ids=UNREADABLE)
-@pytest.mark.parametrize("place", [0, 1, 2])
-async def test_what_cannot_be_read_refuses_all(
-    producer: RunningProducer, middle: bytes, place: int
-) -> None:
-    parts = [file(b"1.jpg"), file(b"2.jpg")]
-    parts.insert(place, middle)
-    status, body = await post(producer, b"".join(parts) + end())
-
-    assert (status, body["type"]) == (400, "urn:plate-detect:malformed-request")
-    assert await nothing_left(producer)
+async def test_what_cannot_be_read_refuses_all(producer: RunningProducer, middle: bytes) -> None:
+    for place in range(3):
+        parts = [file(b"1.jpg"), file(b"2.jpg")]
+        parts.insert(place, middle)
+        status, body = await post(producer, b"".join(parts) + end())
+        assert (status, body["type"]) == (400, "urn:plate-detect:malformed-request"), place
+        assert await nothing_left(producer)
 
 
 async def test_text_fields_are_named_in_the_answer(producer: RunningProducer) -> None:

@@ -1,12 +1,17 @@
-"""`Idempotency-Key`: one key becomes one task, whoever asks, however often, whatever dies."""
+"""`Idempotency-Key`: one key becomes one task, however often and to which producer it is sent."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from redis.asyncio import Redis
 
+from producer.services.idempotency import IdempotencyKeys
+from producer.services.shutdown import ShieldedTasks
+from schemas.redis.keys import Keys
+from schemas.redis.task_store import EarlierUse, TaskStore
 from tests.integration.producer.conftest import (
     JPEG,
     PNG,
@@ -157,10 +162,44 @@ async def test_lease_is_renewed_while_the_upload_runs(
 ) -> None:
     producer = await start_producer(redis_server, idempotency_lease_seconds=0.4)
     async with half_an_upload(producer) as (reader, writer, rest):
-        await asyncio.sleep(1.2)
+        (record,) = await records(producer)
+        shortest_ms = 1000
+
+        async def renewed() -> bool:
+            nonlocal shortest_ms
+            left_ms = await producer.redis.pttl(record)
+            shortest_ms = min(shortest_ms, left_ms)
+            return left_ms > shortest_ms + 50
+
+        await eventually(renewed)
         assert (await producer.upload(("a.jpg", JPEG), headers=KEY))[0] == 409
         writer.write(rest)
         assert (await reader.read()).startswith(b"HTTP/1.1 202 ")
+
+
+class SlowStore(TaskStore):
+    """Releases keys more slowly than they are renewed."""
+
+    calls: ClassVar[list[str]] = []
+
+    async def reserve(self, record: str, token: str, *, lease_ms: int) -> EarlierUse | None:
+        self.calls.append("reserve")
+        return await super().reserve(record, token, lease_ms=lease_ms)
+
+    async def release(self, record: str, token: str) -> None:
+        self.calls.append("release")
+        await asyncio.sleep(0.3)
+        await super().release(record, token)
+
+
+async def test_no_renewal_follows_the_release(redis_server: str) -> None:
+    async with Redis.from_url(redis_server) as redis:
+        store = SlowStore(redis, Keys("{plates}"), task_ttl_ms=60_000)
+        keys = IdempotencyKeys(store, ShieldedTasks(), lease_seconds=0.3)
+        with pytest.raises(LookupError):
+            async with keys.claim("", "order-1"):
+                raise LookupError
+    assert store.calls == ["reserve", "release"]
 
 
 async def test_refused_and_broken_uploads_give_the_key_back(producer: RunningProducer) -> None:

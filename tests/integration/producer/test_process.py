@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from producer.__main__ import main
 from schemas.settings.addresses import in_url
 from tests.integration.producer.conftest import JPEG, PNG
 from tests.support.ports import NEEDS_IPV6, free_port
 
 ROOT = Path(__file__).parents[3]
 START_SECONDS = 20.0
-
+END_SECONDS = 20.0
 
 Start = Callable[..., subprocess.Popen[bytes]]
 
@@ -36,7 +37,7 @@ def start(tmp_path: Path, redis_server: str) -> Iterator[Start]:
             "PYTHONPATH": str(ROOT),
             **settings,
         }
-        with (tmp_path / "log").open("wb") as log:
+        with (tmp_path / "log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "producer"], env=environment, stderr=log, cwd=tmp_path
             )
@@ -50,38 +51,27 @@ def start(tmp_path: Path, redis_server: str) -> Iterator[Start]:
 
 
 def wait_until_listening(port: int, address: str = "127.0.0.1") -> None:
-    deadline = time.monotonic() + START_SECONDS
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    while True:
-        with socket.socket(family) as probe:
-            if probe.connect_ex((address, port)) == 0:
-                return
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: is_listening(port, address))
 
 
-@pytest.mark.parametrize(
-    ("host", "reachable"),
-    [
-        pytest.param("::", ["127.0.0.1", "::1"], marks=NEEDS_IPV6),
-        pytest.param("[::]", ["127.0.0.1", "::1"], marks=NEEDS_IPV6),
-        pytest.param("::1", ["::1"], marks=NEEDS_IPV6),
-        ("localhost", ["127.0.0.1"]),
-        ("", ["127.0.0.1"]),
-    ],
-)
+HOSTS = {"localhost": ["127.0.0.1"], "": ["127.0.0.1"]}
+IPV6_HOSTS = {"::": ["127.0.0.1", "::1"], "[::]": ["127.0.0.1", "::1"], "::1": ["::1"]}
+
+
+@pytest.mark.parametrize("hosts", [HOSTS, pytest.param(IPV6_HOSTS, marks=NEEDS_IPV6)])
 def test_a_host_is_reached_at_each_of_its_addresses(
-    start: Start, host: str, reachable: list[str], tmp_path: Path
+    start: Start, hosts: dict[str, list[str]]
 ) -> None:
-    port = free_port()
-    process = start(PORT=str(port), HOST=host)
-    wait_until_listening(port, reachable[0])
-    for address in reachable:
-        wait_until_listening(port, address)
-        url = f"http://{in_url(address)}:{port}/health"
-        assert json.loads(curl("-g", url)) == {"status": "alive"}
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=10) == 0
+    ports = {host: free_port() for host in hosts}
+    processes = [start(PORT=str(port), HOST=host) for host, port in ports.items()]
+    for host, addresses in hosts.items():
+        for address in addresses:
+            wait_until_listening(ports[host], address)
+            url = f"http://{in_url(address)}:{ports[host]}/health"
+            assert json.loads(curl("-g", url)) == {"status": "alive"}
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    assert [process.wait(timeout=END_SECONDS) for process in processes] == [0] * len(hosts)
 
 
 def curl(*arguments: str) -> str:
@@ -112,12 +102,25 @@ def test_documented_curl_commands(start: Start, tmp_path: Path) -> None:
     )  # fmt: skip
 
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=END_SECONDS) == 0
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [line["event"] for line in lines] == ["listening", "task accepted", "stopping"]
     assert lines[1]["images"] == 2
     assert lines[1]["bytes"] == len(JPEG) + len(PNG) * 1000
     assert "image1" not in (tmp_path / "log").read_text()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_listening(port: int, address: str = "127.0.0.1") -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        return probe.connect_ex((address, port)) == 0
 
 
 def begin_upload(port: int, *headers: bytes) -> tuple[socket.socket, bytes]:
@@ -133,7 +136,7 @@ def begin_upload(port: int, *headers: bytes) -> tuple[socket.socket, bytes]:
         + b"\r\n"
         + body[:500]
     )
-    time.sleep(0.3)
+    wait_until(lambda: "plate_uploads_in_progress 1.0" in curl(f"http://127.0.0.1:{port}/metrics"))
     return connection, body[500:]
 
 
@@ -145,14 +148,12 @@ def test_upload_in_flight_ends_before_the_process(start: Start, tmp_path: Path) 
     idle = socket.create_connection(("127.0.0.1", port))  # holds nothing up
 
     process.send_signal(signal.SIGTERM)
-    time.sleep(0.5)
+    wait_until(lambda: not is_listening(port))  # no new connection is accepted
     assert process.poll() is None
-    with socket.socket() as late:
-        assert late.connect_ex(("127.0.0.1", port)) != 0  # nobody new is let in
     connection.sendall(rest)
     answer = connection.recv(4096)
     assert answer.startswith(b"HTTP/1.1 202 ")
-    assert process.wait(timeout=5) == 0
+    assert process.wait(timeout=END_SECONDS) == 0
     for used in (connection, idle):
         used.close()
 
@@ -162,13 +163,12 @@ def test_upload_that_outlasts_the_drain_leaves_nothing(start: Start, tmp_path: P
     process = start(PORT=str(port), DRAIN_SECONDS="0.5")
     wait_until_listening(port)
     connection, _ = begin_upload(port)
-    began = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=10) == 0
-    assert 0.4 < time.monotonic() - began < 5
+    assert process.wait(timeout=END_SECONDS) == 0
     connection.close()
     assert list((tmp_path / "storage").rglob("*")) == []
-    assert "Traceback" not in (tmp_path / "log").read_text()
+    lines = [json.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert lines[1:] == ["stopping", "requests are cut off: they took longer than DRAIN_SECONDS"]
 
 
 def test_key_of_a_producer_killed_mid_upload_is_free_after_its_lease(
@@ -189,16 +189,13 @@ def test_key_of_a_producer_killed_mid_upload_is_free_after_its_lease(
 
     connection, _ = begin_upload(port, b"Idempotency-Key: k")
     process.kill()
-    killed = time.monotonic()
     connection.close()
     assert upload() == "409"
-    while upload() == "409":
-        assert time.monotonic() < killed + 4.5
-        time.sleep(0.1)
+    wait_until(lambda: upload() != "409")
     first = (tmp_path / "answer").read_text()
     assert upload() == "202"
     assert (tmp_path / "answer").read_text() == first
-    # Nobody but the sweeper can know of the files that the dead process was writing.
+    # Only the sweeper can know of the files that the dead process was writing.
     inputs = {path.parts[-3] for path in (tmp_path / "storage").glob("*/input/0")}
     assert inputs == {json.loads(first)["task_id"]}
 
@@ -213,31 +210,8 @@ def test_progress_stream_does_not_hold_up_the_end(start: Start, tmp_path: Path) 
     connection.sendall(b"GET /api/v1/task-events/%s HTTP/1.1\r\nHost: x\r\n\r\n" % task_id.encode())
     assert b"text/event-stream" in connection.recv(4096)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=5) == 0
+    assert process.wait(timeout=END_SECONDS) == 0
     connection.close()
-
-
-@pytest.mark.parametrize(
-    ("settings", "reason"),
-    [
-        ({"PORT": "http"}, "PORT='http'"),
-        ({"MAX_FILE_SIZE_BYTES": "0"}, "MAX_FILE_SIZE_BYTES='0'"),
-        ({"TASKS_STORAGE_URL": "ftp://x"}, "TASKS_STORAGE_URL"),
-        ({"HOST": "localhost:8000"}, "HOST='localhost:8000'"),
-        ({"HOST": "192.0.2.1"}, "cannot listen on 192.0.2.1:"),
-        ({"HOST": "2001:db8::1"}, "cannot listen on [2001:db8::1]:"),
-        ({"HOST": "no-such-name.invalid"}, "cannot listen on no-such-name.invalid:"),
-        ({"PUBLIC_URL": "example.org/plates"}, "PUBLIC_URL"),
-        ({"ALLOWED_ORIGINS": "https://a.example/path"}, "ALLOWED_ORIGINS='https://a.example/path'"),
-        ({"ALLOWED_ORIGINS": "https://a.example,b.example"}, "ALLOWED_ORIGINS"),
-    ],
-)
-def test_wrong_setting_is_one_line(
-    start: Start, tmp_path: Path, settings: dict[str, str], reason: str
-) -> None:
-    assert start(**settings).wait(timeout=START_SECONDS) == 2
-    (line,) = (tmp_path / "log").read_text().splitlines()
-    assert reason in line
 
 
 def test_taken_port_is_one_line(start: Start, tmp_path: Path) -> None:
@@ -245,4 +219,21 @@ def test_taken_port_is_one_line(start: Start, tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         assert start(PORT=str(port)).wait(timeout=START_SECONDS) == 2
     (line,) = (tmp_path / "log").read_text().splitlines()
-    assert f"127.0.0.1:{port}" in line
+    assert line.startswith(f"producer: cannot listen on 127.0.0.1:{port}: ")
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "no-such-name.invalid"])
+def test_an_address_of_another_machine_is_one_line(
+    host: str,
+    redis_server: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("producer.__main__.begin", lambda *_: None)  # the log is the tests' own
+    for name, value in {"HOST": host, "PORT": "8000", "REDIS_URL": redis_server}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TASKS_STORAGE_URL", tmp_path.as_uri())
+    assert main() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"producer: cannot listen on {in_url(host)}:8000: ")
