@@ -90,7 +90,7 @@ async def drain(runner: web.AppRunner) -> None:
     """Accept no more connections, and wait for the requests in flight.
 
     Before the runner's own cleanup, which waits too, but gives a handler nothing more of its
-    request's body to read: an upload could only run into its timeout.
+    request's body to read: an upload could only reach its timeout.
     """
     services = runner.app[SERVICES]
     services.stopping.set()

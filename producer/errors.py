@@ -135,7 +135,7 @@ class UnsettledSubmitError(RedisUnavailableError):
 class StorageUnavailableError(
     ProducerError, status=503, kind="storage-away", retry_after_seconds=10
 ):
-    default = "The storage is full or away; try again later."
+    default = "The storage is full or cannot be reached; try again later."
 
 
 class TooBusyError(ProducerError, status=503, kind="too-busy", retry_after_seconds=2):

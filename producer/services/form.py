@@ -18,7 +18,7 @@ from producer.errors import (
     TooManyFilesError,
     UnsupportedTypeError,
 )
-from producer.services.multipart import BodyPart, FormReader
+from producer.services.multipart import BodyPart, read_parts
 from producer.settings import ProducerSettings
 from schemas.contract.formats import (
     ACCEPTED,
@@ -140,8 +140,8 @@ class UploadForm:
         The first bytes decide what a file is; its declared type and its name's ending do not
         count.
         """
-        reader = FormReader(self._request.headers[hdrs.CONTENT_TYPE], self._request.content)
-        while (part := await self._next(reader)) is not None:
+        parts = read_parts(self._request.headers[hdrs.CONTENT_TYPE], self._request.content)
+        while (part := await self._next(parts)) is not None:
             head = await self._head_of(part)
             if self._is_file(part, head):
                 yield self._file(part, head)
@@ -150,8 +150,6 @@ class UploadForm:
             else:
                 while await self._read(part.read_chunk()):
                     pass
-        while await self._read(reader.read_epilogue()):
-            pass
 
     async def stop(self) -> None:
         """End a read that goes on although its result is no longer wanted.
@@ -164,9 +162,9 @@ class UploadForm:
             reader.cancel()
             await asyncio.wait([reader], timeout=self._settings.upload_idle_timeout_seconds)
 
-    async def _next(self, reader: FormReader) -> BodyPart | None:
+    async def _next(self, parts: AsyncIterator[BodyPart]) -> BodyPart | None:
         self._parts += 1
-        part = await self._read(reader.next_part())
+        part = await self._read(anext(parts, None))
         if part is None:
             return None
         if part.field is None:

@@ -1,11 +1,12 @@
 """Splitting a multipart body into its parts, without losing any.
 
 aiohttp's MultipartReader loses some: it drops a field `_charset_` and everything before the first
-boundary and after the closing one, and it takes a part after a damaged boundary for content of the
+boundary and after the closing one, and it reads a part after a damaged boundary as content of the
 part before. So only the content of one part and the header lines are read with aiohttp's classes.
 """
 
 import re
+from collections.abc import AsyncIterator
 
 from aiohttp import BodyPartReader, StreamReader, hdrs
 from aiohttp.http import HeadersParser
@@ -20,7 +21,7 @@ _MAX_LINE_BYTES = 8190
 _MAX_HEADERS = 128
 _READ_BYTES = 65_536
 _OVERLAP_BYTES = 128
-# What every part of a form has, and no image.
+# Every part of a form has this, and no image does.
 _PART = re.compile(rb"(?i:\nContent-Disposition[ \t]{0,64}:)")
 
 
@@ -60,80 +61,26 @@ class BodyPart:
         return chunk
 
 
-class FormReader:
-    """Reads the parts of one body in their order. Each must be read to its end before the next.
+async def read_parts(content_type: str, content: StreamReader) -> AsyncIterator[BodyPart]:
+    """Yield the parts of a body in their order. Each must be read to its end before the next.
 
-    All methods raise ValueError or HttpProcessingError for what is not multipart.
+    Raises:
+        MalformedRequestError: the Content-Type names no usable boundary, or another part follows
+            the closing boundary.
+        ValueError, HttpProcessingError: the body is not multipart.
     """
-
-    def __init__(self, content_type: str, content: StreamReader) -> None:
-        """Raises MalformedRequestError if the Content-Type names no usable boundary."""
-        self._delimiter = b"--" + _boundary(content_type)
-        self._content = content
-        self._at_start = True
-        self._before = b"\n"
-
-    async def next_part(self) -> BodyPart | None:
-        """Return the next part, or None after the last."""
-        line = await (self._first_delimiter() if self._at_start else self._line())
-        self._at_start = False
-        if line == self._delimiter + b"--":
-            return None
-        if line != self._delimiter:
-            raise ValueError("something other than the boundary follows a part")
-        return BodyPart(await self._part())
-
-    async def read_epilogue(self) -> bool:
-        """Read some bytes after the closing boundary; return False at the end of the body.
-
-        Raises:
-            MalformedRequestError: another part follows.
-        """
-        chunk = await self._content.read(_READ_BYTES)
-        window = self._before + chunk
-        if self._may_be_part(window):
+    delimiter = b"--" + _boundary(content_type)
+    line = await _first_delimiter(content, delimiter)
+    while line == delimiter:
+        yield BodyPart(await _part(content, delimiter))
+        line = await _line(content)
+    if line != delimiter + b"--":
+        raise ValueError("something other than the boundary follows a part")
+    window = b"\n"
+    while chunk := await content.read(_READ_BYTES):
+        window = window[-_OVERLAP_BYTES:] + chunk
+        if _may_be_part(window, delimiter):
             raise MalformedRequestError("The body has another part after its closing boundary.")
-        self._before = window[-_OVERLAP_BYTES:]
-        return bool(chunk)
-
-    def _may_be_part(self, outside: bytes) -> bool:
-        return b"\n--" in outside or self._delimiter in outside or _has_part(outside)
-
-    async def _first_delimiter(self) -> bytes:
-        # Clients send nothing before it. Without the limit, a body of line ends only would block
-        # the event loop for a second per MiB.
-        for _ in range(MAX_PREAMBLE_LINES):
-            line = await self._line()
-            if line.startswith(b"--"):
-                return line
-            if self._may_be_part(b"\n" + line):
-                raise ValueError("a part before the first boundary")
-        raise ValueError("too many lines before the first boundary")
-
-    async def _line(self) -> bytes:
-        line = await self._content.readline()
-        if not line:
-            raise ValueError("the body ends without a boundary")
-        return line.rstrip()
-
-    async def _part(self) -> BodyPartReader:
-        lines = []
-        while line := await self._content.readline(max_line_length=_MAX_LINE_BYTES):
-            lines.append(line.rstrip(b"\r\n"))
-            if not lines[-1]:
-                # Lax: accepts folded lines (Python's email) and control characters in names.
-                parser = HeadersParser(max_field_size=_MAX_LINE_BYTES, lax=True)
-                headers, _ = parser.parse_headers(lines)
-                return BodyPartReader(self._delimiter, headers, self._content, subtype="form-data")
-            if len(lines) > _MAX_HEADERS:
-                raise ValueError("a part has too many headers")
-        raise ValueError("the body ends within a part's headers")
-
-
-def _has_part(content: bytes) -> bool:
-    # The search for fixed bytes is much faster than the one for the expression.
-    named = b"isposition" in content or b"ISPOSITION" in content
-    return named and _PART.search(content) is not None
 
 
 def _boundary(content_type: str) -> bytes:
@@ -145,3 +92,46 @@ def _boundary(content_type: str) -> bytes:
             "characters."
         )
     return boundary.encode()
+
+
+async def _first_delimiter(content: StreamReader, delimiter: bytes) -> bytes:
+    # Clients send nothing before it. Without the limit, a body of line ends only would block the
+    # event loop for a second per MiB.
+    for _ in range(MAX_PREAMBLE_LINES):
+        line = await _line(content)
+        if line.startswith(b"--"):
+            return line
+        if _may_be_part(b"\n" + line, delimiter):
+            raise ValueError("a part before the first boundary")
+    raise ValueError("too many lines before the first boundary")
+
+
+async def _line(content: StreamReader) -> bytes:
+    line = await content.readline()
+    if not line:
+        raise ValueError("the body ends without a boundary")
+    return line.rstrip()
+
+
+async def _part(content: StreamReader, delimiter: bytes) -> BodyPartReader:
+    lines = []
+    while line := await content.readline(max_line_length=_MAX_LINE_BYTES):
+        lines.append(line.rstrip(b"\r\n"))
+        if not lines[-1]:
+            # Lax: accepts folded lines (Python's email) and control characters in names.
+            parser = HeadersParser(max_field_size=_MAX_LINE_BYTES, lax=True)
+            headers, _ = parser.parse_headers(lines)
+            return BodyPartReader(delimiter, headers, content, subtype="form-data")
+        if len(lines) > _MAX_HEADERS:
+            raise ValueError("a part has too many headers")
+    raise ValueError("the body ends within a part's headers")
+
+
+def _may_be_part(outside: bytes, delimiter: bytes) -> bool:
+    return b"\n--" in outside or delimiter in outside or _has_part(outside)
+
+
+def _has_part(content: bytes) -> bool:
+    # The search for fixed bytes is much faster than the one for the expression.
+    named = b"isposition" in content or b"ISPOSITION" in content
+    return named and _PART.search(content) is not None
