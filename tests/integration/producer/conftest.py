@@ -34,7 +34,7 @@ UPLOAD = "/api/v1/process-task/"
 
 @pytest.fixture(scope="session")
 def running_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """The embedded server alone, for the whole session: these tests are of the HTTP side."""
+    """The embedded server alone: what differs between servers is tested in `schemas`."""
     server = RedisServer(server_binaries()["valkey"], tmp_path_factory.mktemp("valkey"))
     server.start()
     yield server
@@ -43,7 +43,7 @@ def running_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSer
 
 @dataclass
 class RunningProducer:
-    """One producer with what a test wants to look at from outside."""
+    """One producer, and what a test needs to watch it from outside."""
 
     host: str
     port: int
@@ -59,7 +59,7 @@ class RunningProducer:
         return f"http://{self.host}:{self.port}"
 
     async def upload(self, *files: tuple[str, bytes], **options: Any) -> tuple[int, Any]:
-        """POST files; returns status and JSON body."""
+        """POST files; return status and JSON body."""
         form = aiohttp.FormData(quote_fields=False)
         for name, content in files:
             form.add_field("files", io.BytesIO(content), filename=name, content_type="text/plain")
@@ -70,7 +70,7 @@ class RunningProducer:
             return response.status, await response.json(content_type=None)
 
     async def raw(self, request: bytes) -> bytes:
-        """Send bytes as they are; returns all that comes back until the server closes."""
+        """Send bytes as they are; return all that is received until the server closes."""
         reader, writer = await asyncio.open_connection(self.host, self.port)
         try:
             writer.write(request)
@@ -80,7 +80,7 @@ class RunningProducer:
             writer.close()
 
     async def messages(self) -> list[tuple[str, ImageMessage]]:
-        """Entries of the work stream."""
+        """Return the entries of the work stream."""
         return [
             (entry.decode(), ImageMessage.from_fields(fields, _LIMITS))
             for entry, fields in await self.redis.xrange(self.keys.images)
@@ -97,11 +97,11 @@ class RunningProducer:
         return message
 
     def files(self) -> list[str]:
-        """Everything below the storage folder, half-written files and empty folders too."""
+        """Return everything below the storage folder, also partial files and empty folders."""
         return sorted(str(p.relative_to(self.folder)) for p in self.folder.rglob("*"))
 
     async def metric(self, name: str) -> float:
-        """Value of one line of /metrics, named with its labels; 0 if it is not there yet."""
+        """Return the value of one line of /metrics, named with its labels; 0 if there is none."""
         async with self.session.get(self.url + "/metrics") as response:
             lines = (await response.text()).splitlines()
         return next((float(line.split()[-1]) for line in lines if line.startswith(f"{name} ")), 0.0)
@@ -111,7 +111,7 @@ StartProducer = Callable[..., Awaitable[RunningProducer]]
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
-    """Wait until the condition holds; a TimeoutError if it never does."""
+    """Wait until the condition holds; raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while not await condition():
             await asyncio.sleep(0.02)
@@ -119,7 +119,7 @@ async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 
 
 @pytest.fixture
 async def start_producer(tmp_path: Path) -> AsyncIterator[StartProducer]:
-    """Start producers with the settings of the test's choice."""
+    """Start producers with the settings that a test gives."""
     runners: list[web.AppRunner] = []
     opened: list[Any] = []
 

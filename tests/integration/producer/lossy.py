@@ -1,4 +1,4 @@
-"""A connection to Redis that loses requests or answers, as a real network may."""
+"""A connection to Redis that loses requests or responses, as a real network may."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 class Lossy:
     """Stands between a client and Redis.
 
-    While `deaf`, requests arrive but answers are lost; the one request after `mute` is set does
-    not even arrive. The client cannot tell one from the other.
+    While `deaf`, requests arrive but responses are lost; the one request after `mute` is set does
+    not arrive. The client cannot distinguish these two.
     """
 
     def __init__(self, server_url: str) -> None:

@@ -1,4 +1,4 @@
-"""API keys, and the headers that keep pages to themselves."""
+"""API keys, and the security headers of every response."""
 
 import re
 from pathlib import Path
@@ -54,7 +54,7 @@ async def finished_task(producer: RunningProducer) -> str:
         {"X-API-Key": "ключ"},
     ],
 )
-async def test_no_entry(locked: RunningProducer, headers: dict[str, str]) -> None:
+async def test_wrong_keys_are_refused(locked: RunningProducer, headers: dict[str, str]) -> None:
     task_id = await finished_task(locked)
     before = locked.files()
     for method, path in GUARDED:
@@ -76,7 +76,7 @@ async def test_no_entry(locked: RunningProducer, headers: dict[str, str]) -> Non
         {"Authorization": f"bearer  {OTHER}"},
     ],
 )
-async def test_entry_with_any_key(locked: RunningProducer, headers: dict[str, str]) -> None:
+async def test_any_key_is_accepted(locked: RunningProducer, headers: dict[str, str]) -> None:
     task_id = await finished_task(locked)  # of the first key: any key sees every task
     for method, path in GUARDED[2:]:
         url = locked.url + path.format(id=task_id)
@@ -86,7 +86,7 @@ async def test_entry_with_any_key(locked: RunningProducer, headers: dict[str, st
 
 
 async def test_guard_names_every_route_that_is_open(locked: RunningProducer) -> None:
-    """A route that is added later is guarded unless it is named here, too."""
+    """A route that is added later needs a key unless it is named here, too."""
     paths = "/ /docs /redoc /openapi.json /assets/{name} /health /ready /metrics"
     assert set(paths.split()) == OPEN_PATHS
     for path in OPEN_PATHS - {"/assets/{name}"}:
@@ -125,7 +125,7 @@ async def test_refused_before_the_body_is_asked_for(locked: RunningProducer) -> 
     assert await locked.metric(refused) == 1
 
 
-async def test_without_keys_everybody_is_let_in(producer: RunningProducer) -> None:
+async def test_without_keys_the_service_is_open(producer: RunningProducer) -> None:
     assert (await producer.upload(("a", JPEG), headers={"X-API-Key": "any"}))[0] == 202
     status, document = await producer.call("GET", "/openapi.json")
     assert status == 200

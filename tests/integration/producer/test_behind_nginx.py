@@ -60,7 +60,7 @@ def configuration(port: int, producer_port: int) -> str:
 
 @asynccontextmanager
 async def proxied(folder: Path, port: int, producer: RunningProducer) -> AsyncIterator[str]:
-    """Run nginx before a producer; gives the address under its prefix."""
+    """Run nginx in front of a producer; give the address under its prefix."""
     (folder / "nginx.conf").write_text(configuration(port, producer.port))
     command = [needed_program("nginx"), "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
     process = await asyncio.create_subprocess_exec(*command)
@@ -117,7 +117,7 @@ async def test_documentation_needs_no_setting(producer: RunningProducer, tmp_pat
 async def test_every_address_of_a_task_leads_through_the_proxy(site: Site) -> None:
     producer, base = site
     form = aiohttp.FormData(quote_fields=False)
-    big = JPEG + b"\0" * 3_000_000  # nginx takes 1 MiB, if it is not told otherwise
+    big = JPEG + b"\0" * 3_000_000  # by default nginx accepts 1 MiB
     form.add_field("files", io.BytesIO(big), filename="мой файл?#%.jpg")
     async with producer.session.post(base + UPLOAD, data=form) as response:
         assert response.status == 202, await response.text()

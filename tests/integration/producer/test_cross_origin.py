@@ -1,4 +1,4 @@
-"""Pages of other origins, as browsers let them use the service: ALLOWED_ORIGINS."""
+"""ALLOWED_ORIGINS: how browsers let pages of other origins use the service."""
 
 import asyncio
 from collections.abc import Mapping
@@ -119,7 +119,7 @@ async def test_every_answer_can_be_read(start_producer: StartProducer, redis_ser
 
 
 async def test_refused_upload_can_be_read(shared: RunningProducer) -> None:
-    """Its answer is sent before its body has been read, on a way of its own."""
+    """Its response is sent before its body has been read, by code of its own."""
     head = (
         f"POST {UPLOAD} HTTP/1.1\r\nHost: x\r\nOrigin: {PAGE}\r\nX-API-Key: {KEY}\r\n"
         "Content-Length: 5000000000\r\nContent-Type: multipart/form-data; boundary=B\r\n\r\n"

@@ -23,7 +23,7 @@ from tests.integration.producer.forms import BOUNDARY, end, file, nothing_left, 
 async def test_a_boundary_without_a_line_break_before_it(
     producer: RunningProducer, embedded: bytes
 ) -> None:
-    """Read by the letter, what follows would belong to the file before it."""
+    """Strictly read, what follows would be content of the file before it."""
     before = file(b"1.jpg").removesuffix(b"\r\n")
     status, _ = await post(producer, before + embedded + file(b"3.jpg") + end())
     assert status == 400

@@ -1,4 +1,4 @@
-"""Each part of a form is taken, named in the answer, or a reason to refuse the whole request."""
+"""Each part is stored, named in the response, or a reason to refuse the whole request."""
 
 import pytest
 
@@ -138,7 +138,7 @@ async def test_a_repeat_names_its_own_fields(producer: RunningProducer) -> None:
 
 @pytest.mark.parametrize("charset", [b"utf-8", b"windows-1251", b"u" * 99])
 async def test_a_charset_field_is_a_text_field(producer: RunningProducer, charset: bytes) -> None:
-    """HTML has browsers fill it in, and forms have it first."""
+    """Browsers fill it in, and forms have it first."""
     fields = part(b'form-data; name="_charset_"', charset) + file(b"a.jpg") + end()
     status, body = await post(producer, fields)
     assert (status, body["ignored_fields"]) == (202, ["_charset_"])

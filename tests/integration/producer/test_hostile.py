@@ -1,4 +1,4 @@
-"""Broken, hostile and vanishing clients: a clear answer or none, and nothing left behind."""
+"""Broken, hostile and vanishing clients: a clear response or none, and no files left."""
 
 import asyncio
 import io
@@ -27,7 +27,7 @@ async def post(
 
 
 def request(body: bytes, *, length: int | None = None) -> bytes:
-    """An upload as it goes over the wire; `length` may promise more than there is."""
+    """Return an upload as it is sent; `length` may declare more than there is."""
     return (
         b"POST /api/v1/process-task/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
         b"Content-Type: multipart/form-data; boundary=B\r\n"
@@ -74,7 +74,7 @@ async def test_a_preamble_of_a_few_lines_is_read_past(producer: RunningProducer)
 
 
 async def test_an_endless_preamble_is_not_read_to_its_end(producer: RunningProducer) -> None:
-    """Line by line it would keep everybody else waiting."""
+    """Reading it line by line would block the event loop."""
     reader, writer = await asyncio.open_connection(producer.host, producer.port)
     writer.write(request(b"\n" * 1000, length=20_000_000))
     async with asyncio.timeout(10):
@@ -93,7 +93,7 @@ async def test_a_wrong_boundary(producer: RunningProducer) -> None:
 
 
 async def test_damaged_uploads_never_break_the_service(producer: RunningProducer) -> None:
-    """Random damage to a well-formed body: any answer but a 5xx, and no file without a task."""
+    """Random damage to a well-formed body: any response but a 5xx, and no file without a task."""
     chance = random.Random(20)
     refused = 0
     for _ in range(80):

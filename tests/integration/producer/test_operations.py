@@ -1,4 +1,4 @@
-"""Health, readiness, metrics, documentation, and the errors that belong to no task."""
+"""Health, readiness, metrics, documentation, and errors that concern no task."""
 
 import re
 from urllib.parse import urljoin
@@ -12,7 +12,7 @@ from tests.integration.producer.conftest import JPEG, UPLOAD, RunningProducer
 async def test_alive_and_ready(producer: RunningProducer) -> None:
     assert await producer.call("GET", "/health") == (200, {"status": "alive"})
     assert await producer.call("GET", "/ready") == (200, {"status": "ready"})
-    assert producer.files() == []  # the look at storage leaves nothing
+    assert producer.files() == []  # the check of storage leaves nothing
 
 
 async def test_readiness_cannot_be_used_to_hammer(producer: RunningProducer) -> None:
@@ -61,7 +61,7 @@ async def test_errors_of_the_framework(
         assert response.headers["Server"] == "plate-detect"
 
 
-async def test_unforeseen_error_tells_the_log_and_not_the_client(
+async def test_an_unforeseen_error_is_logged_and_not_shown(
     producer: RunningProducer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(*_: object) -> None:
@@ -114,9 +114,7 @@ async def test_assets_are_not_a_way_out(producer: RunningProducer) -> None:
     ],
     ids=range(4),
 )
-async def test_metrics_for_who_wants_them_in_no_known_version(
-    producer: RunningProducer, accept: str
-) -> None:
+async def test_metrics_for_an_unknown_version(producer: RunningProducer, accept: str) -> None:
     url, headers = producer.url + "/metrics", {"Accept": accept}
     async with producer.session.get(url, headers=headers) as response:
         assert response.status == 200

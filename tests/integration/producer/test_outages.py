@@ -27,7 +27,7 @@ from tests.support.redis_server import RedisServer
 
 @pytest.fixture
 async def lossy(redis_server: str) -> AsyncIterator[Lossy]:
-    """To be asked for before what connects through it, so that it ends after that."""
+    """A fixture to name before those that connect through it, so that it ends after them."""
     between = Lossy(redis_server)
     async with between.listening():
         yield between
@@ -93,7 +93,7 @@ async def test_backlog_full(start_producer: StartProducer, redis_server: str) ->
         return (await producer.call("GET", "/ready"))[1].get("detail") == "the backlog is full"
 
     await eventually(full)
-    # Now it shows before the body: nobody is asked to send it.
+    # Now it is refused before the body: no client is asked to send it.
     answer = await producer.raw(
         b"POST /api/v1/process-task/ HTTP/1.1\r\nHost: x\r\nContent-Length: 500000000\r\n"
         b"Content-Type: multipart/form-data; boundary=B\r\nExpect: 100-continue\r\n\r\n"
@@ -103,7 +103,7 @@ async def test_backlog_full(start_producer: StartProducer, redis_server: str) ->
     assert b"Connection: close" in answer
 
 
-async def test_what_no_empty_backlog_would_hold_is_not_told_to_try_again(
+async def test_more_images_than_the_backlog_may_hold_are_refused_for_good(
     start_producer: StartProducer, redis_server: str
 ) -> None:
     producer = await start_producer(redis_server, max_backlog_images=2)
@@ -116,7 +116,7 @@ async def test_what_no_empty_backlog_would_hold_is_not_told_to_try_again(
 async def test_refusal_reaches_a_client_that_only_sends(
     start_producer: StartProducer, redis_server: str
 ) -> None:
-    """One that reads nothing until all is sent, as many do; its 8 MB are read past."""
+    """Many clients read nothing until all is sent; their 8 MB are read and dropped."""
     producer = await start_producer(redis_server, max_backlog_images=1)
     assert (await producer.upload(("a", JPEG)))[0] == 202
     body = b"x" * 8_000_000
@@ -147,7 +147,7 @@ async def test_redis_full(start_producer: StartProducer, own_redis: RedisServer)
     assert (await producer.upload(("b.jpg", JPEG)))[0] == 202
 
 
-async def test_lost_answer_is_asked_again(
+async def test_a_lost_response_is_asked_for_again(
     lossy: Lossy, start_producer: StartProducer, redis_server: str
 ) -> None:
     async with asyncio.timeout(30):
@@ -206,7 +206,7 @@ async def test_outcome_that_stays_unknown(lossy: Lossy) -> None:
         await redis.aclose()
 
 
-async def test_refusal_after_a_lost_answer_settles_nothing(lossy: Lossy) -> None:
+async def test_refusal_after_a_lost_response_settles_nothing(lossy: Lossy) -> None:
     def task(task_id: str) -> list[ImageMessage]:
         return [ImageMessage(task_id=task_id, total=1, object=f"{task_id}/input/0")]
 
@@ -234,7 +234,7 @@ def unblock(folder: Path) -> None:
     folder.unlink()
 
 
-async def test_storage_away(producer: RunningProducer) -> None:
+async def test_storage_unavailable(producer: RunningProducer) -> None:
     block(producer.folder)
 
     status, problem = await producer.upload(("a.jpg", JPEG))

@@ -26,7 +26,7 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture
 def start(tmp_path: Path, redis_server: str) -> Iterator[Start]:
-    """Start the process with these settings; standard error goes to `log`."""
+    """Start processes with these settings; their standard error goes to `log`."""
     processes = []
 
     def run(**settings: str) -> subprocess.Popen[bytes]:
@@ -121,7 +121,7 @@ def is_listening(port: int, address: str = "127.0.0.1") -> bool:
 
 
 def begin_upload(port: int, *headers: bytes) -> tuple[socket.socket, bytes]:
-    """Send half an upload; returns the connection and the other half."""
+    """Send half an upload; return the connection and the other half."""
     head = b'--B\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
     body = head + JPEG + b"\r\n--B--\r\n"
     connection = socket.create_connection(("127.0.0.1", port), timeout=15)

@@ -1,4 +1,4 @@
-"""What an answer calls its own service: with PUBLIC_URL, or a prefix that a proxy names."""
+"""Addresses in responses: with PUBLIC_URL, or with a prefix that a proxy names."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ PUBLIC = "https://example.org/plates"
 
 
 async def upload(producer: RunningProducer, headers: dict[str, str]) -> str:
-    """Upload one image; returns the Location."""
+    """Upload one image; return the Location."""
     form = aiohttp.FormData(quote_fields=False)
     form.add_field("files", JPEG, filename="a b.jpg")
     url = producer.url + UPLOAD
@@ -27,7 +27,7 @@ async def upload(producer: RunningProducer, headers: dict[str, str]) -> str:
 
 
 async def reported(producer: RunningProducer, task_id: str, headers: dict[str, str]) -> list[str]:
-    """Result addresses of task-status, which are those of task-events too."""
+    """Return the result addresses of task-status; those of task-events are the same."""
     path = f"/api/v1/task-status/{task_id}"
     _, state = await producer.call("GET", path, headers=headers)
     url = f"{producer.url}/api/v1/task-events/{task_id}"
@@ -67,7 +67,7 @@ async def server_url(producer: RunningProducer, headers: dict[str, str]) -> str:
         ),
     ],
 )
-async def test_addresses_in_answers(
+async def test_addresses_in_responses(
     start_producer: StartProducer, redis_server: str, settings: dict[str, Any],
     headers: dict[str, str], base: str,
 ) -> None:  # fmt: skip
@@ -99,7 +99,7 @@ async def test_an_address_that_a_worker_made_whole_stays(
 
 
 async def test_pages_and_redirect_are_relative(producer: RunningProducer) -> None:
-    """So they work under any prefix, and nobody has to name it."""
+    """So they work under any prefix without a setting."""
     async with producer.session.get(producer.url + "/", allow_redirects=False) as response:
         assert urljoin("https://x/plates/", response.headers["Location"]) == "https://x/plates/docs"
     document = urljoin("https://x/plates/", await server_url(producer, {}))

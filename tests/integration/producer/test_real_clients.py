@@ -1,4 +1,4 @@
-"""Whatever a real client sends as `files` becomes an image of the task, under its own name."""
+"""Each file that a real client sends becomes an image of the task, under its own name."""
 
 import asyncio
 import json
@@ -124,7 +124,7 @@ async def _go(url: str, files: Files, folder: Path) -> dict[str, Any]:
 
 
 def _written(files: Files, folder: Path) -> list[tuple[str, str]]:
-    """The files as files of their names, each with its path."""
+    """Write the files under their names; return each name with its path."""
     for name, content in files:
         (folder / name).write_bytes(content)
     return [(name, str(folder / name)) for name, _ in files]
@@ -176,7 +176,7 @@ async def test_every_file_is_taken(
 
 
 async def test_names_that_aiohttp_percent_encodes(producer: RunningProducer) -> None:
-    """Its default: nothing tells them from names that have a `%` of their own."""
+    """By default it does so, and names that have a `%` of their own look the same."""
     form = aiohttp.FormData()
     for name in ("a b.jpg", "Car; red.jpg"):
         form.add_field("files", JPEG, filename=name)

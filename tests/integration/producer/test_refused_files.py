@@ -1,4 +1,4 @@
-"""One file of many refuses the request: the answer names it, and what it is."""
+"""One bad file refuses the whole request: the response names it, and its format."""
 
 import pytest
 

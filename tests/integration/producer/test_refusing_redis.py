@@ -1,4 +1,4 @@
-"""A Redis that answers, but takes no writes: an operator's matter, and never ambiguous."""
+"""A Redis that responds, but refuses writes: surely no task is accepted."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -94,7 +94,7 @@ async def test_a_refusal_that_ends_in_time_is_not_noticed(own_redis: RedisServer
         assert await store.backlog() == 1
 
 
-async def test_a_lost_answer_among_refusals_stays_unsettled(own_redis: RedisServer) -> None:
+async def test_a_lost_response_among_refusals_stays_unsettled(own_redis: RedisServer) -> None:
     lossy = Lossy(own_redis.url)
     async with asyncio.timeout(SECONDS), lossy.listening():
         redis, store = store_at(lossy.url)

@@ -1,4 +1,4 @@
-"""What is looked up for a result, and which names are none."""
+"""Which names are results, what reading one costs, and conditional requests."""
 
 import obstore
 import pytest
@@ -40,7 +40,7 @@ STALE, FUTURE = "Sat, 01 Jan 2000 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
 
 
 async def finished(producer: RunningProducer) -> str:
-    """URL of a result."""
+    """Return the URL of a result."""
     _, body = await producer.upload(("a.jpg", JPEG))
     await producer.finish_next(b"covered")
     return f"{producer.url}/tasks_storage/{body['task_id']}/output/covered_a.webp"
@@ -48,7 +48,7 @@ async def finished(producer: RunningProducer) -> str:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every object that is opened in storage; what else is asked of it is told from metadata."""
+    """Every object that is opened in storage; all else is read from metadata."""
     keys: list[str] = []
 
     async def get(store: object, key: str, **options: object) -> object:
@@ -123,7 +123,7 @@ async def test_the_lines_of_a_list_are_one_list(producer: RunningProducer) -> No
     assert answer.startswith(b"HTTP/1.1 304 ")
 
 
-async def test_head_tells_what_get_tells(producer: RunningProducer, opened: list[str]) -> None:
+async def test_head_has_the_headers_of_get(producer: RunningProducer, opened: list[str]) -> None:
     url = await finished(producer)
     async with producer.session.head(url) as response:
         assert await response.read() == b""

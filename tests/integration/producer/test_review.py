@@ -1,4 +1,4 @@
-"""What the status and the progress stream tell of results that a person should look at."""
+"""`needs_review` and detections in the status and in the progress stream."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ async def finish(
     await producer.store.finish(entry, message, result, {})
 
 
-async def test_status_and_events_tell_of_the_review(producer: RunningProducer) -> None:
+async def test_status_and_events_have_needs_review(producer: RunningProducer) -> None:
     _, body = await producer.upload(("a.jpg", JPEG), ("b.jpg", JPEG))
     path = f"/api/v1/task-status/{body['task_id']}"
     (first, m0), (second, m1) = await producer.messages()
@@ -40,8 +40,8 @@ async def test_status_and_events_tell_of_the_review(producer: RunningProducer) -
     _, state = await producer.call("GET", path)
     assert state["needs_review"] is True
     assert [result.get("needs_review") for result in state["results"]] == [None, True]
-    [told] = state["results"][1]["detections"]
-    assert told == {"quad": [list(corner) for corner in QUAD], "score": 0.321}
+    [detection] = state["results"][1]["detections"]
+    assert detection == {"quad": [list(corner) for corner in QUAD], "score": 0.321}
     assert await last_event(producer, body["task_id"]) == state
 
 

@@ -1,4 +1,4 @@
-"""Status, progress, results and deletion, with the store driven as a worker drives it."""
+"""Status, progress, results and deletion; the tests do the worker's part."""
 
 import asyncio
 import json
@@ -105,7 +105,7 @@ async def test_only_listed_outputs_are_served(producer: RunningProducer) -> None
 
 
 def get(path: str) -> bytes:
-    """A request whose path no client library has tidied up."""
+    """Return a request whose path no client library has normalised."""
     return f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
 
 
@@ -148,7 +148,7 @@ async def test_delete_takes_files_and_results(producer: RunningProducer) -> None
     assert {e["code"] for e in state["errors"]} == {"deleted"}
 
 
-async def test_events_tell_each_change_until_the_end(producer: RunningProducer) -> None:
+async def test_events_report_each_change_until_the_end(producer: RunningProducer) -> None:
     _, body = await producer.upload(("a.jpg", JPEG), ("b.jpg", JPEG))
     seen: list[tuple[str, str, int]] = []
 
@@ -182,7 +182,7 @@ async def test_events_tell_each_change_until_the_end(producer: RunningProducer) 
     assert await producer.metric("plate_event_streams") == 0
 
 
-async def test_the_end_is_signalled_and_not_asked_for(
+async def test_the_end_is_signalled(
     producer: RunningProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "MIN_PAUSE_SECONDS", 60.0)

@@ -1,4 +1,4 @@
-"""What a well-meant upload becomes, and which ones are refused whole."""
+"""What an upload becomes, and which ones are refused as a whole."""
 
 import re
 
