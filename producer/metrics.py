@@ -7,7 +7,7 @@ _SECONDS_BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0
 
 
 class Metrics:
-    """All metrics of one producer."""
+    """Holds all metrics of one producer."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -44,11 +44,11 @@ class Metrics:
 
 
 def method_of(request: web.Request) -> str:
-    """The request's method; clients may invent any, labels may not."""
+    """Return the request's method, or `other`: clients may send any, labels are bounded."""
     return request.method if request.method in hdrs.METH_ALL else "other"
 
 
 def route_of(request: web.Request) -> str:
-    """Template of the matched route: bounded, unlike the path."""
+    """Return the template of the matched route, which is bounded, unlike the path."""
     resource = request.match_info.route.resource
     return "unmatched" if resource is None else resource.canonical

@@ -1,4 +1,4 @@
-"""`python -m producer.docs`: write schemas/openapi.json anew, with the limits' defaults."""
+"""`python -m producer.docs`: write schemas/openapi.json, with the limits' defaults."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ OPENAPI_FILE = Path(schemas_path[0]) / "openapi.json"
 
 
 def rendered() -> bytes:
-    """The text of the committed document: neither environment nor `.env` has a say."""
+    """Return the text of the committed document, whatever environment and `.env` say."""
     document = openapi_document(ProducerSettings.model_construct())
     return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
