@@ -35,6 +35,8 @@ An image that was accepted can still fail on its own; it then appears in `errors
 |---|---|
 """
 _BINARY = {"type": "string", "format": "binary"}
+_FILE = {"name": "file", "in": "path", "required": True, "schema": {"type": "string"}}
+_TASK_ID = _FILE | {"name": "task_id", "schema": {"type": "string", "pattern": TASK_ID_PATTERN}}
 
 
 def openapi_document(settings: ProducerSettings) -> Json:
@@ -95,7 +97,7 @@ def _task_paths(settings: ProducerSettings) -> Json:
         {"200": _json("The task", "TaskState")},
         (404, 503),
         "`results` is empty until the first image is done.",
-        ("task_id",),
+        (_TASK_ID,),
     )
     events = _operation(
         "task_events",
@@ -106,7 +108,7 @@ def _task_paths(settings: ProducerSettings) -> Json:
         (404, 503),
         "Server-Sent Events: `progress` at each change, `end` with the final state. The "
         "data of both is the body of task-status. Close the stream at `end`.",
-        ("task_id",),
+        (_TASK_ID,),
     )
     delete = _operation(
         "delete_task",
@@ -114,7 +116,7 @@ def _task_paths(settings: ProducerSettings) -> Json:
         {"204": {"description": "Deleted"}},
         (404, 503),
         "Images that are not processed yet are dropped; the task ends as `failed`.",
-        ("task_id",),
+        (_TASK_ID,),
     )
     result = _operation(
         "result",
@@ -125,7 +127,7 @@ def _task_paths(settings: ProducerSettings) -> Json:
         },
         (404, 412, 503),
         "The `url` of a result in task-status leads here.",
-        ("task_id", "file"),
+        (_TASK_ID, _FILE),
     )
     return {
         "/api/v1/process-task/": {"post": _process_task(settings)},
@@ -166,8 +168,9 @@ def _process_task(settings: ProducerSettings) -> Json:
         "names it; so does a file in another field than `files`, `files[]` or `files[0]`, or a "
         "part that cannot be read. Text in other fields is not used, and the answer names them. "
         "The same path without the slash at its end works too.",
+        (key,),
     )
-    return operation | {"parameters": [key], "requestBody": {"required": True, "content": content}}
+    return operation | {"requestBody": {"required": True, "content": content}}
 
 
 def _operations_paths() -> Json:
@@ -189,7 +192,7 @@ def _operation(
     responses: Json,
     problems: tuple[int, ...],
     description: str = "",
-    parameters: tuple[str, ...] = (),
+    parameters: tuple[Json, ...] = (),
     *,
     tag: str = "tasks",
 ) -> Json:
@@ -203,13 +206,8 @@ def _operation(
     if description:
         operation["description"] = description
     if parameters:
-        operation["parameters"] = [_path_parameter(parameter) for parameter in parameters]
+        operation["parameters"] = list(parameters)
     return operation
-
-
-def _path_parameter(name: str) -> Json:
-    schema = {"type": "string"} | ({"pattern": TASK_ID_PATTERN} if name == "task_id" else {})
-    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _json(description: str, model: str) -> Json:
