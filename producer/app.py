@@ -81,7 +81,8 @@ async def listen(
     option: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
     for sock in sockets:
         if option is not None:
-            idle_ms = max(1, int(settings.upload_idle_timeout_seconds * 1000))  # 0: no limit
+            idle_ms = int(settings.upload_idle_timeout_seconds * 1000)
+            idle_ms = min(max(idle_ms, 1), 2**31 - 1)  # of a C int; 0 would mean no limit
             sock.setsockopt(socket.IPPROTO_TCP, option, idle_ms)
         await web.SockSite(runner, sock).start()
 
