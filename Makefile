@@ -18,7 +18,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c '$(SUPPORTED)' 2>/dev/null && { echo $$python; break; }; done)
 
-.PHONY: run test chaos flood eval bench scale check lint types imports deploy-check format lock clean
+.PHONY: run test chaos flood eval bench scale docs check lint types imports deploy-check format lock clean
 
 run: $(VENV)/.installed ## start everything; Ctrl-C stops it
 	@$(BIN)/plate-detect run $(ARGS)
@@ -26,12 +26,12 @@ run: $(VENV)/.installed ## start everything; Ctrl-C stops it
 test: $(VENV)/.installed-dev ## the whole test suite
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
-chaos: $(VENV)/.installed-dev ## ten minutes of kills, stops and cuts; writes its figures into the README
-	$(BIN)/python -m tests.chaos --readme $(ARGS)
-	$(BIN)/python -m tests.chaos --recovery --readme
+chaos: $(VENV)/.installed-dev ## ten minutes of kills, stops and cuts; writes its figures into docs/
+	$(BIN)/python -m tests.chaos --write $(ARGS)
+	$(BIN)/python -m tests.chaos --recovery --write
 
-flood: $(VENV)/.installed-dev ## ten minutes of more than can be done; writes the memory it took into the README
-	$(BIN)/python -m tests.flood --readme $(ARGS)
+flood: $(VENV)/.installed-dev ## ten minutes of overload; writes the memory it took into docs/
+	$(BIN)/python -m tests.flood --write $(ARGS)
 
 eval: $(VENV)/.installed-dev ## measure the detector: make eval DATASET=folder [CHECKPOINT=file.pt] [OUT=folder]
 	@test -n "$(DATASET)" || { echo "Name a YOLO-OBB folder: make eval DATASET=folder" >&2; exit 1; }
@@ -40,8 +40,14 @@ eval: $(VENV)/.installed-dev ## measure the detector: make eval DATASET=folder [
 bench: $(VENV)/.installed-dev ## throughput, latency and memory beside a naive service's
 	$(BIN)/plate-detect bench --baseline tests/bench/naive.py $(ARGS)
 
-scale: $(VENV)/.installed-dev ## what it costs to grow to 64 workers; writes its figures into the README
-	$(BIN)/python -m tests.bench.scale --readme $(ARGS)
+scale: $(VENV)/.installed-dev ## cost and throughput with up to 64 workers; writes its figures into docs/
+	$(BIN)/python -m tests.bench.scale --write $(ARGS)
+
+docs: $(VENV)/.installed-dev ## write all files that are generated from the code
+	$(BIN)/python -m schemas.generate
+	$(BIN)/python -m producer.docs
+	$(BIN)/plate-detect settings --env > .env.example
+	$(BIN)/python -m tests.support.documents
 
 check: lint types imports deploy-check ## everything but the tests
 

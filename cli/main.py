@@ -43,7 +43,9 @@ def run(
 
 @app.command("settings")
 def show_settings(
-    markdown: Annotated[bool, typer.Option("--markdown", help="As the README's table.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="As the documentation's table.")
+    ] = False,
     env: Annotated[bool, typer.Option("--env", help="As the text of .env.example.")] = False,
 ) -> None:
     """Show every setting: its name, default, meaning, and who reads it."""

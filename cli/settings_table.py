@@ -1,4 +1,4 @@
-"""The settings of all processes as text: for the README, for .env.example, for a terminal.
+"""The settings of all processes as text: for docs/operating.md, for .env.example, for a terminal.
 
 Made from the settings models, so that what is written about a setting is what the program reads.
 """
@@ -74,7 +74,7 @@ def default_text(field: FieldInfo) -> str:
 
 
 def markdown() -> str:
-    """The README's table."""
+    """Return the table of docs/operating.md."""
     lines = ["| variable | default | meaning | read by |", "|---|---|---|---|"]
     for setting in settings():
         default = f"`{setting.default}`" if setting.default else "–"

@@ -1,4 +1,4 @@
-"""Draws the README's image: a made-up street, before and after the service's own vision code.
+"""Draws the image of README.md: a made-up street, before and after the service's own vision code.
 
 python -m models.draw_example
 """

@@ -56,7 +56,7 @@ def _show_details(console: Console, one: Report) -> None:
 
 
 def markdown(report: Report) -> str:
-    """Return the main figures as a table for a README."""
+    """Return the main figures as the table of docs/performance.md."""
     head = (
         "| pictures | DETECT_TILING | images/s | naive | ratio | efficiency | bytes out / naive "
         "| SSIM − naive's | worker's peak | one image, idle | one upload under load, p99 |"

@@ -1,4 +1,4 @@
-"""Redis behind TLS, with a client certificate and the few rights that the README names."""
+"""Redis behind TLS, with a client certificate and only the documented rights."""
 
 import re
 import subprocess

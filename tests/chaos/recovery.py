@@ -59,10 +59,10 @@ class Recovery:
         rows = {
             f"worker killed, {len(kills)} times, lease {LEASE_SECONDS:g} s: its image runs again "
             "after": f"median {median:.1f} s, longest {kills[-1]:.1f} s",
-            f"server away, {len(back)} times: work goes on after its return within": (
+            f"server unavailable, {len(back)} times: work continues after its return within": (
                 f"{max(back):.1f} s"
             ),
-            "CPU of the busiest process while the server is away": (
+            "CPU of the busiest process while the server is unavailable": (
                 f"{max(self.cpu_percent.values()):.1f} % of a core"
             ),
         }

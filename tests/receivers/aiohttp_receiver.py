@@ -1,4 +1,4 @@
-"""aiohttp, as in README.md: prints what it reads of each upload as a line of JSON."""
+"""aiohttp, as in docs/webhooks.md: prints what it reads of each upload as a line of JSON."""
 
 import hashlib
 import json

@@ -1,15 +1,15 @@
-"""The users of Redis that the README tells operators to make."""
+"""The users of Redis that the documentation gives for operators."""
 
 import re
-from pathlib import Path
+
+from tests.support.documents import OPERATING
 
 USER, PASSWORD = "plates", "secret"
-_README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def documented_rules() -> dict[str, list[str]]:
-    """Name and rule of each user, the rule as redis.conf has it: the name, then words."""
-    text = _README.read_text(encoding="utf-8")
+    """Return name and rule of each user; a rule is as in redis.conf: the name, then words."""
+    text = OPERATING.read_text(encoding="utf-8")
     rules = re.findall(r"^user ((?:.*\\\n)*.*)$", text, flags=re.MULTILINE)
     words = [rule.replace("\\\n", " ").split() for rule in rules]
     found = {rule[0]: rule for rule in words}

@@ -1,4 +1,4 @@
-"""README, .env.example and docker-compose.yml name every setting, with its real default."""
+""".env.example and docker-compose.yml name every setting, with its real default."""
 
 import re
 from pathlib import Path
@@ -34,13 +34,6 @@ def compose_environment(service: str) -> dict[str, str]:
     text = (PROJECT / "docker-compose.yml").read_text(encoding="utf-8")
     environment: dict[str, str] = yaml.safe_load(text)["services"][service]["environment"]
     return environment
-
-
-def test_readme_has_the_table_of_all_settings() -> None:
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    _, _, rest = readme.partition("<!-- settings -->\n")
-    table, _, _ = rest.partition("<!-- /settings -->")
-    assert table.strip() == settings_table.markdown().strip(), f"{REGENERATE} --markdown"
 
 
 def test_env_example_is_fresh() -> None:

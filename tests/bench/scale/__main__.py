@@ -1,6 +1,6 @@
 """Throughput, cost and limits as workers and queue grow.
 
-`python -m tests.bench.scale`; with `--readme`, the figures go into README.md.
+`python -m tests.bench.scale`; with `--write`, the figures go into docs/.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.bench.scale.report import markdown
 from tests.bench.scale.run import QUICK, Plan, run
-from tests.chaos.report import write_readme
+from tests.support.documents import PERFORMANCE, write_table
 from tests.support.environment import forget_settings
 from tests.support.redis_server import server_binaries
 
@@ -42,8 +42,8 @@ def main() -> int:
     if share < args.at_least:
         tell(f"only {share:.2f} of ideal, {args.at_least} are wanted")
         return 1
-    if args.readme:
-        write_readme("scale", shown)
+    if args.write:
+        write_table(PERFORMANCE, "scale", shown)
     return 0
 
 
@@ -54,7 +54,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--points", type=_numbers, help="numbers of workers: 1,8,64")
     parser.add_argument("--at-least", type=float, default=SHARE_WANTED, help="share of ideal")
     parser.add_argument("--out", type=Path, default=Path("build/bench/scale.json"))
-    parser.add_argument("--readme", action="store_true", help="write the figures into README.md")
+    parser.add_argument(
+        "--write", action="store_true", help="write the figures into docs/performance.md"
+    )
     return parser.parse_args()
 
 

@@ -135,10 +135,10 @@ async def _steps(probe: _Probe, meter: Meter, held: list[str]) -> tuple[float, d
     await counted(f"renew of {SLOTS}", "evalsha", lambda: probe.store.renew("probe", held[:SLOTS]))
     await counted("count (XLEN)", "xlen", probe.store.backlog)
     await counted(
-        f"look for abandoned, {HELD} held (XPENDING)", "xpending",
+        f"find abandoned entries, {HELD} in flight (XPENDING)", "xpending",
         lambda: probe.stream.abandoned(16),
     )  # fmt: skip
-    await counted(f"XAUTOCLAIM, {HELD} held", "xautoclaim", autoclaim)
+    await counted(f"XAUTOCLAIM, {HELD} in flight", "xautoclaim", autoclaim)
     for entry in taken[CALLS:]:
         await probe.stream.acknowledge(entry.id)
     return statistics.median(waits) * 1000, found

@@ -12,7 +12,7 @@ PHOTO_BYTES = 300_000
 
 
 def markdown(figures: Figures) -> str:
-    """Everything that README.md shows between its marks."""
+    """Return everything that docs/performance.md shows between its markers."""
     return "\n\n".join(
         [_curve(figures), _queue(figures), _remarks(figures), _paper(figures), _carried(figures)]
     )
@@ -46,8 +46,10 @@ def _queue(figures: Figures) -> str:
     ]
     sweeps = [f"{steps.sweep_seconds * 1000:.0f} ms" for steps in figures.steps]
     stale = [f"{steps.stale_sweep_seconds:.1f} s" for steps in figures.steps]
-    rows.append(["a round of the sweeper, from its side", *sweeps])
-    rows.append(["the same, with every task silent past TASK_TIMEOUT_SECONDS", *stale])
+    rows.append(["one round of deleting old data, as seen by the dispatcher", *sweeps])
+    rows.append(
+        ["the same, if every task was inactive for longer than TASK_TIMEOUT_SECONDS", *stale]
+    )
     return _table(head, rows)
 
 
@@ -57,16 +59,18 @@ def _remarks(figures: Figures) -> str:
     free = figures.unhindered
     assert free is not None
     return (
-        f"An image that waits takes {single.memory / 1000:.1f} kB of Redis' memory in a task of its"
-        f" own, {many.memory / 1000:.1f} kB in one of {many.per_task}; sent inside its entry, its"
-        f" size and about {inline.memory / inline.inline_bytes - 1:.0%} more.\nOne producer process"
-        f" takes {one.images_per_second:,.0f} small files a second, one in each request"
-        f" (p50 {one.p50_ms:.0f} ms, {one.producer_cpu * 1000:.1f} ms of CPU each), or"
-        f" {ten.images_per_second:,.0f} in requests of {ten.files_per_request}"
-        f" ({ten.producer_cpu * 1000:.1f} ms each).\nOne worker process whose detector takes no"
-        f" time does {free.images_per_second:,.0f} of these images a second, at"
-        f" {free.workers_cpu * 1000:.1f} ms of CPU and {free.round_trips:.1f} round trips each:"
-        " for a GPU that is faster, start several."
+        f"- A waiting image needs {single.memory / 1000:.1f} kB of memory in Redis if it is the"
+        f" only one of its task, and {many.memory / 1000:.1f} kB in a task of {many.per_task}. An"
+        " image that is sent inside its entry needs its own size and about"
+        f" {inline.memory / inline.inline_bytes - 1:.0%} more.\n"
+        f"- One producer process accepts {one.images_per_second:,.0f} small files per second with"
+        f" one file per request (p50 {one.p50_ms:.0f} ms, {one.producer_cpu * 1000:.1f} ms of CPU"
+        f" per file), or {ten.images_per_second:,.0f} in requests of {ten.files_per_request}"
+        f" ({ten.producer_cpu * 1000:.1f} ms per file).\n"
+        "- One worker process whose detector takes no time processes"
+        f" {free.images_per_second:,.0f} of these images per second, with"
+        f" {free.workers_cpu * 1000:.1f} ms of CPU and {free.round_trips:.1f} round trips per"
+        " image. For a GPU that is faster, start several worker processes."
     )
 
 
@@ -93,14 +97,15 @@ def _paper(figures: Figures) -> str:
     total = sum(redis_cpu(figures).values()) * 1000
     most = figures.points[-1]
     return (
-        "**How many GPUs does one Redis carry?** Redis runs its steps on one core, and has every"
-        f" write on disk before it answers. It needs {parts} = {total:.2f} ms of CPU per image in"
-        f" tasks of {IMAGES_PER_TASK}, measured at {figures.pressure.images_per_second:,.0f}"
-        f" images/s; at {most.images_per_second:.0f} images/s read, begin and finish take"
-        f" {most.redis_cpu * 1000:.2f} ms, as fewer of them share one write to the disk. With"
-        f" {REDIS_SHARE:.0%} of a core in use, which leaves room for bursts, that is"
+        "**How many GPUs does one Redis carry?** Redis executes its commands on one core, and every"
+        f" write is on disk before it responds. Per image, in tasks of {IMAGES_PER_TASK}, it needs"
+        f" {parts} = {total:.2f} ms of CPU, measured at {figures.pressure.images_per_second:,.0f}"
+        f" images/s. At {most.images_per_second:.0f} images/s, read, begin and finish need"
+        f" {most.redis_cpu * 1000:.2f} ms, because fewer of them share one write to the disk. If"
+        f" {REDIS_SHARE:.0%} of a core is used, which leaves a reserve for bursts, this allows"
         f" {REDIS_SHARE * 1000:.0f} ms ÷ {total:.2f} ms ="
-        f" **{carried_per_second(figures):,.0f} images/s**. GPUs = that ÷ the images/s of one:"
+        f" **{carried_per_second(figures):,.0f} images/s**. The number of GPUs is this, divided by"
+        " the images/s of one GPU:"
     )
 
 
@@ -108,8 +113,9 @@ def _carried(figures: Figures) -> str:
     most, carried = figures.points[-1], carried_per_second(figures)
     moved = most.redis_bytes_in + most.redis_bytes_out + figures.submits[-1].redis_bytes
     head = [
-        "images/s of one GPU", "GPUs of one Redis",
-        f"Redis' network for each, files ({PHOTO_BYTES // 1000} kB) in storage", "files in entries",
+        "images/s of one GPU", "GPUs per Redis",
+        f"network of Redis per GPU, files ({PHOTO_BYTES // 1000} kB) in storage",
+        "files in entries",
     ]  # fmt: skip
     rows = [
         [
@@ -122,13 +128,14 @@ def _carried(figures: Figures) -> str:
     ]
     inline = figures.weights[2]
     return (
-        f"{_table(head, rows)}\n\nA file inside its entry crosses Redis twice and goes to its log:"
-        f" of {inline.inline_bytes >> 10} KiB, {inline.redis_cpu * 1000:.1f} ms of CPU, so"
-        f" {REDIS_SHARE / inline.redis_cpu:,.0f} images/s at most, if disk and network keep up."
-        " Large files belong in storage. For more GPUs start a second Redis with all roles of its"
-        f" own: tasks share nothing.\n\n*{figures.server}"
+        f"{_table(head, rows)}\n\nA file inside its entry is sent to Redis, written to its log, and"
+        f" sent to a worker. For a file of {inline.inline_bytes >> 10} KiB this costs"
+        f" {inline.redis_cpu * 1000:.1f} ms of CPU, so at most"
+        f" {REDIS_SHARE / inline.redis_cpu:,.0f} images/s if disk and network are fast enough. Put"
+        " large files into storage. For more GPUs, start a second Redis with its own producers,"
+        f" workers and dispatchers: tasks share no data.\n\n*{figures.server}"
         f" with `appendfsync always`, {figures.cores} cores ({figures.cpu}), {figures.at[:10]};"
-        f" the load shares them. CPU and round trips are per image.*"
+        " the load generator uses the same cores. CPU and round trips are per image.*"
     )
 
 

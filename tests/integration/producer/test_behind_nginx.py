@@ -1,4 +1,4 @@
-"""The producer behind a real nginx, under a path prefix, with the configuration of the README."""
+"""The producer behind a real nginx, under a path prefix, with the documented configuration."""
 
 import asyncio
 import io
@@ -21,10 +21,9 @@ from tests.integration.producer.conftest import (
     StartProducer,
     eventually,
 )
+from tests.support.documents import OPERATING
 from tests.support.ports import free_port
 from tests.support.programs import needed_program
-
-README = Path(__file__).parents[3] / "README.md"
 
 pytestmark = pytest.mark.integration
 
@@ -46,7 +45,7 @@ http {{
 
 
 def configuration(port: int, producer_port: int) -> str:
-    found = re.search(r"```nginx\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    found = re.search(r"```nginx\n(.*?)```", OPERATING.read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None
     location = found[1].replace("127.0.0.1:8000", f"127.0.0.1:{producer_port}")
     assert str(producer_port) in location
