@@ -56,9 +56,11 @@ def broken_links(page: Path) -> list[str]:
 
 
 def named_paths(page: Path) -> list[str]:
-    """Return the paths in backticks: those with a slash, and names of files."""
-    spans = _CODE_SPAN.findall(prose(page))
-    return [span for span in spans if _PATH.fullmatch(span) and ("/" in span or _FILE.match(span))]
+    """Return the paths in backticks, with a slash or of a file, and the files in drawings."""
+    spans = [span for span in _CODE_SPAN.findall(prose(page)) if _PATH.fullmatch(span)]
+    drawings = "".join(_CODE_BLOCK.findall(page.read_text(encoding="utf-8")))
+    drawn = [path for path in _PATH.findall(drawings) if _FILE.fullmatch(path)]
+    return [span for span in spans if "/" in span or _FILE.fullmatch(span)] + drawn
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
