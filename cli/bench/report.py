@@ -58,8 +58,8 @@ def _show_details(console: Console, one: Report) -> None:
 def markdown(report: Report) -> str:
     """Return the main figures as the table of docs/performance.md."""
     head = (
-        "| pictures | DETECT_TILING | images/s | naive | ratio | efficiency | bytes out / naive "
-        "| SSIM − naive's | worker's peak | one image, idle | one upload under load, p99 |"
+        "| images | DETECT_TILING | images/s | naive | ratio | efficiency | bytes out / naive "
+        "| SSIM − naive's | worker's peak memory | one image, idle | one upload under load, p99 |"
     )
     lines = [
         head,
