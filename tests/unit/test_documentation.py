@@ -3,10 +3,13 @@
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 
+from cli.main import app
 from tests.support.documents import DOCS, PROJECT, read_table, tables_from_code
 
 PAGES = sorted(
@@ -16,6 +19,9 @@ PAGES = sorted(
         PROJECT / "models" / "README.md",
     ]
 )
+DOCUMENTS = [page for page in PAGES if page.name != "CHANGELOG.md"]
+"""The pages that describe the present state."""
+
 README_LINES = 200
 
 _CODE_BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -89,6 +95,40 @@ def test_every_page_is_linked_from_the_readme() -> None:
 def test_the_readme_stays_short() -> None:
     lines = (PROJECT / "README.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= README_LINES
+
+
+def unknown_commands(text: str) -> list[str]:
+    """Return the commands in a text that this project does not have."""
+    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    subcommands = set(typer.main.get_group(app).commands)
+    known: tuple[tuple[str, Callable[[str], bool]], ...] = (
+        (r"`(make ([a-z-]+))", targets.__contains__),
+        (r"`(plate-detect ([a-z-]+))", subcommands.__contains__),
+        (r"(python -m ([a-z_.]+[a-z]))", is_program),
+    )
+    return [
+        command
+        for pattern, exists in known
+        for command, name in re.findall(pattern, text)
+        if not exists(name)
+    ]
+
+
+def is_program(module: str) -> bool:
+    path = PROJECT / module.replace(".", "/")
+    return path.with_suffix(".py").exists() or (path / "__main__.py").exists()
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_named_commands_exist(page: Path) -> None:
+    assert not unknown_commands(page.read_text(encoding="utf-8"))
+
+
+def test_an_unknown_command_is_found() -> None:
+    text = "`make run`, `make nothing`, `plate-detect settings`, `plate-detect nothing`"
+    assert unknown_commands(text) == ["make nothing", "plate-detect nothing"]
+    assert unknown_commands("python -m producer; python -m nothing") == ["python -m nothing"]
 
 
 def test_every_path_in_the_architecture_exists() -> None:
