@@ -29,7 +29,6 @@ from consumer.dispatcher.webhook import (
 from schemas.storage.layout import output_key
 from schemas.storage.storage import Storage
 from tests.integration.dispatcher.receiver import Receiver, answer, listening
-from tests.support.documents import WEBHOOKS
 
 pytestmark = pytest.mark.integration
 
@@ -39,6 +38,7 @@ FILES = {
     'covered_quote"d;name=x.webp': b"",
     "covered_日本 100%.webp": b"small",
 }
+DOCUMENTATION = Path(__file__).parents[3].joinpath("docs", "webhooks.md").read_text("utf-8")
 Form = tuple[dict[str, str], list[tuple[str, str, bytes]]]
 """Plain fields by name, then file parts: name, content type, content."""
 
@@ -190,11 +190,9 @@ async def test_an_upload_is_signed_over_its_manifest(
 async def test_the_documented_receiver_verifies_an_upload(
     session: ClientSession, storage: Storage
 ) -> None:
-    [code] = re.findall(
-        r"(?ms)^```python\n(async def verified_images.*?)^```$", WEBHOOKS.read_text("utf-8")
-    )
+    [code] = re.findall(r"(?ms)^```python\n(async def verified_images.*?)^```$", DOCUMENTATION)
     names: dict[str, Any] = {"hashlib": hashlib, "standardwebhooks": standardwebhooks}
-    exec(code, names)  # the receiver in docs/webhooks.md, unchanged
+    exec(code, names)  # as in docs/webhooks.md
     verified = []
 
     async def receive(request: web.Request) -> web.Response:
