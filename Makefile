@@ -27,11 +27,11 @@ test: $(VENV)/.installed-dev ## the whole test suite
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 chaos: $(VENV)/.installed-dev ## ten minutes of kills, stops and cuts; writes its figures into docs/
-	$(BIN)/python -m tests.chaos --write $(ARGS)
-	$(BIN)/python -m tests.chaos --recovery --write
+	$(BIN)/python -m tests.chaos --readme $(ARGS)
+	$(BIN)/python -m tests.chaos --recovery --readme
 
 flood: $(VENV)/.installed-dev ## ten minutes of overload; writes the memory it took into docs/
-	$(BIN)/python -m tests.flood --write $(ARGS)
+	$(BIN)/python -m tests.flood --readme $(ARGS)
 
 eval: $(VENV)/.installed-dev ## measure the detector: make eval DATASET=folder [CHECKPOINT=file.pt] [OUT=folder]
 	@test -n "$(DATASET)" || { echo "Name a YOLO-OBB folder: make eval DATASET=folder" >&2; exit 1; }
@@ -41,7 +41,7 @@ bench: $(VENV)/.installed-dev ## throughput, latency and memory beside a naive s
 	$(BIN)/plate-detect bench --baseline tests/bench/naive.py $(ARGS)
 
 scale: $(VENV)/.installed-dev ## cost and throughput with up to 64 workers; writes its figures into docs/
-	$(BIN)/python -m tests.bench.scale --write $(ARGS)
+	$(BIN)/python -m tests.bench.scale --readme $(ARGS)
 
 docs: $(VENV)/.installed-dev ## write all files that are generated from the code
 	$(BIN)/python -m schemas.generate

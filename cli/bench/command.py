@@ -52,7 +52,7 @@ def bench(
     ] = None,
     readme: Annotated[
         str,
-        typer.Option(help="Write the table into docs/performance.md, as the table of this name."),
+        typer.Option(help="Write the table into ./README.md, between the markers of this name."),
     ] = "",
     out: Annotated[Path, typer.Option(help="Folder for bench.json and bench.png.")] = Path(
         "build/bench"
@@ -93,7 +93,7 @@ def bench(
     report.write(whole, out)
     report.show(whole)
     if readme:
-        report.write_readme(whole, Path("docs/performance.md"), readme)
+        report.write_readme(whole, Path("README.md"), readme)
     print(f"\nwritten: {out / 'bench.json'}, {out / 'bench.png'}")
 
 

@@ -56,10 +56,10 @@ def _show_details(console: Console, one: Report) -> None:
 
 
 def markdown(report: Report) -> str:
-    """Return the main figures as the table of docs/performance.md."""
+    """Return the main figures as a table for a README."""
     head = (
-        "| images | DETECT_TILING | images/s | naive | ratio | efficiency | bytes out / naive "
-        "| SSIM − naive's | worker's peak memory | one image, idle | one upload under load, p99 |"
+        "| pictures | DETECT_TILING | images/s | naive | ratio | efficiency | bytes out / naive "
+        "| SSIM − naive's | worker's peak | one image, idle | one upload under load, p99 |"
     )
     lines = [
         head,

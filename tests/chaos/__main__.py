@@ -15,9 +15,9 @@ from tests.chaos.plan import FULL, Plan
 from tests.chaos.recovery import measure
 from tests.chaos.report import table
 from tests.chaos.run import run
-from tests.support.documents import PERFORMANCE, write_table
 from tests.support.environment import forget_settings
 from tests.support.redis_server import server_binaries
+from tests.support.tables import write_table
 
 RECOVERY_KILLS = 30
 
@@ -39,8 +39,8 @@ def main() -> int:
             told, shown, passed = figures.as_json(), table(figures), figures.passed
     print(json.dumps(told, indent=2))
     print(shown)
-    if passed and args.write:
-        write_table(PERFORMANCE, "recovery" if args.recovery else "chaos", shown)
+    if passed and args.readme:
+        write_table("recovery" if args.recovery else "chaos", shown)
     return 0 if passed else 1
 
 
@@ -54,9 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--server", choices=sorted(server_binaries()), default="valkey")
     parser.add_argument("--recovery", action="store_true", help="measure the times of recovery")
-    parser.add_argument(
-        "--write", action="store_true", help="write the table into docs/performance.md"
-    )
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
     parser.add_argument("--keep", type=Path, help="folder for logs and data; else a temporary one")
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""`python -m tests.flood`: flood a service; with `--write`, the figures go into docs/."""
+"""`python -m tests.flood`: flood a service; with `--readme`, the figures go into README.md."""
 
 import argparse
 import sys
@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from tests.flood.run import ROLES, Figures, Plan, run
-from tests.support.documents import PERFORMANCE, write_table
 from tests.support.environment import forget_settings
+from tests.support.tables import write_table
 
 WORKER_MIB = 1500.0
 """Most memory of the worker above what it takes idle, with its model loaded."""
@@ -21,9 +21,7 @@ def main() -> int:
     forget_settings()
     parser = argparse.ArgumentParser(prog="python -m tests.flood", description=__doc__)
     parser.add_argument("--seconds", type=float, default=Plan.seconds)
-    parser.add_argument(
-        "--write", action="store_true", help="write the figures into docs/performance.md"
-    )
+    parser.add_argument("--readme", action="store_true", help="write the figures into README.md")
     args = parser.parse_args()
     started = time.monotonic()
 
@@ -35,8 +33,8 @@ def main() -> int:
     print(markdown(figures))
     for line in (found := violations(figures)):
         tell(line)
-    if args.write and not found:
-        write_table(PERFORMANCE, "flood", markdown(figures))
+    if args.readme and not found:
+        write_table("flood", markdown(figures))
     return bool(found)
 
 

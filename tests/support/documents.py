@@ -1,25 +1,19 @@
-"""Tables of the documentation that programs write, between `<!-- NAME -->` and `<!-- /NAME -->`.
+"""Pages of the documentation, and their tables that are made from the code.
 
-`python -m tests.support.documents` writes the tables that are made from the code. The measuring
-programs write their figures with `write_table`.
+`python -m tests.support.documents` writes these tables.
 """
-
-from pathlib import Path
 
 from cli import settings_table
 from schemas.contract.errors import IMAGE_ERROR_MEANINGS
+from tests.support.tables import ROOT, write_table
 
-PROJECT = Path(__file__).resolve().parents[2]
-DOCS = PROJECT / "docs"
-API = DOCS / "api.md"
+DOCS = ROOT / "docs"
 OPERATING = DOCS / "operating.md"
-PERFORMANCE = DOCS / "performance.md"
-WEBHOOKS = DOCS / "webhooks.md"
 
 
-def tables_from_code() -> dict[tuple[Path, str], str]:
-    """Return the tables that are made from the code, by page and name."""
-    return {(OPERATING, "settings"): settings_table.markdown(), (API, "error-codes"): error_codes()}
+def tables_from_code() -> dict[str, str]:
+    """Return the tables that are made from the code, by the name in their markers."""
+    return {"settings": settings_table.markdown().strip(), "error-codes": error_codes()}
 
 
 def error_codes() -> str:
@@ -28,27 +22,6 @@ def error_codes() -> str:
     return "\n".join(["| code | meaning |", "|---|---|", *rows])
 
 
-def read_table(page: Path, name: str) -> str:
-    """Return the text between the markers of a table. Raises: ValueError if they are missing."""
-    _, table, _ = _split(page, name)
-    return table.strip()
-
-
-def write_table(page: Path, name: str, table: str) -> None:
-    """Replace the text between the markers of a table. Raises: ValueError if they are missing."""
-    before, _, after = _split(page, name)
-    page.write_text(f"{before}\n{table.strip()}\n{after}", encoding="utf-8")
-
-
-def _split(page: Path, name: str) -> tuple[str, str, str]:
-    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    before, has_start, rest = page.read_text(encoding="utf-8").partition(start)
-    table, has_end, after = rest.partition(end)
-    if not has_start or not has_end:
-        raise ValueError(f"{page.name} has no {start} … {end}")
-    return before + start, table, end + after
-
-
 if __name__ == "__main__":
-    for (page, name), table in tables_from_code().items():
-        write_table(page, name, table)
+    for name, table in tables_from_code().items():
+        write_table(name, table)

@@ -1,6 +1,6 @@
 """Throughput, cost and limits as workers and queue grow.
 
-`python -m tests.bench.scale`; with `--write`, the figures go into docs/.
+`python -m tests.bench.scale`; with `--readme`, the figures go into README.md.
 """
 
 import argparse
@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tests.bench.scale.report import markdown
 from tests.bench.scale.run import QUICK, Plan, run
-from tests.support.documents import PERFORMANCE, write_table
 from tests.support.environment import forget_settings
 from tests.support.redis_server import server_binaries
+from tests.support.tables import write_table
 
 SHARE_WANTED = 0.9
 
@@ -25,25 +25,25 @@ def main() -> int:
     args = _arguments()
     started = time.monotonic()
 
-    def tell(line: str) -> None:
+    def report(line: str) -> None:
         print(f"{time.monotonic() - started:5.0f} s  {line}", file=sys.stderr, flush=True)
 
     options = QUICK if args.quick else {}
     if args.points:
         options = {**options, "points": args.points}
     with tempfile.TemporaryDirectory(prefix="scale-") as folder:
-        figures = run(Plan(args.server, **options), Path(folder), tell)  # type: ignore[arg-type]
+        figures = run(Plan(args.server, **options), Path(folder), report)  # type: ignore[arg-type]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(figures.as_json(), indent=1), encoding="utf-8")
     shown = markdown(figures)
     print(shown)
-    tell(f"written: {args.out}")
+    report(f"written: {args.out}")
     share = figures.points[-1].share_of_ideal
     if share < args.at_least:
-        tell(f"only {share:.2f} of ideal, {args.at_least} are wanted")
+        report(f"only {share:.2f} of ideal, {args.at_least} are wanted")
         return 1
-    if args.write:
-        write_table(PERFORMANCE, "scale", shown)
+    if args.readme:
+        write_table("scale", shown)
     return 0
 
 
@@ -54,9 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--points", type=_numbers, help="numbers of workers: 1,8,64")
     parser.add_argument("--at-least", type=float, default=SHARE_WANTED, help="share of ideal")
     parser.add_argument("--out", type=Path, default=Path("build/bench/scale.json"))
-    parser.add_argument(
-        "--write", action="store_true", help="write the figures into docs/performance.md"
-    )
+    parser.add_argument("--readme", action="store_true", help="write the figures into README.md")
     return parser.parse_args()
 
 
