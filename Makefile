@@ -43,12 +43,6 @@ bench: $(VENV)/.installed-dev ## throughput, latency and memory beside a naive s
 scale: $(VENV)/.installed-dev ## cost and throughput with up to 64 workers; writes its figures into docs/
 	$(BIN)/python -m tests.bench.scale --readme $(ARGS)
 
-docs: $(VENV)/.installed-dev ## write all files that are generated from the code
-	$(BIN)/python -m schemas.generate
-	$(BIN)/python -m producer.docs
-	$(BIN)/plate-detect settings --env > .env.example
-	$(BIN)/python -m tests.support.documents
-
 check: lint types imports deploy-check ## everything but the tests
 
 lint: $(VENV)/.installed-dev
@@ -71,6 +65,12 @@ deploy-check: $(VENV)/.installed-dev ## the Dockerfile, and the compose file whe
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed-dev ## write all files that are generated from the code
+	$(BIN)/python -m schemas.generate
+	$(BIN)/python -m producer.docs
+	$(BIN)/plate-detect settings --env > .env.example
+	$(BIN)/python -m tests.support.documents
 
 lock: ## rewrite constraints.txt from the newest versions that pyproject.toml allows
 	deploy/lock $(PYTHON) $(TORCH_INDEX_URL)

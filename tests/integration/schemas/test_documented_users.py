@@ -1,4 +1,4 @@
-"""What is accepted outlives a restart of a server with the documented users."""
+"""What is accepted outlives a restart of a server with the users that the README describes."""
 
 from pathlib import Path
 
