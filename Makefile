@@ -26,11 +26,11 @@ run: $(VENV)/.installed ## start everything; Ctrl-C stops it
 test: $(VENV)/.installed-dev ## the whole test suite
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
-chaos: $(VENV)/.installed-dev ## ten minutes of kills, stops and cuts; writes its figures into docs/
+chaos: $(VENV)/.installed-dev ## ten minutes of kills, stops and cuts; writes its figures into the README
 	$(BIN)/python -m tests.chaos --readme $(ARGS)
 	$(BIN)/python -m tests.chaos --recovery --readme
 
-flood: $(VENV)/.installed-dev ## ten minutes of overload; writes the memory it took into docs/
+flood: $(VENV)/.installed-dev ## ten minutes of more than can be done; writes the memory it took into the README
 	$(BIN)/python -m tests.flood --readme $(ARGS)
 
 eval: $(VENV)/.installed-dev ## measure the detector: make eval DATASET=folder [CHECKPOINT=file.pt] [OUT=folder]

@@ -1,6 +1,10 @@
-"""Figures of a run as a table."""
+"""Figures of runs as JSON, as a table, and into the README."""
+
+from pathlib import Path
 
 from tests.chaos.run import Figures
+
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def table(figures: Figures) -> str:
@@ -15,8 +19,8 @@ def table(figures: Figures) -> str:
         "connections cut": f"{figures.connections_cut}",
         "consumers deleted that held entries, entries deleted": f"{figures.consumers_deleted}, "
         f"{figures.entries_deleted}",
-        "poison images": f"{figures.poison_images}, which ended {figures.poison_deaths} workers",
-        "faults for, recovered after": f"{figures.seconds_under_fire:.0f} s, "
+        "poison images": f"{figures.poison_images}, which killed {figures.poison_deaths} workers",
+        "under fire, then settled after": f"{figures.seconds_under_fire:.0f} s, "
         f"{figures.seconds_to_settle:.0f} s",
         "**tasks lost**": f"**{figures.tasks_lost}**",
         "completion events": f"{figures.completion_events}, one for each task",
@@ -27,3 +31,14 @@ def table(figures: Figures) -> str:
     }
     lines = [f"| {what} | {result} |" for what, result in rows.items()]
     return "\n".join(["| | |", "|---|---|", *lines])
+
+
+def write_readme(mark: str, table: str) -> None:
+    """Replace the table between the README's `<!-- mark -->` and `<!-- /mark -->`."""
+    start, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
+    text = README.read_text(encoding="utf-8")
+    before, found, rest = text.partition(start)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise SystemExit(f"README.md has no place {start.strip()} … {end}")
+    README.write_text(f"{before}{start}{table}\n{end}{after}", encoding="utf-8")
