@@ -70,10 +70,9 @@ async def worker(settings: WorkerSettings) -> None:
 
     await refuse_cluster(settings)
     keep_large_blocks()
-    registry = CollectorRegistry()
-    metrics = WorkerMetrics(registry)
-    async with _observed(registry, settings, metrics.health) as stop:
-        await run_worker(settings, metrics, stop)
+    registry, health = CollectorRegistry(), Health()
+    async with _observed(registry, settings, health) as stop:
+        await run_worker(settings, WorkerMetrics(registry), health, stop)
 
 
 async def dispatcher(settings: DispatcherSettings) -> None:
@@ -82,10 +81,9 @@ async def dispatcher(settings: DispatcherSettings) -> None:
     from consumer.metrics import DispatcherMetrics
 
     await refuse_cluster(settings)
-    registry = CollectorRegistry()
-    metrics = DispatcherMetrics(registry)
-    async with _observed(registry, settings, metrics.health) as stop:
-        await run_dispatcher(settings, metrics, stop)
+    registry, health = CollectorRegistry(), Health()
+    async with _observed(registry, settings, health) as stop:
+        await run_dispatcher(settings, DispatcherMetrics(registry), health, stop)
 
 
 @asynccontextmanager

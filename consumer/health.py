@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+STUCK_AFTER_SECONDS = 60.0
+"""Time without progress after which a loop is a problem. A pass of a loop takes up to 44 s while a
+server does not respond."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -22,7 +26,8 @@ class Work:
 class Health:
     """Reports from any thread, read by `/health` and by the watchdog."""
 
-    def __init__(self) -> None:
+    def __init__(self, stuck_after_seconds: float = STUCK_AFTER_SECONDS) -> None:
+        self._stuck_after = stuck_after_seconds
         self._lock = threading.Lock()
         self._serials = itertools.count()
         self._unmet: dict[str, str] = {}
@@ -39,20 +44,20 @@ class Health:
         with self._lock:
             self._unmet.pop(condition, None)
 
-    def beat(self, loop: str, *, limit_seconds: float) -> None:
-        """Report progress of a loop; none for longer than the limit is a problem."""
+    def beat(self, loop: str, rest_seconds: float = 0) -> None:
+        """Report progress of a loop, which may wait ``rest_seconds`` before its next pass."""
         with self._lock:
-            self._loops[loop] = time.monotonic(), limit_seconds
+            self._loops[loop] = time.monotonic(), self._stuck_after + rest_seconds
 
     @contextmanager
-    def paused(self, loop: str, *, limit_seconds: float) -> Iterator[None]:
+    def paused(self, loop: str, rest_seconds: float = 0) -> Iterator[None]:
         """Do not check a loop while it waits for work that has a deadline of its own."""
         with self._lock:
             self._loops.pop(loop, None)
         try:
             yield
         finally:
-            self.beat(loop, limit_seconds=limit_seconds)
+            self.beat(loop, rest_seconds)
 
     @contextmanager
     def deadline(self, name: str, limit_seconds: float, *, told: bool = True) -> Iterator[None]:

@@ -6,13 +6,8 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from consumer.health import Health
-
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
-
-STUCK_AFTER_SECONDS = 60.0
-"""Silence of a loop that `/health` complains of; a turn with a mute server takes up to 44 s."""
 
 
 class WorkerMetrics:
@@ -50,7 +45,6 @@ class WorkerMetrics:
         self.dead_letters = Counter(
             "plate_dead_letters", "Entries given up", ["reason"], registry=registry
         )
-        self.health = Health()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -114,8 +108,3 @@ class DispatcherMetrics:
             "plate_sweep_failures", "Items or whole jobs that a round of cleaning up had to leave",
             ["job"], registry=registry,
         )  # fmt: skip
-        self.health = Health()
-
-    def beat(self, loop: str, rest_seconds: float = 0) -> None:
-        """Say that a loop still turns; `rest_seconds` is what it may wait before its next turn."""
-        self.health.beat(loop, limit_seconds=STUCK_AFTER_SECONDS + rest_seconds)

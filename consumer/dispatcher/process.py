@@ -14,6 +14,7 @@ from consumer.dispatcher.retry import RetryPolicy
 from consumer.dispatcher.sweeper import Sweeper, SweepRules
 from consumer.dispatcher.webhook import DeliveryKind, Endpoint, WebhookSender, open_session
 from consumer.dispatcher.webhook_dispatcher import WebhookDispatcher
+from consumer.health import Health
 from consumer.membership import consumer_name
 from consumer.metrics import DispatcherMetrics
 from consumer.settings import DispatcherSettings
@@ -30,10 +31,10 @@ MAX_AGE_SECONDS = 24 * 3600.0
 
 
 async def run_dispatcher(
-    settings: DispatcherSettings, metrics: DispatcherMetrics, stop: asyncio.Event
+    settings: DispatcherSettings, metrics: DispatcherMetrics, health: Health, stop: asyncio.Event
 ) -> None:
     """Read events, send what is due and sweep until `stop`; then drain."""
-    async with _assembled(settings, metrics) as parts, asyncio.TaskGroup() as group:
+    async with _assembled(settings, metrics, health) as parts, asyncio.TaskGroup() as group:
         loops = [
             group.create_task(run_periodically("events", parts.reader.read, stop)),
             group.create_task(run_periodically("reclaim", parts.reader.reclaim, stop)),
@@ -73,7 +74,7 @@ class _Parts:
 
 @asynccontextmanager
 async def _assembled(
-    settings: DispatcherSettings, metrics: DispatcherMetrics
+    settings: DispatcherSettings, metrics: DispatcherMetrics, health: Health
 ) -> AsyncIterator[_Parts]:
     """Connect everything; what was opened is closed in reverse order."""
     async with AsyncExitStack() as stack:
@@ -87,10 +88,10 @@ async def _assembled(
             session, storage, endpoints_of(settings), _signers(settings),
             images_field=settings.webhook_images_field,
         )  # fmt: skip
-        webhook_dispatchers = _webhook_dispatchers(settings, deliveries, sender, metrics)
+        webhook_dispatchers = _webhook_dispatchers(settings, deliveries, sender, metrics, health)
         sweeper = Sweeper(
             redis, keys, TaskStore(redis, keys, task_ttl_ms=settings.task_ttl_ms), deliveries,
-            storage=storage, metrics=metrics, rules=_sweep_rules(settings),
+            storage=storage, metrics=metrics, health=health, rules=_sweep_rules(settings),
         )  # fmt: skip
         stream = EventStream(
             redis, blocking, stream=keys.events, consumer=consumer_name(),
@@ -101,7 +102,7 @@ async def _assembled(
             on_created=lambda: _notify(webhook_dispatchers),
         )  # fmt: skip
         reader = EventReader(
-            stream, handler.handle, metrics.beat, reclaim_seconds=settings.lease_seconds / 3
+            stream, handler.handle, health.beat, reclaim_seconds=settings.lease_seconds / 3
         )
         yield _Parts(reader, sweeper, webhook_dispatchers)
 
@@ -116,6 +117,7 @@ def _webhook_dispatchers(
     store: DeliveryStore,
     sender: WebhookSender,
     metrics: DispatcherMetrics,
+    health: Health,
 ) -> list[WebhookDispatcher]:
     policy = RetryPolicy(
         settings.retry_schedule,
@@ -123,7 +125,7 @@ def _webhook_dispatchers(
     )
     return [
         WebhookDispatcher(
-            kind, store, sender, policy, metrics,
+            kind, store, sender, policy, metrics, health,
             slots=settings.webhook_concurrency,
             # Past the longest possible try by as much as recording its answer may take.
             lease_seconds=endpoint.total_seconds + settings.lease_seconds,

@@ -17,6 +17,7 @@ from consumer.dispatcher.webhook import (
     WebhookSender,
     result_names,
 )
+from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
 from schemas.logs import described
 from schemas.retry import (
@@ -52,13 +53,14 @@ class WebhookDispatcher:
         lease_seconds: lease of an attempt; longer than an attempt can take.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         kind: DeliveryKind,
         store: DeliveryStore,
         sender: WebhookSender,
         policy: RetryPolicy,
         metrics: DispatcherMetrics,
+        health: Health,
         *,
         slots: int,
         lease_seconds: float,
@@ -68,6 +70,7 @@ class WebhookDispatcher:
         self._sender = sender
         self._policy = policy
         self._metrics = metrics
+        self._health = health
         self._slots = slots
         self._lease_seconds = lease_seconds
         self._wakeup = asyncio.Event()
@@ -98,7 +101,7 @@ class WebhookDispatcher:
 
     async def _poll(self, stop: asyncio.Event) -> float:
         """Start what is due and has a slot; returns how long nothing else will be due."""
-        self._metrics.beat(str(self._kind))
+        self._health.beat(str(self._kind))
         self._wakeup.clear()
         free = self._slots - len(self._in_flight)
         due = await self._store.due(self._kind, free)

@@ -15,6 +15,7 @@ from consumer.dispatcher.sweeper.files import FileSweeper
 from consumer.dispatcher.sweeper.forgotten import ForgottenWork
 from consumer.dispatcher.sweeper.rules import PAGE, SweepRules
 from consumer.dispatcher.sweeper.stranded import StrandedEntries
+from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
 from schemas.redis import scripts
 from schemas.redis.keys import DISPATCHER_GROUP, WORKERS_GROUP, Keys
@@ -41,7 +42,7 @@ REDIS_SHARE = 0.2
 class Sweeper:
     """Cleans up what has no other owner: files, silent tasks, silent consumers, old events."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         redis: Redis,
         keys: Keys,
@@ -50,6 +51,7 @@ class Sweeper:
         *,
         storage: Storage,
         metrics: DispatcherMetrics,
+        health: Health,
         rules: SweepRules,
     ) -> None:
         self._redis = redis
@@ -57,6 +59,7 @@ class Sweeper:
         self._tasks = tasks
         self._deliveries = deliveries
         self._metrics = metrics
+        self._health = health
         self._rules = rules
         self._lock = redis.register_script(scripts.source("acquire_lock"))
         self._failures = Failures(metrics)
@@ -90,7 +93,7 @@ class Sweeper:
 
     def _step(self) -> None:
         """Show that the sweep goes on, unless it must not: then StoppedError."""
-        self._metrics.beat("sweep", self._rules.sweep_interval + JOB_SECONDS)
+        self._health.beat("sweep", self._rules.sweep_interval + JOB_SECONDS)
         if self._stop.is_set():
             raise StoppedError
 

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.dispatcher.sweeper import Sweeper, SweepRules
+from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
 from consumer.worker.stream import Entry, WorkStream
 from schemas.contract.messages import ContractLimits, ImageMessage
@@ -153,7 +154,7 @@ async def _sweep(probe: _Probe, bench: Bench, *, task_timeout: float) -> float:
     sweeper = Sweeper(
         probe.redis, KEYS, probe.store, DeliveryStore(probe.redis, KEYS, task_ttl_ms=TASK_TTL_MS),
         storage=Storage.open(bench.storage.as_uri()),
-        metrics=DispatcherMetrics(CollectorRegistry()), rules=rules,
+        metrics=DispatcherMetrics(CollectorRegistry()), health=Health(), rules=rules,
     )  # fmt: skip
     started = time.monotonic()
     await sweeper._sweep_redis()

@@ -15,6 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from consumer.dispatcher.process import run_dispatcher
+from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
 from consumer.settings import DispatcherSettings
 from schemas.contract.errors import ImageErrorCode
@@ -171,7 +172,9 @@ class Running:
 async def dispatching(settings: DispatcherSettings) -> AsyncIterator[Running]:
     """A dispatcher for the length of a block; that it ends cleanly is part of each test."""
     stop, registry = asyncio.Event(), CollectorRegistry()
-    task = asyncio.create_task(run_dispatcher(settings, DispatcherMetrics(registry), stop))
+    task = asyncio.create_task(
+        run_dispatcher(settings, DispatcherMetrics(registry), Health(), stop)
+    )
     running = Running(task, stop, registry)
     try:
         yield running

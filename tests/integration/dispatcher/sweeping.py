@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.dispatcher.sweeper import Sweeper, SweepRules
+from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
 from schemas.contract.messages import ImageMessage
 from schemas.redis.keys import WORKERS_GROUP
@@ -24,7 +25,7 @@ def sweeper(world: World, **rules: float) -> Sweeper:
     return Sweeper(
         world.redis, world.keys, world.tasks,
         DeliveryStore(world.redis, world.keys, task_ttl_ms=TTL_MS),
-        storage=world.storage, metrics=DispatcherMetrics(CollectorRegistry()),
+        storage=world.storage, metrics=DispatcherMetrics(CollectorRegistry()), health=Health(),
         rules=SweepRules(**{**defaults, **rules}),
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from consumer.dispatcher.process import run_dispatcher
 from consumer.dispatcher.sweeper import Sweeper, jobs
+from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
 from tests.integration.dispatcher.conftest import World, eventually
 
@@ -19,7 +20,6 @@ async def test_all_loops_beat_and_one_that_hangs_is_a_complaint(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "JOB_SECONDS", 0.0)
-    monkeypatch.setattr("consumer.metrics.STUCK_AFTER_SECONDS", 1.5)
     go_on, sweeping = asyncio.Event(), asyncio.Event()
 
     async def hang(_: Sweeper) -> None:
@@ -30,26 +30,28 @@ async def test_all_loops_beat_and_one_that_hangs_is_a_complaint(
         sweep_interval_seconds=0.1, backend_upload_url="http://127.0.0.1:9/",
         backend_callback_url="http://127.0.0.1:9/",
     )  # fmt: skip
-    metrics, stop = DispatcherMetrics(CollectorRegistry()), asyncio.Event()
+    health, stop = Health(stuck_after_seconds=1.5), asyncio.Event()
     # The webhook_dispatchers look only now and then; they are not what this test is about.
     monkeypatch.setattr("consumer.dispatcher.webhook_dispatcher.POLL_SECONDS", 0.1)
-    running = asyncio.create_task(run_dispatcher(settings, metrics, stop))
+    running = asyncio.create_task(
+        run_dispatcher(settings, DispatcherMetrics(CollectorRegistry()), health, stop)
+    )
 
     async def told() -> bool:
-        return "sweep" in str(metrics.health.problems)
+        return "sweep" in str(health.problems)
 
     async def well() -> bool:
-        return metrics.health.problems == []
+        return health.problems == []
 
     async def beating() -> bool:
-        return set(metrics.health._loops) == LOOPS
+        return set(health._loops) == LOOPS
 
     await eventually(beating)
     assert await well()
     monkeypatch.setattr(Sweeper, "_sweep_redis", hang)
     await sweeping.wait()
     await eventually(told)
-    assert [loop for loop in LOOPS if loop in str(metrics.health.problems)] == ["sweep"]
+    assert [loop for loop in LOOPS if loop in str(health.problems)] == ["sweep"]
     go_on.set()
     await eventually(well)
     stop.set()

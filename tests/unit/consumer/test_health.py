@@ -57,7 +57,7 @@ async def test_health_names_the_reason_until_it_is_gone() -> None:
 async def test_silent_loop_and_hung_call_are_complaints(monkeypatch: pytest.MonkeyPatch) -> None:
     health, now = Health(), 1000.0
     monkeypatch.setattr(vitals_module.time, "monotonic", lambda: now)
-    health.beat("read", limit_seconds=60)
+    health.beat("read")
     with health.deadline("forward pass", 30):
         now = 1015.0
         assert health.problems == []
@@ -66,7 +66,7 @@ async def test_silent_loop_and_hung_call_are_complaints(monkeypatch: pytest.Monk
             "the read loop has made no progress for 61 s",
             "a forward pass has hung for 61 s",
         ]
-        health.beat("read", limit_seconds=60)
+        health.beat("read")
     assert health.problems == []
 
 
@@ -97,15 +97,15 @@ async def test_loop_that_waits_for_guarded_work_is_not_silent(
 ) -> None:
     health, now = Health(), 1000.0
     monkeypatch.setattr(vitals_module.time, "monotonic", lambda: now)
-    health.beat("reclaim", limit_seconds=60)
-    with health.paused("reclaim", limit_seconds=60):
+    health.beat("reclaim")
+    with health.paused("reclaim"):
         now = 5000.0
         assert health.problems == []
     now = 5060.0
     assert health.problems == []
     now = 5061.0
     assert health.problems == ["the reclaim loop has made no progress for 61 s"]
-    with pytest.raises(OSError), health.paused("reclaim", limit_seconds=60):  # noqa: PT011
+    with pytest.raises(OSError), health.paused("reclaim"):  # noqa: PT011
         raise OSError
     assert health.problems == []
 
