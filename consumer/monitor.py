@@ -3,7 +3,7 @@
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
@@ -12,9 +12,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from consumer.errors import ConsumerError
+from consumer.health import Health
 
-MOST_PROCESSES = 100
-"""Consumer processes of one host that can share a METRICS_PORT: the ports that are tried."""
+MAX_PROCESSES = 100
+"""Consumer processes of one host that can share a METRICS_PORT: the ports that are attempted."""
 
 _LAST_PORT = 65_535
 
@@ -27,15 +28,16 @@ class MonitorError(ConsumerError):
 
 @asynccontextmanager
 async def serve_monitor(
-    registry: CollectorRegistry, port: int, problems: Callable[[], Sequence[str]]
+    registry: CollectorRegistry, port: int, health: Health, *, processes: int = MAX_PROCESSES
 ) -> AsyncIterator[None]:
-    """Serve both for as long as the block runs, and say in the log on which port.
-
-    That is the first free one from `port` on, so that processes of one host may share a setting.
+    """Serve both for as long as the block runs, and log the port.
 
     Args:
-        port: 0 serves nothing.
-        problems: why the process is not healthy, in words; none if it is.
+        registry: holds the metrics.
+        port: the first one that is attempted, so that processes of one host may share a setting;
+            0 serves nothing.
+        health: knows the problems of the process.
+        processes: number of ports that are attempted.
 
     Raises:
         MonitorError: every port is taken, or none may be used.
@@ -49,17 +51,17 @@ async def serve_monitor(
             body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
 
-    async def health(_: web.Request) -> web.Response:
-        found = list(problems())
-        body = {"status": "stuck", "reasons": found} if found else {"status": "ok"}
-        return web.json_response(body, status=503 if found else 200)
+    async def report_health(_: web.Request) -> web.Response:
+        if problems := health.problems:
+            return web.json_response({"status": "stuck", "reasons": problems}, status=503)
+        return web.json_response({"status": "ok"})
 
     app = web.Application()
-    app.add_routes([web.get("/metrics", metrics), web.get("/health", health)])
+    app.add_routes([web.get("/metrics", metrics), web.get("/health", report_health)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        listener = _listener(port)
+        listener = _listener(port, min(port + processes - 1, _LAST_PORT))
         await web.SockSite(runner, listener).start()
         log.info("metrics on port", port=listener.getsockname()[1])
         yield
@@ -67,9 +69,8 @@ async def serve_monitor(
         await runner.cleanup()
 
 
-def _listener(first: int) -> socket.socket:
+def _listener(first: int, last: int) -> socket.socket:
     """Listen on the first free port. A check before would race with other starting processes."""
-    last = min(first + MOST_PROCESSES - 1, _LAST_PORT)
     for port in range(first, last + 1):
         try:
             return _listen(port)

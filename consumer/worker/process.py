@@ -12,7 +12,6 @@ import structlog
 from redis.asyncio import Redis
 
 from consumer.health import Health
-from consumer.membership import consumer_name
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
 from consumer.vision.cover import Stub, load_stub
@@ -32,6 +31,7 @@ from consumer.worker.report import Reporting
 from consumer.worker.stream import READ_BLOCK_SECONDS, WorkStream
 from schemas.contract.messages import ContractLimits
 from schemas.redis.client import connect, connect_blocking
+from schemas.redis.groups import consumer_name
 from schemas.redis.keys import Keys
 from schemas.redis.task_store import TaskStore
 from schemas.retry import StoppedError, retry_until_stopped

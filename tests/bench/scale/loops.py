@@ -11,10 +11,9 @@ from collections.abc import AsyncIterator
 
 from prometheus_client import CollectorRegistry
 
-from consumer.health import Health
+from consumer.health import Health, guarded
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
-from consumer.watchdog import guarded
 from consumer.worker.process import run_worker
 from schemas import process
 from schemas.logs import configure_logging

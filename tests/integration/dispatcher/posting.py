@@ -7,7 +7,7 @@ from standardwebhooks import Webhook
 
 from consumer.addresses import HttpAddress
 from consumer.dispatcher.webhook import (
-    Answer,
+    AttemptResult,
     Delivery,
     DeliveryKind,
     Endpoint,
@@ -40,17 +40,17 @@ async def post(
     kind: DeliveryKind = DeliveryKind.UPLOAD,
     proxy: HttpAddress | None = None,
     images_field: str = "images",
-) -> Answer:
+) -> AttemptResult:
     """Send the files of one task, or its callback, signed."""
     storage = Storage.open(folder.as_uri())
     for name, data in files.items():
         await storage.put(output_key(TASK_ID, name), data)
-    endpoint = Endpoint(url, total_seconds=20, silence_seconds=10, proxy=proxy)
+    endpoint = Endpoint(kind, url, total_seconds=20, idle_seconds=10, proxy=proxy)
     delivery = Delivery(
         f"evt_{TASK_ID}_{kind}", kind, "task.completed", TASK_ID, state_of(list(files))
     )
     async with open_session() as session:
         sender = WebhookSender(
-            session, storage, {kind: endpoint}, [Webhook(SECRET)], images_field=images_field
+            endpoint, session, storage, [Webhook(SECRET)], images_field=images_field
         )
         return await sender.send(delivery)

@@ -13,12 +13,16 @@ Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Received:
-    """One POST as it arrived. `at` is in seconds of the event loop's clock."""
+    """One POST as it arrived. `at` is in seconds of the event loop's clock.
+
+    `peer` is the sender's end of the connection: host and port.
+    """
 
     path: str
     headers: CIMultiDictProxy[str]
     body: bytes
     at: float
+    peer: tuple[str, int]
 
     @property
     def webhook_id(self) -> str:
@@ -93,7 +97,9 @@ class Receiver:
         behaviour = self._behaviours[min(len(self.received), len(self._behaviours) - 1)]
         async with self._changed:
             now = asyncio.get_running_loop().time()
-            self.received.append(Received(request.path, request.headers, body, now))
+            assert request.transport is not None
+            peer = request.transport.get_extra_info("peername")
+            self.received.append(Received(request.path, request.headers, body, now, peer))
             self.under_way += 1
             self.most_at_once = max(self.most_at_once, self.under_way)
             self._changed.notify_all()

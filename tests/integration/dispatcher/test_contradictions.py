@@ -138,6 +138,6 @@ async def test_an_event_that_breaks_the_contract_is_looked_at_once(world: World)
             await eventually(seen_and_swept_thrice)
             for _ in range(3):
                 await world.redis.delete(world.keys.job_lock("redis"))
-                await sweeper(world, lease=0).sweep()
+                await sweeper(world, lease_seconds=0).sweep()
                 held: Any = await world.redis.xpending(world.keys.events, DISPATCHER_GROUP)
                 assert held["pending"] == 0

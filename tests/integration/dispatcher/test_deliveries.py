@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from consumer.dispatcher.deliveries import Claim, DeliveryState, DeliveryStore
+from consumer.dispatcher.deliveries import DeliveryClaim, DeliveryState, DeliveryStore
 from consumer.dispatcher.webhook import DeliveryKind
 from schemas.contract.events import CompletionEvent
 from schemas.redis.keys import DISPATCHER_GROUP
@@ -31,7 +31,7 @@ async def pending(world: World) -> int:
     return (await world.redis.xpending(world.keys.events, DISPATCHER_GROUP))["pending"]
 
 
-async def claimed(world: World, store: DeliveryStore, lease_seconds: float = 60) -> Claim:
+async def claimed(world: World, store: DeliveryStore, lease_seconds: float = 60) -> DeliveryClaim:
     entry, event = await read_event(world)
     await store.deliver(entry, event, [CALLBACK])
     claim = await store.claim(CALLBACK, "evt_t1_callback", lease_seconds=lease_seconds)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import consumer.__main__ as consumer
-from consumer.dispatcher.connection import AnswerKeepingSocket
+from consumer.dispatcher.connection import ResponseKeepingSocket
 from consumer.dispatcher.webhook import DeliveryKind, Verdict
 from tests.integration.dispatcher.posting import post
 from tests.support.certificates import make_certificates
@@ -154,7 +154,7 @@ async def test_a_connection_that_ends_without_an_answer_fails_at_once(
 
 def test_writes_to_a_closed_connection_are_dropped_and_what_arrived_is_read() -> None:
     near, far = socket.socketpair()
-    with AnswerKeepingSocket(fileno=near.detach()) as kept:
+    with ResponseKeepingSocket(fileno=near.detach()) as kept:
         far.sendall(b"answer")
         far.close()
         assert kept.send(bytes(10)) == 10

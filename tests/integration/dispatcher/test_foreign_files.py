@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from consumer.dispatcher.sweeper import PAGE
+from consumer.dispatcher.sweeper.context import PAGE
 from schemas.storage.layout import input_key, input_prefix, output_key
 from schemas.storage.storage import Storage, StorageError, StorageTimeoutError
 from tests.integration.dispatcher.conftest import World, dispatching, eventually
@@ -81,8 +81,8 @@ async def test_a_folder_that_cannot_be_listed_is_told_of_once_and_left_whole(wor
         (world.folder / "even" / "up").symlink_to(world.folder)
         await sweeping.sweep()
     assert {young, old} <= world.files()
-    told = [line for line in lines if line["event"] == "folders not swept"]
-    assert [(line["count"], line["task_id"]) for line in told] == [(1, "odd"), (2, "even")]
+    reported = [line for line in lines if line["event"] == "left out of the sweep"]
+    assert [(line["count"], line["first"]) for line in reported] == [(1, "odd"), (2, "even")]
 
 
 class Refusing(Storage):
@@ -104,7 +104,9 @@ async def test_a_folder_that_cannot_be_deleted_keeps_no_other_from_it(world: Wor
     with capture_logs() as lines:
         await sweeper(world).sweep()
     assert world.files() == {stuck}
-    assert [line["task_id"] for line in lines if line["event"] == "folders not swept"] == ["stuck"]
+    assert [line["first"] for line in lines if line["event"] == "left out of the sweep"] == [
+        "stuck"
+    ]
 
 
 async def test_storage_that_hangs_ends_the_sweep(world: World) -> None:
@@ -133,7 +135,7 @@ async def test_a_stop_ends_a_sweep_of_files(world: World) -> None:
     storage.stop = asyncio.Event()
     for number in range(20):
         await put(world, input_key(f"old{number}", 0), age=1000)
-    await sweeper(world).sweep(storage.stop)
+    await sweeper(world, stop=storage.stop).sweep()
     assert storage.deleted == 1
     assert len(world.files()) == 19
 
@@ -150,7 +152,7 @@ async def test_a_stop_ends_a_listing(world: World, monkeypatch: pytest.MonkeyPat
         return list_all(self, prefix)
 
     monkeypatch.setattr(Storage, "list", listing)
-    await sweeper(world).sweep(stop)
+    await sweeper(world, stop=stop).sweep()
     assert len(listed) == 1
 
 
@@ -167,7 +169,7 @@ async def test_a_stop_ends_a_sweep_of_tasks(world: World, monkeypatch: pytest.Mo
         return await restore(task_id, silent_ms=silent_ms)
 
     monkeypatch.setattr(world.tasks, "restore", once)
-    await sweeper(world).sweep(stop)
+    await sweeper(world, stop=stop).sweep()
     assert restored == ["t0"]
 
 

@@ -93,5 +93,5 @@ async def test_a_due_delivery_that_was_removed_is_sent(world: World, command: st
 
 async def test_a_turn_without_end_does_not_stop_the_sweeping(world: World) -> None:
     await world.redis.set(world.keys.job_lock("redis"), "x")
-    await sweeper(world, sweep_interval=0.1).sweep()
+    await sweeper(world, sweep_interval_seconds=0.1).sweep()
     assert 0 < await world.redis.pttl(world.keys.job_lock("redis")) <= 90

@@ -46,7 +46,7 @@ async def test_silent_consumers_that_hold_nothing_are_forgotten(world: World) ->
     await sweeper(world).sweep()
     assert await consumers(world.keys.events, DISPATCHER_GROUP) == {b"idle", b"busy"}
     await world.redis.delete(world.keys.job_lock("redis"))
-    await sweeper(world, consumer_idle=0).sweep()
+    await sweeper(world, consumer_idle_seconds=0).sweep()
     assert await consumers(world.keys.events, DISPATCHER_GROUP) == {b"busy"}
     assert await consumers(world.keys.images, WORKERS_GROUP) == {b"w"}
 

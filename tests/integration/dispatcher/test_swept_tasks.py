@@ -5,7 +5,7 @@ import time
 import pytest
 from redis.exceptions import ResponseError
 
-from consumer.dispatcher.sweeper import PAGE
+from consumer.dispatcher.sweeper.context import PAGE
 from schemas.contract.messages import ImageMessage
 from schemas.contract.tasks import ImageResult
 from schemas.storage.layout import input_key
@@ -24,7 +24,7 @@ async def test_silent_tasks_are_given_up_others_are_kept_from_running_out(world:
         world.keys.open_tasks, {"silent": now - 2 * HOUR * 1000, "slow": now - HOUR * 900}
     )
     await world.redis.pexpire(world.keys.task("slow"), 5000)
-    await sweeper(world, task_ttl=2 * HOUR).sweep()
+    await sweeper(world, task_storage_ttl_hours=2).sweep()
     silent, slow = await world.tasks.state("silent"), await world.tasks.state("slow")
     assert silent is not None
     assert slow is not None
@@ -76,7 +76,7 @@ async def test_open_images_that_the_stream_has_lost_are_added_again(world: World
     rows = await world.redis.xrange(world.keys.images)
     assert {fields[b"index"]: fields for _, fields in rows} == before
     await world.redis.delete(world.keys.job_lock("redis"))
-    await sweeper(world, lease=0).sweep()
+    await sweeper(world, lease_seconds=0).sweep()
     assert len(await waiting(world)) == 2, "they wait there now"
     state = await world.tasks.state("t1")
     assert state is not None
@@ -98,7 +98,7 @@ async def test_an_image_that_was_added_twice_counts_once(world: World) -> None:
 
 async def test_only_what_is_lost_is_added_again(world: World) -> None:
     await world.begin_task("queued")
-    await sweeper(world, lease=0).sweep()
+    await sweeper(world, lease_seconds=0).sweep()
     assert await waiting(world) == [("queued", 0)]
     await world.begin_task("held")
     await lose_stream(world, "held", seconds=29)

@@ -12,10 +12,9 @@ from redis import Redis
 
 from consumer import __main__ as entry_point
 from consumer.errors import SickDetectorError
-from consumer.health import Health
+from consumer.health import EXIT_STATUS, Health
 from consumer.metrics import WorkerMetrics
 from consumer.vision.obb import Detections
-from consumer.watchdog import EXIT_STATUS
 from consumer.worker import process
 from consumer.worker.batch import Pixels
 from tests.integration.worker.conftest import KEYS, Bench

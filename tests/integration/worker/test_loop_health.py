@@ -31,7 +31,7 @@ async def test_all_loops_beat_and_an_idle_worker_has_no_complaint(
     async with worker(health, model_path=bench.folder / "stand-in:1"):
         await bench.publish(task_id="t1", image=scene_file(width=320))
         await bench.final("t1")
-        assert set(health._loops) == {"read", "reclaim", "renew"}
+        assert health.loops == {"read", "reclaim", "renew"}
         assert health.problems == []
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.dispatcher.retry import (
+from consumer.dispatcher.schedule import (
     JITTER,
     RETRY_AFTER_MAX_SECONDS,
     RetryPolicy,
