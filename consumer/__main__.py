@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -21,8 +21,6 @@ from schemas.settings.base import SettingsError
 
 log = structlog.get_logger()
 
-S = TypeVar("S", bound=ConsumerSettings)
-
 
 def main() -> int:
     """Read the settings, run the role until SIGTERM or SIGINT; return 0 after a clean stop."""
@@ -30,10 +28,10 @@ def main() -> int:
     try:
         match role:
             case "worker":
-                process.run(worker(_configured(role, WorkerSettings.load())))
+                process.run(worker(WorkerSettings.load()))
             case "dispatcher":
                 # Not on uvloop: see ResponseKeepingSocket in consumer.dispatcher.connection.
-                asyncio.run(dispatcher(_configured(role, DispatcherSettings.load())))
+                asyncio.run(dispatcher(DispatcherSettings.load()))
             case _:
                 return _report("usage: python -m consumer worker|dispatcher")
     except (SettingsError, ConsumerError, OSError) as error:
@@ -56,11 +54,6 @@ def _reasons(error: BaseException) -> Iterator[str]:
         yield from _reasons(one)
 
 
-def _configured(role: str, settings: S) -> S:
-    process.begin(role, settings)
-    return settings
-
-
 async def worker(settings: WorkerSettings) -> None:
     """Run a worker and its monitor."""
     # Imported here: the dispatcher needs neither torch nor OpenCV.
@@ -68,10 +61,9 @@ async def worker(settings: WorkerSettings) -> None:
     from consumer.metrics import WorkerMetrics
     from consumer.worker.process import run_worker
 
-    await refuse_cluster(settings)
     keep_large_blocks()
     registry, health = CollectorRegistry(), Health()
-    async with _observed(registry, settings, health) as stop:
+    async with _observed("worker", settings, registry, health) as stop:
         await run_worker(settings, WorkerMetrics(registry), health, stop)
 
 
@@ -80,17 +72,18 @@ async def dispatcher(settings: DispatcherSettings) -> None:
     from consumer.dispatcher.process import run_dispatcher
     from consumer.metrics import DispatcherMetrics
 
-    await refuse_cluster(settings)
     registry, health = CollectorRegistry(), Health()
-    async with _observed(registry, settings, health) as stop:
+    async with _observed("dispatcher", settings, registry, health) as stop:
         await run_dispatcher(settings, DispatcherMetrics(registry), health, stop)
 
 
 @asynccontextmanager
 async def _observed(
-    registry: CollectorRegistry, settings: ConsumerSettings, health: Health
+    role: str, settings: ConsumerSettings, registry: CollectorRegistry, health: Health
 ) -> AsyncIterator[asyncio.Event]:
     """Serve the health of the process, and end it if it hangs; yield the event that a stop sets."""
+    process.begin(role, settings)
+    await refuse_cluster(settings)
     stop = asyncio.Event()
     async with (
         guarded(health),

@@ -1,4 +1,4 @@
-"""What Prometheus sees of the consumer processes. Base units, no label without a bound."""
+"""Metrics of the consumer processes, in base units; every label has few values."""
 
 import time
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class WorkerMetrics:
-    """Figures of one worker."""
+    """Metrics of one worker."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.images = Counter(
@@ -25,7 +25,7 @@ class WorkerMetrics:
         )  # fmt: skip
         self.batch_size = Histogram(
             "plate_batch_size",
-            "Inputs handed to the detector at once, which some CPUs pass one after the other",
+            "Inputs passed to the detector at once, which some CPUs process one after the other",
             buckets=_SIZES, registry=registry,
         )  # fmt: skip
         self.stage_seconds = Histogram(
@@ -37,13 +37,13 @@ class WorkerMetrics:
             registry=registry,
         )  # fmt: skip
         self.in_flight = Gauge(
-            "plate_images_in_flight", "Images this worker has in hand", registry=registry
+            "plate_images_in_flight", "Images in flight in this worker", registry=registry
         )
         self.redeliveries = Counter(
             "plate_redeliveries", "Images taken over after a lease ran out", registry=registry
         )
         self.dead_letters = Counter(
-            "plate_dead_letters", "Entries given up", ["reason"], registry=registry
+            "plate_dead_letters", "Dead-lettered entries", ["reason"], registry=registry
         )
 
     @contextmanager
@@ -64,7 +64,7 @@ class WorkerMetrics:
 
 
 class DispatcherMetrics:
-    """Figures of one dispatcher."""
+    """Metrics of one dispatcher."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = Counter(
@@ -79,14 +79,14 @@ class DispatcherMetrics:
             ["kind"], buckets=_SECONDS, registry=registry,
         )  # fmt: skip
         self.due = Gauge(
-            "plate_deliveries_due", "Webhooks that wait for a try or are under way",
+            "plate_deliveries_due", "Webhooks that wait for an attempt or are in flight",
             ["kind"], registry=registry,
         )  # fmt: skip
         self.swept_objects = Counter(
             "plate_swept_objects", "Files that the sweeper deleted", registry=registry
         )
         self.expired_tasks = Counter(
-            "plate_expired_tasks", "Tasks whose missing images were given up", registry=registry
+            "plate_expired_tasks", "Tasks whose missing images timed out", registry=registry
         )
         self.restored_images = Counter(
             "plate_restored_images",
@@ -95,16 +95,15 @@ class DispatcherMetrics:
         )
         self.stranded_entries = Counter(
             "plate_stranded_entries",
-            "Entries that no consumer held any more and that are delivered again",
+            "Delivered entries that no consumer held, and that are delivered again",
             registry=registry,
         )
         self.forgotten_work = Counter(
             "plate_forgotten_work",
-            "Open tasks, due webhooks and unread events that somebody had removed and that were"
-            " put back",
+            "Open tasks, due webhooks and unread events that had been removed and were put back",
             registry=registry,
         )
         self.sweep_failures = Counter(
-            "plate_sweep_failures", "Items or whole jobs that a round of cleaning up had to leave",
+            "plate_sweep_failures", "Items or whole jobs that failed in a sweep",
             ["job"], registry=registry,
         )  # fmt: skip

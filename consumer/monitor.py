@@ -1,4 +1,4 @@
-"""`/metrics` and `/health` of a consumer process."""
+"""Serves `/metrics` and `/health` of a consumer process."""
 
 import errno
 import os

@@ -98,19 +98,10 @@ class DeliveryStore:
         pipeline.zcard(key)
         now, rows, total = await pipeline.execute()
         now_ms = milliseconds(now)
-        due = await self._decoded(key, [member for member, score in rows if score <= now_ms])
-        later = [(score - now_ms) / 1000 for _, score in rows if score > now_ms]
+        due = await valid_members(self._redis, key, [row for row, at in rows if at <= now_ms])
+        later = [(at - now_ms) / 1000 for _, at in rows if at > now_ms]
         next_seconds = 0.0 if len(due) > limit else min(later, default=None)
         return DueDeliveries(due[:limit], next_seconds, total)
-
-    async def _decoded(self, key: str, members: list[bytes]) -> list[str]:
-        names = []
-        for member in members:
-            try:
-                names.append(member.decode())
-            except UnicodeDecodeError:  # the id of no delivery, which nothing else would remove
-                await self._redis.zrem(key, member)
-        return names
 
     async def postpone(self, kind: DeliveryKind, delivery_id: str, *, seconds: float) -> None:
         """Make a delivery due later, if it is due at all."""
@@ -165,3 +156,14 @@ def milliseconds(time: tuple[int, int]) -> int:
     """Return the reply to TIME in milliseconds since the epoch."""
     seconds, microseconds = time
     return seconds * 1000 + microseconds // 1000
+
+
+async def valid_members(redis: Redis, key: str, members: list[bytes]) -> list[str]:
+    """Return members of a sorted set as text; remove what is none, since nothing else would."""
+    names = []
+    for member in members:
+        try:
+            names.append(member.decode())
+        except UnicodeDecodeError:
+            await redis.zrem(key, member)
+    return names

@@ -1,6 +1,5 @@
 """When a webhook is attempted again: pure functions of earlier attempts and of the response."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -31,7 +30,7 @@ class RetryPolicy:
         attempts: int,
         age_seconds: float,
         retry_after_seconds: float | None,
-        random: Callable[[], float],
+        chance: float,
     ) -> float | None:
         """Return the seconds until the next attempt, or None if there is none.
 
@@ -40,11 +39,11 @@ class RetryPolicy:
             age_seconds: time since the delivery was created.
             retry_after_seconds: what the receiver asked for; the delay is not shorter than that, up
                 to a maximum.
-            random: uniform in 0..1.
+            chance: random, uniform in 0..1.
         """
         planned = self.schedule[min(attempts, len(self.schedule)) - 1] or NO_WAIT_SECONDS
         asked = min(retry_after_seconds or 0.0, RETRY_AFTER_MAX_SECONDS)
-        delay = max(planned, asked) * (1 + JITTER * random())
+        delay = max(planned, asked) * (1 + JITTER * chance)
         return delay if age_seconds + delay <= self.max_age_seconds else None
 
 

@@ -9,14 +9,14 @@ with file name and SHA-256, joined by newlines; README.md shows a receiver that 
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import NoReturn
 
 from aiohttp import (
+    AsyncIterablePayload,
     BytesPayload,
     ClientError,
     ClientHttpProxyError,
@@ -26,7 +26,6 @@ from aiohttp import (
     FormData,
     Payload,
 )
-from aiohttp.abc import AbstractStreamWriter
 from pydantic import ValidationError
 from standardwebhooks import Webhook
 
@@ -151,7 +150,7 @@ class WebhookSender:
         digests = []
         for name in result_names(delivery):
             key = output_key(delivery.task_id, name)
-            file = StoredFile(self._storage, key, await self._storage.size(key))
+            file = StoredFile(self._storage.stream(key), await self._storage.size(key))
             form.add_field(self._images_field, file, filename=name, content_type="image/webp")
             if self._signers:
                 digests.append((name, await self._sha256(key)))
@@ -189,27 +188,15 @@ class WebhookSender:
             )
 
 
-class StoredFile(Payload):
+class StoredFile(AsyncIterablePayload):
     """A file that is streamed from storage to the receiver, one chunk in memory at a time.
 
     Its size is known beforehand: the request gets a Content-Length, which many backends need.
     """
 
-    def __init__(self, storage: Storage, key: str, size: int) -> None:
-        super().__init__(key, content_type="image/webp")
-        self._storage = storage
-        self._key = key
+    def __init__(self, chunks: AsyncIterable[bytes], size: int) -> None:
+        super().__init__(chunks, content_type="image/webp")
         self._size = size
-
-    def decode(self, encoding: str = "", errors: str = "") -> NoReturn:  # noqa: ARG002 - inherited
-        """Refuse: it would hold the whole file in memory."""
-        raise TypeError("a stored file is only streamed")
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        """Send the file."""
-        async with aclosing(self._storage.stream(self._key)) as chunks:
-            async for chunk in chunks:
-                await writer.write(chunk)
 
 
 def result_names(delivery: Delivery) -> list[str]:

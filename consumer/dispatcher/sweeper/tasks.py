@@ -4,6 +4,7 @@ from typing import Any
 
 import structlog
 
+from consumer.dispatcher.deliveries import valid_members
 from consumer.dispatcher.sweeper.context import PAGE, SweepContext
 from consumer.dispatcher.webhook import DeliveryKind
 from schemas.contract.tasks import TaskStatus
@@ -78,14 +79,9 @@ class TaskJobs:
 
     async def _inactive(self, before_ms: int, skip: int) -> list[str]:
         self._context.step()
-        key, names = self._keys.open_tasks, []
+        key = self._keys.open_tasks
         rows: Any = await self._redis.zrangebyscore(key, "-inf", before_ms, start=skip, num=PAGE)
-        for row in rows:
-            try:
-                names.append(row.decode())
-            except UnicodeDecodeError:  # the id of no task, which nothing else would remove
-                await self._redis.zrem(key, row)
-        return names
+        return await valid_members(self._redis, key, rows)
 
     async def put_back(self) -> None:
         """Find open tasks, due deliveries and unreported events that are missing from their index.
