@@ -1,10 +1,8 @@
-"""Connections of webhooks: a response that has arrived is read, even if the request broke off."""
+"""The socket of webhooks: a response that has arrived is read, even if the request broke off."""
 
 import socket
 from collections.abc import Iterable
 from typing import Any
-
-from aiohttp import TCPConnector
 
 
 class ResponseKeepingSocket(socket.socket):
@@ -32,16 +30,3 @@ class ResponseKeepingSocket(socket.socket):
             return super().sendmsg(held, *args)
         except (BrokenPipeError, ConnectionResetError):
             return sum(memoryview(buffer).nbytes for buffer in held)
-
-
-def open_connector() -> TCPConnector:
-    """Return a connector whose connections serve one request each.
-
-    A receiver may close a connection just as it is reused: that would fail a POST which must not be
-    repeated silently.
-    """
-    return TCPConnector(
-        limit=0,
-        force_close=True,
-        socket_factory=lambda address: ResponseKeepingSocket(*address[:3]),
-    )

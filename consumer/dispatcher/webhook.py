@@ -9,6 +9,7 @@ with file name and SHA-256, joined by newlines; README.md shows a receiver that 
 
 import asyncio
 import hashlib
+import ssl
 from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -25,12 +26,13 @@ from aiohttp import (
     DummyCookieJar,
     FormData,
     Payload,
+    TCPConnector,
 )
 from pydantic import ValidationError
 from standardwebhooks import Webhook
 
 from consumer.addresses import HttpAddress, http_address
-from consumer.dispatcher.connection import open_connector
+from consumer.dispatcher.connection import ResponseKeepingSocket
 from consumer.dispatcher.schedule import parse_retry_after
 from schemas.contract.tasks import TaskState
 from schemas.storage.layout import output_key
@@ -86,10 +88,22 @@ class AttemptResult:
     retry_after_seconds: float | None = None
 
 
-def open_session() -> ClientSession:
-    """Return a session that adds no cookies, and no settings from the environment."""
+def open_session(*, tls: ssl.SSLContext | bool = True) -> ClientSession:
+    """Return a session that adds no cookies, and no settings from the environment.
+
+    Each of its connections serves one request: a receiver may close a connection just as it is
+    reused, which would fail a POST that must not be repeated silently.
+
+    Args:
+        tls: for receivers with HTTPS; by default with the certificates of the system.
+    """
     return ClientSession(
-        connector=open_connector(),
+        connector=TCPConnector(
+            ssl=tls,
+            limit=0,
+            force_close=True,
+            socket_factory=lambda address: ResponseKeepingSocket(*address[:3]),
+        ),
         cookie_jar=DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,

@@ -62,10 +62,10 @@ class World:
         for index in range(total):
             await self.storage.put(input_key(task_id, index), b"original")
         await self.tasks.submit(task_id, messages, max_backlog=1000)
-        answer: Any = await self.redis.xreadgroup(
+        reply: Any = await self.redis.xreadgroup(
             WORKERS_GROUP, "w", {self.keys.images: ">"}, count=total
         )
-        entries = [entry.decode() for entry, _ in answer[0][1]]
+        entries = [entry.decode() for entry, _ in reply[0][1]]
         for entry, message in zip(entries, messages, strict=True):
             assert await self.tasks.begin(entry, message) == "run"
         return list(zip(entries, messages, strict=True))

@@ -1,4 +1,4 @@
-"""A backend that receives webhooks: a real HTTP server whose answers a test prescribes."""
+"""A backend that receives webhooks: a real HTTP server whose responses a test prescribes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,7 +29,7 @@ class Received:
         return self.headers["webhook-id"]
 
 
-def answer(status: int, **headers: str) -> Behaviour:
+def respond(status: int, **headers: str) -> Behaviour:
     async def behave(_: web.Request) -> web.StreamResponse:
         return web.Response(
             status=status, headers={name.replace("_", "-"): v for name, v in headers.items()}
@@ -39,7 +39,7 @@ def answer(status: int, **headers: str) -> Behaviour:
 
 
 def wait_for(event: asyncio.Event) -> Behaviour:
-    """Hold the answer back until the event, then 200."""
+    """Respond with 200 after the event."""
 
     async def behave(_: web.Request) -> web.StreamResponse:
         await event.wait()
@@ -55,7 +55,7 @@ async def reset(request: web.Request) -> web.StreamResponse:
 
 
 def rude(*pieces: bytes) -> Behaviour:
-    """Send bytes that need not be HTTP, the last of them until the sender has had enough."""
+    """Send bytes that need not be HTTP, the last of them until the sender closes the connection."""
 
     async def behave(request: web.Request) -> web.StreamResponse:
         transport = request.transport
@@ -72,14 +72,14 @@ def rude(*pieces: bytes) -> Behaviour:
 
 
 class Receiver:
-    """Answers in turn as prescribed; the last answer repeats. Without any: 200."""
+    """Responds as prescribed, one after the other; the last one repeats. Without any: 200."""
 
     def __init__(self, *behaviours: Behaviour) -> None:
-        self._behaviours = list(behaviours) or [answer(200)]
+        self._behaviours = list(behaviours) or [respond(200)]
         self._changed = asyncio.Condition()
         self.received: list[Received] = []
-        self.under_way = 0
-        self.most_at_once = 0
+        self.in_flight = 0
+        self.max_in_flight = 0
         self.port = 0
 
     @property
@@ -100,13 +100,13 @@ class Receiver:
             assert request.transport is not None
             peer = request.transport.get_extra_info("peername")
             self.received.append(Received(request.path, request.headers, body, now, peer))
-            self.under_way += 1
-            self.most_at_once = max(self.most_at_once, self.under_way)
+            self.in_flight += 1
+            self.max_in_flight = max(self.max_in_flight, self.in_flight)
             self._changed.notify_all()
         try:
             return await behaviour(request)
         finally:
-            self.under_way -= 1
+            self.in_flight -= 1
 
 
 @asynccontextmanager

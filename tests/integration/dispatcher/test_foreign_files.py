@@ -1,4 +1,4 @@
-"""What others keep in the storage folder, and folders that cannot be swept: the rest is swept."""
+"""Foreign files in the storage folder, and folders that cannot be swept: the rest is swept."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ def link_to_the_top(top: Path) -> None:
 def lost_and_found(top: Path) -> None:
     folder = top / "lost+found"
     folder.mkdir(mode=0o000)
-    if os.access(folder, os.R_OK):  # this user may read anything: what nobody can list instead
+    if os.access(folder, os.R_OK):  # this user may read anything: instead, what no user can list
         (folder / "up").symlink_to(top)
 
 
@@ -51,14 +51,14 @@ ENTRIES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("strange", ENTRIES)
+@pytest.mark.parametrize("foreign", ENTRIES)
 async def test_a_foreign_entry_stops_no_sweep(
-    world: World, strange: Callable[[Path], None]
+    world: World, foreign: Callable[[Path], None]
 ) -> None:
     old = [await put(world, input_key(name, 0), age=1000) for name in ("a", "zz")]
     half_written(world.folder / "gone/input/0#2", 1000)
     kept = await put(world, input_key("young", 0), age=5)
-    strange(world.folder)
+    foreign(world.folder)
     async with dispatching(world.settings(sweep_interval_seconds=0.1)):
 
         async def swept() -> bool:
@@ -68,7 +68,7 @@ async def test_a_foreign_entry_stops_no_sweep(
     assert kept in world.files()
 
 
-async def test_a_folder_that_cannot_be_listed_is_told_of_once_and_left_whole(world: World) -> None:
+async def test_a_folder_that_cannot_be_listed_is_logged_once_and_left_whole(world: World) -> None:
     young = await put(world, output_key("odd", "a.webp"), age=5)
     old = await put(world, input_key("odd", 0), age=99 * HOUR)
     not_utf8(world.folder / "odd" / "output")
@@ -97,7 +97,7 @@ class Refusing(Storage):
 
 
 async def test_a_folder_that_cannot_be_deleted_keeps_no_other_from_it(world: World) -> None:
-    world.storage = Refusing(world.storage._store)
+    world.storage = Refusing.open(world.folder.as_uri())
     stuck = await put(world, input_key("stuck", 0), age=1000)
     for name in ("a", "zz"):
         await put(world, input_key(name, 0), age=1000)
@@ -111,7 +111,7 @@ async def test_a_folder_that_cannot_be_deleted_keeps_no_other_from_it(world: Wor
 
 async def test_storage_that_hangs_ends_the_sweep(world: World) -> None:
     """Each of many folders would wait for as long."""
-    storage = world.storage = Refusing(world.storage._store)
+    storage = world.storage = Refusing.open(world.folder.as_uri())
     storage.error = StorageTimeoutError("delete: TimeoutError")
     await put(world, input_key("stuck", 0), age=1000)
     with pytest.raises(StorageTimeoutError):
@@ -119,7 +119,7 @@ async def test_storage_that_hangs_ends_the_sweep(world: World) -> None:
 
 
 class Stopping(Storage):
-    """Storage that tells the process to stop as it deletes the first folder."""
+    """Storage that stops the process as it deletes the first folder."""
 
     stop: asyncio.Event
     deleted = 0
@@ -131,7 +131,7 @@ class Stopping(Storage):
 
 
 async def test_a_stop_ends_a_sweep_of_files(world: World) -> None:
-    storage = world.storage = Stopping(world.storage._store)
+    storage = world.storage = Stopping.open(world.folder.as_uri())
     storage.stop = asyncio.Event()
     for number in range(20):
         await put(world, input_key(f"old{number}", 0), age=1000)

@@ -1,4 +1,4 @@
-"""The dispatcher while Redis, storage or another dispatcher is away."""
+"""The dispatcher while Redis, storage or another dispatcher is unavailable."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -64,18 +64,18 @@ async def test_redis_killed_and_started_again(own_redis: RedisServer, tmp_path: 
         assert second.webhook_id == "evt_t2_callback"
         assert second.at - returned < 5
         assert not running.task.done()
-        # One line per loop and outage, not one per try.
+        # One line per loop and outage, not one per attempt.
         assert sum(line["event"] == "interrupted" for line in lines) <= 4
 
 
 async def _noticed(lines: list[dict[str, object]]) -> None:
-    async def complained() -> bool:
+    async def logged() -> bool:
         return any(line.get("loop") == "events" for line in lines)
 
-    await eventually(complained)
+    await eventually(logged)
 
 
-async def test_an_answer_that_comes_while_redis_is_unavailable_is_recorded_later(
+async def test_a_response_while_redis_is_unavailable_is_recorded_later(
     own_redis: RedisServer, tmp_path: Path
 ) -> None:
     release = asyncio.Event()
@@ -141,8 +141,8 @@ async def test_what_a_dispatcher_created_and_never_sent_is_found_by_another(worl
     await world.complete_task("t1")
     await world.redis.xgroup_create(world.keys.events, DISPATCHER_GROUP, "0")
     store = DeliveryStore(world.redis, world.keys, task_ttl_ms=TTL_MS)
-    answer = await world.redis.xreadgroup(DISPATCHER_GROUP, "dead", {world.keys.events: ">"})
-    [(entry, fields)] = answer[0][1]
+    reply = await world.redis.xreadgroup(DISPATCHER_GROUP, "dead", {world.keys.events: ">"})
+    [(entry, fields)] = reply[0][1]
     handler = EventHandler(
         store, world.storage, DispatcherMetrics(CollectorRegistry()),
         kinds=[DeliveryKind.CALLBACK], on_created=lambda: None,
@@ -152,7 +152,7 @@ async def test_what_a_dispatcher_created_and_never_sent_is_found_by_another(worl
         await receiver.posts(1)
 
 
-async def test_an_event_nobody_can_use_does_not_stop_the_others(world: World) -> None:
+async def test_an_unusable_event_does_not_stop_the_others(world: World) -> None:
     broken = [
         {"hello": "world"},
         {"event_id": "e\r\nX: y", "type": "task.completed", "task_id": "t", "payload": "{}"},
@@ -172,7 +172,7 @@ async def test_an_event_nobody_can_use_does_not_stop_the_others(world: World) ->
         assert (await world.redis.xpending(world.keys.events, DISPATCHER_GROUP))["pending"] == 0
 
 
-async def test_while_originals_cannot_be_deleted_nobody_is_told(world: World) -> None:
+async def test_while_originals_cannot_be_deleted_nothing_is_sent(world: World) -> None:
     class Unavailable(Storage):
         is_unavailable = True
 
@@ -181,7 +181,7 @@ async def test_while_originals_cannot_be_deleted_nobody_is_told(world: World) ->
                 raise StorageError("unavailable")
             return await super().delete_prefix(prefix)
 
-    storage = Unavailable(world.storage._store)
+    storage = Unavailable.open(world.folder.as_uri())
     store = DeliveryStore(world.redis, world.keys, task_ttl_ms=TTL_MS)
     handler = EventHandler(
         store, storage, DispatcherMetrics(CollectorRegistry()),

@@ -28,7 +28,7 @@ from consumer.dispatcher.webhook import (
 )
 from schemas.storage.layout import output_key
 from schemas.storage.storage import Storage
-from tests.integration.dispatcher.receiver import Receiver, answer, listening
+from tests.integration.dispatcher.receiver import Receiver, listening, respond
 
 pytestmark = pytest.mark.integration
 
@@ -139,7 +139,7 @@ async def test_parsers_read_names_types_and_contents_of_an_upload(
         await post(session, storage, receiver, DeliveryKind.UPLOAD)
     [got] = receiver.received
     if parse is by_email:
-        # The email parser cannot tell line ends of binary parts; only names and types are asked.
+        # The email parser changes line ends of binary parts; only names and types are compared.
         fields, files = await parse(got.headers["Content-Type"], got.body)
         assert [file[:2] for file in files] == [(name, "image/webp") for name in FILES]
     else:
@@ -219,7 +219,7 @@ async def test_proxies_and_netrc_of_the_environment_are_not_used(
 
 
 async def test_cookies_of_a_receiver_are_not_kept(session: ClientSession, storage: Storage) -> None:
-    async with listening(Receiver(answer(200, Set_Cookie="a=b; Path=/"))) as receiver:
+    async with listening(Receiver(respond(200, Set_Cookie="a=b; Path=/"))) as receiver:
         # By name: no jar keeps the cookies of a bare address.
         for _ in range(2):
             url = f"http://localhost:{receiver.port}/"
@@ -244,7 +244,7 @@ async def test_a_file_that_shrinks_under_way_is_a_failure_not_a_success(
         async def size(self, key: str) -> int:
             return await super().size(key) + 10
 
-    shrinking = Shrinking(Storage.open(tmp_path.as_uri())._store)
+    shrinking = Shrinking.open(tmp_path.as_uri())
     for name, data in FILES.items():
         await shrinking.put(output_key("t1", name), data)
     async with listening(Receiver()) as receiver:

@@ -35,10 +35,10 @@ async def work_off(world: World) -> list[tuple[str, int]]:
             world.keys.images, WORKERS_GROUP, "worker", 30_000, "0-0"
         )
         taken = [row for row in rows[1] if row[1]]
-        answer: Any = await world.redis.xreadgroup(
+        reply: Any = await world.redis.xreadgroup(
             WORKERS_GROUP, "worker", {world.keys.images: ">"}, count=100
         )
-        taken += answer[0][1] if answer else []
+        taken += reply[0][1] if reply else []
         if not taken:
             return done
         for entry, fields in taken:
@@ -72,10 +72,10 @@ async def assert_done(world: World, *task_ids: str) -> None:
         assert state is not None
         assert state.status is TaskStatus.COMPLETED
         assert len(state.results) == state.progress.total
-    told = [
+    reported = [
         fields[b"task_id"].decode() for _, fields in await world.redis.xrange(world.keys.events)
     ]
-    assert sorted(told) == sorted(task_ids)
+    assert sorted(reported) == sorted(task_ids)
     assert await world.redis.xlen(world.keys.images) == 0
 
 

@@ -12,7 +12,7 @@ from tests.integration.dispatcher.sweeping import HOUR, put, sweeper
 pytestmark = pytest.mark.integration
 
 
-async def test_of_many_sweepers_one_does_a_chore_per_interval(world: World) -> None:
+async def test_of_many_sweepers_one_does_a_job_per_interval(world: World) -> None:
     await sweeper(world).sweep()
     old = await put(world, input_key("old", 0), age=1000)
     await sweeper(world).sweep()
@@ -31,7 +31,7 @@ async def test_a_full_server_is_swept_too(world: World) -> None:
     assert await world.redis.xlen(world.keys.dead_letters) == 0
 
 
-async def test_silent_consumers_that_hold_nothing_are_forgotten(world: World) -> None:
+async def test_idle_consumers_that_hold_nothing_are_removed(world: World) -> None:
     await world.complete_task("t1")
     await world.begin_task("held")
     await world.redis.xgroup_create(world.keys.events, DISPATCHER_GROUP, "0")

@@ -80,7 +80,7 @@ async def test_files_go_when_the_task_has_run_out(world: World) -> None:
     assert world.files() == {"t1/output/covered_0.webp"}
     await world.redis.delete(world.keys.task("t1"))
     await sweeper(world, sweep_interval_seconds=0.0001).sweep()
-    assert world.files() == {"t1/output/covered_0.webp"}, "somebody else's turn still holds"
+    assert world.files() == {"t1/output/covered_0.webp"}, "another sweeper's lock still holds"
     await world.redis.delete(world.keys.job_lock("files"))
     await sweeper(world).sweep()
     assert world.files() == set()

@@ -1,4 +1,4 @@
-"""When a webhook is tried again."""
+"""When a webhook is attempted again."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""What a webhook signs, what an answer means, and what its settings accept."""
+"""What a webhook signs, what a response means, and what its settings accept."""
 
 from datetime import UTC, datetime
 
