@@ -4,7 +4,7 @@ import errno
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import structlog
 from aiohttp import web
@@ -13,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from consumer.errors import ConsumerError
 from consumer.health import Health
+from schemas.listening import bound_sockets
 
 MAX_PROCESSES = 100
 """Consumer processes of one host that can share a METRICS_PORT: the ports that are attempted."""
@@ -61,32 +62,27 @@ async def serve_monitor(
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        listener = _listener(port, min(port + processes - 1, _LAST_PORT))
-        await web.SockSite(runner, listener).start()
-        log.info("metrics on port", port=listener.getsockname()[1])
+        for sock in _listen(port, min(port + processes - 1, _LAST_PORT)):
+            await web.SockSite(runner, sock).start()
+        log.info("metrics on port", port=runner.addresses[0][1])
         yield
     finally:
         await runner.cleanup()
 
 
-def _listener(first: int, last: int) -> socket.socket:
+def _listen(first: int, last: int) -> list[socket.socket]:
     """Listen on the first free port. A check before would race with other starting processes."""
     for port in range(first, last + 1):
-        try:
-            return _listen(port)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
+        with ExitStack() as opened:
+            try:
+                sockets = [opened.enter_context(sock) for sock in bound_sockets("", port)]
+                for sock in sockets:
+                    sock.listen()
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    continue
                 reason = os.strerror(error.errno) if error.errno else type(error).__name__
                 raise MonitorError(f"METRICS_PORT={first}: cannot listen: {reason}") from None
+            opened.pop_all()
+            return sockets
     raise MonitorError(f"METRICS_PORT={first}: no port from {first} to {last} is free")
-
-
-def _listen(port: int) -> socket.socket:
-    """Listen on all addresses, of IPv6 too where the host has any."""
-    if socket.has_dualstack_ipv6():
-        try:
-            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-        except OSError as error:
-            if error.errno != errno.EADDRNOTAVAIL:  # IPv6 is built in, but switched off
-                raise
-    return socket.create_server(("", port))

@@ -32,19 +32,6 @@ class DeliveryState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class DeliveryClaim:
-    """One attempt of a delivery; no other dispatcher makes one before the lease ends.
-
-    `attempts` counts this one. `age_seconds` is the time since the delivery was created.
-    """
-
-    delivery: Delivery
-    token: str
-    attempts: int
-    age_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class DueDeliveries:
     """Deliveries of one kind that are due, the seconds until the next, and how many wait in all.
 
@@ -110,7 +97,7 @@ class DeliveryStore:
 
     async def claim(
         self, kind: DeliveryKind, delivery_id: str, *, lease_seconds: float
-    ) -> DeliveryClaim | None:
+    ) -> Delivery | None:
         """Claim a due delivery; return None if another dispatcher has claimed it, or it has ended.
 
         Raises:
@@ -126,19 +113,26 @@ class DeliveryStore:
         if None in row:
             raise ValueError("a field is missing")
         event_type, task_id, payload, attempts, age_ms = row
-        delivery = Delivery(delivery_id, kind, event_type.decode(), task_id.decode(), payload)
-        return DeliveryClaim(delivery, token, attempts, age_ms / 1000)
+        return Delivery(
+            delivery_id, kind, event_type.decode(), task_id.decode(), payload,
+            token, attempts, age_ms / 1000,
+        )  # fmt: skip
 
     async def settle(
-        self, claim: DeliveryClaim, state: DeliveryState, *, reason: str, delay_seconds: float = 0
+        self, delivery: Delivery, state: DeliveryState, *, reason: str, delay_seconds: float = 0
     ) -> bool:
         """Record how an attempt ended; return False if another dispatcher has claimed it since."""
-        delivery = claim.delivery
         keys = [
             self._keys.due_deliveries(delivery.kind), self._keys.delivery(delivery.id),
             self._keys.dead_deliveries,
         ]  # fmt: skip
-        args: list[str | int] = [delivery.id, claim.token, state, reason, int(delay_seconds * 1000)]
+        args: list[str | int] = [
+            delivery.id,
+            delivery.token,
+            state,
+            reason,
+            int(delay_seconds * 1000),
+        ]
         return bool(await self._settle(keys=keys, args=args) != b"lost")
 
     async def is_withdrawn(self, delivery: Delivery) -> bool:

@@ -59,13 +59,20 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What is POSTed. `payload` is the JSON of task-status at the end of the task."""
+    """One attempt of a webhook; no other dispatcher makes one before its lease ends.
+
+    `payload` is the JSON of task-status at the end of the task. `token` identifies the attempt,
+    `attempts` counts it too, `age_seconds` is the time since the delivery was created.
+    """
 
     id: str
     kind: DeliveryKind
     event_type: str
     task_id: str
     payload: bytes
+    token: str = ""
+    attempts: int = 1
+    age_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

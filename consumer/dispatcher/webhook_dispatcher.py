@@ -8,9 +8,15 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from consumer.dispatcher.deliveries import DeliveryClaim, DeliveryState, DeliveryStore
+from consumer.dispatcher.deliveries import DeliveryState, DeliveryStore
 from consumer.dispatcher.schedule import MAX_AGE_SECONDS, RetryPolicy
-from consumer.dispatcher.webhook import AttemptResult, Verdict, WebhookSender, result_names
+from consumer.dispatcher.webhook import (
+    AttemptResult,
+    Delivery,
+    Verdict,
+    WebhookSender,
+    result_names,
+)
 from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
 from consumer.settings import DispatcherSettings
@@ -97,9 +103,9 @@ class WebhookDispatcher:
         due = await self._store.due(self.kind, self._slots - len(self._in_flight))
         self._metrics.due.labels(self.kind).set(due.total)
         for delivery_id in due.ids:
-            claim = await self._claim(delivery_id)
-            if claim is not None:
-                attempt = asyncio.create_task(self._attempt(claim, stop))
+            delivery = await self._claim(delivery_id)
+            if delivery is not None:
+                attempt = asyncio.create_task(self._attempt(delivery, stop))
                 self._in_flight.add(attempt)
                 attempt.add_done_callback(self._end)
         if len(self._in_flight) >= self._slots or due.next_seconds is None:
@@ -110,7 +116,7 @@ class WebhookDispatcher:
         self._in_flight.discard(attempt)
         self.notify()
 
-    async def _claim(self, delivery_id: str) -> DeliveryClaim | None:
+    async def _claim(self, delivery_id: str) -> Delivery | None:
         """Claim a delivery; postpone it if it is unusable: it must not block the others."""
         try:
             return await self._store.claim(
@@ -124,44 +130,42 @@ class WebhookDispatcher:
             await self._store.postpone(self.kind, delivery_id, seconds=self._lease_seconds)
             return None
 
-    async def _attempt(self, claim: DeliveryClaim, stop: asyncio.Event) -> None:
+    async def _attempt(self, delivery: Delivery, stop: asyncio.Event) -> None:
         started = time.monotonic()
-        line = log.bind(task_id=claim.delivery.task_id, kind=self.kind, attempt=claim.attempts)
+        line = log.bind(task_id=delivery.task_id, kind=self.kind, attempt=delivery.attempts)
         try:
-            result = await self._send(claim, stop)
+            result = await self._send(delivery, stop)
             seconds = time.monotonic() - started
             self._metrics.delivery_seconds.labels(self.kind).observe(seconds)
-            outcome = await self._settle(claim, result, stop)
+            outcome = await self._settle(delivery, result, stop)
         except _UNSETTLED as error:
             line.warning("delivery not settled, will be redelivered", error=described(error))
             return
         self._metrics.deliveries.labels(self.kind, outcome).inc()
         if outcome != "delivered":
-            line = line.bind(filenames=result_names(claim.delivery))
+            line = line.bind(filenames=result_names(delivery))
         line.log(
             _LOG_LEVELS.get(outcome, logging.INFO), f"delivery {outcome}",
             status=result.reason, seconds=round(seconds, 3),
         )  # fmt: skip
 
-    async def _send(self, claim: DeliveryClaim, stop: asyncio.Event) -> AttemptResult:
+    async def _send(self, delivery: Delivery, stop: asyncio.Event) -> AttemptResult:
         try:
-            if await self._retried(lambda: self._store.is_withdrawn(claim.delivery), stop):
+            if await self._retried(lambda: self._store.is_withdrawn(delivery), stop):
                 return AttemptResult(Verdict.CANCELLED, "task deleted")
-            return await self._sender.send(claim.delivery)
+            return await self._sender.send(delivery)
         except _UNSETTLED:
             raise
         except Exception:
             # A defect that one delivery meets must not end the others; it is attempted again later.
-            log.exception("delivery failed unexpectedly", task_id=claim.delivery.task_id)
+            log.exception("delivery failed unexpectedly", task_id=delivery.task_id)
             return AttemptResult(Verdict.FAILED, "internal error")
 
-    async def _settle(
-        self, claim: DeliveryClaim, result: AttemptResult, stop: asyncio.Event
-    ) -> str:
+    async def _settle(self, delivery: Delivery, result: AttemptResult, stop: asyncio.Event) -> str:
         """Record the result of an attempt; return the state reached, `retry`, or `lost`."""
         delay = self._policy.next_delay(
-            attempts=claim.attempts,
-            age_seconds=claim.age_seconds,
+            attempts=delivery.attempts,
+            age_seconds=delivery.age_seconds,
             retry_after_seconds=result.retry_after_seconds,
             chance=random.random(),  # noqa: S311 - jitter is no secret
         )
@@ -170,7 +174,7 @@ class WebhookDispatcher:
         # Without the record the receiver would get the delivery twice.
         is_held = await self._retried(
             lambda: self._store.settle(
-                claim, state, reason=result.reason, delay_seconds=delay or 0
+                delivery, state, reason=result.reason, delay_seconds=delay or 0
             ),
             stop,
         )

@@ -2,8 +2,8 @@
 
 import pytest
 
-from consumer.dispatcher.deliveries import DeliveryClaim, DeliveryState, DeliveryStore
-from consumer.dispatcher.webhook import DeliveryKind
+from consumer.dispatcher.deliveries import DeliveryState, DeliveryStore
+from consumer.dispatcher.webhook import Delivery, DeliveryKind
 from schemas.contract.events import CompletionEvent
 from schemas.redis import scripts
 from schemas.redis.keys import DISPATCHER_GROUP
@@ -35,7 +35,7 @@ async def end_lease(world: World) -> None:
     await world.redis.zadd(world.keys.due_deliveries("callback"), {"evt_t1_callback": 0}, xx=True)
 
 
-async def claimed(world: World, store: DeliveryStore) -> DeliveryClaim:
+async def claimed(world: World, store: DeliveryStore) -> Delivery:
     entry, event = await read_event(world)
     await store.deliver(entry, event, [CALLBACK])
     claim = await store.claim(CALLBACK, "evt_t1_callback", lease_seconds=60)
@@ -89,7 +89,7 @@ async def test_a_claim_is_exclusive_until_its_lease_ends(
     world: World, store: DeliveryStore
 ) -> None:
     first = await claimed(world, store)
-    assert (first.attempts, first.delivery.task_id) == (1, "t1")
+    assert (first.attempts, first.task_id) == (1, "t1")
     assert await store.claim(CALLBACK, "evt_t1_callback", lease_seconds=60) is None
     due = await store.due(CALLBACK, 10)
     assert due.ids == []
