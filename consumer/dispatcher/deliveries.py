@@ -126,13 +126,8 @@ class DeliveryStore:
             self._keys.due_deliveries(delivery.kind), self._keys.delivery(delivery.id),
             self._keys.dead_deliveries,
         ]  # fmt: skip
-        args: list[str | int] = [
-            delivery.id,
-            delivery.token,
-            state,
-            reason,
-            int(delay_seconds * 1000),
-        ]
+        delay_ms = int(delay_seconds * 1000)
+        args: list[str | int] = [delivery.id, delivery.token, state, reason, delay_ms]
         return bool(await self._settle(keys=keys, args=args) != b"lost")
 
     async def is_withdrawn(self, delivery: Delivery) -> bool:

@@ -75,12 +75,9 @@ def _senders(
 ) -> list[WebhookSender]:
     """Return a sender for each webhook that has an address."""
     idle_seconds = settings.webhook_timeout_seconds
+    upload_seconds = settings.webhook_upload_timeout_seconds
     webhooks = (
-        (
-            DeliveryKind.UPLOAD,
-            settings.backend_upload_url,
-            settings.webhook_upload_timeout_seconds,
-        ),
+        (DeliveryKind.UPLOAD, settings.backend_upload_url, upload_seconds),
         (DeliveryKind.CALLBACK, settings.backend_callback_url, idle_seconds),
     )
     return [

@@ -63,11 +63,13 @@ async def test_events_go_with_their_age_and_not_before(world: World) -> None:
     for age_hours in (50, 49, 47, 1):
         entry = f"{now - age_hours * HOUR * 1000}-0"
         await world.redis.xadd(world.keys.events, {"n": age_hours}, id=entry)
-    await world.redis.zadd(world.keys.due_deliveries("upload"), {"a": 0, "b": now})
+    indexes = world.keys.due_deliveries("upload"), world.keys.dead_deliveries
+    for key in indexes:
+        await world.redis.zadd(key, {"a": 0, "b": now})
     await sweeper(world).sweep()
     left = [fields[b"n"] for _, fields in await world.redis.xrange(world.keys.events)]
     assert left == [b"47", b"1"]
-    assert await world.redis.zrange(world.keys.due_deliveries("upload"), 0, -1) == [b"b"]
+    assert [await world.redis.zrange(key, 0, -1) for key in indexes] == [[b"b"], [b"b"]]
 
 
 async def test_the_dispatcher_sweeps(world: World) -> None:
