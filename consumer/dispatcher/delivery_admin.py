@@ -14,7 +14,6 @@ from schemas.redis.keys import Keys
 from schemas.storage.layout import output_key
 from schemas.storage.storage import Storage
 
-_PAGE = 200
 _REQUIRED = {b"state", b"type", b"task_id", b"created_at"}
 
 
@@ -165,24 +164,16 @@ class DeliveryAdmin:
 
     async def _ids(self, wanted: DeliveryFilter) -> list[str]:
         kinds = list(DeliveryKind) if wanted.kind is None else [wanted.kind]
-        found: list[str] = []
+        indexes: list[str] = []
         if DeliveryState.DUE in wanted.states:
-            for kind in kinds:
-                found += await self._members(self._keys.due_deliveries(kind))
+            indexes += [self._keys.due_deliveries(kind) for kind in kinds]
         if DeliveryState.DEAD in wanted.states:
-            dead = await self._members(self._keys.dead_deliveries)
-            found += [delivery_id for delivery_id in dead if _kind_of(delivery_id) in kinds]
-        return found
-
-    async def _members(self, key: str) -> list[str]:
-        """Read all members before any is changed: a change would shift the pages."""
+            indexes.append(self._keys.dead_deliveries)
         found: list[str] = []
-        while True:
-            first = len(found)
-            rows: Any = await self._redis.zrange(key, first, first + _PAGE - 1)
+        for index in indexes:
+            rows: Any = await self._redis.zrange(index, 0, -1)
             found += [row.decode(errors="replace") for row in rows]
-            if len(rows) < _PAGE:
-                return found
+        return [delivery_id for delivery_id in found if _kind_of(delivery_id) in kinds]
 
 
 def _kind_of(delivery_id: str) -> DeliveryKind | None:

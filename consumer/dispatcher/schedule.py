@@ -14,7 +14,7 @@ NO_WAIT_SECONDS = 1.0
 """What a wait of 0 in the schedule means: jitter would not stretch it."""
 
 JITTER = 0.2
-"""Waits are stretched by up to this fraction, so that what failed together does not return so."""
+"""Waits are stretched by up to this fraction, which spreads webhooks that failed together."""
 
 
 @dataclass(frozen=True, slots=True)

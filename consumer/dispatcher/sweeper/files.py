@@ -63,7 +63,7 @@ class FileJobs:
                 yield folder
             return
         before = self._ago(self._settings.upload_grace_seconds)
-        # In random order: what comes after a folder that hangs must get its turn some time.
+        # In random order: what comes after a folder that hangs must be reached in another pass.
         for name in random.sample(names, len(names)):
             if not re.fullmatch(TASK_ID_PATTERN, name):
                 continue

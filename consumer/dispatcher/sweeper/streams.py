@@ -1,4 +1,4 @@
-"""Jobs on streams and their groups: old entries, idle consumers, entries that nobody holds.
+"""Jobs on streams and their groups: old entries, idle consumers, entries without a consumer.
 
 A consumer's entries lose their owner through XGROUP DELCONSUMER, XACK, XGROUP SETID, or
 XGROUP CREATE at `$`. No read would ever deliver such stranded entries again, and no reclaim would
@@ -80,7 +80,7 @@ class StreamJobs:
                 log.info("idle consumers removed", group=group, count=len(removed))
 
     async def adopt_images(self) -> None:
-        """Make stranded images pending again: those between the entries that workers hold."""
+        """Make images pending again that were delivered and are not pending."""
         found = 0
         for _ in range(CALLS_PER_PASS):
             reply: Any = await self._adopt_images(
@@ -96,7 +96,7 @@ class StreamJobs:
         self._report(self._keys.images, found)
 
     async def adopt_events(self) -> None:
-        """Make stranded events pending again, from the first on that is not reported."""
+        """Make events pending again that were delivered and are neither pending nor reported."""
         found = 0
         for _ in range(CALLS_PER_PASS):
             start = self._next_event

@@ -1,4 +1,4 @@
-"""The loop of a sweeper: which jobs there are, and which process does them when."""
+"""The sweeper's jobs, and which process does them when."""
 
 import time
 from collections.abc import Awaitable, Callable

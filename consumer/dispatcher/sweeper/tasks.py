@@ -1,4 +1,4 @@
-"""Jobs on tasks: inactive ones are completed or failed, hidden ones become visible again."""
+"""Jobs on tasks: restore lost images, fail what never comes, and repair the indexes."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ _FINAL = tuple(str(status).encode() for status in TaskStatus if status.is_final)
 
 
 class TaskJobs:
-    """Sees to tasks that no worker and no dispatcher comes across by itself."""
+    """Handles tasks that no entry and no event refers to any more."""
 
     def __init__(self, context: SweepContext) -> None:
         self._context = context
@@ -32,21 +32,21 @@ class TaskJobs:
         self._keys = context.keys
         self._ttl_ms = context.settings.task_ttl_ms
         self._reissue = self._redis.register_script(scripts.source("reissue_event"))
-        self._complete = 0
+        self._restore_from = 0
         self._cursor = 0
 
     async def restore(self) -> None:
         """Add open images again that the stream has lost, so that they need not time out.
 
-        What a worker still holds is left to it for the length of a lease.
+        Only after a lease without activity: until then a worker may hold the image.
         """
         context = self._context
         idle_ms = int(context.settings.lease_seconds * 1000)
         before_ms, complete = await context.now_ms() - idle_ms, 0
         while complete < MAX_COMPLETE_TASKS:
-            task_ids = await self._inactive(before_ms, self._complete)
+            task_ids = await self._inactive(before_ms, self._restore_from)
             if not task_ids:
-                self._complete = 0
+                self._restore_from = 0
                 return
             for task_id in task_ids:
                 context.step()
@@ -54,7 +54,7 @@ class TaskJobs:
                 with context.isolated("restore", task_id):
                     added = await context.tasks.restore(task_id, silent_ms=idle_ms)
                 complete += not added
-                self._complete += not added
+                self._restore_from += not added
                 context.metrics.restored_images.inc(added)
                 if added:
                     log.warning("images added to the stream again", task_id=task_id, images=added)
