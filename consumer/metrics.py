@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -14,37 +15,30 @@ class WorkerMetrics:
     """Metrics of one worker."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.images = Counter(
-            "plate_images", "Images by outcome: covered or a per-image error code",
-            ["outcome"], registry=registry,
-        )  # fmt: skip
-        self.plates = Counter("plate_plates_covered", "Plates covered", registry=registry)
-        self.needing_review = Counter(
-            "plate_results_needing_review", "Results that have `needs_review`",
-            registry=registry,
-        )  # fmt: skip
-        self.batch_size = Histogram(
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        self.images = counter(
+            "plate_images", "Images by outcome: covered or a per-image error code", ["outcome"]
+        )
+        self.plates = counter("plate_plates_covered", "Plates covered")
+        self.needing_review = counter(
+            "plate_results_needing_review", "Results that have `needs_review`"
+        )
+        self.batch_size = histogram(
             "plate_batch_size",
             "Inputs passed to the detector at once, which some CPUs process one after the other",
-            buckets=_SIZES, registry=registry,
-        )  # fmt: skip
-        self.stage_seconds = Histogram(
+            buckets=_SIZES,
+        )
+        self.stage_seconds = histogram(
             "plate_stage_seconds", "Time of one image in one stage (inference: of one batch)",
-            ["stage"], buckets=_SECONDS, registry=registry,
+            ["stage"], buckets=_SECONDS,
         )  # fmt: skip
-        self.backlog = Gauge(
-            "plate_backlog_images", "Entries of the work stream: waiting and in flight",
-            registry=registry,
-        )  # fmt: skip
-        self.in_flight = Gauge(
-            "plate_images_in_flight", "Images in flight in this worker", registry=registry
+        self.backlog = gauge(
+            "plate_backlog_images", "Entries of the work stream: waiting and in flight"
         )
-        self.redeliveries = Counter(
-            "plate_redeliveries", "Images taken over after a lease ran out", registry=registry
-        )
-        self.dead_letters = Counter(
-            "plate_dead_letters", "Dead-lettered entries", ["reason"], registry=registry
-        )
+        self.in_flight = gauge("plate_images_in_flight", "Images in flight in this worker")
+        self.redeliveries = counter("plate_redeliveries", "Images taken over after a lease ran out")
+        self.dead_letters = counter("plate_dead_letters", "Dead-lettered entries", ["reason"])
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -67,43 +61,32 @@ class DispatcherMetrics:
     """Metrics of one dispatcher."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.events = Counter(
-            "plate_events", "Completion events read, by type", ["type"], registry=registry
-        )
-        self.deliveries = Counter(
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        self.events = counter("plate_events", "Completion events read, by type", ["type"])
+        self.deliveries = counter(
             "plate_deliveries", "Attempts of webhooks by outcome: delivered, retry, dead, …",
-            ["kind", "outcome"], registry=registry,
+            ["kind", "outcome"],
         )  # fmt: skip
         self.delivery_seconds = Histogram(
             "plate_delivery_seconds", "Time of one attempt of a webhook",
             ["kind"], buckets=_SECONDS, registry=registry,
         )  # fmt: skip
-        self.due = Gauge(
-            "plate_deliveries_due", "Webhooks that wait for an attempt or are in flight",
-            ["kind"], registry=registry,
-        )  # fmt: skip
-        self.swept_objects = Counter(
-            "plate_swept_objects", "Files that the sweeper deleted", registry=registry
+        self.due = gauge(
+            "plate_deliveries_due", "Webhooks that wait for an attempt or are in flight", ["kind"]
         )
-        self.expired_tasks = Counter(
-            "plate_expired_tasks", "Tasks whose missing images timed out", registry=registry
+        self.swept_objects = counter("plate_swept_objects", "Files that the sweeper deleted")
+        self.expired_tasks = counter("plate_expired_tasks", "Tasks whose missing images timed out")
+        self.restored_images = counter(
+            "plate_restored_images", "Images that the stream had lost and that were added again"
         )
-        self.restored_images = Counter(
-            "plate_restored_images",
-            "Images that the stream had lost and that were added again",
-            registry=registry,
-        )
-        self.stranded_entries = Counter(
+        self.stranded_entries = counter(
             "plate_stranded_entries",
             "Delivered entries that no consumer held, and that are delivered again",
-            registry=registry,
         )
-        self.forgotten_work = Counter(
+        self.forgotten_work = counter(
             "plate_forgotten_work",
             "Open tasks, due webhooks and unread events that had been removed and were put back",
-            registry=registry,
         )
-        self.sweep_failures = Counter(
-            "plate_sweep_failures", "Items or whole jobs that failed in a sweep",
-            ["job"], registry=registry,
-        )  # fmt: skip
+        self.sweep_failures = counter(
+            "plate_sweep_failures", "Items or whole jobs that failed in a sweep", ["job"]
+        )
