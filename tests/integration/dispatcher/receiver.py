@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
+from consumer.settings import DispatcherSettings
+from tests.integration.dispatcher.conftest import World
+
 Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -122,3 +125,17 @@ async def listening(receiver: Receiver, port: int = 0) -> AsyncIterator[Receiver
         yield receiver
     finally:
         await runner.cleanup()
+
+
+def both(world: World, receiver: Receiver, **values: object) -> DispatcherSettings:
+    """Settings of a dispatcher that sends both webhooks to a receiver."""
+    return world.settings(
+        backend_upload_url=f"http://127.0.0.1:{receiver.port}/upload",
+        backend_callback_url=f"http://127.0.0.1:{receiver.port}/callback",
+        **values,
+    )
+
+
+def callback(world: World, receiver: Receiver, **values: object) -> DispatcherSettings:
+    """Settings of a dispatcher that sends only callbacks."""
+    return world.settings(backend_callback_url=receiver.url, **values)

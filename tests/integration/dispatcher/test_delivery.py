@@ -9,10 +9,11 @@ import pytest
 import structlog
 
 from consumer.dispatcher.webhook_dispatcher import POLL_SECONDS
-from tests.integration.dispatcher.addresses import both, callback
 from tests.integration.dispatcher.conftest import World, dispatching, eventually
 from tests.integration.dispatcher.receiver import (
     Receiver,
+    both,
+    callback,
     listening,
     respond,
     wait_for,

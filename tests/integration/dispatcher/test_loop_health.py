@@ -10,9 +10,8 @@ from consumer.dispatcher.process import run_dispatcher
 from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
 from schemas.storage.storage import Storage
-from tests.integration.dispatcher.addresses import both
 from tests.integration.dispatcher.conftest import World, eventually
-from tests.integration.dispatcher.receiver import Receiver
+from tests.integration.dispatcher.receiver import Receiver, both
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 

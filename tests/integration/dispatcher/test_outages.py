@@ -13,7 +13,6 @@ from consumer.dispatcher.events import EventHandler, EventReader
 from consumer.dispatcher.webhook import DeliveryKind
 from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
-from consumer.settings import DispatcherSettings
 from schemas.redis.groups import ensure_group
 from schemas.redis.keys import DISPATCHER_GROUP
 from schemas.storage.storage import Storage, StorageError
@@ -25,14 +24,10 @@ from tests.integration.dispatcher.conftest import (
     eventually,
     opened_world,
 )
-from tests.integration.dispatcher.receiver import Receiver, listening, wait_for
+from tests.integration.dispatcher.receiver import Receiver, callback, listening, wait_for
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.integration
-
-
-def callback(world: World, receiver: Receiver, **values: object) -> DispatcherSettings:
-    return world.settings(backend_callback_url=receiver.url, **values)
 
 
 def reader_of(

@@ -8,11 +8,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from consumer.dispatcher.webhook_dispatcher import POLL_SECONDS
-from tests.integration.dispatcher.addresses import both, callback
 from tests.integration.dispatcher.conftest import World, dispatching, eventually
 from tests.integration.dispatcher.receiver import (
     Behaviour,
     Receiver,
+    both,
+    callback,
     listening,
     reset,
     respond,

@@ -114,7 +114,7 @@ async def test_a_long_drain_is_no_problem(health: Health, clock: Clock) -> None:
 
 
 @contextmanager
-def watched(health: Health, clock: Clock) -> Iterator[tuple[list[str], threading.Event]]:
+def watched(health: Health, clock: "Ticks") -> Iterator[tuple[list[str], threading.Event]]:
     reasons: list[str] = []
     ended = threading.Event()
 
