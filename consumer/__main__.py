@@ -5,41 +5,39 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from consumer.errors import ConsumerError
-from consumer.health import Health
+from consumer.health import EXIT_STATUS, Health, guarded
 from consumer.monitor import serve_monitor
 from consumer.settings import ConsumerSettings, DispatcherSettings, WorkerSettings
-from consumer.watchdog import EXIT_STATUS, guarded, leave, stopping
+from consumer.shutdown import leave, stopping
 from schemas import process
 from schemas.redis.client import refuse_cluster
 from schemas.settings.base import SettingsError
 
 log = structlog.get_logger()
 
-S = TypeVar("S", bound=ConsumerSettings)
-
 
 def main() -> int:
-    """Read the settings once, run the role until SIGTERM or SIGINT; 0 after a clean stop."""
+    """Read the settings, run the role until SIGTERM or SIGINT; return 0 after a clean stop."""
     role = sys.argv[1] if len(sys.argv) == 2 else ""
     try:
         match role:
             case "worker":
-                process.run(worker(_configured(role, WorkerSettings.load())))
+                process.run(worker(WorkerSettings.load()))
             case "dispatcher":
-                # Not on uvloop: see AnswerKeepingSocket in consumer.dispatcher.connection.
-                asyncio.run(dispatcher(_configured(role, DispatcherSettings.load())))
+                # Not on uvloop: see ResponseKeepingSocket in consumer.dispatcher.connection.
+                asyncio.run(dispatcher(DispatcherSettings.load()))
             case _:
-                return _complain("usage: python -m consumer worker|dispatcher")
+                return _report("usage: python -m consumer worker|dispatcher")
     except (SettingsError, ConsumerError, OSError) as error:
-        return _complain(str(error))
+        return _report(str(error))
     except BaseExceptionGroup as group:
-        # From the sibling loops; a defect that we do not know keeps its traceback.
+        # From the sibling loops; a defect keeps its traceback.
         known, unknown = group.split(ConsumerError)
         if known is None or unknown is not None:
             raise
@@ -56,11 +54,6 @@ def _reasons(error: BaseException) -> Iterator[str]:
         yield from _reasons(one)
 
 
-def _configured(role: str, settings: S) -> S:
-    process.begin(role, settings)
-    return settings
-
-
 async def worker(settings: WorkerSettings) -> None:
     """Run a worker and its monitor."""
     # Imported here: the dispatcher needs neither torch nor OpenCV.
@@ -68,12 +61,10 @@ async def worker(settings: WorkerSettings) -> None:
     from consumer.metrics import WorkerMetrics
     from consumer.worker.process import run_worker
 
-    await refuse_cluster(settings)
     keep_large_blocks()
-    registry = CollectorRegistry()
-    metrics = WorkerMetrics(registry)
-    async with _observed(registry, settings, metrics.health) as stop:
-        await run_worker(settings, metrics, stop)
+    registry, health = CollectorRegistry(), Health()
+    async with _observed("worker", settings, registry, health) as stop:
+        await run_worker(settings, WorkerMetrics(registry), health, stop)
 
 
 async def dispatcher(settings: DispatcherSettings) -> None:
@@ -81,23 +72,23 @@ async def dispatcher(settings: DispatcherSettings) -> None:
     from consumer.dispatcher.process import run_dispatcher
     from consumer.metrics import DispatcherMetrics
 
-    await refuse_cluster(settings)
-    registry = CollectorRegistry()
-    metrics = DispatcherMetrics(registry)
-    async with _observed(registry, settings, metrics.health) as stop:
-        await run_dispatcher(settings, metrics, stop)
+    registry, health = CollectorRegistry(), Health()
+    async with _observed("dispatcher", settings, registry, health) as stop:
+        await run_dispatcher(settings, DispatcherMetrics(registry), health, stop)
 
 
 @asynccontextmanager
 async def _observed(
-    registry: CollectorRegistry, settings: ConsumerSettings, health: Health
+    role: str, settings: ConsumerSettings, registry: CollectorRegistry, health: Health
 ) -> AsyncIterator[asyncio.Event]:
-    """Tell how the process is, and end it if it hangs; yields what a signal to stop sets."""
+    """Serve the health of the process, and end it if it hangs; yield the event that a stop sets."""
+    process.begin(role, settings)
+    await refuse_cluster(settings)
     stop = asyncio.Event()
     async with (
         guarded(health),
         stopping(health, settings.drain_seconds) as begin_stop,
-        serve_monitor(registry, settings.metrics_port, lambda: health.problems),
+        serve_monitor(registry, settings.metrics_port, health),
     ):
 
         def on_signal() -> None:
@@ -109,13 +100,13 @@ async def _observed(
         yield stop
 
 
-def _complain(line: str) -> int:
+def _report(line: str) -> int:
     print(f"plate-detect: {line}", file=sys.stderr)  # noqa: T201 - before logging is set up
     return 2
 
 
 def run() -> NoReturn:
-    """`main` as a process. A defect is told as Python would tell it, but without its wait."""
+    """Run `main` as a process; report a defect as Python does, but without its wait for threads."""
     try:
         status = main()
     except Exception:  # noqa: BLE001 - whatever it was, a thread that hangs must not keep it here

@@ -1,6 +1,6 @@
-"""Addresses of webhooks, and of the proxy on the way to them.
+"""Addresses of webhooks, and of the proxy between them and the dispatcher.
 
-An address is sent byte for byte as it is configured. Only what a request cannot hold changes:
+An address is sent byte for byte as it is configured. Only what a request cannot contain changes:
 characters outside ASCII and spaces are percent-encoded, a host outside ASCII becomes its IDNA form,
 user and password become a header, and a fragment is not sent.
 """
@@ -8,7 +8,7 @@ user and password become a header, and a fragment is not sent.
 import base64
 import re
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies_environment
 
@@ -32,7 +32,7 @@ class HttpAddress:
 
 
 def http_address(text: str, schemes: tuple[str, ...] = ("http", "https")) -> HttpAddress:
-    """Read a full address; raises ValueError with a line that does not repeat it."""
+    """Parse a full address; raise ValueError with a line that does not repeat it."""
     text = text.strip()
     try:
         parts = urlsplit(text)
@@ -52,14 +52,14 @@ def http_address(text: str, schemes: tuple[str, ...] = ("http", "https")) -> Htt
 
 
 def webhook_url(text: str | None) -> str | None:
-    """Check BACKEND_UPLOAD_URL and BACKEND_CALLBACK_URL; raises ValueError."""
+    """Check BACKEND_UPLOAD_URL or BACKEND_CALLBACK_URL; raise ValueError."""
     if text is not None:
         http_address(text)
     return text
 
 
 def proxy_setting(secret: SecretStr | None) -> SecretStr | None:
-    """Check WEBHOOK_PROXY; raises ValueError."""
+    """Check WEBHOOK_PROXY; raise ValueError."""
     text = _ENVIRONMENT if secret is None else secret.get_secret_value()
     if text != _ENVIRONMENT:
         try:
@@ -70,9 +70,10 @@ def proxy_setting(secret: SecretStr | None) -> SecretStr | None:
 
 
 def proxy_for(address: URL, setting: str) -> HttpAddress | None:
-    """The proxy that WEBHOOK_PROXY names for a webhook's address; None: connect directly.
+    """Return the proxy that WEBHOOK_PROXY names for a webhook's address; None: connect directly.
 
-    Raises ValueError if it names a proxy that is not usable.
+    Raises:
+        ValueError: that proxy is not usable.
     """
     if setting != _ENVIRONMENT:
         return http_address(setting, _PROXY_SCHEMES) if setting else None
@@ -96,7 +97,7 @@ def _authority(parts: SplitResult) -> str:
 
 
 def _request_target(text: str) -> str:
-    """Path and query as they are written, an empty query's question mark included."""
+    """Return path and query as they are written, including the `?` of an empty query."""
     rest = text.partition("://")[2].partition("#")[0]
     at = re.search(r"[/?]", rest)
     target = rest[at.start() :] if at else ""
@@ -111,22 +112,18 @@ def _basic(parts: SplitResult) -> str | None:
 
 
 def _is_exempt(address: URL, no_proxy: str) -> bool:
-    """Whether NO_PROXY names a host: alone, with its port, by its domain, or by its network."""
-    entries = list(filter(None, re.split(r"[,\s]+", no_proxy.lower())))
-    names = {entry.lstrip("*").lstrip(".") for entry in entries}
-    for host in {(address.raw_host or "").lower(), (address.host or "").lower()}:
+    """Return whether NO_PROXY names a host: alone, with its port, by its domain or its network."""
+    entries = re.split(r"[,\s]+", no_proxy.lower())
+    names = [entry.lstrip("*").lstrip(".") for entry in entries if entry]
+    for host in {address.raw_host or "", address.host or ""}:
         for place in (host, f"{in_url(host)}:{address.port}"):
             if any(not name or f".{place}".endswith(f".{name}") for name in names):
                 return True
+    return any(_contains(entry.strip("[]"), address.raw_host or "") for entry in entries)
+
+
+def _contains(network: str, host: str) -> bool:
     try:
-        ip = ip_address(address.raw_host or "")
+        return ip_address(host) in ip_network(network, strict=False)
     except ValueError:
         return False
-    return any(ip in network for network in map(_network, entries) if network is not None)
-
-
-def _network(entry: str) -> IPv4Network | IPv6Network | None:
-    try:
-        return ip_network(entry.strip("[]"), strict=False)
-    except ValueError:
-        return None

@@ -1,4 +1,4 @@
-"""How many CPUs this process may really use."""
+"""The number of CPUs that this process may use."""
 
 import math
 import os
@@ -8,10 +8,10 @@ _CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
 def usable_cpus() -> int:
-    """CPUs by affinity and by the container's quota, at least 1.
+    """Return the number of CPUs by affinity and by the container's quota, at least 1.
 
-    A container on a large host sees all of the host's CPUs; one thread each would fight for its
-    share. Source of the quota: cgroup v2 `cpu.max`, "<quota µs or max> <period µs>".
+    A container sees all CPUs of its host, but may get the time of a few. Source of the quota:
+    cgroup v2 `cpu.max`, "<quota µs or max> <period µs>".
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:

@@ -4,11 +4,11 @@ from schemas.contract.errors import ImageErrorCode
 
 
 class ConsumerError(Exception):
-    """Root of all errors that the consumer raises on purpose."""
+    """Root of all errors that the consumer raises."""
 
 
 class ImageError(ConsumerError):
-    """This one image cannot be processed, however often it is tried."""
+    """This image cannot be processed in any attempt."""
 
     def __init__(self, code: ImageErrorCode, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
@@ -17,8 +17,8 @@ class ImageError(ConsumerError):
 
 
 class ModelError(ConsumerError):
-    """The checkpoint cannot be loaded or is not a detector that we can run."""
+    """The checkpoint cannot be loaded, or is not a supported detector."""
 
 
 class SickDetectorError(ConsumerError):
-    """The detector fails whatever it is given: its device or memory is broken, not the images."""
+    """The detector fails on every image: its device or memory is broken, not the images."""

@@ -1,56 +1,44 @@
-"""What Prometheus sees of the consumer processes. Base units, no label without a bound."""
+"""Metrics of the consumer processes, in base units; every label has few values."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
-from consumer.health import Health
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
-STUCK_AFTER_SECONDS = 60.0
-"""Silence of a loop that `/health` complains of; a turn with a mute server takes up to 44 s."""
-
 
 class WorkerMetrics:
-    """Figures of one worker."""
+    """Metrics of one worker."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.images = Counter(
-            "plate_images", "Images by outcome: covered or a per-image error code",
-            ["outcome"], registry=registry,
-        )  # fmt: skip
-        self.plates = Counter("plate_plates_covered", "Plates covered", registry=registry)
-        self.needing_review = Counter(
-            "plate_results_needing_review", "Results that have `needs_review`",
-            registry=registry,
-        )  # fmt: skip
-        self.batch_size = Histogram(
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        self.images = counter(
+            "plate_images", "Images by outcome: covered or a per-image error code", ["outcome"]
+        )
+        self.plates = counter("plate_plates_covered", "Plates covered")
+        self.needing_review = counter(
+            "plate_results_needing_review", "Results that have `needs_review`"
+        )
+        self.batch_size = histogram(
             "plate_batch_size",
-            "Inputs handed to the detector at once, which some CPUs pass one after the other",
-            buckets=_SIZES, registry=registry,
-        )  # fmt: skip
-        self.stage_seconds = Histogram(
+            "Inputs passed to the detector at once, which some CPUs process one after the other",
+            buckets=_SIZES,
+        )
+        self.stage_seconds = histogram(
             "plate_stage_seconds", "Time of one image in one stage (inference: of one batch)",
-            ["stage"], buckets=_SECONDS, registry=registry,
+            ["stage"], buckets=_SECONDS,
         )  # fmt: skip
-        self.backlog = Gauge(
-            "plate_backlog_images", "Entries of the work stream: waiting and in flight",
-            registry=registry,
-        )  # fmt: skip
-        self.in_flight = Gauge(
-            "plate_images_in_flight", "Images this worker has in hand", registry=registry
+        self.backlog = gauge(
+            "plate_backlog_images", "Entries of the work stream: waiting and in flight"
         )
-        self.redeliveries = Counter(
-            "plate_redeliveries", "Images taken over after a lease ran out", registry=registry
-        )
-        self.dead_letters = Counter(
-            "plate_dead_letters", "Entries given up", ["reason"], registry=registry
-        )
-        self.health = Health()
+        self.in_flight = gauge("plate_images_in_flight", "Images in flight in this worker")
+        self.redeliveries = counter("plate_redeliveries", "Images taken over after a lease ran out")
+        self.dead_letters = counter("plate_dead_letters", "Dead-lettered entries", ["reason"])
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -70,52 +58,35 @@ class WorkerMetrics:
 
 
 class DispatcherMetrics:
-    """Figures of one dispatcher."""
+    """Metrics of one dispatcher."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.events = Counter(
-            "plate_events", "Completion events read, by type", ["type"], registry=registry
-        )
-        self.deliveries = Counter(
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        self.events = counter("plate_events", "Completion events read, by type", ["type"])
+        self.deliveries = counter(
             "plate_deliveries", "Attempts of webhooks by outcome: delivered, retry, dead, …",
-            ["kind", "outcome"], registry=registry,
+            ["kind", "outcome"],
         )  # fmt: skip
         self.delivery_seconds = Histogram(
             "plate_delivery_seconds", "Time of one attempt of a webhook",
             ["kind"], buckets=_SECONDS, registry=registry,
         )  # fmt: skip
-        self.due = Gauge(
-            "plate_deliveries_due", "Webhooks that wait for a try or are under way",
-            ["kind"], registry=registry,
-        )  # fmt: skip
-        self.swept_objects = Counter(
-            "plate_swept_objects", "Files that the sweeper deleted", registry=registry
+        self.due = gauge(
+            "plate_deliveries_due", "Webhooks that wait for an attempt or are in flight", ["kind"]
         )
-        self.expired_tasks = Counter(
-            "plate_expired_tasks", "Tasks whose missing images were given up", registry=registry
+        self.swept_objects = counter("plate_swept_objects", "Files that the sweeper deleted")
+        self.expired_tasks = counter("plate_expired_tasks", "Tasks whose missing images timed out")
+        self.restored_images = counter(
+            "plate_restored_images", "Images that the stream had lost and that were added again"
         )
-        self.restored_images = Counter(
-            "plate_restored_images",
-            "Images that the stream had lost and that were added again",
-            registry=registry,
-        )
-        self.stranded_entries = Counter(
+        self.stranded_entries = counter(
             "plate_stranded_entries",
-            "Entries that no consumer held any more and that are delivered again",
-            registry=registry,
+            "Delivered entries that no consumer held, and that are delivered again",
         )
-        self.forgotten_work = Counter(
+        self.forgotten_work = counter(
             "plate_forgotten_work",
-            "Open tasks, due webhooks and unread events that somebody had removed and that were"
-            " put back",
-            registry=registry,
+            "Open tasks, due webhooks and unread events that had been removed and were put back",
         )
-        self.sweep_failures = Counter(
-            "plate_sweep_failures", "Items or whole jobs that a round of cleaning up had to leave",
-            ["job"], registry=registry,
-        )  # fmt: skip
-        self.health = Health()
-
-    def beat(self, loop: str, rest_seconds: float = 0) -> None:
-        """Say that a loop still turns; `rest_seconds` is what it may wait before its next turn."""
-        self.health.beat(loop, limit_seconds=STUCK_AFTER_SECONDS + rest_seconds)
+        self.sweep_failures = counter(
+            "plate_sweep_failures", "Items or whole jobs that failed in a sweep", ["job"]
+        )

@@ -1,10 +1,10 @@
-"""`/metrics` and `/health` of a consumer process."""
+"""Serves `/metrics` and `/health` of a consumer process."""
 
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 
 import structlog
 from aiohttp import web
@@ -12,9 +12,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from consumer.errors import ConsumerError
+from consumer.health import Health
+from schemas.listening import bound_sockets
 
-MOST_PROCESSES = 100
-"""Consumer processes of one host that can share a METRICS_PORT: the ports that are tried."""
+MAX_PROCESSES = 100
+"""Consumer processes of one host that can share a METRICS_PORT: the ports that are attempted."""
 
 _LAST_PORT = 65_535
 
@@ -27,15 +29,16 @@ class MonitorError(ConsumerError):
 
 @asynccontextmanager
 async def serve_monitor(
-    registry: CollectorRegistry, port: int, problems: Callable[[], Sequence[str]]
+    registry: CollectorRegistry, port: int, health: Health, *, processes: int = MAX_PROCESSES
 ) -> AsyncIterator[None]:
-    """Serve both for as long as the block runs, and say in the log on which port.
-
-    That is the first free one from `port` on, so that processes of one host may share a setting.
+    """Serve both for as long as the block runs, and log the port.
 
     Args:
-        port: 0 serves nothing.
-        problems: why the process is not healthy, in words; none if it is.
+        registry: holds the metrics.
+        port: the first one that is attempted, so that processes of one host may share a setting;
+            0 serves nothing.
+        health: knows the problems of the process.
+        processes: number of ports that are attempted.
 
     Raises:
         MonitorError: every port is taken, or none may be used.
@@ -49,43 +52,37 @@ async def serve_monitor(
             body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
 
-    async def health(_: web.Request) -> web.Response:
-        found = list(problems())
-        body = {"status": "stuck", "reasons": found} if found else {"status": "ok"}
-        return web.json_response(body, status=503 if found else 200)
+    async def report_health(_: web.Request) -> web.Response:
+        if problems := health.problems:
+            return web.json_response({"status": "stuck", "reasons": problems}, status=503)
+        return web.json_response({"status": "ok"})
 
     app = web.Application()
-    app.add_routes([web.get("/metrics", metrics), web.get("/health", health)])
+    app.add_routes([web.get("/metrics", metrics), web.get("/health", report_health)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        listener = _listener(port)
-        await web.SockSite(runner, listener).start()
-        log.info("metrics on port", port=listener.getsockname()[1])
+        for sock in _listen(port, min(port + processes - 1, _LAST_PORT)):
+            await web.SockSite(runner, sock).start()
+        log.info("metrics on port", port=runner.addresses[0][1])
         yield
     finally:
         await runner.cleanup()
 
 
-def _listener(first: int) -> socket.socket:
+def _listen(first: int, last: int) -> list[socket.socket]:
     """Listen on the first free port. A check before would race with other starting processes."""
-    last = min(first + MOST_PROCESSES - 1, _LAST_PORT)
     for port in range(first, last + 1):
-        try:
-            return _listen(port)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
+        with ExitStack() as opened:
+            try:
+                sockets = [opened.enter_context(sock) for sock in bound_sockets("", port)]
+                for sock in sockets:
+                    sock.listen()
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    continue
                 reason = os.strerror(error.errno) if error.errno else type(error).__name__
                 raise MonitorError(f"METRICS_PORT={first}: cannot listen: {reason}") from None
+            opened.pop_all()
+            return sockets
     raise MonitorError(f"METRICS_PORT={first}: no port from {first} to {last} is free")
-
-
-def _listen(port: int) -> socket.socket:
-    """Listen on all addresses, of IPv6 too where the host has any."""
-    if socket.has_dualstack_ipv6():
-        try:
-            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-        except OSError as error:
-            if error.errno != errno.EADDRNOTAVAIL:  # IPv6 is built in, but switched off
-                raise
-    return socket.create_server(("", port))

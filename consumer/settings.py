@@ -22,13 +22,13 @@ class ConsumerSettings(Settings):
     metrics_port: int = Field(
         9101, ge=0, le=65535,
         description="Port of `/metrics` and `/health` of a consumer process, or the first free one "
-        "of the 100 from there on, which the log names; 0 disables it",
+        "of the 100 from there on; the log says which; 0 disables it",
     )  # fmt: skip
     drain_seconds: NonNegativeSeconds = Field(
-        25, description="Longest wait on SIGTERM for work in hand; the rest goes by its lease"
+        25, description="Maximum wait on SIGTERM for work in flight; the rest is redelivered"
     )
     lease_seconds: Seconds = Field(
-        30, description="Silence after which others take over what a dead process held"
+        30, description="Idle time after which other processes take over the work of a dead one"
     )
 
 
@@ -72,11 +72,11 @@ WebhookUrl = Annotated[str | None, AfterValidator(webhook_url)]
 
 
 class DispatcherSettings(ConsumerSettings):
-    """Webhooks and sweeping."""
+    """Settings of webhooks and of the sweeper."""
 
     metrics_port: int = Field(
         9102, ge=0, le=65535,
-        description="Port of `/metrics` and `/health` of the dispatcher, found in the same way; "
+        description="Port of `/metrics` and `/health` of the dispatcher, chosen in the same way; "
         "0 disables it",
     )  # fmt: skip
     backend_upload_url: WebhookUrl = Field(
@@ -92,45 +92,45 @@ class DispatcherSettings(ConsumerSettings):
     )
     webhook_proxy: Annotated[SecretStr | None, AfterValidator(proxy_setting)] = Field(
         None,
-        description="HTTP proxy of both webhooks, `http://[user:password@]host:port`; `env`: what "
-        "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY in the environment (not in `.env`) say; "
+        description="HTTP proxy of both webhooks, `http://[user:password@]host:port`; `env`: as "
+        "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say in the environment (not in `.env`); "
         "empty: none",
     )
     webhook_secret: Annotated[SecretStr | None, AfterValidator(_secret_list)] = Field(
         None,
-        description="`whsec_…`: both webhooks are signed (Standard Webhooks); several by commas, "
-        "the new one first, while it is rotated: with each of them; empty: unsigned",
+        description="`whsec_…`: both webhooks are signed (Standard Webhooks). During a rotation, "
+        "several separated by commas, the new one first: each of them signs. Empty: unsigned",
     )
     webhook_timeout_seconds: Seconds = Field(
-        30, description="Longest silence of a webhook's receiver, and of a whole callback"
+        30, description="Maximum idle time of a webhook's receiver, and maximum time of a callback"
     )
     webhook_upload_timeout_seconds: Seconds = Field(
-        300, description="Longest time for a whole upload of one task's images"
+        300, description="Maximum time of an upload of one task's images"
     )
     webhook_concurrency: int = Field(
-        4, ge=1, description="Most webhooks under way at once, for each of the two addresses"
+        4, ge=1, description="Maximum number of webhooks in flight, for each of the two addresses"
     )
     webhook_retry_seconds: Annotated[str, AfterValidator(_waits)] = Field(
         "5,30,120,600,1800,3600",
-        description="Waits between tries of a webhook (0 counts as 1); the last repeats, at most "
-        "for 24 hours or half of TASK_STORAGE_TTL_HOURS",
+        description="Waits between attempts of a webhook (0 counts as 1); the last repeats, for at "
+        "most 24 hours or half of TASK_STORAGE_TTL_HOURS",
     )
     sweep_interval_seconds: Seconds = Field(
-        60, description="Time between two rounds of cleaning up, however many dispatchers run"
+        60, description="Time between two sweeps, for any number of dispatchers"
     )
     upload_grace_seconds: NonNegativeSeconds = Field(
         900,
-        description="Age at which files of no task, and writes that were cut off, are deleted; "
-        "keep it above UPLOAD_TIMEOUT_SECONDS",
+        description="Age at which files of no task, and partial writes, are deleted; keep it above "
+        "UPLOAD_TIMEOUT_SECONDS",
     )
     task_timeout_seconds: Seconds = Field(
-        3600, description="Inactivity after which the missing images of a task are given up"
+        3600, description="Inactivity after which the missing images of a task fail"
     )
     dead_letter_ttl_hours: Hours = Field(
-        48, description="Life of a dead letter, and of the original that is kept for it"
+        48, description="Time that a dead letter, and the original kept for it, is stored"
     )
     consumer_idle_seconds: Seconds = Field(
-        600, description="Silence after which a group forgets a consumer that holds nothing"
+        600, description="Idle time after which a consumer that holds nothing leaves its group"
     )
 
     @model_validator(mode="after")
@@ -140,13 +140,13 @@ class DispatcherSettings(ConsumerSettings):
         return self
 
     def proxy_of(self, url: str) -> HttpAddress | None:
-        """The proxy between here and a webhook's address; None: none."""
+        """Return the proxy for a webhook's address, None without one."""
         setting = "" if self.webhook_proxy is None else self.webhook_proxy.get_secret_value()
         return proxy_for(http_address(url).url, setting)
 
     @property
     def webhook_secrets(self) -> tuple[SecretStr, ...]:
-        """`webhook_secret` one by one."""
+        """The secrets of `webhook_secret`."""
         return tuple(map(SecretStr, _listed(self.webhook_secret)))
 
     @property
@@ -159,32 +159,34 @@ _PROJECT = Path(__file__).resolve().parent.parent
 
 
 def _project_file(path: Path) -> Path:
-    """A relative path means the working directory's file, else the one shipped with the project."""
+    """Find a relative path in the working directory, else among the project's own files."""
     return path if path.is_absolute() or path.exists() else _PROJECT / path
 
 
-MOST_FORWARD_PASSES = 4
-"""At the same time: each takes memory of its own."""
+MAX_FORWARD_PASSES = 4
+"""At the same time: each needs its own memory."""
 
 ProjectFile = Annotated[Path, AfterValidator(_project_file)]
 
 
 class WorkerSettings(ConsumerSettings):
-    """Detection, covering, and how much of it at once."""
+    """Settings of detection and covering, and of how many images are processed at once."""
 
     processing_device: str = Field(
         "cpu", pattern=r"^(cpu|cuda(:[0-9]+)?)$", description="`cpu`, `cuda` or `cuda:N`"
     )
     inference_precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Numbers of the forward pass: `float32`, `bfloat16`, or `auto`, what "
-        "the device is fastest at: float16 on CUDA, bfloat16 on CPUs with AMX or AVX-512"
+        "auto", description="Number format of the forward pass: `float32`, `bfloat16`, or `auto`, "
+        "the fastest of the device: float16 on CUDA, bfloat16 on CPUs with AMX or AVX-512"
         " BF16, else float32",
     )  # fmt: skip
     processing_batch_size: int = Field(
-        16, ge=1, le=256, description="Most images of one forward pass"
+        16, ge=1, le=256, description="Maximum number of images in one forward pass"
     )
     batch_max_wait_ms: float = Field(
-        10, ge=0, description="On a GPU: how long the first image of a batch may wait for more"
+        10,
+        ge=0,
+        description="On a GPU: maximum time that the first image of a batch waits for more",
     )
     processing_threads: int = Field(
         0, ge=0, description="Threads that decode, cover and encode; 0: one per usable CPU"
@@ -195,14 +197,13 @@ class WorkerSettings(ConsumerSettings):
         description="Threads of one forward pass on the CPU; 0: a quarter of the usable CPUs",
     )
     inference_timeout_seconds: Seconds = Field(
-        120, description="Time of one forward pass after which the process counts as hung "
-        "and ends itself, so that others take its images",
-    )  # fmt: skip
+        120, description="Maximum time of one forward pass; after that, the process ends as hung"
+    )
     max_images_in_hand: int = Field(
-        0, ge=0, description="Most images claimed at once; 0: by threads and batch size"
+        0, ge=0, description="Maximum number of images in flight; 0: by threads and batch size"
     )
     memory_budget_mb: int = Field(
-        768, ge=1, description="Memory for decoded images; a single larger image runs alone"
+        768, ge=1, description="Memory for decoded images; a larger single image is processed alone"
     )
     model_path: ProjectFile = Field(
         Path("models/plate-obb.pt"), validate_default=True, description="Checkpoint of the detector"
@@ -211,24 +212,23 @@ class WorkerSettings(ConsumerSettings):
         640, ge=64, le=4096, multiple_of=32, description="Long side of the detector's input, pixels"
     )
     detect_tiling: Literal["auto", "off", "on"] = Field(
-        "auto", description="Closer looks at large images. `auto`: at 2 MP and more, for at most "
-        "about as much time again; `on`: at everything in full resolution; `off`: none",
+        "auto", description="Additional views of parts of large images. `auto`: from 2 MP on, at "
+        "most about doubling the time; `on`: of everything in full resolution; `off`: none",
     )  # fmt: skip
     detect_confidence: float = Field(
-        0.3, gt=0, lt=1, description="Least score of a detection that is covered"
+        0.3, gt=0, lt=1, description="Minimum score of a detection that is covered"
     )
     review_confidence: float = Field(
         0.5, ge=0, le=1,
         description="An image is `needs_review` if one of its covers has a lower score, or if "
-        "something with this score or a higher one was found and not covered; DETECT_CONFIDENCE "
-        "decides what is covered",
+        "a detection with at least this score was not; DETECT_CONFIDENCE decides what is covered",
     )  # fmt: skip
     detections: bool = Field(
         default=False,
-        description="`true`: task-status tells quads and scores of each image's covers",
+        description="`true`: task-status contains quads and scores of each image's covers",
     )
     cover_classes: Annotated[str, AfterValidator(_class_list)] = Field(
-        "", description="Names or numbers of the model's classes to cover, by commas; empty: all"
+        "", description="Names or numbers of the classes to cover, separated by commas; empty: all"
     )
     cover_mode: Literal["image", "fill"] = Field(
         "image", description="`image`: the stub image; `fill`: one opaque colour"
@@ -239,36 +239,38 @@ class WorkerSettings(ConsumerSettings):
     )  # fmt: skip
     cover_padding: float = Field(
         DEFAULT_PADDING, ge=0, le=1,
-        description="Margin of a cover, as part of the plate's height, beyond what the detector is"
-        " unsure of; more where it is tilted",
+        description="Margin of a cover as a fraction of the plate's height, in addition to the "
+        "uncertainty of the detector; larger for a tilted plate",
     )  # fmt: skip
     webp_quality: int = Field(90, ge=1, le=100, description="Quality of the results")
     webp_method: Annotated[int, Field(ge=0, le=6)] | Literal["auto"] = Field(
         "auto",
         description="Encoder effort: 0 fastest, 6 smallest files; `auto`: 2, and 0 for images up to"
         " 14 MP while others wait, if WEBP_QUALITY is at least 89 (a third less time, 0-5 % more"
-        " bytes, 7 % for grainy images). With a number the same image becomes the same file, but"
-        " for what the last bit of a sum may change",
+        " bytes, 7 % for grainy images). With a number the same image always becomes the same"
+        " file, apart from rounding",
     )
     max_image_pixels: int = Field(
-        100_000_000, ge=1, description="Most pixels of one image, checked before it is decoded"
+        100_000_000,
+        ge=1,
+        description="Maximum number of pixels of one image, checked before it is decoded",
     )
     max_deliveries: int = Field(
         4,
         ge=1,
-        description="An image is dead-lettered after so many deliveries if it ended its worker, or "
-        "failed, in each one that it had alone in a process: in all but the first two, or with 2 in"
-        " the second; after four times as many in any case",
+        description="An image is dead-lettered after this number of deliveries if it ended its "
+        "worker, or failed, in each one in which it was alone in its process: all but the first "
+        "two, or with 2 the second; after four times this number in any case",
     )
     dead_letter_keep_inputs: bool = Field(
         default=False,
-        description="Whether originals of dead letters are kept, for DEAD_LETTER_TTL_HOURS, so "
-        "that they can be replayed",
+        description="`true`: originals of dead letters are kept for DEAD_LETTER_TTL_HOURS, so that "
+        "they can be replayed",
     )
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """`cover_classes` one by one."""
+        """The classes of `cover_classes`."""
         return tuple(item.strip() for item in self.cover_classes.split(",") if item.strip())
 
     @property
@@ -283,17 +285,14 @@ class WorkerSettings(ConsumerSettings):
 
     @property
     def forward_passes(self) -> int:
-        """Forward passes at the same time: several narrow ones use a CPU better than a wide one."""
+        """Forward passes at the same time: a CPU is faster with several that have few threads."""
         if self.processing_device != "cpu":
             return 1
-        return max(1, min(MOST_FORWARD_PASSES, usable_cpus() // self.forward_threads))
+        return max(1, min(MAX_FORWARD_PASSES, usable_cpus() // self.forward_threads))
 
     @property
     def slots(self) -> int:
-        """Most images claimed at once: enough to keep every thread busy and a GPU's batches full.
-
-        No more than that: what one worker holds, another cannot take.
-        """
+        """Maximum number of images in flight: for every thread and a GPU's batches, not more."""
         on_cpu = self.processing_device == "cpu"
         enough = 2 * self.threads if on_cpu else 3 * self.processing_batch_size
         return self.max_images_in_hand or 2 * self.threads + enough

@@ -1,19 +1,17 @@
-"""Connections of webhooks: an answer that has arrived is read, even if the request broke off."""
+"""The socket of webhooks: a response that has arrived is read, even if the request broke off."""
 
 import socket
 from collections.abc import Iterable
 from typing import Any
 
-from aiohttp import AddrInfoType, TCPConnector
 
-
-class AnswerKeepingSocket(socket.socket):
+class ResponseKeepingSocket(socket.socket):
     """A socket that reports a broken connection to its reader, not to its writer.
 
-    A receiver may answer before it has read the request (401, 413, 429) and close. Its system then
-    resets the connection, so the next write fails while the answer waits to be read. Event loops
+    A receiver may respond before it has read the request (401, 413, 429) and close. Its system then
+    resets the connection, so the next write fails while the response waits to be read. Event loops
     close a transport whose write has failed, and lose what it has not read. Here such a write
-    succeeds, and the transport ends when reading has reached the end of the answer or the reset.
+    succeeds, and the transport ends when reading has reached the end of the response or the reset.
 
     Only asyncio's own event loop writes through this object; uvloop uses the file descriptor.
     """
@@ -26,23 +24,9 @@ class AnswerKeepingSocket(socket.socket):
             return memoryview(data).nbytes
 
     def sendmsg(self, buffers: Iterable[Any], /, *args: Any) -> int:
-        """The same for several buffers."""
+        """Do the same for several buffers."""
         held = list(buffers)
         try:
             return super().sendmsg(held, *args)
         except (BrokenPipeError, ConnectionResetError):
             return sum(memoryview(buffer).nbytes for buffer in held)
-
-
-def open_connector() -> TCPConnector:
-    """A connector whose connections serve one request each.
-
-    A receiver may close a connection just as it is reused: that would fail a POST which must not be
-    repeated silently.
-    """
-    return TCPConnector(limit=0, force_close=True, socket_factory=_socket)
-
-
-def _socket(address: AddrInfoType) -> socket.socket:
-    family, kind, protocol, _, _ = address
-    return AnswerKeepingSocket(family, kind, protocol)

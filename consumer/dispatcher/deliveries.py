@@ -1,7 +1,7 @@
 """Deliveries in Redis: created once per event and kind, claimed when due, settled by their owner.
 
 A delivery is a hash, and its due time an entry of its kind's sorted set. A claim moves the due
-time past the longest possible try, so backoff and crash recovery are the same thing.
+time past the longest possible attempt, so backoff and crash recovery are the same thing.
 """
 
 import secrets
@@ -19,11 +19,11 @@ from schemas.redis import scripts
 from schemas.redis.keys import DISPATCHER_GROUP, Keys
 
 DEDUPE_MARGIN_MS = 3_600_000
-"""How much longer than its event a delivery is remembered: trimming the stream may be late."""
+"""How much longer than its event a delivery is kept: trimming the stream may be late."""
 
 
 class DeliveryState(StrEnum):
-    """`due` (waiting or under way), then one of the others for good; `dead` can be replayed."""
+    """`due` (waiting or in flight), then one of the others for good; `dead` can be replayed."""
 
     DUE = "due"
     DELIVERED = "delivered"
@@ -32,21 +32,11 @@ class DeliveryState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """One try of a delivery that nobody else makes before the lease ends.
+class DueDeliveries:
+    """Deliveries of one kind that are due, the seconds until the next, and how many wait in all.
 
-    `attempts` counts this one. `age_seconds` is the time since the delivery was created.
+    `next_seconds` is None if no other waits.
     """
-
-    delivery: Delivery
-    token: str
-    attempts: int
-    age_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """What is due of one kind, how long until the next (None: nothing waits), how many in all."""
 
     ids: list[str]
     next_seconds: float | None
@@ -54,7 +44,7 @@ class Due:
 
 
 class DeliveryStore:
-    """Every method is safe to repeat; none but the rare ones takes more than one round trip."""
+    """The deliveries of the dispatcher's webhooks. Every method is safe to repeat."""
 
     def __init__(self, redis: Redis, keys: Keys, *, task_ttl_ms: int) -> None:
         self._redis = redis
@@ -67,7 +57,7 @@ class DeliveryStore:
     async def deliver(
         self, entry: str, event: CompletionEvent, kinds: Iterable[DeliveryKind]
     ) -> int:
-        """Create what was never created, and ack the event; -1 if the event is too old."""
+        """Create missing deliveries and ack the event; return their number, -1 if it is too old."""
         ids = {kind: f"{event.event_id}_{kind}" for kind in kinds}
         keys = []
         for kind, delivery_id in ids.items():
@@ -76,7 +66,7 @@ class DeliveryStore:
         return await self._report(entry, event.task_id, keys, [*about, *ids.values()])
 
     async def acknowledge(self, entry: str, task_id: str) -> None:
-        """Give up an event from which no delivery can be made; `task_id` as it says."""
+        """Ack an event from which no delivery can be made; `task_id` is as it says."""
         await self._report(entry, task_id, [], [])
 
     async def _report(self, entry: str, task_id: str, keys: list[str], about: list[str]) -> int:
@@ -86,42 +76,33 @@ class DeliveryStore:
         ]  # fmt: skip
         return int(await self._deliver(keys=shared + keys, args=args))
 
-    async def due(self, kind: DeliveryKind, limit: int) -> Due:
-        """The first `limit` deliveries that are due, by the server's clock."""
+    async def due(self, kind: DeliveryKind, limit: int) -> DueDeliveries:
+        """Return the first `limit` deliveries that are due, by the server's clock."""
         key = self._keys.due_deliveries(kind)
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.time()
         pipeline.zrange(key, 0, limit, withscores=True)
         pipeline.zcard(key)
-        (seconds, microseconds), rows, total = await pipeline.execute()
-        now_ms = seconds * 1000 + microseconds // 1000
-        due = await self._decoded(key, [member for member, score in rows if score <= now_ms])
-        later = [(score - now_ms) / 1000 for _, score in rows if score > now_ms]
+        now, rows, total = await pipeline.execute()
+        now_ms = milliseconds(now)
+        due = await valid_members(self._redis, key, [row for row, at in rows if at <= now_ms])
+        later = [(at - now_ms) / 1000 for _, at in rows if at > now_ms]
         next_seconds = 0.0 if len(due) > limit else min(later, default=None)
-        return Due(due[:limit], next_seconds, total)
+        return DueDeliveries(due[:limit], next_seconds, total)
 
-    async def _decoded(self, key: str, members: list[bytes]) -> list[str]:
-        names = []
-        for member in members:
-            try:
-                names.append(member.decode())
-            except UnicodeDecodeError:
-                # No delivery can be called so, and nothing else would ever remove it.
-                await self._redis.zrem(key, member)
-        return names
-
-    async def put_off(self, kind: DeliveryKind, delivery_id: str, *, seconds: float) -> None:
+    async def postpone(self, kind: DeliveryKind, delivery_id: str, *, seconds: float) -> None:
         """Make a delivery due later, if it is due at all."""
-        now_seconds, _ = await self._redis.time()
-        due_ms = int((now_seconds + seconds) * 1000)
+        due_ms = milliseconds(await self._redis.time()) + int(seconds * 1000)
         await self._redis.zadd(self._keys.due_deliveries(kind), {delivery_id: due_ms}, xx=True)
 
     async def claim(
         self, kind: DeliveryKind, delivery_id: str, *, lease_seconds: float
-    ) -> Claim | None:
-        """Take a due delivery; None if somebody else was faster or it is over.
+    ) -> Delivery | None:
+        """Claim a due delivery; return None if another dispatcher has claimed it, or it has ended.
 
-        Raises ValueError or redis' ResponseError if its hash is not what `deliver` writes.
+        Raises:
+            ValueError: a field of its hash is missing.
+            ResponseError: its key holds something else.
         """
         token = secrets.token_hex(8)
         keys = [self._keys.due_deliveries(kind), self._keys.delivery(delivery_id)]
@@ -132,33 +113,46 @@ class DeliveryStore:
         if None in row:
             raise ValueError("a field is missing")
         event_type, task_id, payload, attempts, age_ms = row
-        delivery = Delivery(delivery_id, kind, event_type.decode(), task_id.decode(), payload)
-        return Claim(delivery, token, attempts, age_ms / 1000)
+        return Delivery(
+            delivery_id, kind, event_type.decode(), task_id.decode(), payload,
+            token, attempts, age_ms / 1000,
+        )  # fmt: skip
 
     async def settle(
-        self, claim: Claim, state: DeliveryState, *, reason: str, delay_seconds: float = 0
+        self, delivery: Delivery, state: DeliveryState, *, reason: str, delay_seconds: float = 0
     ) -> bool:
-        """Record how a try ended; False if the lease had ended and the claim is another's."""
-        delivery = claim.delivery
+        """Record how an attempt ended; return False if another dispatcher has claimed it since."""
         keys = [
             self._keys.due_deliveries(delivery.kind), self._keys.delivery(delivery.id),
             self._keys.dead_deliveries,
         ]  # fmt: skip
-        args: list[str | int] = [delivery.id, claim.token, state, reason, int(delay_seconds * 1000)]
+        delay_ms = int(delay_seconds * 1000)
+        args: list[str | int] = [delivery.id, delivery.token, state, reason, delay_ms]
         return bool(await self._settle(keys=keys, args=args) != b"lost")
 
     async def is_withdrawn(self, delivery: Delivery) -> bool:
-        """Whether the task was deleted after it had completed: its results must not go out."""
+        """Return whether a completed task was deleted: its results must not be sent."""
         deleted = await self._redis.hexists(self._keys.task(delivery.task_id), "deleted")
         return bool(deleted) and delivery.event_type == "task.completed"
 
     async def has_ended(self, task_id: str) -> bool:
-        """Whether there is such a task and it is final, so that its originals may go."""
+        """Return whether a task exists and has ended, so that its originals may be deleted."""
         status: Any = await self._redis.hget(self._keys.task(task_id), "status")
         return status is not None and TaskStatus(status.decode()).is_final
 
-    async def forget_unowned(self, before_ms: int) -> int:
-        """Drop what has long expired: due times of an address no longer set, dead deliveries."""
-        keys = [self._keys.due_deliveries(kind) for kind in DeliveryKind]
-        keys.append(self._keys.dead_deliveries)
-        return sum([await self._redis.zremrangebyscore(key, "-inf", before_ms) for key in keys])
+
+def milliseconds(time: tuple[int, int]) -> int:
+    """Return the reply to TIME in milliseconds since the epoch."""
+    seconds, microseconds = time
+    return seconds * 1000 + microseconds // 1000
+
+
+async def valid_members(redis: Redis, key: str, members: list[bytes]) -> list[str]:
+    """Return members of a sorted set as text; remove what is none, since nothing else would."""
+    names = []
+    for member in members:
+        try:
+            names.append(member.decode())
+        except UnicodeDecodeError:
+            await redis.zrem(key, member)
+    return names

@@ -1,4 +1,4 @@
-"""Webhook deliveries for the operator: which are dead or waiting, to be sent again or given up."""
+"""Webhook deliveries for the operator, who lists, replays and purges dead and waiting ones."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from consumer.dispatcher.deliveries import DeliveryState
+from consumer.dispatcher.deliveries import DeliveryState, milliseconds
 from consumer.dispatcher.webhook import DeliveryKind
 from schemas.contract.tasks import TaskState
 from schemas.redis import scripts
@@ -14,19 +14,18 @@ from schemas.redis.keys import Keys
 from schemas.storage.layout import output_key
 from schemas.storage.storage import Storage
 
-_PAGE = 200
 _REQUIRED = {b"state", b"type", b"task_id", b"created_at"}
 
 
 class DeliveryError(Exception):
-    """A delivery cannot be sent again or given up; the message is one line for the operator."""
+    """A delivery cannot be replayed or purged; the message is one line for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRecord:
     """One delivery. `fields` are those of its hash, as text; `age_seconds` since its creation.
 
-    `due_seconds` is the time until its next try, None unless it waits.
+    `due_seconds` is the time until its next attempt, None unless it waits.
     """
 
     id: str
@@ -42,18 +41,18 @@ class DeliveryRecord:
 
     @property
     def reason(self) -> str:
-        """How its last try ended; empty before the first."""
+        """How its last attempt ended; empty before the first."""
         return self.fields.get("status", "")
 
     @property
     def task_id(self) -> str:
-        """The task that it tells of."""
+        """The task that it reports."""
         return self.fields["task_id"]
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries; what is None or empty excludes nothing."""
+    """Selects deliveries; what is None or empty excludes nothing."""
 
     states: tuple[DeliveryState, ...] = (DeliveryState.DUE, DeliveryState.DEAD)
     kind: DeliveryKind | None = None
@@ -63,7 +62,7 @@ class DeliveryFilter:
     newer_than_seconds: float | None = None
 
     def admits(self, record: DeliveryRecord) -> bool:
-        """Whether a delivery is one of them."""
+        """Return whether a delivery is one of them."""
         older, newer = self.older_than_seconds, self.newer_than_seconds
         return (
             record.state in self.states
@@ -75,7 +74,7 @@ class DeliveryFilter:
 
 
 class DeliveryAdmin:
-    """Looks into what the webhook_dispatchers work on."""
+    """Reads and changes what the dispatchers work on."""
 
     def __init__(self, redis: Redis, keys: Keys, storage: Storage) -> None:
         self._redis = redis
@@ -85,14 +84,14 @@ class DeliveryAdmin:
         self._purge = redis.register_script(scripts.source("purge_delivery"))
 
     async def select(self, wanted: DeliveryFilter) -> AsyncIterator[DeliveryRecord]:
-        """The deliveries that a filter admits: first those that wait, then the dead."""
+        """Yield the deliveries that a filter admits: first those that wait, then the dead."""
         for delivery_id in await self._ids(wanted):
             record = await self.get(delivery_id)
             if record is not None and wanted.admits(record):
                 yield record
 
     async def get(self, delivery_id: str) -> DeliveryRecord | None:
-        """One delivery, or None if there is none with this id, or its key holds something else."""
+        """Return a delivery, or None if there is none, or its key holds something else."""
         kind = _kind_of(delivery_id)
         if kind is None:
             return None
@@ -100,14 +99,14 @@ class DeliveryAdmin:
         pipeline.time()
         pipeline.hgetall(self._keys.delivery(delivery_id))
         pipeline.zscore(self._keys.due_deliveries(kind), delivery_id)
-        (seconds, microseconds), row, due_ms = await pipeline.execute(raise_on_error=False)
-        for answer in (row, due_ms):
-            if isinstance(answer, Exception) and "WRONGTYPE" not in str(answer):
-                raise answer
+        now, row, due_ms = await pipeline.execute(raise_on_error=False)
+        for reply in (now, row, due_ms):
+            if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply):
+                raise reply
         if not isinstance(row, dict) or not row.keys() >= _REQUIRED:
             return None
         due_ms = None if isinstance(due_ms, Exception) else due_ms
-        now_ms = seconds * 1000 + microseconds // 1000
+        now_ms = milliseconds(now)
         fields = {name.decode(): value.decode(errors="replace") for name, value in row.items()}
         return DeliveryRecord(
             delivery_id,
@@ -118,24 +117,24 @@ class DeliveryAdmin:
         )
 
     async def replay(self, record: DeliveryRecord) -> None:
-        """Make a delivery due now, with the same webhook-id and all its tries before it.
+        """Make a delivery due now, with the same webhook-id and a full schedule of attempts.
 
         Raises:
-            DeliveryError: it is over, or what it would send is gone.
+            DeliveryError: it has ended, or what it would send is gone.
         """
         await self.check_replay(record)
         kind = record.kind
-        answer = await self._replay(
+        reply = await self._replay(
             keys=[
                 self._keys.due_deliveries(kind), self._keys.delivery(record.id),
                 self._keys.dead_deliveries, self._keys.task(record.task_id),
             ],
             args=[record.id],
         )  # fmt: skip
-        _expect(answer, DeliveryState.DUE)
+        _expect(reply, DeliveryState.DUE)
 
     async def check_replay(self, record: DeliveryRecord) -> None:
-        """Raise DeliveryError if the delivery could not be sent again."""
+        """Raise DeliveryError if the delivery cannot be replayed."""
         _check_open(record)
         if not await self._redis.exists(self._keys.task(record.task_id)):
             raise DeliveryError("its task is gone")
@@ -143,11 +142,11 @@ class DeliveryAdmin:
             raise DeliveryError("its files are gone")
 
     def check_purge(self, record: DeliveryRecord) -> None:
-        """Raise DeliveryError if there is nothing left to give up."""
+        """Raise DeliveryError if the delivery cannot be purged."""
         _check_open(record)
 
     async def purge(self, record: DeliveryRecord) -> None:
-        """Give a delivery up for good; raises DeliveryError if it has been delivered."""
+        """Cancel a delivery for good; raise DeliveryError if it has ended."""
         keys = [
             self._keys.due_deliveries(record.kind), self._keys.delivery(record.id),
             self._keys.dead_deliveries,
@@ -165,24 +164,16 @@ class DeliveryAdmin:
 
     async def _ids(self, wanted: DeliveryFilter) -> list[str]:
         kinds = list(DeliveryKind) if wanted.kind is None else [wanted.kind]
-        found: list[str] = []
+        indexes: list[str] = []
         if DeliveryState.DUE in wanted.states:
-            for kind in kinds:
-                found += await self._members(self._keys.due_deliveries(kind))
+            indexes += [self._keys.due_deliveries(kind) for kind in kinds]
         if DeliveryState.DEAD in wanted.states:
-            dead = await self._members(self._keys.dead_deliveries)
-            found += [delivery_id for delivery_id in dead if _kind_of(delivery_id) in kinds]
-        return found
-
-    async def _members(self, key: str) -> list[str]:
-        """All at once, so that what is done with one shifts no other out of sight."""
+            indexes.append(self._keys.dead_deliveries)
         found: list[str] = []
-        while True:
-            first = len(found)
-            rows: Any = await self._redis.zrange(key, first, first + _PAGE - 1)
+        for index in indexes:
+            rows: Any = await self._redis.zrange(index, 0, -1)
             found += [row.decode(errors="replace") for row in rows]
-            if len(rows) < _PAGE:
-                return found
+        return [delivery_id for delivery_id in found if _kind_of(delivery_id) in kinds]
 
 
 def _kind_of(delivery_id: str) -> DeliveryKind | None:
@@ -195,11 +186,8 @@ def _check_open(record: DeliveryRecord) -> None:
         raise DeliveryError(f"it is {record.state}")
 
 
-def _expect(answer: bytes, state: DeliveryState) -> None:
-    text = answer.decode()
-    if text == "gone":
-        raise DeliveryError("its task is gone")
-    if text == "missing":
-        raise DeliveryError("it has run out")
+def _expect(reply: bytes, state: DeliveryState) -> None:
+    text = reply.decode()
     if text != state:
-        raise DeliveryError(f"it is {text}")
+        reasons = {"gone": "its task is gone", "missing": "it has expired"}
+        raise DeliveryError(reasons.get(text, f"it is {text}"))

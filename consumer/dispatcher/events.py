@@ -11,12 +11,13 @@ from redis.exceptions import ResponseError
 
 from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.dispatcher.webhook import DeliveryKind
+from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
 from schemas.contract.events import CompletionEvent
 from schemas.logs import described
-from schemas.redis.groups import ensure_group
+from schemas.redis.groups import consumer_name, ensure_group
 from schemas.redis.keys import DISPATCHER_GROUP
-from schemas.retry import concerns_one
+from schemas.retry import concerns_one, is_missing_group
 from schemas.storage.layout import input_prefix
 from schemas.storage.storage import Storage, StorageError
 
@@ -26,7 +27,7 @@ READ_BLOCK_SECONDS = 1.0
 """How long a read waits on an empty stream; a stop waits for it at most this long."""
 
 PAGE = 16
-"""Events taken at once; they are handled side by side."""
+"""Events read at once; they are handled side by side."""
 
 EVENTS_OF = {
     DeliveryKind.UPLOAD: ("task.completed",),
@@ -37,52 +38,6 @@ NEW, LEFT_OVER = ">", "0"
 
 Fields = Mapping[bytes, bytes]
 Rows = list[tuple[bytes, Fields]]
-
-
-class EventStream:
-    """Membership of one consumer in the dispatcher's group.
-
-    Args:
-        redis: for commands; may repeat a lost one.
-        blocking: a connection of its own for the blocking read; must not repeat.
-        stream: key of the event stream.
-        consumer: this member's name, new at each start.
-        lease_ms: silence after which an event of another member is taken over.
-    """
-
-    def __init__(
-        self, redis: Redis, blocking: Redis, *, stream: str, consumer: str, lease_ms: int
-    ) -> None:
-        self._redis = redis
-        self._blocking = blocking
-        self._stream = stream
-        self._consumer = consumer
-        self._lease_ms = lease_ms
-        self._cursor = "0-0"
-
-    async def ensure_group(self) -> None:
-        """Create stream and group if missing."""
-        await ensure_group(self._redis, self._stream, DISPATCHER_GROUP)
-
-    async def read(self, position: str) -> Rows:
-        """New events (`>`; waits for the first), or this member's unacked ones after an id."""
-        answer: Any = await self._blocking.xreadgroup(
-            DISPATCHER_GROUP, self._consumer, {self._stream: position},
-            count=PAGE, block=int(READ_BLOCK_SECONDS * 1000),
-        )  # fmt: skip
-        return list(answer[0][1]) if answer else []
-
-    async def reclaim(self) -> tuple[Rows, bool]:
-        """A page of events whose lease has run out, now this member's, and if it was the last.
-
-        The cursor is kept: starting anew each time would never get past what cannot be handled.
-        """
-        answer: Any = await self._redis.xautoclaim(
-            self._stream, DISPATCHER_GROUP, self._consumer,
-            self._lease_ms, self._cursor, count=PAGE,
-        )  # fmt: skip
-        self._cursor = answer[0].decode()
-        return answer[1], self._cursor == "0-0"
 
 
 class EventHandler:
@@ -109,8 +64,8 @@ class EventHandler:
     async def handle(self, entry: str, fields: Fields) -> None:
         """Delete the task's originals, create its deliveries, ack. Safe to repeat.
 
-        An event that cannot be handled, because somebody has overwritten its task, say, is left to
-        its lease: it must not keep the others from their turn.
+        An event that cannot be handled, for example because its task was overwritten, is
+        redelivered after its lease: it must not block the others.
         """
         try:
             await self._handle(entry, fields)
@@ -118,12 +73,14 @@ class EventHandler:
             if not concerns_one(error):
                 raise
             self._metrics.events.labels("failed").inc()
-            log.warning("event left to its lease", entry=entry, error=described(error))
+            log.warning(
+                "event not handled, will be redelivered", entry=entry, error=described(error)
+            )
 
     async def _handle(self, entry: str, fields: Fields) -> None:
         event = _parse(fields)
         if event is None:
-            # Trimmed meanwhile, or published by somebody who does not know the contract.
+            # Trimmed meanwhile, or published by a service that breaks the contract.
             self._metrics.events.labels("unusable").inc()
             log.warning("event unusable", entry=entry, trimmed=not fields)
             task_id = fields.get(b"task_id", b"").decode(errors="replace")
@@ -133,8 +90,11 @@ class EventHandler:
             if await self._store.has_ended(event.task_id):
                 await self._storage.delete_prefix(input_prefix(event.task_id))
         except StorageError as error:
-            # Not acked: originals must go before anybody is told. Reclaimed after the lease.
-            log.warning("originals not deleted", task_id=event.task_id, error=str(error))
+            # Not acked: originals are deleted before the task is reported.
+            log.warning(
+                "originals not deleted, event will be redelivered",
+                task_id=event.task_id, error=described(error),
+            )  # fmt: skip
             return
         kinds = [kind for kind in self._kinds if event.type in EVENTS_OF[kind]]
         created = await self._store.deliver(entry, event, kinds)
@@ -146,63 +106,91 @@ class EventHandler:
 
 
 class EventReader:
-    """The two loops' steps: read what is new, take over what was abandoned.
+    """One consumer of the dispatcher's group: reads new events, and takes over abandoned ones.
 
-    `beat` is told which loop turns, and how many seconds it may wait before its next turn.
+    Args:
+        redis: for commands; may repeat a lost one.
+        blocking: a connection of its own for the blocking read; must not repeat.
+        stream: key of the event stream.
+        handle: called with each event's id and fields.
+        lease_seconds: idle time after which an event of another consumer is taken over.
     """
 
     def __init__(
         self,
-        stream: EventStream,
+        redis: Redis,
+        blocking: Redis,
+        stream: str,
         handle: Callable[[str, Fields], Awaitable[None]],
-        beat: Callable[[str, float], None],
+        health: Health,
         *,
-        reclaim_seconds: float,
+        lease_seconds: float,
     ) -> None:
+        self._redis = redis
+        self._blocking = blocking
         self._stream = stream
         self._handle = handle
-        self._beat = beat
-        self._reclaim_seconds = reclaim_seconds
+        self._health = health
+        self._lease_seconds = lease_seconds
+        self._consumer = consumer_name()
         self._position = NEW
+        self._cursor = "0-0"
 
     async def read(self) -> float:
-        """Handle the next events: first those that an interrupted read left, then new ones."""
-        self._beat("events", 0)
+        """Handle the next events: first those that an interrupted read left, then new ones.
+
+        Waits for the first new one. Returns 0: the next read is due at once.
+        """
+        self._health.beat("events")
         position, self._position = self._position, LEFT_OVER
         try:
-            rows = await self._stream.read(position)
+            reply: Any = await self._blocking.xreadgroup(
+                DISPATCHER_GROUP, self._consumer, {self._stream: position},
+                count=PAGE, block=int(READ_BLOCK_SECONDS * 1000),
+            )  # fmt: skip
         except ResponseError as error:
-            await self._recover(error)
+            await self._create_group(error)
             return 0
+        rows: Rows = list(reply[0][1]) if reply else []
         await self._handle_all(rows)
         more_left_over = position != NEW and rows
         self._position = rows[-1][0].decode() if more_left_over else NEW
         return 0
 
     async def reclaim(self) -> float:
-        """Handle a page of events whose reader is gone or could not finish them."""
-        self._beat("reclaim", self._reclaim_seconds)
-        try:
-            rows, was_last = await self._stream.reclaim()
-        except ResponseError as error:
-            await self._recover(error)
-            return 0
-        await self._handle_all(rows)
-        return self._reclaim_seconds if was_last else 0
+        """Handle a page of events whose lease has run out; return when the next page is due.
 
-    async def _recover(self, error: ResponseError) -> None:
-        if "NOGROUP" not in str(error):
+        The cursor is kept: from the start each time, events that cannot be handled would hide those
+        after them.
+        """
+        rest_seconds = self._lease_seconds / 3
+        self._health.beat("reclaim", rest_seconds)
+        try:
+            reply: Any = await self._redis.xautoclaim(
+                self._stream, DISPATCHER_GROUP, self._consumer,
+                int(self._lease_seconds * 1000), self._cursor, count=PAGE,
+            )  # fmt: skip
+        except ResponseError as error:
+            await self._create_group(error)
+            return 0
+        self._cursor = reply[0].decode()
+        await self._handle_all(reply[1])
+        return rest_seconds if self._cursor == "0-0" else 0
+
+    async def _create_group(self, error: ResponseError) -> None:
+        """Create the group if its absence is the error."""
+        if not is_missing_group(error):
             raise error
-        await self._stream.ensure_group()
+        await ensure_group(self._redis, self._stream, DISPATCHER_GROUP)
 
     async def _handle_all(self, rows: Rows) -> None:
-        answers = await asyncio.gather(
+        results = await asyncio.gather(
             *(self._handle(entry.decode(), fields) for entry, fields in rows if entry),
             return_exceptions=True,
         )
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
 
 
 def _parse(fields: Fields) -> CompletionEvent | None:

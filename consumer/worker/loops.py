@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from consumer.metrics import STUCK_AFTER_SECONDS, WorkerMetrics
+from consumer.health import Health
+from consumer.metrics import WorkerMetrics
 from consumer.worker.batch import Batcher
 from consumer.worker.handler import EntryHandler
 from consumer.worker.in_flight import InFlight
@@ -38,7 +39,7 @@ class WorkerLoops:
         batcher: the detector's queue; runs as long as something is held.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917
         self,
         stream: WorkStream,
         store: TaskStore,
@@ -46,6 +47,7 @@ class WorkerLoops:
         in_flight: InFlight,
         batcher: Batcher,
         metrics: WorkerMetrics,
+        health: Health,
         *,
         leases: LeasePolicy,
     ) -> None:
@@ -55,12 +57,9 @@ class WorkerLoops:
         self._in_flight = in_flight
         self._batcher = batcher
         self._metrics = metrics
+        self._health = health
         self._lease_seconds = leases.seconds
-        # After an outage a turn waits for workers to renew their leases; the server may be silent.
-        self._reclaim_limit = STUCK_AFTER_SECONDS + leases.seconds
-        self._reclaimer = Reclaimer(
-            stream, handler, in_flight, metrics, leases=leases, limit_seconds=self._reclaim_limit
-        )
+        self._reclaimer = Reclaimer(stream, handler, in_flight, metrics, health, leases=leases)
         self._in_work: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event, *, drain_seconds: float) -> None:
@@ -88,7 +87,7 @@ class WorkerLoops:
     async def _read_loop(self, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
         backoff = Backoff()
         while not stop.is_set():
-            self._metrics.health.beat("read", limit_seconds=STUCK_AFTER_SECONDS)
+            self._health.beat("read")
             try:
                 await self._read(group)
                 backoff.reset()
@@ -112,7 +111,8 @@ class WorkerLoops:
             return self._start(group, entry)
 
         while not stop.is_set():
-            self._metrics.health.beat("reclaim", limit_seconds=self._reclaim_limit)
+            # After an outage a pass waits for workers to renew their leases.
+            self._health.beat("reclaim", rest_seconds=self._lease_seconds)
             try:
                 found = await self._stream.abandoned(RECLAIM_PAGE)
                 if server_was_away:
@@ -158,8 +158,7 @@ class WorkerLoops:
             await self._in_flight.remove(entry.id)
 
     async def _renew(self) -> None:
-        limit = max(STUCK_AFTER_SECONDS, self._lease_seconds)
-        self._metrics.health.beat("renew", limit_seconds=limit)
+        self._health.beat("renew", rest_seconds=self._lease_seconds / 3)
         held = self._in_flight.entry_ids
         if held:
             lost = await self._store.renew(self._stream.consumer, held)

@@ -12,8 +12,7 @@ import structlog
 from redis.asyncio import Redis
 
 from consumer.health import Health
-from consumer.membership import consumer_name
-from consumer.metrics import STUCK_AFTER_SECONDS, WorkerMetrics
+from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
 from consumer.vision.cover import Stub, load_stub
 from consumer.vision.decoder import DecodedImage
@@ -32,6 +31,7 @@ from consumer.worker.report import Reporting
 from consumer.worker.stream import READ_BLOCK_SECONDS, WorkStream
 from schemas.contract.messages import ContractLimits
 from schemas.redis.client import connect, connect_blocking
+from schemas.redis.groups import consumer_name
 from schemas.redis.keys import Keys
 from schemas.redis.task_store import TaskStore
 from schemas.retry import StoppedError, retry_until_stopped
@@ -49,7 +49,9 @@ STAGE_LIMIT_SECONDS = 600.0
 """Longest time for one image in one stage on the CPU; many times what the largest one takes."""
 
 
-async def run_worker(settings: WorkerSettings, metrics: WorkerMetrics, stop: asyncio.Event) -> None:
+async def run_worker(
+    settings: WorkerSettings, metrics: WorkerMetrics, health: Health, stop: asyncio.Event
+) -> None:
     """Load the model, join the group, work until `stop`, drain.
 
     Raises:
@@ -59,12 +61,12 @@ async def run_worker(settings: WorkerSettings, metrics: WorkerMetrics, stop: asy
     """
     # Before anything that takes long or waits: a wrong path is to be told at once.
     stub = load_stub(settings.cover_image_path) if settings.cover_mode == "image" else None
-    metrics.health.expect("model", "the model is not loaded")
+    health.expect("model", "the model is not loaded")
     detector = await asyncio.to_thread(_load_detector, settings)
-    metrics.health.meet("model")
+    health.meet("model")
     options = _vision_options(settings, stub, model=detector.digest)
     try:
-        async with _open_loops(settings, metrics, detector, options, stop) as loops:
+        async with _open_loops(settings, metrics, health, detector, options, stop) as loops:
             log.info("worker ready", device=settings.processing_device, model=detector.digest[:12])
             await loops.run(stop, drain_seconds=settings.drain_seconds)
     except StoppedError:
@@ -75,6 +77,7 @@ async def run_worker(settings: WorkerSettings, metrics: WorkerMetrics, stop: asy
 async def _open_loops(
     settings: WorkerSettings,
     metrics: WorkerMetrics,
+    health: Health,
     detector: "Detector",
     options: VisionOptions,
     stop: asyncio.Event,
@@ -91,9 +94,9 @@ async def _open_loops(
             lease_ms=int(settings.lease_seconds * 1000),
         )  # fmt: skip
         await retry_until_stopped(stream.ensure_group, stop)
-        metrics.health.beat("read", limit_seconds=STUCK_AFTER_SECONDS)
-        batcher = _batcher(settings, detector, metrics)
-        threads = stack.enter_context(_thread_pool(settings.threads, metrics.health))
+        health.beat("read")
+        batcher = _batcher(settings, detector, metrics, health)
+        threads = stack.enter_context(_thread_pool(settings.threads, health))
         kind = _PoisonablePipeline if isinstance(detector, StandInDetector) else ImagePipeline
         pipeline = kind(
             storage, batcher, threads, MemoryBudget(settings.memory_budget_mb << 20),
@@ -106,7 +109,7 @@ async def _open_loops(
             limits=limits, public_url=settings.public_url,
         )  # fmt: skip
         yield WorkerLoops(
-            stream, store, handler, InFlight(settings.slots), batcher, metrics,
+            stream, store, handler, InFlight(settings.slots), batcher, metrics, health,
             leases=LeasePolicy(settings.lease_seconds, settings.max_deliveries),
         )  # fmt: skip
 
@@ -143,7 +146,9 @@ def _load_detector(settings: WorkerSettings) -> "Detector":
     )
 
 
-def _batcher(settings: WorkerSettings, detector: "Detector", metrics: WorkerMetrics) -> Batcher:
+def _batcher(
+    settings: WorkerSettings, detector: "Detector", metrics: WorkerMetrics, health: Health
+) -> Batcher:
     on_gpu = settings.processing_device != "cpu"
     return Batcher(
         detector,
@@ -151,7 +156,7 @@ def _batcher(settings: WorkerSettings, detector: "Detector", metrics: WorkerMetr
         max_wait_seconds=settings.batch_max_wait_ms / 1000 if on_gpu else 0,
         passes=settings.forward_passes,
         observe=metrics.observe_batch,
-        guard=partial(metrics.health.deadline, "forward pass", settings.inference_timeout_seconds),
+        guard=partial(health.deadline, "forward pass", settings.inference_timeout_seconds),
     )
 
 

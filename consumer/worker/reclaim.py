@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
+from consumer.health import Health
 from consumer.metrics import WorkerMetrics
 from consumer.worker.handler import EntryHandler
 from consumer.worker.in_flight import InFlight
@@ -30,11 +31,7 @@ class LeasePolicy:
 
 
 class Reclaimer:
-    """Takes abandoned entries over: first redeliveries beside others, later ones alone.
-
-    Args:
-        limit_seconds: silence of the loop that calls it after which that counts as stuck.
-    """
+    """Takes abandoned entries over: first redeliveries beside others, later ones alone."""
 
     def __init__(
         self,
@@ -42,18 +39,18 @@ class Reclaimer:
         handler: EntryHandler,
         in_flight: InFlight,
         metrics: WorkerMetrics,
+        health: Health,
         *,
         leases: LeasePolicy,
-        limit_seconds: float,
     ) -> None:
         self._stream = stream
         self._handler = handler
         self._in_flight = in_flight
         self._metrics = metrics
+        self._health = health
         self._lease_seconds = leases.seconds
         self._max_deliveries = leases.max_deliveries
         self._shared_deliveries = shared_deliveries(leases.max_deliveries)
-        self._limit_seconds = limit_seconds
 
     async def take_over(
         self,
@@ -74,7 +71,7 @@ class Reclaimer:
             if candidate.deliveries < self._shared_deliveries:
                 continue
             # For as long as the image takes, or its server is unavailable.
-            with self._metrics.health.paused("reclaim", limit_seconds=self._limit_seconds):
+            with self._health.paused("reclaim", rest_seconds=self._lease_seconds):
                 if not await self._try_alone(candidate, start):
                     return False
         return True
@@ -87,7 +84,7 @@ class Reclaimer:
     ) -> None:
         """Claim as many at once as have a slot, like new ones, until all are; or leave the rest."""
         while candidates and not stop.is_set():
-            with self._metrics.health.paused("reclaim", limit_seconds=self._limit_seconds):
+            with self._health.paused("reclaim", rest_seconds=self._lease_seconds):
                 async with self._in_flight.reserve_ahead(
                     len(candidates), timeout_seconds=ROOM_TIMEOUT_SECONDS
                 ) as free:

@@ -1,171 +1,182 @@
-"""Sweeping storage: what has an owner stays, what has none goes."""
+"""The job on storage: it deletes files of no task, originals of ended tasks, and partial writes."""
 
 import random
 import re
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from redis.asyncio import Redis
 
-from consumer.dispatcher.sweeper.failures import Failures
-from consumer.dispatcher.sweeper.folders import Folder, deletable, folders
-from consumer.dispatcher.sweeper.rules import PAGE, SweepRules
-from consumer.metrics import DispatcherMetrics
+from consumer.dispatcher.sweeper.context import PAGE, SweepContext
 from schemas.contract.messages import TASK_ID_PATTERN
 from schemas.contract.tasks import TaskStatus
-from schemas.redis.keys import Keys
-from schemas.storage.layout import quarantine_prefix, task_prefix
-from schemas.storage.storage import Storage, StorageError, StorageTimeoutError
+from schemas.storage.layout import input_prefix, output_prefix, quarantine_prefix, task_prefix
 
 log = structlog.get_logger()
 
 
-class FileSweeper:
-    """Deletes files of no task, originals of ended tasks, and what writes left half done.
+@dataclass(slots=True)
+class Folder:
+    """What a listing shows of one task: the time of its last change, and what it contains.
 
-    `step` is called before each piece of work; what it raises ends the sweep.
+    `newest_kept` is the time of the newest original in quarantine, None without any.
     """
 
-    def __init__(
-        self,
-        redis: Redis,
-        keys: Keys,
-        storage: Storage,
-        metrics: DispatcherMetrics,
-        rules: SweepRules,
-        *,
-        step: Callable[[], None],
-        failures: Failures,
-    ) -> None:
-        self._redis = redis
-        self._keys = keys
-        self._storage = storage
-        self._metrics = metrics
-        self._rules = rules
-        self._step = step
-        self._failures = failures
-        self._unswept: dict[str, StorageError] = {}
-        self._told: set[str] = set()
+    task_id: str
+    newest: datetime
+    has_inputs: bool = False
+    newest_kept: datetime | None = None
+
+
+class FileJobs:
+    """Sweeps storage, a page of tasks at a time."""
+
+    def __init__(self, context: SweepContext) -> None:
+        self._context = context
+        self._storage = context.storage
+        self._settings = context.settings
 
     async def sweep(self) -> None:
         """Go through all of storage once."""
-        self._unswept = {}
         page: list[Folder] = []
         async with aclosing(self._folders()) as found:
             async for folder in found:
-                self._step()
+                self._context.step()
                 page.append(folder)
                 if len(page) == PAGE:
                     await self._sweep_page(page)
                     page = []
         await self._sweep_page(page)
-        self._tell()
 
     async def _folders(self) -> AsyncGenerator[Folder, None]:
-        """All tasks that have files.
+        """Yield all tasks that have files.
 
-        A local folder may hold what is not ours, such as the `lost+found` of a file system, and
-        one listing of everything would end there: each task is listed by itself.
+        A local folder may hold foreign entries, such as the `lost+found` of a file system, at which
+        one listing of everything would fail: each task is listed by itself.
         """
         names = await self._storage.top_names()
         if names is None:
             async for folder in folders(self._storage.list()):
                 yield folder
             return
-        before = datetime.now(UTC) - timedelta(seconds=self._rules.upload_grace)
-        # In no order: what comes after a folder that hangs must get its turn some time.
+        before = self._ago(self._settings.upload_grace_seconds)
+        # In random order: what comes after a folder that hangs must be reached in another pass.
         for name in random.sample(names, len(names)):
             if not re.fullmatch(TASK_ID_PATTERN, name):
                 continue
-            self._step()
+            self._context.step()
             prefix = task_prefix(name)
-            with self._isolate(name):
-                # A listing that fails midway shows no folder: its newest file might be missing.
+            with self._context.isolated("files", name):
+                # A listing that fails midway yields no folder: its newest file might be missing.
                 async for folder in folders(self._storage.list(prefix)):
                     yield folder
                 partial = await self._storage.delete_partial(prefix, before)
-                self._metrics.swept_objects.inc(partial)
+                self._context.metrics.swept_objects.inc(partial)
 
     async def _sweep_page(self, page: list[Folder]) -> None:
-        self._step()
-        pipeline = self._redis.pipeline(transaction=False)
+        self._context.step()
+        pipeline = self._context.redis.pipeline(transaction=False)
         for folder in page:
-            pipeline.hmget(self._keys.task(folder.task_id), "status", "deleted")
+            pipeline.hmget(self._context.keys.task(folder.task_id), "status", "deleted")
         before = await self._oldest_wanted()
-        answers = await pipeline.execute(raise_on_error=False)
-        for folder, answer in zip(page, answers, strict=True):
-            with self._failures.isolate("files", folder.task_id):
-                await self._sweep_folder(folder, answer, before)
+        replies = await pipeline.execute(raise_on_error=False)
+        for folder, reply in zip(page, replies, strict=True):
+            with self._context.isolated("files", folder.task_id):
+                await self._sweep_folder(folder, reply, before)
 
-    async def _sweep_folder(self, folder: Folder, answer: Any, before: datetime) -> None:
-        if isinstance(answer, Exception):
-            if "WRONGTYPE" not in str(answer):
-                raise answer
-            answer = (None, None)  # somebody has overwritten the task, which is lost
-        status, is_deleted = answer[0], answer[1] is not None
-        known = None if status is None else TaskStatus(status.decode())
-        prefixes = deletable(folder, known, deleted=is_deleted, before=before)
-        if self._has_kept_for_long(folder, deleted=is_deleted):
-            prefixes.append(quarantine_prefix(folder.task_id))
-        swept = await self._delete(folder.task_id, prefixes)
-        if swept:
-            log.info("files swept", task_id=folder.task_id, files=swept, task=known or "gone")
-
-    def _has_kept_for_long(self, folder: Folder, *, deleted: bool) -> bool:
-        if folder.newest_kept is None:
-            return False
-        age = datetime.now(UTC) - folder.newest_kept
-        return deleted or age > timedelta(seconds=self._rules.dead_letter_ttl)
-
-    async def _delete(self, task_id: str, prefixes: list[str]) -> int:
+    async def _sweep_folder(self, folder: Folder, reply: Any, before: datetime) -> None:
+        if isinstance(reply, Exception):
+            if "WRONGTYPE" not in str(reply):
+                raise reply
+            reply = (None, None)  # the key was overwritten: the task is lost
+        status = None if reply[0] is None else TaskStatus(reply[0].decode())
+        prefixes = deletable(
+            folder, status, deleted=reply[1] is not None, before=before,
+            kept_before=self._ago(self._settings.dead_letter_ttl_hours * 3600),
+        )  # fmt: skip
         swept = 0
-        with self._isolate(task_id):
-            for prefix in prefixes:
-                self._step()
-                swept += await self._storage.delete_prefix(prefix)
-        self._metrics.swept_objects.inc(swept)
-        return swept
-
-    @contextmanager
-    def _isolate(self, task_id: str) -> Iterator[None]:
-        """One folder that storage does not let us sweep keeps no other from it."""
-        try:
-            yield
-        except StorageTimeoutError:
-            raise  # not this folder's trouble, and each of the others would take as long
-        except StorageError as error:
-            self._unswept[task_id] = error
-
-    def _tell(self) -> None:
-        """Log what could not be swept, unless an earlier sweep did."""
-        for task_id in sorted(self._unswept.keys() - self._told)[:1]:
-            # One line, not one per folder: a disk that goes read-only is the trouble of them all.
-            log.warning(
-                "folders not swept", count=len(self._unswept), task_id=task_id,
-                error=str(self._unswept[task_id]),
-            )  # fmt: skip
-        self._told = set(self._unswept)
+        for prefix in prefixes:
+            self._context.step()
+            count = await self._storage.delete_prefix(prefix)
+            self._context.metrics.swept_objects.inc(count)
+            swept += count
+        if swept:
+            log.info("files swept", task_id=folder.task_id, files=swept, task=status or "gone")
 
     async def _oldest_wanted(self) -> datetime:
-        """Files of no known task are kept if they are newer than this.
+        """Return the time before which files of no known task may be deleted.
 
-        The task of a direct publisher is known only when its turn has come: as long as an entry
-        waits, files that are not clearly older than it may be its original.
+        The task of a direct publisher is known only when a worker has read its first entry: while
+        an entry waits, files that are not clearly older than it may be its original.
         """
-        oldest_ms = await oldest_entry_ms(self._redis, self._keys)
-        since = datetime.now(UTC)
-        if oldest_ms is not None and oldest_ms > since.timestamp() * 1000:
-            # Its id is ahead of the clock, so it may have waited for as long as a task lives.
-            since -= timedelta(seconds=self._rules.task_ttl)
-        elif oldest_ms is not None:
-            since = datetime.fromtimestamp(oldest_ms / 1000, UTC)
-        return since - timedelta(seconds=self._rules.upload_grace)
+        rows: Any = await self._context.redis.xrange(self._context.keys.images, count=1)
+        since = now = datetime.now(UTC)
+        if rows:
+            oldest_ms = int(rows[0][0].split(b"-")[0])
+            if oldest_ms > now.timestamp() * 1000:
+                # Its id is ahead of the clock, so it may have waited for as long as a task lives.
+                since = self._ago(self._settings.task_storage_ttl_hours * 3600)
+            else:
+                since = datetime.fromtimestamp(oldest_ms / 1000, UTC)
+        return since - timedelta(seconds=self._settings.upload_grace_seconds)
+
+    def _ago(self, seconds: float) -> datetime:
+        return datetime.now(UTC) - timedelta(seconds=seconds)
 
 
-async def oldest_entry_ms(redis: Redis, keys: Keys) -> int | None:
-    """When the entry was added that has waited for longest; None if there is none."""
-    rows: Any = await redis.xrange(keys.images, count=1)
-    return int(rows[0][0].split(b"-")[0]) if rows else None
+async def folders(listing: AsyncIterator[tuple[str, datetime]]) -> AsyncIterator[Folder]:
+    """Yield the tasks of a listing one at a time: storage lists a task's files one after another.
+
+    Anything that does not lie where a task's files do is foreign and left out.
+    """
+    current: Folder | None = None
+    async for key, changed in listing:
+        parts = key.split("/")
+        if len(parts) != 3 or parts[1] not in ("input", "output", "quarantine"):
+            continue
+        if not re.fullmatch(TASK_ID_PATTERN, parts[0]):
+            continue
+        if current is None or current.task_id != parts[0]:
+            if current is not None:
+                yield current
+            current = Folder(parts[0], changed)
+        if parts[1] == "quarantine":
+            current.newest_kept = max(current.newest_kept or changed, changed)
+            continue
+        current.newest = max(current.newest, changed)
+        current.has_inputs |= parts[1] == "input"
+    if current is not None:
+        yield current
+
+
+def deletable(
+    folder: Folder,
+    status: TaskStatus | None,
+    *,
+    deleted: bool,
+    before: datetime,
+    kept_before: datetime,
+) -> list[str]:
+    """Return the prefixes of a task's folder that must be deleted.
+
+    Args:
+        folder: what a listing shows of the task.
+        status: None if there is no such task: it has expired, or its upload was not completed.
+        deleted: whether the task was deleted on request.
+        before: files of no task are kept until all of them are older than this.
+        kept_before: originals in quarantine are kept until all of them are older than this.
+    """
+    inputs, outputs = input_prefix(folder.task_id), output_prefix(folder.task_id)
+    prefixes = []
+    if status is None:
+        prefixes = [inputs, outputs] if folder.newest < before else []
+    elif deleted:
+        prefixes = [inputs, outputs]
+    elif status.is_final and folder.has_inputs:
+        prefixes = [inputs]
+    if folder.newest_kept is not None and (deleted or folder.newest_kept < kept_before):
+        prefixes.append(quarantine_prefix(folder.task_id))
+    return prefixes

@@ -1,5 +1,6 @@
 """Whether a long queue makes a step or a sweep dearer: behind few and many images."""
 
+import asyncio
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,9 +10,11 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
-from consumer.dispatcher.deliveries import DeliveryStore
-from consumer.dispatcher.sweeper import Sweeper, SweepRules
+from consumer.dispatcher.sweeper.context import SweepContext
+from consumer.dispatcher.sweeper.sweeper import Sweeper
+from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
+from consumer.settings import DispatcherSettings
 from consumer.worker.stream import Entry, WorkStream
 from schemas.contract.messages import ContractLimits, ImageMessage
 from schemas.contract.tasks import ImageResult
@@ -146,15 +149,17 @@ async def _steps(probe: _Probe, meter: Meter, held: list[str]) -> tuple[float, d
 
 async def _sweep(probe: _Probe, bench: Bench, *, task_timeout: float) -> float:
     """Seconds of one pass over what is in Redis."""
-    rules = SweepRules(
-        sweep_interval=60, lease=LEASE_MS / 1000, upload_grace=900, task_timeout=task_timeout,
-        consumer_idle=600, task_ttl=TASK_TTL_MS / 1000, dead_letter_ttl=TASK_TTL_MS / 1000,
+    settings = DispatcherSettings(
+        _env_file=None, lease_seconds=LEASE_MS / 1000, task_timeout_seconds=task_timeout,
+        task_storage_ttl_hours=TASK_TTL_MS / 3_600_000,
+        dead_letter_ttl_hours=TASK_TTL_MS / 3_600_000,
     )  # fmt: skip
-    sweeper = Sweeper(
-        probe.redis, KEYS, probe.store, DeliveryStore(probe.redis, KEYS, task_ttl_ms=TASK_TTL_MS),
-        storage=Storage.open(bench.storage.as_uri()),
-        metrics=DispatcherMetrics(CollectorRegistry()), rules=rules,
-    )  # fmt: skip
+    storage = Storage.open(bench.storage.as_uri())
+    metrics = DispatcherMetrics(CollectorRegistry())
+    context = SweepContext(
+        probe.redis, KEYS, storage, probe.store, metrics, Health(), settings, asyncio.Event()
+    )
+    sweeper = Sweeper(context)
     started = time.monotonic()
-    await sweeper._sweep_redis()
+    await sweeper.sweep_redis()
     return time.monotonic() - started

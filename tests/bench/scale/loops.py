@@ -11,18 +11,18 @@ from collections.abc import AsyncIterator
 
 from prometheus_client import CollectorRegistry
 
+from consumer.health import Health, guarded
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
-from consumer.watchdog import guarded
 from consumer.worker.process import run_worker
 from schemas import process
 from schemas.logs import configure_logging
 
 
 async def _one_worker(settings: WorkerSettings, stop: asyncio.Event) -> None:
-    metrics = WorkerMetrics(CollectorRegistry())
-    async with guarded(metrics.health):
-        await run_worker(settings, metrics, stop)
+    health = Health()
+    async with guarded(health):
+        await run_worker(settings, WorkerMetrics(CollectorRegistry()), health, stop)
 
 
 async def _commands() -> AsyncIterator[list[str]]:

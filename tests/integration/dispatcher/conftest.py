@@ -15,6 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from consumer.dispatcher.process import run_dispatcher
+from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
 from consumer.settings import DispatcherSettings
 from schemas.contract.errors import ImageErrorCode
@@ -61,10 +62,10 @@ class World:
         for index in range(total):
             await self.storage.put(input_key(task_id, index), b"original")
         await self.tasks.submit(task_id, messages, max_backlog=1000)
-        answer: Any = await self.redis.xreadgroup(
+        reply: Any = await self.redis.xreadgroup(
             WORKERS_GROUP, "w", {self.keys.images: ">"}, count=total
         )
-        entries = [entry.decode() for entry, _ in answer[0][1]]
+        entries = [entry.decode() for entry, _ in reply[0][1]]
         for entry, message in zip(entries, messages, strict=True):
             assert await self.tasks.begin(entry, message) == "run"
         return list(zip(entries, messages, strict=True))
@@ -171,7 +172,9 @@ class Running:
 async def dispatching(settings: DispatcherSettings) -> AsyncIterator[Running]:
     """A dispatcher for the length of a block; that it ends cleanly is part of each test."""
     stop, registry = asyncio.Event(), CollectorRegistry()
-    task = asyncio.create_task(run_dispatcher(settings, DispatcherMetrics(registry), stop))
+    task = asyncio.create_task(
+        run_dispatcher(settings, DispatcherMetrics(registry), Health(), stop)
+    )
     running = Running(task, stop, registry)
     try:
         yield running

@@ -1,13 +1,14 @@
 """One delivery to whatever listens: the sender by itself, with files in a real folder."""
 
 import json
+import ssl
 from pathlib import Path
 
 from standardwebhooks import Webhook
 
 from consumer.addresses import HttpAddress
 from consumer.dispatcher.webhook import (
-    Answer,
+    AttemptResult,
     Delivery,
     DeliveryKind,
     Endpoint,
@@ -40,17 +41,18 @@ async def post(
     kind: DeliveryKind = DeliveryKind.UPLOAD,
     proxy: HttpAddress | None = None,
     images_field: str = "images",
-) -> Answer:
+    tls: ssl.SSLContext | bool = True,
+) -> AttemptResult:
     """Send the files of one task, or its callback, signed."""
     storage = Storage.open(folder.as_uri())
-    for name, data in files.items():
+    for name, data in files.items() if kind is DeliveryKind.UPLOAD else ():
         await storage.put(output_key(TASK_ID, name), data)
-    endpoint = Endpoint(url, total_seconds=20, silence_seconds=10, proxy=proxy)
+    endpoint = Endpoint(kind, url, total_seconds=20, idle_seconds=10, proxy=proxy)
     delivery = Delivery(
         f"evt_{TASK_ID}_{kind}", kind, "task.completed", TASK_ID, state_of(list(files))
     )
-    async with open_session() as session:
+    async with open_session(tls=tls) as session:
         sender = WebhookSender(
-            session, storage, {kind: endpoint}, [Webhook(SECRET)], images_field=images_field
+            endpoint, session, storage, [Webhook(SECRET)], images_field=images_field
         )
         return await sender.send(delivery)

@@ -1,4 +1,4 @@
-"""A backend that receives webhooks: a real HTTP server whose answers a test prescribes."""
+"""A backend that receives webhooks: a real HTTP server whose responses a test prescribes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,24 +8,31 @@ from dataclasses import dataclass
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
+from consumer.settings import DispatcherSettings
+from tests.integration.dispatcher.conftest import World
+
 Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
 class Received:
-    """One POST as it arrived. `at` is in seconds of the event loop's clock."""
+    """One POST as it arrived. `at` is in seconds of the event loop's clock.
+
+    `peer` is the sender's end of the connection: host and port.
+    """
 
     path: str
     headers: CIMultiDictProxy[str]
     body: bytes
     at: float
+    peer: tuple[str, int]
 
     @property
     def webhook_id(self) -> str:
         return self.headers["webhook-id"]
 
 
-def answer(status: int, **headers: str) -> Behaviour:
+def respond(status: int, **headers: str) -> Behaviour:
     async def behave(_: web.Request) -> web.StreamResponse:
         return web.Response(
             status=status, headers={name.replace("_", "-"): v for name, v in headers.items()}
@@ -35,7 +42,7 @@ def answer(status: int, **headers: str) -> Behaviour:
 
 
 def wait_for(event: asyncio.Event) -> Behaviour:
-    """Hold the answer back until the event, then 200."""
+    """Respond with 200 after the event."""
 
     async def behave(_: web.Request) -> web.StreamResponse:
         await event.wait()
@@ -51,7 +58,7 @@ async def reset(request: web.Request) -> web.StreamResponse:
 
 
 def rude(*pieces: bytes) -> Behaviour:
-    """Send bytes that need not be HTTP, the last of them until the sender has had enough."""
+    """Send bytes that need not be HTTP, the last of them until the sender closes the connection."""
 
     async def behave(request: web.Request) -> web.StreamResponse:
         transport = request.transport
@@ -68,14 +75,14 @@ def rude(*pieces: bytes) -> Behaviour:
 
 
 class Receiver:
-    """Answers in turn as prescribed; the last answer repeats. Without any: 200."""
+    """Responds as prescribed, one after the other; the last one repeats. Without any: 200."""
 
     def __init__(self, *behaviours: Behaviour) -> None:
-        self._behaviours = list(behaviours) or [answer(200)]
+        self._behaviours = list(behaviours) or [respond(200)]
         self._changed = asyncio.Condition()
         self.received: list[Received] = []
-        self.under_way = 0
-        self.most_at_once = 0
+        self.in_flight = 0
+        self.max_in_flight = 0
         self.port = 0
 
     @property
@@ -93,14 +100,16 @@ class Receiver:
         behaviour = self._behaviours[min(len(self.received), len(self._behaviours) - 1)]
         async with self._changed:
             now = asyncio.get_running_loop().time()
-            self.received.append(Received(request.path, request.headers, body, now))
-            self.under_way += 1
-            self.most_at_once = max(self.most_at_once, self.under_way)
+            assert request.transport is not None
+            peer = request.transport.get_extra_info("peername")
+            self.received.append(Received(request.path, request.headers, body, now, peer))
+            self.in_flight += 1
+            self.max_in_flight = max(self.max_in_flight, self.in_flight)
             self._changed.notify_all()
         try:
             return await behaviour(request)
         finally:
-            self.under_way -= 1
+            self.in_flight -= 1
 
 
 @asynccontextmanager
@@ -116,3 +125,17 @@ async def listening(receiver: Receiver, port: int = 0) -> AsyncIterator[Receiver
         yield receiver
     finally:
         await runner.cleanup()
+
+
+def both(world: World, receiver: Receiver, **values: object) -> DispatcherSettings:
+    """Settings of a dispatcher that sends both webhooks to a receiver."""
+    return world.settings(
+        backend_upload_url=f"http://127.0.0.1:{receiver.port}/upload",
+        backend_callback_url=f"http://127.0.0.1:{receiver.port}/callback",
+        **values,
+    )
+
+
+def callback(world: World, receiver: Receiver, **values: object) -> DispatcherSettings:
+    """Settings of a dispatcher that sends only callbacks."""
+    return world.settings(backend_callback_url=receiver.url, **values)

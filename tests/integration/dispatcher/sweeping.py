@@ -1,32 +1,42 @@
 """What the tests of sweeping share: a sweeper, and things that it finds."""
 
+import asyncio
 import os
 import time
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from consumer.dispatcher.deliveries import DeliveryStore
-from consumer.dispatcher.sweeper import Sweeper, SweepRules
+from consumer.dispatcher.sweeper.context import SweepContext
+from consumer.dispatcher.sweeper.sweeper import Sweeper
+from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
+from consumer.settings import DispatcherSettings
 from schemas.contract.messages import ImageMessage
 from schemas.redis.keys import WORKERS_GROUP
-from tests.integration.dispatcher.conftest import TTL_MS, World
+from tests.integration.dispatcher.conftest import World
 
 HOUR = 3600
+SETTINGS = DispatcherSettings(_env_file=None)
 
 
-def sweeper(world: World, **rules: float) -> Sweeper:
-    defaults = {
-        "sweep_interval": 60, "lease": 30, "upload_grace": 900, "task_timeout": HOUR,
-        "consumer_idle": 600, "task_ttl": 48 * HOUR, "dead_letter_ttl": 48 * HOUR,
-    }  # fmt: skip
-    return Sweeper(
-        world.redis, world.keys, world.tasks,
-        DeliveryStore(world.redis, world.keys, task_ttl_ms=TTL_MS),
-        storage=world.storage, metrics=DispatcherMetrics(CollectorRegistry()),
-        rules=SweepRules(**{**defaults, **rules}),
+def sweep_context(
+    world: World,
+    *,
+    stop: asyncio.Event | None = None,
+    metrics: DispatcherMetrics | None = None,
+    **settings: float,
+) -> SweepContext:
+    """Default settings but for some, which need not be allowed ones."""
+    return SweepContext(
+        world.redis, world.keys, world.storage, world.tasks,
+        metrics or DispatcherMetrics(CollectorRegistry()), Health(),
+        SETTINGS.model_copy(update=settings), stop or asyncio.Event(),
     )  # fmt: skip
+
+
+def sweeper(world: World, **options: object) -> Sweeper:
+    return Sweeper(sweep_context(world, **options))  # type: ignore[arg-type]
 
 
 async def put(world: World, key: str, *, age: float = 0) -> str:
@@ -50,11 +60,11 @@ async def send_half(world: World, task_id: str) -> None:
     assert await world.tasks.begin(entry.decode(), message) == "run"
 
 
-async def lose_stream(world: World, *silent: str, seconds: float = 31) -> None:
+async def lose_stream(world: World, *inactive: str, seconds: float = 31) -> None:
     """Delete the work stream; these tasks were last active some seconds ago."""
     await world.redis.delete(world.keys.images)
     before = (time.time() - seconds) * 1000
-    await world.redis.zadd(world.keys.open_tasks, dict.fromkeys(silent, before))
+    await world.redis.zadd(world.keys.open_tasks, dict.fromkeys(inactive, before))
 
 
 async def waiting(world: World) -> list[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""A task's hash that somebody has changed, or a stream that was none for a while: the task ends."""
+"""A task ends though its hash was changed, or its stream was no stream for a while."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,16 +29,16 @@ async def be_a_worker(world: World) -> int:
             total=int(fields[b"total"]), object=fields[b"object"].decode(),
             output=fields[b"output"].decode(),
         )  # fmt: skip
-        answer = await world.tasks.begin(entry.decode(), message)
-        if answer == "run":
+        result = await world.tasks.begin(entry.decode(), message)
+        if result == "run":
             await world.tasks.finish(entry.decode(), message, RESULT, {})
-        elif answer != "duplicate":
-            await world.tasks.dead_letter(entry.decode(), reason=answer, task_id=message.task_id)
+        elif result != "duplicate":
+            await world.tasks.dead_letter(entry.decode(), reason=result, task_id=message.task_id)
     return len(entries)
 
 
 async def sweep(world: World, task_id: str) -> None:
-    """As if the task had been silent for two hours."""
+    """As if the task had been inactive for two hours."""
     await world.redis.zadd(world.keys.open_tasks, {task_id: 1}, xx=True)
     await world.redis.delete(world.keys.job_lock("redis"))
     await sweeper(world).sweep()
@@ -122,7 +122,7 @@ async def test_files_of_a_key_that_is_no_task_are_swept(world: World) -> None:
     assert world.files() == {input_key("bad2", 0)}
 
 
-async def test_an_event_that_breaks_the_contract_is_looked_at_once(world: World) -> None:
+async def test_an_event_that_breaks_the_contract_is_read_once(world: World) -> None:
     settings = world.settings(
         backend_callback_url="http://127.0.0.1:9/", sweep_interval_seconds=0.1
     )
@@ -138,6 +138,6 @@ async def test_an_event_that_breaks_the_contract_is_looked_at_once(world: World)
             await eventually(seen_and_swept_thrice)
             for _ in range(3):
                 await world.redis.delete(world.keys.job_lock("redis"))
-                await sweeper(world, lease=0).sweep()
+                await sweeper(world, lease_seconds=0).sweep()
                 held: Any = await world.redis.xpending(world.keys.events, DISPATCHER_GROUP)
                 assert held["pending"] == 0

@@ -9,13 +9,13 @@ import pytest
 import structlog
 
 from consumer.dispatcher.webhook_dispatcher import POLL_SECONDS
-from schemas.redis.task_store import TaskStore
-from tests.integration.dispatcher.addresses import both, callback
 from tests.integration.dispatcher.conftest import World, dispatching, eventually
 from tests.integration.dispatcher.receiver import (
     Receiver,
-    answer,
+    both,
+    callback,
     listening,
+    respond,
     wait_for,
 )
 
@@ -71,7 +71,7 @@ async def test_a_failed_task_is_only_called_back(world: World) -> None:
     ]  # fmt: skip
 
 
-async def test_originals_are_gone_before_anybody_is_told(world: World) -> None:
+async def test_originals_are_deleted_before_a_task_is_reported(world: World) -> None:
     await world.complete_task("t1")
     assert "t1/input/0" in world.files()
     async with listening(Receiver()) as receiver, dispatching(callback(world, receiver)):
@@ -79,7 +79,7 @@ async def test_originals_are_gone_before_anybody_is_told(world: World) -> None:
         assert world.files() == {"t1/output/covered_0.webp"}
 
 
-async def test_without_addresses_originals_still_go(world: World) -> None:
+async def test_originals_are_deleted_without_addresses_too(world: World) -> None:
     await world.complete_task("t1")
     async with dispatching(world.settings()):
 
@@ -116,7 +116,7 @@ async def test_the_same_event_twice_is_one_delivery(world: World) -> None:
 
 async def test_a_crash_between_claim_and_record_delivers_again(world: World) -> None:
     await world.complete_task("t1")
-    receiver = Receiver(wait_for(asyncio.Event()), answer(200))
+    receiver = Receiver(wait_for(asyncio.Event()), respond(200))
     settings = {"webhook_timeout_seconds": 0.5, "lease_seconds": 0.5}
     async with listening(receiver):
         async with dispatching(callback(world, receiver, **settings)) as running:
@@ -130,7 +130,7 @@ async def test_a_crash_between_claim_and_record_delivers_again(world: World) -> 
     assert first.body == second.body
 
 
-async def test_a_stop_lets_what_is_under_way_end_and_claims_nothing_new(world: World) -> None:
+async def test_a_stop_lets_what_is_in_flight_end_and_claims_nothing_new(world: World) -> None:
     await world.complete_task("t1")
     await world.complete_task("t2")
     release = asyncio.Event()
@@ -162,7 +162,7 @@ async def test_a_stop_does_not_wait_longer_than_the_drain(world: World) -> None:
 
 async def test_a_task_deleted_meanwhile_is_not_sent(world: World) -> None:
     await world.complete_task("t1")
-    receiver = Receiver(answer(500))
+    receiver = Receiver(respond(500))
     async with listening(receiver), dispatching(both(world, receiver)) as running:
         await receiver.posts(2)
         assert await world.tasks.delete("t1")
@@ -181,7 +181,7 @@ async def test_a_task_deleted_before_its_end_is_called_back_as_failed(world: Wor
     assert json.loads(post.body)["errors"][0]["code"] == "deleted"
 
 
-async def test_a_new_event_is_sent_at_once_not_at_the_next_look(world: World) -> None:
+async def test_a_new_event_is_sent_at_once_not_at_the_next_poll(world: World) -> None:
     async with listening(Receiver()) as receiver, dispatching(callback(world, receiver)):
         await world.complete_task("t1")
         await world.delivery_state("t1", "callback", "delivered")
@@ -206,7 +206,7 @@ async def test_credentials_of_an_address_are_used_and_never_logged(world: World)
     await world.complete_task("t1")
     with socket.socket() as closed, structlog.testing.capture_logs() as lines:
         closed.bind(("127.0.0.1", 0))
-        async with listening(Receiver(answer(500), answer(200))) as receiver:
+        async with listening(Receiver(respond(500), respond(200))) as receiver:
             settings = world.settings(
                 backend_callback_url=f"http://user:hunter2@127.0.0.1:{receiver.port}/x",
                 backend_upload_url=f"http://user:hunter2@127.0.0.1:{closed.getsockname()[1]}/x",
@@ -217,24 +217,22 @@ async def test_credentials_of_an_address_are_used_and_never_logged(world: World)
     basic = base64.b64encode(b"user:hunter2").decode()
     assert receiver.received[0].headers["Authorization"] == f"Basic {basic}"
     assert "hunter2" not in str(lines)
-    told = [line for line in lines if line["event"] == "delivery delivered"]
-    assert len(told) == 1
-    assert told[0].items() >= {"task_id": "t1", "kind": "callback", "attempt": 2}.items()
+    reported = [line for line in lines if line["event"] == "delivery delivered"]
+    assert len(reported) == 1
+    assert reported[0].items() >= {"task_id": "t1", "kind": "callback", "attempt": 2}.items()
 
 
-async def test_a_task_id_used_again_after_its_task_has_run_out_is_told_again(world: World) -> None:
-    ttl_seconds = 4
-    world.tasks = TaskStore(world.redis, world.keys, task_ttl_ms=ttl_seconds * 1000)
-    async with listening(Receiver()) as receiver:
-        settings = world.settings(
-            backend_callback_url=receiver.url, task_storage_ttl_hours=ttl_seconds / 3600
+async def test_a_lease_is_longer_than_the_longest_attempt(world: World) -> None:
+    """Otherwise another dispatcher sends what this one is about to record."""
+    await world.complete_task("t1")
+    receiver = Receiver(wait_for(asyncio.Event()))
+    settings = {"webhook_timeout_seconds": 500, "lease_seconds": 1000, "drain_seconds": 0}
+    async with listening(receiver), dispatching(callback(world, receiver, **settings)):
+        await receiver.posts(1)
+        key = world.keys.due_deliveries("callback")
+        due_ms = await world.redis.zscore(key, "evt_t1_callback")
+        seconds, _ = await world.redis.time()
+        assert due_ms is not None
+        assert due_ms / 1000 - seconds > 1400, (
+            "500 for the attempt, and a lease to record its result"
         )
-        async with dispatching(settings):
-            for number in (1, 2):
-                await world.complete_task("camera-7")
-                await receiver.posts(number)
-                await eventually(lambda: _has_run_out(world, "camera-7"))
-
-
-async def _has_run_out(world: World, task_id: str) -> bool:
-    return await world.tasks.state(task_id) is None

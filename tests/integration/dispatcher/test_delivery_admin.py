@@ -5,41 +5,41 @@ import pytest
 from consumer.dispatcher.deliveries import DeliveryState
 from consumer.dispatcher.delivery_admin import DeliveryAdmin, DeliveryFilter
 from tests.integration.dispatcher.conftest import World, dispatching
-from tests.integration.dispatcher.receiver import Receiver, answer, listening
+from tests.integration.dispatcher.receiver import Receiver, listening, respond
 
 pytestmark = pytest.mark.integration
 DEAD = DeliveryFilter(states=(DeliveryState.DEAD,))
 
 
 async def test_replayed_while_the_dispatcher_runs(world: World) -> None:
-    ledger = DeliveryAdmin(world.redis, world.keys, world.storage)
-    async with listening(Receiver(answer(410), answer(500), answer(200))) as receiver:
+    admin = DeliveryAdmin(world.redis, world.keys, world.storage)
+    async with listening(Receiver(respond(410), respond(500), respond(200))) as receiver:
         settings = world.settings(backend_upload_url=receiver.url, backend_callback_url=None)
         async with dispatching(settings):
             await world.complete_task("t1")
             await world.delivery_state("t1", "upload", "dead")
-            (record,) = [found async for found in ledger.select(DEAD)]
+            (record,) = [found async for found in admin.select(DEAD)]
             assert record.reason == "status 410"
-            await ledger.replay(record)
-            posts = await receiver.posts(3)  # what fails then is tried again as ever
+            await admin.replay(record)
+            posts = await receiver.posts(3)  # what fails then is attempted again
             held = await world.delivery_state("t1", "upload", "delivered")
     assert {post.webhook_id for post in posts} == {record.id}
     assert posts[2].body.count(b"RIFF") == 1
     assert (held["attempts"], held["replays"]) == ("2", "1")
-    assert [found async for found in ledger.select(DEAD)] == []
+    assert [found async for found in admin.select(DEAD)] == []
 
 
 async def test_purged_while_the_receiver_is_down_is_never_sent(world: World) -> None:
-    ledger = DeliveryAdmin(world.redis, world.keys, world.storage)
-    async with listening(Receiver(answer(500))) as receiver:
+    admin = DeliveryAdmin(world.redis, world.keys, world.storage)
+    async with listening(Receiver(respond(500))) as receiver:
         settings = world.settings(
             backend_callback_url=receiver.url, backend_upload_url=None, webhook_retry_seconds="1"
         )
         async with dispatching(settings):
             await world.complete_task("t1")
             await receiver.posts(1)
-            (record,) = [found async for found in ledger.select(DeliveryFilter())]
-            await ledger.purge(record)
+            (record,) = [found async for found in admin.select(DeliveryFilter())]
+            await admin.purge(record)
             await world.complete_task("t2")
             ids = [post.webhook_id for post in (await receiver.posts(3))[1:]]
     assert ids == ["evt_t2_callback"] * 2

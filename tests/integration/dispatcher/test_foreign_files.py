@@ -1,4 +1,4 @@
-"""What others keep in the storage folder, and folders that cannot be swept: the rest is swept."""
+"""Foreign files in the storage folder, and folders that cannot be swept: the rest is swept."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from consumer.dispatcher.sweeper import PAGE
+from consumer.dispatcher.sweeper.context import PAGE
 from schemas.storage.layout import input_key, input_prefix, output_key
 from schemas.storage.storage import Storage, StorageError, StorageTimeoutError
 from tests.integration.dispatcher.conftest import World, dispatching, eventually
@@ -36,7 +36,7 @@ def link_to_the_top(top: Path) -> None:
 def lost_and_found(top: Path) -> None:
     folder = top / "lost+found"
     folder.mkdir(mode=0o000)
-    if os.access(folder, os.R_OK):  # this user may read anything: what nobody can list instead
+    if os.access(folder, os.R_OK):  # this user may read anything: instead, what no user can list
         (folder / "up").symlink_to(top)
 
 
@@ -51,14 +51,14 @@ ENTRIES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("strange", ENTRIES)
+@pytest.mark.parametrize("foreign", ENTRIES)
 async def test_a_foreign_entry_stops_no_sweep(
-    world: World, strange: Callable[[Path], None]
+    world: World, foreign: Callable[[Path], None]
 ) -> None:
     old = [await put(world, input_key(name, 0), age=1000) for name in ("a", "zz")]
     half_written(world.folder / "gone/input/0#2", 1000)
     kept = await put(world, input_key("young", 0), age=5)
-    strange(world.folder)
+    foreign(world.folder)
     async with dispatching(world.settings(sweep_interval_seconds=0.1)):
 
         async def swept() -> bool:
@@ -68,7 +68,7 @@ async def test_a_foreign_entry_stops_no_sweep(
     assert kept in world.files()
 
 
-async def test_a_folder_that_cannot_be_listed_is_told_of_once_and_left_whole(world: World) -> None:
+async def test_a_folder_that_cannot_be_listed_is_logged_once_and_left_whole(world: World) -> None:
     young = await put(world, output_key("odd", "a.webp"), age=5)
     old = await put(world, input_key("odd", 0), age=99 * HOUR)
     not_utf8(world.folder / "odd" / "output")
@@ -81,8 +81,8 @@ async def test_a_folder_that_cannot_be_listed_is_told_of_once_and_left_whole(wor
         (world.folder / "even" / "up").symlink_to(world.folder)
         await sweeping.sweep()
     assert {young, old} <= world.files()
-    told = [line for line in lines if line["event"] == "folders not swept"]
-    assert [(line["count"], line["task_id"]) for line in told] == [(1, "odd"), (2, "even")]
+    reported = [line for line in lines if line["event"] == "left out of the sweep"]
+    assert [(line["count"], line["first"]) for line in reported] == [(1, "odd"), (2, "even")]
 
 
 class Refusing(Storage):
@@ -97,19 +97,21 @@ class Refusing(Storage):
 
 
 async def test_a_folder_that_cannot_be_deleted_keeps_no_other_from_it(world: World) -> None:
-    world.storage = Refusing(world.storage._store)
+    world.storage = Refusing.open(world.folder.as_uri())
     stuck = await put(world, input_key("stuck", 0), age=1000)
     for name in ("a", "zz"):
         await put(world, input_key(name, 0), age=1000)
     with capture_logs() as lines:
         await sweeper(world).sweep()
     assert world.files() == {stuck}
-    assert [line["task_id"] for line in lines if line["event"] == "folders not swept"] == ["stuck"]
+    assert [line["first"] for line in lines if line["event"] == "left out of the sweep"] == [
+        "stuck"
+    ]
 
 
 async def test_storage_that_hangs_ends_the_sweep(world: World) -> None:
     """Each of many folders would wait for as long."""
-    storage = world.storage = Refusing(world.storage._store)
+    storage = world.storage = Refusing.open(world.folder.as_uri())
     storage.error = StorageTimeoutError("delete: TimeoutError")
     await put(world, input_key("stuck", 0), age=1000)
     with pytest.raises(StorageTimeoutError):
@@ -117,7 +119,7 @@ async def test_storage_that_hangs_ends_the_sweep(world: World) -> None:
 
 
 class Stopping(Storage):
-    """Storage that tells the process to stop as it deletes the first folder."""
+    """Storage that stops the process as it deletes the first folder."""
 
     stop: asyncio.Event
     deleted = 0
@@ -129,11 +131,11 @@ class Stopping(Storage):
 
 
 async def test_a_stop_ends_a_sweep_of_files(world: World) -> None:
-    storage = world.storage = Stopping(world.storage._store)
+    storage = world.storage = Stopping.open(world.folder.as_uri())
     storage.stop = asyncio.Event()
     for number in range(20):
         await put(world, input_key(f"old{number}", 0), age=1000)
-    await sweeper(world).sweep(storage.stop)
+    await sweeper(world, stop=storage.stop).sweep()
     assert storage.deleted == 1
     assert len(world.files()) == 19
 
@@ -150,7 +152,7 @@ async def test_a_stop_ends_a_listing(world: World, monkeypatch: pytest.MonkeyPat
         return list_all(self, prefix)
 
     monkeypatch.setattr(Storage, "list", listing)
-    await sweeper(world).sweep(stop)
+    await sweeper(world, stop=stop).sweep()
     assert len(listed) == 1
 
 
@@ -167,7 +169,7 @@ async def test_a_stop_ends_a_sweep_of_tasks(world: World, monkeypatch: pytest.Mo
         return await restore(task_id, silent_ms=silent_ms)
 
     monkeypatch.setattr(world.tasks, "restore", once)
-    await sweeper(world).sweep(stop)
+    await sweeper(world, stop=stop).sweep()
     assert restored == ["t0"]
 
 

@@ -1,57 +1,57 @@
-"""Every loop of the dispatcher shows that it turns."""
+"""Every loop of the dispatcher reports progress."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from consumer.dispatcher.process import run_dispatcher
-from consumer.dispatcher.sweeper import Sweeper, jobs
+from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
+from schemas.storage.storage import Storage
 from tests.integration.dispatcher.conftest import World, eventually
+from tests.integration.dispatcher.receiver import Receiver, both
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
-LOOPS = {"events", "reclaim", "sweep", "upload", "callback"}
 
-
-async def test_all_loops_beat_and_one_that_hangs_is_a_complaint(
+async def test_all_loops_report_progress_and_one_that_hangs_is_a_problem(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.0)
-    monkeypatch.setattr("consumer.metrics.STUCK_AFTER_SECONDS", 1.5)
     go_on, sweeping = asyncio.Event(), asyncio.Event()
+    top_names = Storage.top_names
 
-    async def hang(_: Sweeper) -> None:
+    async def hang(storage: Storage) -> tuple[str, ...] | None:
         sweeping.set()
         await go_on.wait()
+        return await top_names(storage)
 
-    settings = world.settings(
-        sweep_interval_seconds=0.1, backend_upload_url="http://127.0.0.1:9/",
-        backend_callback_url="http://127.0.0.1:9/",
-    )  # fmt: skip
-    metrics, stop = DispatcherMetrics(CollectorRegistry()), asyncio.Event()
-    # The webhook_dispatchers look only now and then; they are not what this test is about.
-    monkeypatch.setattr("consumer.dispatcher.webhook_dispatcher.POLL_SECONDS", 0.1)
-    running = asyncio.create_task(run_dispatcher(settings, metrics, stop))
+    monkeypatch.setattr(Storage, "top_names", hang)
+    now, stop = 0.0, asyncio.Event()
+    health = Health(clock=lambda: now)
+    receiver = Receiver()
+    receiver.port = 9
+    settings = both(world, receiver, sweep_interval_seconds=0.1)
+    running = asyncio.create_task(
+        run_dispatcher(settings, DispatcherMetrics(CollectorRegistry()), health, stop)
+    )
 
-    async def told() -> bool:
-        return "sweep" in str(metrics.health.problems)
+    async def until(condition: Callable[[], bool]) -> None:
+        async def met() -> bool:
+            return condition()
 
-    async def well() -> bool:
-        return metrics.health.problems == []
+        await eventually(met)
 
-    async def beating() -> bool:
-        return set(metrics.health._loops) == LOOPS
-
-    await eventually(beating)
-    assert await well()
-    monkeypatch.setattr(Sweeper, "_sweep_redis", hang)
     await sweeping.wait()
-    await eventually(told)
-    assert [loop for loop in LOOPS if loop in str(metrics.health.problems)] == ["sweep"]
+    await until(lambda: health.loops == {"events", "reclaim", "sweep", "upload", "callback"})
+    assert health.problems == []
+    now = 2000.0
+    await world.complete_task("t1")  # whose webhooks are due, so that their loops turn
+    await until(lambda: len(health.problems) == 1)
+    assert health.problems == ["the sweep loop has made no progress for 2000 s"]
     go_on.set()
-    await eventually(well)
+    await until(lambda: health.problems == [])
     stop.set()
     async with asyncio.timeout(10):
         await running

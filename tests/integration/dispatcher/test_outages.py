@@ -1,7 +1,7 @@
-"""The dispatcher while Redis, storage or another dispatcher is away."""
+"""The dispatcher while Redis, storage or another dispatcher is unavailable."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -9,10 +9,11 @@ import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from consumer.dispatcher.deliveries import DeliveryStore
-from consumer.dispatcher.events import EventHandler, EventReader, EventStream
+from consumer.dispatcher.events import EventHandler, EventReader
 from consumer.dispatcher.webhook import DeliveryKind
+from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
-from consumer.settings import DispatcherSettings
+from schemas.redis.groups import ensure_group
 from schemas.redis.keys import DISPATCHER_GROUP
 from schemas.storage.storage import Storage, StorageError
 from tests.integration.dispatcher.conftest import (
@@ -23,14 +24,21 @@ from tests.integration.dispatcher.conftest import (
     eventually,
     opened_world,
 )
-from tests.integration.dispatcher.receiver import Receiver, listening, wait_for
+from tests.integration.dispatcher.receiver import Receiver, callback, listening, wait_for
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.integration
 
 
-def callback(world: World, receiver: Receiver, **values: object) -> DispatcherSettings:
-    return world.settings(backend_callback_url=receiver.url, **values)
+def reader_of(
+    world: World,
+    handle: Callable[[str, Mapping[bytes, bytes]], Awaitable[None]],
+    *,
+    lease_seconds: float,
+) -> EventReader:
+    return EventReader(
+        world.redis, world.redis, world.keys.events, handle, Health(), lease_seconds=lease_seconds
+    )
 
 
 async def test_redis_killed_and_started_again(own_redis: RedisServer, tmp_path: Path) -> None:
@@ -51,18 +59,18 @@ async def test_redis_killed_and_started_again(own_redis: RedisServer, tmp_path: 
         assert second.webhook_id == "evt_t2_callback"
         assert second.at - returned < 5
         assert not running.task.done()
-        # One line per loop and outage, not one per try.
+        # One line per loop and outage, not one per attempt.
         assert sum(line["event"] == "interrupted" for line in lines) <= 4
 
 
 async def _noticed(lines: list[dict[str, object]]) -> None:
-    async def complained() -> bool:
+    async def logged() -> bool:
         return any(line.get("loop") == "events" for line in lines)
 
-    await eventually(complained)
+    await eventually(logged)
 
 
-async def test_an_answer_that_comes_while_redis_is_away_is_recorded_later(
+async def test_a_response_while_redis_is_unavailable_is_recorded_later(
     own_redis: RedisServer, tmp_path: Path
 ) -> None:
     release = asyncio.Event()
@@ -128,8 +136,8 @@ async def test_what_a_dispatcher_created_and_never_sent_is_found_by_another(worl
     await world.complete_task("t1")
     await world.redis.xgroup_create(world.keys.events, DISPATCHER_GROUP, "0")
     store = DeliveryStore(world.redis, world.keys, task_ttl_ms=TTL_MS)
-    answer = await world.redis.xreadgroup(DISPATCHER_GROUP, "dead", {world.keys.events: ">"})
-    [(entry, fields)] = answer[0][1]
+    reply = await world.redis.xreadgroup(DISPATCHER_GROUP, "dead", {world.keys.events: ">"})
+    [(entry, fields)] = reply[0][1]
     handler = EventHandler(
         store, world.storage, DispatcherMetrics(CollectorRegistry()),
         kinds=[DeliveryKind.CALLBACK], on_created=lambda: None,
@@ -139,7 +147,7 @@ async def test_what_a_dispatcher_created_and_never_sent_is_found_by_another(worl
         await receiver.posts(1)
 
 
-async def test_an_event_nobody_can_use_does_not_stop_the_others(world: World) -> None:
+async def test_an_unusable_event_does_not_stop_the_others(world: World) -> None:
     broken = [
         {"hello": "world"},
         {"event_id": "e\r\nX: y", "type": "task.completed", "task_id": "t", "payload": "{}"},
@@ -159,33 +167,29 @@ async def test_an_event_nobody_can_use_does_not_stop_the_others(world: World) ->
         assert (await world.redis.xpending(world.keys.events, DISPATCHER_GROUP))["pending"] == 0
 
 
-async def test_while_originals_cannot_be_deleted_nobody_is_told(world: World) -> None:
-    class Away(Storage):
-        is_away = True
+async def test_while_originals_cannot_be_deleted_nothing_is_sent(world: World) -> None:
+    class Unavailable(Storage):
+        is_unavailable = True
 
         async def delete_prefix(self, prefix: str) -> int:
-            if self.is_away:
-                raise StorageError("away")
+            if self.is_unavailable:
+                raise StorageError("unavailable")
             return await super().delete_prefix(prefix)
 
-    storage = Away(world.storage._store)
+    storage = Unavailable.open(world.folder.as_uri())
     store = DeliveryStore(world.redis, world.keys, task_ttl_ms=TTL_MS)
-    stream = EventStream(
-        world.redis, world.redis, stream=world.keys.events, consumer="d", lease_ms=1
-    )
-    metrics = DispatcherMetrics(CollectorRegistry())
     handler = EventHandler(
-        store, storage, metrics, kinds=[DeliveryKind.CALLBACK], on_created=lambda: None
-    )
-    reader = EventReader(stream, handler.handle, metrics.beat, reclaim_seconds=1)
+        store, storage, DispatcherMetrics(CollectorRegistry()),
+        kinds=[DeliveryKind.CALLBACK], on_created=lambda: None,
+    )  # fmt: skip
+    reader = reader_of(world, handler.handle, lease_seconds=0)
     await world.complete_task("t1")
-    await stream.ensure_group()
+    await ensure_group(world.redis, world.keys.events, DISPATCHER_GROUP)
     await reader.read()
     await reader.reclaim()
     assert (await store.due(DeliveryKind.CALLBACK, 1)).total == 0
     assert (await world.redis.xpending(world.keys.events, DISPATCHER_GROUP))["pending"] == 1
-    storage.is_away = False
-    await asyncio.sleep(0.01)
+    storage.is_unavailable = False
     await reader.reclaim()
     assert (await store.due(DeliveryKind.CALLBACK, 1)).total == 1
     assert world.files() == {"t1/output/covered_0.webp"}
@@ -193,7 +197,7 @@ async def test_while_originals_cannot_be_deleted_nobody_is_told(world: World) ->
 
 async def test_what_an_interrupted_read_left_is_read_again_first(world: World) -> None:
     handled: list[bytes] = []
-    outages = [RedisConnectionError("away")]
+    outages = [RedisConnectionError("unavailable")]
 
     async def handle(entry: str, fields: Mapping[bytes, bytes]) -> None:
         if outages and fields[b"n"] == b"17":
@@ -203,11 +207,8 @@ async def test_what_an_interrupted_read_left_is_read_again_first(world: World) -
 
     for number in range(20):
         await world.redis.xadd(world.keys.events, {"n": number})
-    stream = EventStream(
-        world.redis, world.redis, stream=world.keys.events, consumer="d", lease_ms=60_000
-    )
-    reader = EventReader(stream, handle, lambda *_: None, reclaim_seconds=60)
-    await stream.ensure_group()
+    reader = reader_of(world, handle, lease_seconds=60)
+    await ensure_group(world.redis, world.keys.events, DISPATCHER_GROUP)
     await reader.read()
     with pytest.raises(RedisConnectionError):
         await reader.read()
@@ -237,10 +238,13 @@ async def test_events_that_cannot_be_handled_do_not_hide_those_after_them(world:
         await world.redis.xadd(world.keys.events, {"n": number})
     await world.redis.xgroup_create(world.keys.events, DISPATCHER_GROUP, "0")
     await world.redis.xreadgroup(DISPATCHER_GROUP, "dead", {world.keys.events: ">"})
-    stream = EventStream(
-        world.redis, world.redis, stream=world.keys.events, consumer="d", lease_ms=0
-    )
-    first, first_was_last = await stream.reclaim()
-    second, second_was_last = await stream.reclaim()
-    assert (first_was_last, second_was_last) == (False, True)
-    assert [int(fields[b"n"]) for _, fields in [*first, *second]] == list(range(20))
+    seen: list[int] = []
+
+    async def handle(_: str, fields: Mapping[bytes, bytes]) -> None:
+        seen.append(int(fields[b"n"]))
+
+    reader = reader_of(world, handle, lease_seconds=0)
+    await reader.reclaim()
+    assert len(seen) == 16
+    await reader.reclaim()
+    assert seen == list(range(20))

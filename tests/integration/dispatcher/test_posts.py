@@ -18,7 +18,7 @@ from aiohttp.test_utils import TestServer
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from consumer.dispatcher.webhook import (
-    Answer,
+    AttemptResult,
     Delivery,
     DeliveryKind,
     Endpoint,
@@ -28,7 +28,7 @@ from consumer.dispatcher.webhook import (
 )
 from schemas.storage.layout import output_key
 from schemas.storage.storage import Storage
-from tests.integration.dispatcher.receiver import Receiver, answer, listening
+from tests.integration.dispatcher.receiver import Receiver, listening, respond
 
 pytestmark = pytest.mark.integration
 
@@ -70,11 +70,11 @@ def delivery(kind: DeliveryKind) -> Delivery:
 async def post(
     session: ClientSession, storage: Storage, receiver: Receiver | str, kind: DeliveryKind,
     *secrets: str,
-) -> Answer:  # fmt: skip
+) -> AttemptResult:  # fmt: skip
     url = receiver if isinstance(receiver, str) else receiver.url
-    endpoint = Endpoint(url, total_seconds=10, silence_seconds=5)
+    endpoint = Endpoint(kind, url, total_seconds=10, idle_seconds=5)
     signers = [Webhook(one) for one in secrets]
-    return await WebhookSender(session, storage, {kind: endpoint}, signers).send(delivery(kind))
+    return await WebhookSender(endpoint, session, storage, signers).send(delivery(kind))
 
 
 async def by_aiohttp(content_type: str, body: bytes) -> Form:
@@ -139,7 +139,7 @@ async def test_parsers_read_names_types_and_contents_of_an_upload(
         await post(session, storage, receiver, DeliveryKind.UPLOAD)
     [got] = receiver.received
     if parse is by_email:
-        # The email parser cannot tell line ends of binary parts; only names and types are asked.
+        # The email parser changes line ends of binary parts; only names and types are compared.
         fields, files = await parse(got.headers["Content-Type"], got.body)
         assert [file[:2] for file in files] == [(name, "image/webp") for name in FILES]
     else:
@@ -219,13 +219,22 @@ async def test_proxies_and_netrc_of_the_environment_are_not_used(
 
 
 async def test_cookies_of_a_receiver_are_not_kept(session: ClientSession, storage: Storage) -> None:
-    async with listening(Receiver(answer(200, Set_Cookie="a=b; Path=/"))) as receiver:
+    async with listening(Receiver(respond(200, Set_Cookie="a=b; Path=/"))) as receiver:
         # By name: no jar keeps the cookies of a bare address.
-        endpoint = Endpoint(f"http://localhost:{receiver.port}/", 10, 5)
-        sender = WebhookSender(session, storage, {DeliveryKind.CALLBACK: endpoint}, ())
         for _ in range(2):
-            await sender.send(delivery(DeliveryKind.CALLBACK))
+            url = f"http://localhost:{receiver.port}/"
+            await post(session, storage, url, DeliveryKind.CALLBACK)
     assert ["Cookie" in got.headers for got in receiver.received] == [False, False]
+
+
+async def test_each_attempt_has_a_connection_of_its_own(
+    session: ClientSession, storage: Storage
+) -> None:
+    """One that is used again might be closed by the receiver at that moment."""
+    async with listening(Receiver()) as receiver:
+        for _ in range(3):
+            await post(session, storage, receiver, DeliveryKind.CALLBACK)
+    assert len({got.peer for got in receiver.received}) == 3
 
 
 async def test_a_file_that_shrinks_under_way_is_a_failure_not_a_success(
@@ -235,12 +244,12 @@ async def test_a_file_that_shrinks_under_way_is_a_failure_not_a_success(
         async def size(self, key: str) -> int:
             return await super().size(key) + 10
 
-    shrinking = Shrinking(Storage.open(tmp_path.as_uri())._store)
+    shrinking = Shrinking.open(tmp_path.as_uri())
     for name, data in FILES.items():
         await shrinking.put(output_key("t1", name), data)
     async with listening(Receiver()) as receiver:
-        endpoint = Endpoint(receiver.url, total_seconds=1, silence_seconds=0.5)
-        sender = WebhookSender(session, shrinking, {DeliveryKind.UPLOAD: endpoint}, ())
+        endpoint = Endpoint(DeliveryKind.UPLOAD, receiver.url, total_seconds=1, idle_seconds=0.5)
+        sender = WebhookSender(endpoint, session, shrinking, ())
         got = await sender.send(delivery(DeliveryKind.UPLOAD))
     assert got.verdict is Verdict.FAILED
     assert receiver.received == []

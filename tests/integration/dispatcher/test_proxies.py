@@ -38,8 +38,8 @@ async def test_a_proxy_takes_the_request_for_the_address_as_it_is_written(
     assert "Proxy-Authorization" not in got.headers
 
 
-async def test_a_name_that_only_the_proxy_knows_is_not_looked_up_here(tmp_path: Path) -> None:
-    async with proxying("nobody") as proxy:
+async def test_a_name_that_only_the_proxy_knows_is_not_resolved_here(tmp_path: Path) -> None:
+    async with proxying("no one") as proxy:
         through = http_address(f"http://127.0.0.1:{proxy.port}")
         await post("http://backend.invalid/hook", tmp_path, proxy=through)
     assert proxy.heads[0].startswith("POST http://backend.invalid/hook HTTP/1.1\r\n")
@@ -64,13 +64,12 @@ async def test_a_proxy_gets_user_and_password(
 @pytest.mark.skipif(not shutil.which("openssl"), reason="certificates need openssl")
 @pytest.mark.parametrize("userinfo", ["user:hunter2@", ""])
 async def test_https_goes_through_a_tunnel_and_only_the_proxy_gets_its_password(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, userinfo: str
+    tmp_path: Path, userinfo: str
 ) -> None:
     files = make_certificates(tmp_path)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(files.server, files.server_key)
     trusting = ssl.create_default_context(cafile=files.ca)
-    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
     received = []
 
     async def receive(request: web.Request) -> web.Response:
@@ -84,7 +83,7 @@ async def test_https_goes_through_a_tunnel_and_only_the_proxy_gets_its_password(
     url = f"https://localhost:{server.port}/hook"
     async with proxying(BASIC) as proxy:
         through = http_address(f"http://{userinfo}127.0.0.1:{proxy.port}")
-        got = await post(url, tmp_path / "storage", proxy=through)
+        got = await post(url, tmp_path / "storage", proxy=through, tls=trusting)
     await server.close()
     assert proxy.heads[0].startswith(f"CONNECT {url.split('/')[2]} HTTP/1.1\r\n")
     if userinfo:

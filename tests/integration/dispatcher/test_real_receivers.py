@@ -14,7 +14,7 @@ from tests.support.receivers import KINDS, RealReceiver, real_receiver
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
-# Names of originals; how the results are called is the service's to say.
+# Names of originals; the service names the results.
 CHOSEN = [
     "car.jpg", "a;b;c.jpg", 'a"b.jpg', "a%22b.jpg", "a%0d%0ab.jpg", "100%.jpg", 'x"; name="y.jpg',
     "a\\b.jpg", "a\\\\.jpg", "<b>:|?*.jpg", "Кот на крыше №1.jpg", "日本.jpg", "🚗👩‍👧.jpg",
@@ -66,11 +66,11 @@ async def test_a_receiver_reads_every_image_under_the_name_that_is_signed(
     Webhook(SECRET).verify(signed, read["headers"], json_parse=False)
 
 
-# PHP reads the whole request before a program of its own can answer.
+# PHP reads the whole request before a program of its own can respond.
 @pytest.mark.parametrize(
     "case", [case for case in CASES if case[0] != "php"], ids="-".join, indirect=True
 )
-async def test_an_answer_that_comes_before_the_body_was_read_counts(
+async def test_a_response_that_comes_before_the_body_was_read_counts(
     case: tuple[str, RealReceiver], tmp_path: Path
 ) -> None:
     images_field, receiver = case

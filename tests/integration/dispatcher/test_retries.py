@@ -1,4 +1,4 @@
-"""Webhooks whose receiver refuses, is silent, slow or away: tried again, or given up."""
+"""Webhooks whose receiver refuses, is slow or unavailable: they are attempted again, or dead."""
 
 import asyncio
 import json
@@ -8,14 +8,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from consumer.dispatcher.webhook_dispatcher import POLL_SECONDS
-from tests.integration.dispatcher.addresses import both, callback
 from tests.integration.dispatcher.conftest import World, dispatching, eventually
 from tests.integration.dispatcher.receiver import (
     Behaviour,
     Receiver,
-    answer,
+    both,
+    callback,
     listening,
     reset,
+    respond,
     rude,
     wait_for,
 )
@@ -25,15 +26,15 @@ pytestmark = pytest.mark.integration
 
 @pytest.mark.parametrize(
     "first",
-    [answer(500), answer(404), answer(301, Location="/elsewhere"), reset],
+    [respond(500), respond(404), respond(301, Location="/elsewhere"), reset],
     ids=["500", "404", "301", "reset"],
 )
-async def test_what_is_not_2xx_is_tried_again_with_the_same_id(
+async def test_what_is_not_2xx_is_attempted_again_with_the_same_id(
     world: World, first: Behaviour
 ) -> None:
     await world.complete_task("t1")
     async with (
-        listening(Receiver(first, answer(204))) as receiver,
+        listening(Receiver(first, respond(204))) as receiver,
         dispatching(both(world, receiver)) as running,
     ):
         posts = await receiver.posts(3)
@@ -44,7 +45,7 @@ async def test_what_is_not_2xx_is_tried_again_with_the_same_id(
             for kind in ("upload", "callback")
         ]
     assert len({post.webhook_id for post in posts}) == 2
-    # The wait is the schedule's, not that of the next look at what is due.
+    # The wait is the schedule's, not that of the next poll.
     assert posts[2].at - posts[0].at < POLL_SECONDS / 2
     assert {post.path for post in posts} <= {"/upload", "/callback"}
     assert sorted([ended["attempts"], also["attempts"]]) == ["1", "2"]
@@ -67,7 +68,7 @@ async def test_what_is_hardly_http_is_a_failure_like_any_other(
     await world.complete_task("t1")
     settings = {"webhook_timeout_seconds": 5}
     async with (
-        listening(Receiver(first, answer(200))) as receiver,
+        listening(Receiver(first, respond(200))) as receiver,
         dispatching(callback(world, receiver, **settings)),
     ):
         posts = await receiver.posts(2)
@@ -75,7 +76,7 @@ async def test_what_is_hardly_http_is_a_failure_like_any_other(
     assert len({post.webhook_id for post in posts}) == 1
 
 
-async def test_an_answer_that_never_ends_is_not_read(world: World) -> None:
+async def test_a_response_that_never_ends_is_not_read(world: World) -> None:
     await world.complete_task("t1")
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     body = b"10000\r\n" + b"a" * 65_536 + b"\r\n"
@@ -87,21 +88,21 @@ async def test_an_answer_that_never_ends_is_not_read(world: World) -> None:
     assert ended["attempts"] == "1"
 
 
-async def test_a_receiver_that_never_answers_is_given_up_and_tried_again(world: World) -> None:
+async def test_a_receiver_that_never_responds_is_attempted_again(world: World) -> None:
     await world.complete_task("t1")
     never = asyncio.Event()
     settings = {"webhook_timeout_seconds": 0.3}
     async with (
-        listening(Receiver(wait_for(never), answer(200))) as receiver,
+        listening(Receiver(wait_for(never), respond(200))) as receiver,
         dispatching(callback(world, receiver, **settings)),
     ):
         await receiver.posts(2)
         await world.delivery_state("t1", "callback", "delivered")
 
 
-async def test_an_upload_is_given_up_by_silence_not_only_by_its_total_time(world: World) -> None:
+async def test_an_upload_ends_by_its_idle_timeout_not_only_by_its_total_one(world: World) -> None:
     await world.complete_task("t1")
-    receiver = Receiver(wait_for(asyncio.Event()), answer(200))
+    receiver = Receiver(wait_for(asyncio.Event()), respond(200))
     settings = {"webhook_timeout_seconds": 0.3, "webhook_upload_timeout_seconds": 60}
     async with listening(receiver):
         url = {"backend_upload_url": receiver.url}
@@ -113,7 +114,7 @@ async def test_an_upload_is_given_up_by_silence_not_only_by_its_total_time(world
 async def test_retry_after_is_honoured(world: World) -> None:
     await world.complete_task("t1")
     async with (
-        listening(Receiver(answer(429, Retry_After="1"), answer(200))) as receiver,
+        listening(Receiver(respond(429, Retry_After="1"), respond(200))) as receiver,
         dispatching(callback(world, receiver)),
     ):
         first, second = await receiver.posts(2)
@@ -123,7 +124,7 @@ async def test_retry_after_is_honoured(world: World) -> None:
 async def test_410_ends_a_delivery_at_once_and_keeps_it_for_a_replay(world: World) -> None:
     await world.complete_task("t1")
     async with (
-        listening(Receiver(answer(410), answer(200))) as receiver,
+        listening(Receiver(respond(410), respond(200))) as receiver,
         dispatching(callback(world, receiver)),
     ):
         dead = await world.delivery_state("t1", "callback", "dead")
@@ -133,11 +134,11 @@ async def test_410_ends_a_delivery_at_once_and_keeps_it_for_a_replay(world: Worl
     assert json.loads(dead["payload"])["task_id"] == "t1"
 
 
-async def test_a_delivery_is_dead_when_the_next_try_would_be_too_late(world: World) -> None:
+async def test_a_delivery_is_dead_when_the_next_attempt_would_be_too_late(world: World) -> None:
     await world.complete_task("t1")
     settings = {"webhook_retry_seconds": "4000", "task_storage_ttl_hours": 2}
     async with (
-        listening(Receiver(answer(500))) as receiver,
+        listening(Receiver(respond(500))) as receiver,
         dispatching(callback(world, receiver, **settings)),
     ):
         assert (await world.delivery_state("t1", "callback", "dead"))["attempts"] == "1"
@@ -148,13 +149,13 @@ async def test_a_delivery_is_dead_when_the_next_try_would_be_too_late(world: Wor
     [({}, 410), ({"webhook_retry_seconds": "0.05,4000", "task_storage_ttl_hours": 2}, 500)],
     ids=["refused", "too late"],
 )
-async def test_what_is_given_up_for_good_is_an_error_in_the_log_and_a_retry_is_none(
+async def test_a_dead_delivery_is_an_error_in_the_log_and_a_retry_is_none(
     world: World, settings: dict[str, object], last: int
 ) -> None:
     await world.complete_task("t1")
     with capture_logs() as lines:
         async with (
-            listening(Receiver(answer(500), answer(last))) as receiver,
+            listening(Receiver(respond(500), respond(last))) as receiver,
             dispatching(callback(world, receiver, **settings)),
         ):
             await world.delivery_state("t1", "callback", "dead")
@@ -172,11 +173,11 @@ async def test_a_receiver_that_was_down_gets_everything_when_it_is_back(world: W
     receiver.port = port
     async with dispatching(both(world, receiver)):
 
-        async def both_tried_twice() -> bool:
+        async def both_attempted_twice() -> bool:
             rows = [await world.delivery(name, "upload") for name in ("t1", "t2")]
             return all(int(row.get("attempts", 0)) >= 2 for row in rows)
 
-        await eventually(both_tried_twice)
+        await eventually(both_attempted_twice)
         async with listening(receiver, port):
             for name in ("t1", "t2"):
                 await world.delivery_state(name, "upload", "delivered")
@@ -195,8 +196,8 @@ async def test_a_slow_endpoint_never_holds_up_the_other(world: World) -> None:
         async with dispatching(settings):
             await slow.posts(2)
             await quick.posts(5)
-            assert slow.under_way == slow.most_at_once == 2
+            assert slow.in_flight == slow.max_in_flight == 2
             release.set()
             await slow.posts(5)
-    assert slow.most_at_once == 2
+    assert slow.max_in_flight == 2
     assert {post.webhook_id for post in slow.received} == {f"evt_{name}_upload" for name in names}

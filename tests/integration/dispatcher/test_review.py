@@ -1,4 +1,4 @@
-"""The callback tells of results that a person should look at."""
+"""The callback reports results that a person should review."""
 
 import json
 
@@ -11,7 +11,7 @@ from tests.integration.dispatcher.receiver import Receiver, listening
 pytestmark = pytest.mark.integration
 
 
-async def test_the_callback_tells_of_the_review(world: World) -> None:
+async def test_the_callback_reports_the_review(world: World) -> None:
     [(entry, message)] = await world.begin_task("t1")
     quad = ((0.0, 1.0), (9.5, 1.0), (9.5, 4.0), (0.0, 4.0))
     result = ImageResult(

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from consumer.dispatcher.sweeper.streams import StreamJobs
 from schemas.contract.messages import ImageMessage
 from schemas.contract.tasks import ImageResult, TaskStatus
 from schemas.redis.keys import WORKERS_GROUP
 from tests.integration.dispatcher.administrator import COMMANDS, Command, delete_consumer
 from tests.integration.dispatcher.conftest import World
-from tests.integration.dispatcher.sweeping import sweeper, waiting
+from tests.integration.dispatcher.sweeping import sweep_context, sweeper, waiting
 
 pytestmark = pytest.mark.integration
 
@@ -34,10 +35,10 @@ async def work_off(world: World) -> list[tuple[str, int]]:
             world.keys.images, WORKERS_GROUP, "worker", 30_000, "0-0"
         )
         taken = [row for row in rows[1] if row[1]]
-        answer: Any = await world.redis.xreadgroup(
+        reply: Any = await world.redis.xreadgroup(
             WORKERS_GROUP, "worker", {world.keys.images: ">"}, count=100
         )
-        taken += answer[0][1] if answer else []
+        taken += reply[0][1] if reply else []
         if not taken:
             return done
         for entry, fields in taken:
@@ -71,10 +72,10 @@ async def assert_done(world: World, *task_ids: str) -> None:
         assert state is not None
         assert state.status is TaskStatus.COMPLETED
         assert len(state.results) == state.progress.total
-    told = [
+    reported = [
         fields[b"task_id"].decode() for _, fields in await world.redis.xrange(world.keys.events)
     ]
-    assert sorted(told) == sorted(task_ids)
+    assert sorted(reported) == sorted(task_ids)
     assert await world.redis.xlen(world.keys.images) == 0
 
 
@@ -84,11 +85,11 @@ async def test_images_are_delivered_again(world: World, command: Command) -> Non
     await world.redis.xreadgroup(WORKERS_GROUP, "ghost", {world.keys.images: ">"}, count=2)
     await command(world, world.keys.images, WORKERS_GROUP)
     await submit(world, "t2", 2)
-    await sweeper(world, lease=30).sweep()
+    await sweeper(world, lease_seconds=30).sweep()
     # As after a lease: what is held by a consumer that has read it from the group made anew.
     assert len(set(await work_off(world))) >= 6
     await world.redis.delete(world.keys.job_lock("redis"))
-    await sweeper(world, lease=0).sweep()
+    await sweeper(world, lease_seconds=0).sweep()
     pending: Any = await world.redis.xpending_range(world.keys.images, WORKERS_GROUP, "-", "+", 100)
     for row in pending:
         await world.redis.xclaim(
@@ -102,7 +103,7 @@ async def test_what_is_held_or_waits_is_left_alone(world: World) -> None:
     await submit(world, "t1", 3)
     await world.redis.xreadgroup(WORKERS_GROUP, "w", {world.keys.images: ">"}, count=1)
     [before] = await world.redis.xpending_range(world.keys.images, WORKERS_GROUP, "-", "+", 9)
-    await sweeper(world, lease=0).sweep()
+    await sweeper(world, lease_seconds=0).sweep()
     [after] = await world.redis.xpending_range(world.keys.images, WORKERS_GROUP, "-", "+", 9)
     assert (after["message_id"], after["consumer"]) == (before["message_id"], b"w")
     assert len(await waiting(world)) == 3
@@ -112,25 +113,22 @@ async def test_a_stranded_delivery_is_not_counted(world: World) -> None:
     await submit(world, "t1", 1)
     await world.redis.xreadgroup(WORKERS_GROUP, "ghost", {world.keys.images: ">"})
     await delete_consumer(world, world.keys.images, WORKERS_GROUP)
-    await sweeper(world, lease=30).sweep()
+    await sweeper(world, lease_seconds=30).sweep()
     [row] = await world.redis.xpending_range(
         world.keys.images, WORKERS_GROUP, "-", "+", 9, idle=30_000
     )
     assert row["times_delivered"] == 0
 
 
-async def test_more_stranded_entries_than_a_page(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("consumer.dispatcher.sweeper.stranded.PENDING_PAGE", 3)
-    monkeypatch.setattr("consumer.dispatcher.sweeper.stranded.MOST_IMAGES", 2)
+async def test_more_stranded_entries_than_a_page(world: World) -> None:
     for number in range(5):
         await submit(world, f"t{number}", 4)
     rows = await world.redis.xreadgroup(WORKERS_GROUP, "w", {world.keys.images: ">"}, count=20)
     entries = [entry for entry, _ in rows[0][1]]
     stranded = {entry for at, entry in enumerate(entries) if at in (0, 3, 4, 5, 6, 7, 12, 19)}
     await world.redis.xack(world.keys.images, WORKERS_GROUP, *stranded)
-    await sweeper(world, lease=30).sweep()
+    jobs = StreamJobs(sweep_context(world, lease_seconds=30), pending_page=3, max_images=2)
+    await jobs.adopt_images()
     held = await world.redis.xpending_range(
         world.keys.images, WORKERS_GROUP, "-", "+", 99, idle=30_000
     )
@@ -144,7 +142,7 @@ async def test_a_living_worker_takes_back_what_was_taken_from_it(world: World) -
     await world.redis.xgroup_delconsumer(world.keys.images, WORKERS_GROUP, "w")
     assert await world.tasks.renew("w", entries) == []
     await world.redis.xack(world.keys.images, WORKERS_GROUP, *entries)
-    await sweeper(world, lease=30).sweep()
+    await sweeper(world, lease_seconds=30).sweep()
     assert await world.tasks.renew("w", entries) == [], "also from the sweeper"
     held = await world.redis.xpending_range(world.keys.images, WORKERS_GROUP, "-", "+", 9)
     assert [row["consumer"] for row in held] == [b"w", b"w"]
@@ -193,7 +191,7 @@ async def test_open_tasks_that_were_removed_from_their_set(world: World, removal
     assert active <= time.time() * 1000 + 1
     await world.redis.zadd(world.keys.open_tasks, {"t1": 1})
     await world.redis.delete(world.keys.job_lock("redis"))
-    await sweeper(world, task_timeout=1e9).sweep()
+    await sweeper(world, task_timeout_seconds=1e9).sweep()
     assert await waiting(world) == [("t1", 0), ("t1", 1)]
 
 
@@ -202,6 +200,6 @@ async def test_renamed_stream(world: World) -> None:
     await world.redis.rename(world.keys.images, "{plates}:elsewhere")
     await world.redis.xgroup_create(world.keys.images, WORKERS_GROUP, "0", mkstream=True)
     await world.redis.zadd(world.keys.open_tasks, {"t1": 1})
-    await sweeper(world, task_timeout=1e9).sweep()
+    await sweeper(world, task_timeout_seconds=1e9).sweep()
     await work_off(world)
     await assert_done(world, "t1")

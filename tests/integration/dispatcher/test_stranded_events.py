@@ -54,7 +54,7 @@ async def test_reported_events_are_not_delivered_again(world: World) -> None:
     await world.complete_task("t1")
     async with dispatching(settings):
         await world.delivery_state("t1", "callback", "due")
-    # An address that is set later is not told of what was before.
+    # What was before is not sent to an address that is set later.
     both = world.settings(
         backend_callback_url="http://127.0.0.1:9/", backend_upload_url="http://127.0.0.1:9/",
         sweep_interval_seconds=0.1,
@@ -91,7 +91,7 @@ async def test_a_due_delivery_that_was_removed_is_sent(world: World, command: st
     assert due == [b"evt_t1_callback"]
 
 
-async def test_a_turn_without_end_does_not_stop_the_sweeping(world: World) -> None:
+async def test_a_lock_without_an_end_does_not_stop_the_sweeping(world: World) -> None:
     await world.redis.set(world.keys.job_lock("redis"), "x")
-    await sweeper(world, sweep_interval=0.1).sweep()
+    await sweeper(world, sweep_interval_seconds=0.1).sweep()
     assert 0 < await world.redis.pttl(world.keys.job_lock("redis")) <= 90

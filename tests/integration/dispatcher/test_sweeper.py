@@ -12,7 +12,7 @@ from tests.integration.dispatcher.sweeping import HOUR, put, sweeper
 pytestmark = pytest.mark.integration
 
 
-async def test_of_many_sweepers_one_does_a_chore_per_interval(world: World) -> None:
+async def test_of_many_sweepers_one_does_a_job_per_interval(world: World) -> None:
     await sweeper(world).sweep()
     old = await put(world, input_key("old", 0), age=1000)
     await sweeper(world).sweep()
@@ -31,7 +31,7 @@ async def test_a_full_server_is_swept_too(world: World) -> None:
     assert await world.redis.xlen(world.keys.dead_letters) == 0
 
 
-async def test_silent_consumers_that_hold_nothing_are_forgotten(world: World) -> None:
+async def test_idle_consumers_that_hold_nothing_are_removed(world: World) -> None:
     await world.complete_task("t1")
     await world.begin_task("held")
     await world.redis.xgroup_create(world.keys.events, DISPATCHER_GROUP, "0")
@@ -46,7 +46,7 @@ async def test_silent_consumers_that_hold_nothing_are_forgotten(world: World) ->
     await sweeper(world).sweep()
     assert await consumers(world.keys.events, DISPATCHER_GROUP) == {b"idle", b"busy"}
     await world.redis.delete(world.keys.job_lock("redis"))
-    await sweeper(world, consumer_idle=0).sweep()
+    await sweeper(world, consumer_idle_seconds=0).sweep()
     assert await consumers(world.keys.events, DISPATCHER_GROUP) == {b"busy"}
     assert await consumers(world.keys.images, WORKERS_GROUP) == {b"w"}
 
@@ -63,11 +63,13 @@ async def test_events_go_with_their_age_and_not_before(world: World) -> None:
     for age_hours in (50, 49, 47, 1):
         entry = f"{now - age_hours * HOUR * 1000}-0"
         await world.redis.xadd(world.keys.events, {"n": age_hours}, id=entry)
-    await world.redis.zadd(world.keys.due_deliveries("upload"), {"a": 0, "b": now})
+    indexes = world.keys.due_deliveries("upload"), world.keys.dead_deliveries
+    for key in indexes:
+        await world.redis.zadd(key, {"a": 0, "b": now})
     await sweeper(world).sweep()
     left = [fields[b"n"] for _, fields in await world.redis.xrange(world.keys.events)]
     assert left == [b"47", b"1"]
-    assert await world.redis.zrange(world.keys.due_deliveries("upload"), 0, -1) == [b"b"]
+    assert [await world.redis.zrange(key, 0, -1) for key in indexes] == [[b"b"], [b"b"]]
 
 
 async def test_the_dispatcher_sweeps(world: World) -> None:

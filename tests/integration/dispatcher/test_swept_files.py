@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from consumer.dispatcher.sweeper import PAGE
-from consumer.dispatcher.sweeper.folders import folders
+from consumer.dispatcher.sweeper.context import PAGE
+from consumer.dispatcher.sweeper.files import folders
+from consumer.metrics import DispatcherMetrics
 from schemas.contract.messages import ImageMessage
 from schemas.storage.layout import input_key, output_key, quarantine_key
 from tests.integration.dispatcher.conftest import TTL_MS, World
@@ -77,8 +79,8 @@ async def test_files_go_when_the_task_has_run_out(world: World) -> None:
     await sweeper(world).sweep()
     assert world.files() == {"t1/output/covered_0.webp"}
     await world.redis.delete(world.keys.task("t1"))
-    await sweeper(world, sweep_interval=0.0001).sweep()
-    assert world.files() == {"t1/output/covered_0.webp"}, "somebody else's turn still holds"
+    await sweeper(world, sweep_interval_seconds=0.0001).sweep()
+    assert world.files() == {"t1/output/covered_0.webp"}, "another sweeper's lock still holds"
     await world.redis.delete(world.keys.job_lock("files"))
     await sweeper(world).sweep()
     assert world.files() == set()
@@ -131,10 +133,10 @@ async def test_more_tasks_than_a_page(world: World) -> None:
     for number in range(PAGE + 50):
         await put(world, input_key(f"old{number}", 0), age=1000)
     await world.begin_task("live")
-    swept = sweeper(world)
-    await swept.sweep()
+    registry = CollectorRegistry()
+    await sweeper(world, metrics=DispatcherMetrics(registry)).sweep()
     assert world.files() == {"live/input/0"}
-    assert swept._metrics.swept_objects._value.get() == PAGE + 50
+    assert registry.get_sample_value("plate_swept_objects_total") == PAGE + 50
 
 
 async def test_dead_letters_are_forgotten_with_their_tasks(world: World) -> None:
@@ -159,7 +161,7 @@ async def test_dead_letters_and_kept_originals_have_a_life_of_their_own(world: W
     await world.begin_task("deleted")
     await world.tasks.delete("deleted")
     await put(world, quarantine_key("deleted", "1-0"))  # written as the task was deleted
-    await sweeper(world, dead_letter_ttl=2 * HOUR).sweep()
+    await sweeper(world, dead_letter_ttl_hours=2).sweep()
     assert world.files() == young | {"ended/output/covered_0.webp"}
     assert not (world.folder / "expired").exists()
     assert await world.redis.xlen(world.keys.dead_letters) == 1

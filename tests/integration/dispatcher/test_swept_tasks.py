@@ -1,11 +1,11 @@
-"""Sweeping tasks: silent ones end, and what the stream has lost is added again."""
+"""Sweeping tasks: inactive ones end, and what the stream has lost is added again."""
 
 import time
 
 import pytest
 from redis.exceptions import ResponseError
 
-from consumer.dispatcher.sweeper import PAGE
+from consumer.dispatcher.sweeper.context import PAGE
 from schemas.contract.messages import ImageMessage
 from schemas.contract.tasks import ImageResult
 from schemas.storage.layout import input_key
@@ -15,20 +15,20 @@ from tests.integration.dispatcher.sweeping import HOUR, lose_stream, send_half, 
 pytestmark = pytest.mark.integration
 
 
-async def test_silent_tasks_are_given_up_others_are_kept_from_running_out(world: World) -> None:
-    await send_half(world, "silent")
+async def test_inactive_tasks_fail_and_others_do_not_expire(world: World) -> None:
+    await send_half(world, "inactive")
     await send_half(world, "slow")
     await world.redis.delete(world.keys.images)
     now = time.time() * 1000
     await world.redis.zadd(
-        world.keys.open_tasks, {"silent": now - 2 * HOUR * 1000, "slow": now - HOUR * 900}
+        world.keys.open_tasks, {"inactive": now - 2 * HOUR * 1000, "slow": now - HOUR * 900}
     )
     await world.redis.pexpire(world.keys.task("slow"), 5000)
-    await sweeper(world, task_ttl=2 * HOUR).sweep()
-    silent, slow = await world.tasks.state("silent"), await world.tasks.state("slow")
-    assert silent is not None
+    await sweeper(world, task_storage_ttl_hours=2).sweep()
+    inactive, slow = await world.tasks.state("inactive"), await world.tasks.state("slow")
+    assert inactive is not None
     assert slow is not None
-    assert (silent.status, silent.errors[0].code) == ("failed", "timed_out")
+    assert (inactive.status, inactive.errors[0].code) == ("failed", "timed_out")
     assert slow.status == "processing"
     assert await world.redis.pttl(world.keys.task("slow")) > 5000
     assert await world.redis.xlen(world.keys.events) == 1
@@ -54,7 +54,7 @@ async def test_a_step_that_was_refused_halfway_keeps_no_task_open(world: World) 
     assert await world.redis.xlen(world.keys.events) == 1
 
 
-async def test_more_silent_tasks_than_a_page(world: World) -> None:
+async def test_more_inactive_tasks_than_a_page(world: World) -> None:
     names = [f"t{number}" for number in range(PAGE + 50)]
     for name in names:
         await send_half(world, name)
@@ -76,7 +76,7 @@ async def test_open_images_that_the_stream_has_lost_are_added_again(world: World
     rows = await world.redis.xrange(world.keys.images)
     assert {fields[b"index"]: fields for _, fields in rows} == before
     await world.redis.delete(world.keys.job_lock("redis"))
-    await sweeper(world, lease=0).sweep()
+    await sweeper(world, lease_seconds=0).sweep()
     assert len(await waiting(world)) == 2, "they wait there now"
     state = await world.tasks.state("t1")
     assert state is not None
@@ -98,7 +98,7 @@ async def test_an_image_that_was_added_twice_counts_once(world: World) -> None:
 
 async def test_only_what_is_lost_is_added_again(world: World) -> None:
     await world.begin_task("queued")
-    await sweeper(world, lease=0).sweep()
+    await sweeper(world, lease_seconds=0).sweep()
     assert await waiting(world) == [("queued", 0)]
     await world.begin_task("held")
     await lose_stream(world, "held", seconds=29)

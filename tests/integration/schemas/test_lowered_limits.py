@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from consumer.health import Health
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
 from consumer.worker.process import run_worker
@@ -38,7 +39,7 @@ def worker(redis_server: str, tmp_path: Path) -> Worker:
             drain_seconds=10, max_files_per_request=LOWERED,
         )  # fmt: skip
         metrics, stop = WorkerMetrics(CollectorRegistry()), asyncio.Event()
-        task = asyncio.create_task(run_worker(settings, metrics, stop))
+        task = asyncio.create_task(run_worker(settings, metrics, Health(), stop))
         try:
             yield
         finally:

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from consumer.health import Health
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
 from consumer.worker.process import run_worker
@@ -85,10 +86,12 @@ def worker(bench: Bench) -> Start:
     """Start a worker for the length of a block; it must stop by itself when told."""
 
     @asynccontextmanager
-    async def start(**changes: object) -> AsyncIterator[WorkerMetrics]:
+    async def start(
+        health: Health | None = None, **changes: object
+    ) -> AsyncIterator[WorkerMetrics]:
         metrics, stop = WorkerMetrics(CollectorRegistry()), asyncio.Event()
         settings = bench.settings.model_copy(update=changes)
-        task = asyncio.create_task(run_worker(settings, metrics, stop))
+        task = asyncio.create_task(run_worker(settings, metrics, health or Health(), stop))
         try:
             yield metrics
         finally:

@@ -12,9 +12,9 @@ from redis import Redis
 
 from consumer import __main__ as entry_point
 from consumer.errors import SickDetectorError
+from consumer.health import EXIT_STATUS, Health
 from consumer.metrics import WorkerMetrics
 from consumer.vision.obb import Detections
-from consumer.watchdog import EXIT_STATUS
 from consumer.worker import process
 from consumer.worker.batch import Pixels
 from tests.integration.worker.conftest import KEYS, Bench
@@ -90,7 +90,7 @@ async def test_sick_detector_spends_no_second_delivery(
         await bench.publish(task_id="t1", index=index, total=6, image=scene_file(index))
     with pytest.raises(ExceptionGroup) as raised:
         async with asyncio.timeout(20):
-            await process.run_worker(settings, metrics, asyncio.Event())
+            await process.run_worker(settings, metrics, Health(), asyncio.Event())
     assert raised.group_contains(SickDetectorError)
     rows = await bench.redis.xpending_range(KEYS.images, "workers", "-", "+", 10)
     assert [row["times_delivered"] for row in rows] == [1] * 6

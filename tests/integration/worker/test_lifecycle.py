@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from consumer.health import Health
 from consumer.metrics import WorkerMetrics
 from consumer.worker.process import run_worker
 from schemas.contract.tasks import TaskStatus
@@ -19,7 +20,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 async def test_stop_before_redis_was_ever_there(bench: Bench) -> None:
     settings = bench.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
     stop = asyncio.Event()
-    task = asyncio.create_task(run_worker(settings, WorkerMetrics(CollectorRegistry()), stop))
+    task = asyncio.create_task(
+        run_worker(settings, WorkerMetrics(CollectorRegistry()), Health(), stop)
+    )
     await asyncio.sleep(3)  # the model is loaded, Redis is being asked in vain
     stop.set()
     async with asyncio.timeout(20):
@@ -58,10 +61,10 @@ async def test_stop_finishes_what_is_in_hand_and_takes_no_more(bench: Bench, wor
 
 @pytest.mark.parametrize("turns", [0, 1, 3, 10, 30])
 async def test_stop_at_any_moment_of_the_start(bench: Bench, turns: int) -> None:
-    metrics, stop = WorkerMetrics(CollectorRegistry()), asyncio.Event()
+    metrics, health, stop = WorkerMetrics(CollectorRegistry()), Health(), asyncio.Event()
     beaten = asyncio.Event()
-    metrics.health.beat = lambda *_, **__: beaten.set()  # type: ignore[method-assign]
-    task = asyncio.create_task(run_worker(bench.settings, metrics, stop))
+    health.beat = lambda *_, **__: beaten.set()  # type: ignore[method-assign]
+    task = asyncio.create_task(run_worker(bench.settings, metrics, health, stop))
     if turns:
         # A loop is in the middle of a Redis call some turns of the event loop after its beat.
         await beaten.wait()

@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from consumer.metrics import WorkerMetrics
-from consumer.worker import loops
+from consumer.health import Health
 from consumer.worker.stream import Abandoned, WorkStream
 from schemas.redis.keys import WORKERS_GROUP
 from tests.integration.worker.conftest import KEYS, Bench, Start
@@ -16,10 +15,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 LIMIT_SECONDS = 1.5
 
 
-async def complaint_of(metrics: WorkerMetrics, loop: str) -> str:
+async def complaint_of(health: Health, loop: str) -> str:
     async with asyncio.timeout(20):
         while True:
-            for complaint in metrics.health.problems:
+            for complaint in health.problems:
                 if f"the {loop} loop" in complaint:
                     return complaint
             await asyncio.sleep(0.02)
@@ -28,17 +27,18 @@ async def complaint_of(metrics: WorkerMetrics, loop: str) -> str:
 async def test_all_loops_beat_and_an_idle_worker_has_no_complaint(
     bench: Bench, worker: Start
 ) -> None:
-    async with worker(model_path=bench.folder / "stand-in:1") as metrics:
+    health = Health()
+    async with worker(health, model_path=bench.folder / "stand-in:1"):
         await bench.publish(task_id="t1", image=scene_file(width=320))
         await bench.final("t1")
-        assert set(metrics.health._loops) == {"read", "reclaim", "renew"}
-        assert metrics.health.problems == []
+        assert health.loops == {"read", "reclaim", "renew"}
+        assert health.problems == []
 
 
 async def test_a_reclaim_loop_that_hangs_is_a_complaint(
     bench: Bench, worker: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loops, "STUCK_AFTER_SECONDS", LIMIT_SECONDS)
+    health = Health(LIMIT_SECONDS)
     hung = asyncio.Event()
 
     async def hang(_: WorkStream, limit: int) -> list[Abandoned]:
@@ -46,26 +46,26 @@ async def test_a_reclaim_loop_that_hangs_is_a_complaint(
         return []
 
     monkeypatch.setattr(WorkStream, "abandoned", hang)
-    async with worker(model_path=bench.folder / "stand-in:1", lease_seconds=0.2) as metrics:
-        assert "no progress" in await complaint_of(metrics, "reclaim")
+    async with worker(health, model_path=bench.folder / "stand-in:1", lease_seconds=0.2):
+        assert "no progress" in await complaint_of(health, "reclaim")
         hung.set()
         async with asyncio.timeout(10):
-            while any("reclaim" in complaint for complaint in metrics.health.problems):
+            while any("reclaim" in complaint for complaint in health.problems):
                 await asyncio.sleep(0.02)
 
 
-async def test_an_image_taken_over_may_take_its_time(
-    bench: Bench, worker: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loops, "STUCK_AFTER_SECONDS", LIMIT_SECONDS)
+async def test_an_image_taken_over_may_take_its_time(bench: Bench, worker: Start) -> None:
+    health = Health(LIMIT_SECONDS)
     await bench.redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
     await bench.publish(task_id="t1", image=scene_file(width=320))
     await bench.redis.xreadgroup(WORKERS_GROUP, "dead", {KEYS.images: ">"})
     await asyncio.sleep(0.3)
-    async with worker(model_path=bench.folder / "stand-in:4000", lease_seconds=0.2) as metrics:
+    async with worker(
+        health, model_path=bench.folder / "stand-in:4000", lease_seconds=0.2
+    ) as metrics:
         ended = asyncio.create_task(bench.final("t1"))
         while not ended.done():
-            told = [complaint for complaint in metrics.health.problems if "reclaim" in complaint]
+            told = [complaint for complaint in health.problems if "reclaim" in complaint]
             assert told == []
             await asyncio.sleep(0.02)
         assert metrics.redeliveries._value.get() == 1

@@ -1,4 +1,4 @@
-"""Large pictures are faulted in once, not each time anew."""
+"""Large images are faulted in once, not each time anew."""
 
 import platform
 import subprocess

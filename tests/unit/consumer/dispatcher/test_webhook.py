@@ -1,12 +1,12 @@
-"""What a webhook signs, what an answer means, and what its settings accept."""
+"""What a webhook signs, what a response means, and what its settings accept."""
 
 from datetime import UTC, datetime
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from consumer.dispatcher.process import _signers
-from consumer.dispatcher.webhook import Verdict, answer_of, manifest, webhook_headers
+from consumer.dispatcher.process import signers_of
+from consumer.dispatcher.webhook import Verdict, manifest, result_of, webhook_headers
 from consumer.settings import DispatcherSettings
 from schemas.settings.base import SettingsError
 
@@ -32,12 +32,12 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
     ],
 )
 def test_only_2xx_is_a_success_and_only_410_is_final(status: int, verdict: Verdict) -> None:
-    assert answer_of(status, None, NOW).verdict is verdict
+    assert result_of(status, None, NOW).verdict is verdict
 
 
 def test_retry_after_is_taken_from_a_failure() -> None:
-    assert answer_of(503, "7", NOW).retry_after_seconds == 7
-    assert answer_of(200, "7", NOW).retry_after_seconds is None
+    assert result_of(503, "7", NOW).retry_after_seconds == 7
+    assert result_of(200, "7", NOW).retry_after_seconds is None
 
 
 def test_the_manifest_is_the_task_and_a_line_per_file() -> None:
@@ -58,7 +58,7 @@ def test_every_secret_verifies_and_no_other_does(
     secrets: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WEBHOOK_SECRET", " , ".join(secrets))
-    signers = _signers(DispatcherSettings.load())
+    signers = signers_of(DispatcherSettings.load())
     headers = webhook_headers(signers, "evt_1_upload", "жx", datetime.now(UTC))
     assert len(headers["webhook-signature"].split(" ")) == len(secrets)
     for secret in secrets:

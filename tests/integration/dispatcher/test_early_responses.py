@@ -1,4 +1,4 @@
-"""Receivers that answer before they have read the request: the answer counts, not the reset."""
+"""Receivers that respond before they have read the request: the response counts, not the reset."""
 
 import asyncio
 import shutil
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import consumer.__main__ as consumer
-from consumer.dispatcher.connection import AnswerKeepingSocket
+from consumer.dispatcher.connection import ResponseKeepingSocket
 from consumer.dispatcher.webhook import DeliveryKind, Verdict
 from tests.integration.dispatcher.posting import post
 from tests.support.certificates import make_certificates
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 
 LARGE = {"covered_0.webp": bytes(5_000_000), "covered_1.webp": bytes(3_000_000)}
 REPEATS = 12
-"""In most posts, not in all, a write fails before the answer is read."""
+"""In most posts, not in all, a write fails before the response is read."""
 
 
 def close(connection: socket.socket) -> None:
@@ -44,22 +44,22 @@ def read_on(connection: socket.socket) -> None:
     connection.close()
 
 
-def answering(
+def responding(
     status: str, end: Callable[[socket.socket], None], tls: ssl.SSLContext | None, read: int
 ) -> Callable[[socket.socket], None]:
-    """Answer after so many bytes of the body, then end the connection."""
-    answer = f"HTTP/1.1 {status}\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\nno".encode()
+    """Respond after so many bytes of the body, then end the connection."""
+    response = f"HTTP/1.1 {status}\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\nno".encode()
 
     def serve(connection: socket.socket) -> None:
         connection.settimeout(10)
-        # Held back for an acknowledgement, an answer would be lost in the sender's own system.
+        # Held back for an acknowledgement, a response would be lost in the sender's own system.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
             connection = tls.wrap_socket(connection, server_side=True)
         received = b""
         while b"\r\n\r\n" not in received or len(received) < read:
             received += connection.recv(1 << 16)
-        connection.sendall(answer)
+        connection.sendall(response)
         end(connection)
 
     return serve
@@ -92,10 +92,10 @@ def serving(serve: Callable[[socket.socket], None], times: int) -> Iterator[int]
         ("200 OK", Verdict.DELIVERED),
     ],
 )
-async def test_an_answer_before_the_body_was_read_counts(
+async def test_a_response_before_the_body_was_read_counts(
     tmp_path: Path, status: str, verdict: Verdict, end: Callable[[socket.socket], None]
 ) -> None:
-    with serving(answering(status, end, None, read=0), REPEATS) as port:
+    with serving(responding(status, end, None, read=0), REPEATS) as port:
         for _ in range(REPEATS):
             got = await post(f"http://127.0.0.1:{port}/", tmp_path, LARGE)
             assert (got.verdict, got.reason) == (verdict, f"status {status[:3]}")
@@ -103,16 +103,16 @@ async def test_an_answer_before_the_body_was_read_counts(
 
 
 @pytest.mark.parametrize("read", [200_000, 2_000_000])
-async def test_an_answer_in_the_middle_of_the_body_counts(tmp_path: Path, read: int) -> None:
-    with serving(answering("503 Busy", close, None, read), REPEATS) as port:
+async def test_a_response_in_the_middle_of_the_body_counts(tmp_path: Path, read: int) -> None:
+    with serving(responding("503 Busy", close, None, read), REPEATS) as port:
         for _ in range(REPEATS):
             got = await post(f"http://127.0.0.1:{port}/", tmp_path, LARGE)
             assert (got.reason, got.retry_after_seconds) == ("status 503", 7)
 
 
-async def test_an_early_answer_to_a_callback_counts(tmp_path: Path) -> None:
+async def test_an_early_response_to_a_callback_counts(tmp_path: Path) -> None:
     many = {f"covered_{index}_{'x' * 150}.webp": b"" for index in range(1000)}
-    with serving(answering("429 Slow Down", close, None, read=0), REPEATS) as port:
+    with serving(responding("429 Slow Down", close, None, read=0), REPEATS) as port:
         for _ in range(REPEATS):
             got = await post(
                 f"http://127.0.0.1:{port}/", tmp_path, many, kind=DeliveryKind.CALLBACK
@@ -122,22 +122,23 @@ async def test_an_early_answer_to_a_callback_counts(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="certificates need openssl")
 @pytest.mark.parametrize("end", [close, reset])
-async def test_an_early_answer_over_tls_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: Callable[[socket.socket], None]
+async def test_an_early_response_over_tls_counts(
+    tmp_path: Path, end: Callable[[socket.socket], None]
 ) -> None:
     files = make_certificates(tmp_path)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(files.server, files.server_key)
     trusting = ssl.create_default_context(cafile=files.ca)
-    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
-    with serving(answering("401 Who?", end, tls, read=0), REPEATS) as port:
+    with serving(responding("401 Who?", end, tls, read=0), REPEATS) as port:
         for _ in range(REPEATS):
-            got = await post(f"https://localhost:{port}/", tmp_path / "storage", LARGE)
+            got = await post(
+                f"https://localhost:{port}/", tmp_path / "storage", LARGE, tls=trusting
+            )
             assert got.reason == "status 401"
 
 
 @pytest.mark.parametrize("end", [close, reset])
-async def test_a_connection_that_ends_without_an_answer_fails_at_once(
+async def test_a_connection_that_ends_without_a_response_fails_at_once(
     tmp_path: Path, end: Callable[[socket.socket], None]
 ) -> None:
     def serve(connection: socket.socket) -> None:
@@ -154,16 +155,16 @@ async def test_a_connection_that_ends_without_an_answer_fails_at_once(
 
 def test_writes_to_a_closed_connection_are_dropped_and_what_arrived_is_read() -> None:
     near, far = socket.socketpair()
-    with AnswerKeepingSocket(fileno=near.detach()) as kept:
-        far.sendall(b"answer")
+    with ResponseKeepingSocket(fileno=near.detach()) as kept:
+        far.sendall(b"response")
         far.close()
         assert kept.send(bytes(10)) == 10
         assert kept.sendmsg(iter([bytes(10), memoryview(bytes(5))])) == 15
-        assert kept.recv(100) == b"answer"
+        assert kept.recv(100) == b"response"
         assert kept.recv(100) == b""
 
 
-def test_the_dispatcher_runs_on_the_event_loop_that_keeps_answers(
+def test_the_dispatcher_runs_on_the_event_loop_that_keeps_responses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loops = []

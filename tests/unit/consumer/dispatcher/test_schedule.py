@@ -1,4 +1,4 @@
-"""When a webhook is tried again."""
+"""When a webhook is attempted again."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.dispatcher.retry import (
+from consumer.dispatcher.schedule import (
     JITTER,
     RETRY_AFTER_MAX_SECONDS,
     RetryPolicy,
@@ -23,7 +23,7 @@ def delay(
     attempts: int, age: float = 0, retry_after: float | None = None, chance: float = 0
 ) -> float | None:
     return POLICY.next_delay(
-        attempts=attempts, age_seconds=age, retry_after_seconds=retry_after, random=lambda: chance
+        attempts=attempts, age_seconds=age, retry_after_seconds=retry_after, chance=chance
     )
 
 
@@ -40,9 +40,7 @@ def test_waits_follow_the_schedule_and_the_last_repeats(attempts: int, seconds: 
 def test_a_schedule_without_a_wait_waits_all_the_same() -> None:
     policy = RetryPolicy((0.0,), max_age_seconds=3600)
     waits = [
-        policy.next_delay(
-            attempts=5, age_seconds=1, retry_after_seconds=None, random=lambda chance=chance: chance
-        )
+        policy.next_delay(attempts=5, age_seconds=1, retry_after_seconds=None, chance=chance)
         for chance in (0.0, 1.0)
     ]
     assert waits == [1, 1 + JITTER]

@@ -1,23 +1,25 @@
-"""When a webhook is tried again: pure functions of what was tried and answered."""
+"""When a webhook is attempted again: pure functions of earlier attempts and of the response."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+MAX_AGE_SECONDS = 24 * 3600.0
+"""No webhook is attempted for longer, whatever the TTL of its task."""
+
 RETRY_AFTER_MAX_SECONDS = 3600.0
-"""As long as the longest wait of the schedule: a receiver cannot silence a webhook for days."""
+"""As long as the longest wait of the schedule: a receiver cannot delay a webhook for days."""
 
 NO_WAIT_SECONDS = 1.0
 """What a wait of 0 in the schedule means: jitter would not stretch it."""
 
 JITTER = 0.2
-"""Waits are stretched by up to this fraction, so that what failed together does not return so."""
+"""Waits are stretched by up to this fraction, which spreads webhooks that failed together."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Waits between tries in seconds (the last repeats) and the age at which they end."""
+    """Waits between attempts in seconds (the last repeats) and the age at which they end."""
 
     schedule: tuple[float, ...]
     max_age_seconds: float
@@ -28,29 +30,30 @@ class RetryPolicy:
         attempts: int,
         age_seconds: float,
         retry_after_seconds: float | None,
-        random: Callable[[], float],
+        chance: float,
     ) -> float | None:
-        """Seconds until the next try, or None if there is none.
+        """Return the seconds until the next attempt, or None if there is none.
 
         Args:
-            attempts: tries so far, at least 1.
+            attempts: number of attempts so far, at least 1.
             age_seconds: time since the delivery was created.
-            retry_after_seconds: what the receiver asked for; never undercut within its bound.
-            random: uniform in 0..1.
+            retry_after_seconds: what the receiver asked for; the delay is not shorter than that, up
+                to a maximum.
+            chance: random, uniform in 0..1.
         """
         planned = self.schedule[min(attempts, len(self.schedule)) - 1] or NO_WAIT_SECONDS
         asked = min(retry_after_seconds or 0.0, RETRY_AFTER_MAX_SECONDS)
-        delay = max(planned, asked) * (1 + JITTER * random())
+        delay = max(planned, asked) * (1 + JITTER * chance)
         return delay if age_seconds + delay <= self.max_age_seconds else None
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds of a Retry-After header, given as seconds or as a date; None if unusable."""
+    """Return the seconds of a Retry-After header, a number or a date; None if unusable."""
     if value is None:
         return None
     text = value.strip()
     if text.isascii() and text.isdigit():
-        # A number of absurd length would overflow; its bound is far below either way.
+        # A very long number would overflow; its maximum is far below either way.
         return float(text[:9])
     try:
         moment = parsedate_to_datetime(text)
