@@ -14,8 +14,8 @@ from consumer.dispatcher.webhook import DeliveryKind
 from consumer.metrics import DispatcherMetrics
 from schemas.contract.events import CompletionEvent
 from schemas.logs import described
-from schemas.redis.groups import ensure_group
 from schemas.redis.keys import DISPATCHER_GROUP
+from schemas.redis.scripts import ensure_group
 from schemas.retry import concerns_one
 from schemas.storage.layout import input_prefix
 from schemas.storage.storage import Storage, StorageError

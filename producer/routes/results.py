@@ -10,7 +10,6 @@ from producer.errors import PreconditionFailedError, UnknownResultError, Unknown
 from producer.routes.tasks import task_id_of
 from producer.services.container import SERVICES, with_timeout
 from schemas.logs import described
-from schemas.redis.results import lists_result
 from schemas.storage.layout import output_key
 from schemas.storage.object_info import ObjectInfo, StoredObject
 from schemas.storage.storage import StorageError
@@ -48,7 +47,7 @@ async def _listed(request: web.Request) -> tuple[str, str]:
         task_id = task_id_of(request)
     except UnknownTaskError:
         raise UnknownResultError from None
-    if not await with_timeout(lists_result(services.redis, services.keys, task_id, name)):
+    if not await with_timeout(services.store.lists_result(task_id, name)):
         raise UnknownResultError
     return task_id, name
 

@@ -15,8 +15,8 @@ from consumer.dispatcher.sweeper.failures import Failures
 from consumer.dispatcher.webhook import DeliveryKind
 from consumer.metrics import DispatcherMetrics
 from schemas.contract.tasks import TaskStatus
-from schemas.redis import scripts
 from schemas.redis.keys import Keys
+from schemas.redis.scripts import Scripts
 
 log = structlog.get_logger()
 
@@ -39,7 +39,7 @@ class ForgottenWork:
         self._metrics = metrics
         self._failures = failures
         self._max_age_ms = max_age_ms
-        self._reissue = redis.register_script(scripts.source("reissue_event"))
+        self._scripts = Scripts(redis, keys)
         self._cursor = 0
 
     async def look(self) -> None:
@@ -102,8 +102,7 @@ class ForgottenWork:
             self._note(what, member)
 
     async def _reissue_event(self, task_id: str) -> None:
-        keys = [self._keys.task(task_id), self._keys.events]
-        if await self._reissue(keys=keys, args=[task_id, self._max_age_ms]):
+        if await self._scripts.reissue_event(task_id, max_age_ms=self._max_age_ms):
             self._note("event", task_id)
 
     def _note(self, what: str, name: str) -> None:

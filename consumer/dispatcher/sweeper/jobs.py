@@ -16,8 +16,8 @@ from consumer.dispatcher.sweeper.forgotten import ForgottenWork
 from consumer.dispatcher.sweeper.rules import PAGE, SweepRules
 from consumer.dispatcher.sweeper.stranded import StrandedEntries
 from consumer.metrics import DispatcherMetrics
-from schemas.redis import scripts
 from schemas.redis.keys import DISPATCHER_GROUP, WORKERS_GROUP, Keys
+from schemas.redis.scripts import Scripts
 from schemas.redis.task_store import TaskStore
 from schemas.retry import StoppedError
 from schemas.storage.storage import Storage
@@ -58,7 +58,7 @@ class Sweeper:
         self._deliveries = deliveries
         self._metrics = metrics
         self._rules = rules
-        self._lock = redis.register_script(scripts.source("acquire_lock"))
+        self._scripts = Scripts(redis, keys)
         self._failures = Failures(metrics)
         self._file_failures = Failures(metrics)
         self._files = FileSweeper(
@@ -95,15 +95,15 @@ class Sweeper:
             raise StoppedError
 
     async def _if_due(self, name: str, job: Callable[[], Awaitable[None]], share: float) -> None:
-        key, started = self._keys.job_lock(name), time.monotonic()
+        started = time.monotonic()
         # Slightly shorter than the interval, or a process would meet its own mark every other time.
         hold_ms = max(1, int(self._rules.sweep_interval * 900))
-        if not await self._lock(keys=[key], args=[hold_ms, "take"]):
+        if not await self._scripts.acquire_lock(name, hold_ms=hold_ms):
             return
         await job()
         rest_ms = int((time.monotonic() - started) / share * 1000)
         if rest_ms > hold_ms:
-            await self._lock(keys=[key], args=[rest_ms, "extend"])
+            await self._scripts.acquire_lock(name, hold_ms=rest_ms, extend=True)
 
     async def _sweep_redis(self) -> None:
         seconds, microseconds = await self._redis.time()
@@ -203,7 +203,7 @@ class Sweeper:
 
     async def _reap(self, stream: str, group: str) -> None:
         try:
-            gone = await self._tasks.reap(
+            gone = await self._scripts.reap(
                 stream, group, min_idle_ms=int(self._rules.consumer_idle * 1000)
             )
         except ResponseError as error:

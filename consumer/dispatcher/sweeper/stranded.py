@@ -4,14 +4,12 @@ A consumer's entries lose their owner through XGROUP DELCONSUMER, XACK, XGROUP S
 XGROUP CREATE at `$`. No read would ever deliver them again, and no reclaim would find them.
 """
 
-from typing import Any
-
 import structlog
 from redis.asyncio import Redis
 
 from consumer.metrics import DispatcherMetrics
-from schemas.redis import scripts
-from schemas.redis.keys import DISPATCHER_GROUP, STRANDED_CONSUMER, WORKERS_GROUP, Keys
+from schemas.redis.keys import Keys
+from schemas.redis.scripts import Scripts
 
 log = structlog.get_logger()
 
@@ -40,8 +38,7 @@ class StrandedEntries:
         self._keys = keys
         self._metrics = metrics
         self._idle_ms = idle_ms
-        self._images = redis.register_script(scripts.source("adopt_images"))
-        self._events = redis.register_script(scripts.source("adopt_events"))
+        self._scripts = Scripts(redis, keys)
         self._next_image = "-"
         self._reported_until = "-"
         self._next_event = "-"
@@ -50,16 +47,13 @@ class StrandedEntries:
         """Go through what the workers' group holds, which is what is in flight."""
         found = 0
         for _ in range(PAGES_PER_ROUND):
-            answer: Any = await self._images(
-                keys=[self._keys.images],
-                args=[
-                    WORKERS_GROUP, STRANDED_CONSUMER, self._idle_ms, self._next_image,
-                    PENDING_PAGE, MOST_IMAGES,
-                ],
+            next_start, count = await self._scripts.adopt_images(
+                idle_ms=self._idle_ms, start=self._next_image,
+                pending_page=PENDING_PAGE, max_found=MOST_IMAGES,
             )  # fmt: skip
-            self._next_image = answer[0].decode() or "-"
-            found += answer[1]
-            if not answer[0]:
+            self._next_image = next_start or "-"
+            found += count
+            if not next_start:
                 break
         self._report(self._keys.images, found)
 
@@ -68,18 +62,14 @@ class StrandedEntries:
         found = 0
         for _ in range(PAGES_PER_ROUND):
             start = self._next_event
-            answer: Any = await self._events(
-                keys=[self._keys.events],
-                args=[
-                    DISPATCHER_GROUP, STRANDED_CONSUMER, self._idle_ms, start, EVENTS_PAGE,
-                    self._keys.task(""),
-                ],
-            )  # fmt: skip
+            next_start, reported_until, count = await self._scripts.adopt_events(
+                idle_ms=self._idle_ms, start=start, page=EVENTS_PAGE
+            )
             if start == self._reported_until:
-                self._reported_until = answer[1].decode()
-            self._next_event = answer[0].decode() or self._reported_until
-            found += answer[2]
-            if not answer[0]:
+                self._reported_until = reported_until
+            self._next_event = next_start or self._reported_until
+            found += count
+            if not next_start:
                 break
         self._report(self._keys.events, found)
 

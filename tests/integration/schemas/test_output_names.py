@@ -4,9 +4,8 @@ import pytest
 from redis.asyncio import Redis
 
 from schemas.contract.messages import ImageMessage
-from schemas.redis.results import lists_result
 from schemas.redis.task_store import BeginAnswer, FinishAnswer, TaskStore
-from tests.integration.schemas.steps import KEYS, result, take
+from tests.integration.schemas.steps import result, take
 
 pytestmark = pytest.mark.integration
 
@@ -49,7 +48,7 @@ async def test_an_image_that_began_under_a_name_of_the_version_before_goes_on(
     assert await store.begin(entry, message, output="a;b.webp") is BeginAnswer.RUN  # as it did
     assert await store.begin(entry, message) is BeginAnswer.RUN
     assert await store.finish(entry, message, result(message), {}) is FinishAnswer.COMPLETED
-    assert await lists_result(redis, KEYS, "t1", "a_b.webp")
+    assert await store.lists_result("t1", "a_b.webp")
 
 
 async def test_a_result_that_ended_under_a_name_of_the_version_before_stays_listed(
@@ -60,5 +59,5 @@ async def test_a_result_that_ended_under_a_name_of_the_version_before_stays_list
     await store.begin(entry, message, output="a;b.webp")
     old = result(message).model_copy(update={"filename": "a;b.webp"})
     await store.finish(entry, message, old, {})
-    assert await lists_result(redis, KEYS, "t1", "a;b.webp")
+    assert await store.lists_result("t1", "a;b.webp")
     assert await store.begin(entry, message) is BeginAnswer.DUPLICATE

@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.tasks import ImageFailure, TaskStatus
 from schemas.redis.keys import WORKERS_GROUP
+from schemas.redis.scripts import Scripts
 from schemas.redis.task_store import BeginAnswer, FinishAnswer, TaskStore
 from tests.integration.schemas.steps import KEYS, TTL_MS, failure, messages, result, take
 
@@ -97,10 +98,11 @@ async def test_delete_leaves_a_tombstone(redis: Redis, store: TaskStore) -> None
 
 
 async def test_reap_never_strands_pending_entries(redis: Redis, store: TaskStore) -> None:
+    scripts = Scripts(redis, KEYS)
     await store.submit("t1", messages("t1", 1), max_backlog=10)
     await take(redis, "holds")
     await redis.xreadgroup(WORKERS_GROUP, "idle", {KEYS.images: ">"})
-    assert await store.reap(KEYS.images, WORKERS_GROUP, min_idle_ms=60_000) == []
-    reaped = await store.reap(KEYS.images, WORKERS_GROUP, min_idle_ms=0)
+    assert await scripts.reap(KEYS.images, WORKERS_GROUP, min_idle_ms=60_000) == []
+    reaped = await scripts.reap(KEYS.images, WORKERS_GROUP, min_idle_ms=0)
     assert "holds" not in reaped
-    assert await store.reap("{plates}:none", WORKERS_GROUP, min_idle_ms=0) == []
+    assert await scripts.reap("{plates}:none", WORKERS_GROUP, min_idle_ms=0) == []

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Write the outcome of an image and give up its entry; the last image closes the task.
--- Returns written | completed | failed, or closed (somebody was first) | gone (task deleted). A
--- repeat of the very call that wrote the outcome is answered as the call was.
+-- Write the outcome of an image, then ack and delete its entry; the last image closes the task.
+-- Returns written | completed | failed, or closed (another outcome was first) | gone (the task was
+-- deleted). A repeated call returns what the first one returned.
 -- KEYS task images open events
 -- ARGV group entry task_id index kind public outcome ttl_ms
 --!include _tasks

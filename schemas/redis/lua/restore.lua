@@ -1,17 +1,18 @@
 #!lua flags=allow-oom
--- Add the open images of a task to the stream again whose entries are not there any more: they, or
--- the whole stream, were deleted. What is added twice does no harm, since the first outcome wins.
--- Only a few times without being taken up: an entry that contradicts its task, whose hash somebody
--- has changed, would come for ever.
+-- Add the open images of a task to the stream again whose entries are missing: the entries, or the
+-- whole stream, were deleted. An entry that is added twice does no harm, since the first outcome
+-- wins. An image is added at most MAX_TIMES without a begin in between: an entry that contradicts a
+-- changed task hash would return for ever.
 -- Returns how many were added.
--- KEYS task images open   ARGV task_id silent_ms
+-- KEYS task images open
+-- ARGV task_id min_idle_ms
 --!include _tasks
-local MOST_TIMES = 5
+local MAX_TIMES = 5
 local task, images, open, task_id = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
-local held = redis.call('HMGET', task, 'status', 'total')
-local total = tonumber(held[2] or '')
+local status, total = unpack(redis.call('HMGET', task, 'status', 'total'))
+total = tonumber(total or '')
 local active = tonumber(redis.call('ZSCORE', open, task_id))
-if not held[1] or is_final(held[1]) or not total or not active then return 0 end
+if not status or is_final(status) or not total or not active then return 0 end
 local now, added, queued, last = now_ms(), 0, false, nil
 if now - active < tonumber(ARGV[2]) then return 0 end
 for index = 0, total - 1 do
@@ -21,7 +22,7 @@ for index = 0, total - 1 do
     -- It has ended, or cannot be added again.
   elseif may_be_queued(task, images, index, active) then
     queued = true
-  elseif times < MOST_TIMES then
+  elseif times < MAX_TIMES then
     local _, flat = contract_fields(cjson.decode(fields))
     last = redis.call('XADD', images, '*', unpack(flat))
     store_entry(task, last, flat)
@@ -32,7 +33,7 @@ end
 if last then
   note_entry(task, last)
   if not queued then
-    -- Whatever was newer is gone, so this may also go back.
+    -- All newer entries are gone, so this may also go back.
     redis.call('HSET', task, 'newest_added_ms', string.match(last, '^%d+'))
   end
   redis.call('ZADD', open, 'GT', now, task_id)

@@ -1,9 +1,9 @@
--- Shared by the steps of a task. Only Redis' own clock is used, and payloads are joined as text:
+-- Shared by the steps of a task. The time is always the server's. JSON is joined as text, because
 -- cjson would turn an empty list into an empty object.
 
 local function now_ms()
-  local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
 local function is_final(status)
@@ -18,9 +18,9 @@ local function ack_and_delete(stream, group, entry)
   end
 end
 
--- A task's time to live, and that of its idempotency record, which has to outlast it: a record whose
--- task is gone counts as free. The record's key is known only here; the hash tag keeps it in the
--- same slot. One that was lost, and is another upload's by now, is left alone.
+-- Extend the TTL of a task and of its idempotency record. The record must outlive the task, since a
+-- record without its task counts as free. The record's key is not in KEYS, but shares the hash tag.
+-- A record that names another task by now is left alone.
 local function extend_ttl(task, task_id, ttl)
   redis.call('PEXPIRE', task, ttl)
   local record = redis.call('HGET', task, 'idempotency')
@@ -29,8 +29,8 @@ local function extend_ttl(task, task_id, ttl)
   end
 end
 
--- GT: after a failover the clock may be behind. Entries that no step has seen yet would then look
--- younger than the last activity, as if they had never been added.
+-- GT: after a failover the clock may be behind. With an earlier activity, entries that no step has
+-- seen yet would seem to be missing from the stream (see may_be_queued).
 local function mark_active(task, open, task_id, now, ttl)
   redis.call('ZADD', open, 'GT', now, task_id)
   extend_ttl(task, task_id, ttl)
@@ -42,41 +42,40 @@ local function open_task(task, open, task_id, total, status, now, ttl)
   mark_active(task, open, task_id, now, ttl)
 end
 
--- The fields of the contract, by name and as a flat list. A name that comes twice means what its
--- readers take it for: the last value. All other fields are left out: nobody reads them, and they
--- may be more than a command can be given.
+-- The contract's fields of an entry, by name and as a flat list. Of a repeated name the last value
+-- counts, as it does for clients. Unknown fields are dropped: there may be more of them than Lua
+-- can pass to one command.
 local CONTRACT = {'v', 'task_id', 'index', 'total', 'filename', 'output', 'object', 'image',
   'traceparent'}
 
-local function contract_fields(entry)
-  local values, named, flat = {}, {}, {}
-  for at = 1, #entry, 2 do values[entry[at]] = entry[at + 1] end
+local function contract_fields(entry_fields)
+  local values, by_name, flat = {}, {}, {}
+  for at = 1, #entry_fields, 2 do values[entry_fields[at]] = entry_fields[at + 1] end
   for _, name in ipairs(CONTRACT) do
     if values[name] then
-      named[name] = values[name]
+      by_name[name] = values[name]
       flat[#flat + 1], flat[#flat + 2] = name, values[name]
     end
   end
-  return named, flat
+  return by_name, flat
 end
 
--- Keep where an open image waits, and what it takes to add it to the stream again: the id of its
--- entry, then the fields. Bytes inside an entry are not kept twice: such an image is lost with its
--- entry.
-local function store_entry(task, entry, fields)
-  local named, flat = contract_fields(fields)
-  local kept = named.image and '' or ' ' .. cjson.encode(flat)
-  -- As a number, since an entry may say 007.
-  redis.call('HSET', task, 'entry:' .. tonumber(named.index or 0), entry .. kept)
+-- Store in the task what is needed to add an open image to the stream again: the id of its entry,
+-- then its fields. Inline image bytes are not stored twice: such an image is lost with its entry.
+local function store_entry(task, entry, entry_fields)
+  local by_name, flat = contract_fields(entry_fields)
+  local fields = by_name.image and '' or ' ' .. cjson.encode(flat)
+  -- tonumber, since an entry may say 007.
+  redis.call('HSET', task, 'entry:' .. tonumber(by_name.index or 0), entry .. fields)
 end
 
--- Id and fields (JSON) of an image's entry; nil where none was seen yet, or had its bytes inside.
--- Earlier versions kept no id.
+-- Id and fields (JSON) of an image's stored entry. Each is nil if it is not known. Earlier versions
+-- stored the fields without the id.
 local function stored_entry(task, index)
-  local kept = redis.call('HGET', task, 'entry:' .. index)
-  if not kept then return nil, nil end
-  local entry, fields = string.match(kept, '^(%d+%-%d+) ?(.*)$')
-  if not entry then return nil, kept end
+  local stored = redis.call('HGET', task, 'entry:' .. index)
+  if not stored then return nil, nil end
+  local entry, fields = string.match(stored, '^(%d+%-%d+) ?(.*)$')
+  if not entry then return nil, stored end
   return entry, fields ~= '' and fields or nil
 end
 
@@ -84,8 +83,8 @@ local function added_ms(entry)
   return tonumber(string.match(entry, '^%d+'))
 end
 
--- Note an entry of a task: its id may be ahead of the clock, after a failover or because somebody
--- chose the id of an entry before it.
+-- Note the newest entry of a task. Its id may be ahead of the clock: after a failover, or after an
+-- entry that was added with an explicit id.
 local function note_entry(task, entry)
   local newest = tonumber(redis.call('HGET', task, 'newest_added_ms'))
   if not newest or added_ms(entry) > newest then
@@ -93,9 +92,9 @@ local function note_entry(task, entry)
   end
 end
 
--- Whether the stream may hold the entry of an open image. Where no step has seen the entry, which
--- is so for images of a direct publisher, none is younger than the task's last activity or, where
--- ids are ahead of the clock, than the newest that was seen.
+-- Whether the stream may hold the entry of an open image. If no step has seen the entry (possible
+-- for images of an outside publisher), it is not younger than the task's last activity or, where
+-- ids are ahead of the clock, than the task's newest entry.
 local function may_be_queued(task, images, index, active)
   local entry = stored_entry(task, index)
   if entry then return redis.call('XRANGE', images, entry, entry)[1] ~= nil end
@@ -104,8 +103,8 @@ local function may_be_queued(task, images, index, active)
   return oldest ~= nil and added_ms(oldest[1]) <= math.max(active, newest)
 end
 
--- The JSON of task-status, field for field as schemas/contract/tasks.py writes it. What is looked for in a
--- result cannot be part of a name in it: there, quotes are escaped.
+-- The JSON of task-status, in the field order of schemas/contract/tasks.py. The search for
+-- needs_review cannot match inside a file name, where quotes are escaped.
 local function payload(task, task_id, status, total)
   local results, errors, review = {}, {}, false
   for index = 0, total - 1 do
@@ -124,15 +123,15 @@ local function payload(task, task_id, status, total)
     .. '},"needs_review":' .. tostring(review) .. '}'
 end
 
--- The task remembers its event's id, so that an event which is deleted unread can be told.
+-- The task stores the event's id, so that a deleted event can be detected (see reissue_event).
 local function publish(task, events, task_id, status, total)
   local event = redis.call('XADD', events, '*', 'event_id', 'evt_' .. task_id,
     'type', 'task.' .. status, 'task_id', task_id, 'payload', payload(task, task_id, status, total))
   redis.call('HSET', task, 'event', event)
 end
 
--- The one terminal transition of a task, with its one event. The event first: where it cannot be
--- added, the task stays open, and the sweeper closes it later.
+-- The only step to a final status, with the only event. The event comes first: if it cannot be
+-- added, the task stays open and the sweeper closes it later.
 local function close_task(task, open, events, task_id, total, now, ttl, status)
   local succeeded = tonumber(redis.call('HGET', task, 'succeeded')) or 0
   status = status or (succeeded > 0 and 'completed' or 'failed')
@@ -143,21 +142,21 @@ local function close_task(task, open, events, task_id, total, now, ttl, status)
   return status
 end
 
--- Images of a task that have an outcome.
-local function ended_images(task, total)
-  local ended = 0
-  for index = 0, total - 1 do ended = ended + redis.call('HEXISTS', task, 'outcome:' .. index) end
-  return ended
+local function count_outcomes(task, total)
+  local count = 0
+  for index = 0, total - 1 do count = count + redis.call('HEXISTS', task, 'outcome:' .. index) end
+  return count
 end
 
--- Writes the outcome of one image, once. kind is 'result' or 'error'. No two calls have the same
--- outcome: where it stands already, this call's answer was lost and is given again.
+-- Write the outcome of one image, once; kind is 'result' or 'error'. No two calls have the same
+-- outcome. So if it is stored already, this call is repeated because its response was lost: it
+-- returns the same again.
 local function write_outcome(task, open, events, task_id, index, kind, public, outcome, now, ttl)
   local status = redis.call('HGET', task, 'status')
   if not status then return 'gone' end
-  local held = redis.call('HGET', task, 'outcome:' .. index)
-  if held and held ~= outcome then return 'closed' end
-  if held then
+  local stored = redis.call('HGET', task, 'outcome:' .. index)
+  if stored and stored ~= outcome then return 'closed' end
+  if stored then
     local closed_it = is_final(status) and redis.call('HGET', task, 'last') == tostring(index)
     return closed_it and status or 'written'
   end
@@ -168,8 +167,8 @@ local function write_outcome(task, open, events, task_id, index, kind, public, o
   if kind == 'result' then redis.call('HINCRBY', task, 'succeeded', 1) end
   local total = tonumber(redis.call('HGET', task, 'total'))
   if done >= total then
-    -- Counted anew, since the number may have been changed: no image is lost for it.
-    done = ended_images(task, total)
+    -- Counted again, in case `done` was changed from outside: no image may be lost.
+    done = count_outcomes(task, total)
     redis.call('HSET', task, 'done', done)
   end
   if done >= total then

@@ -1,8 +1,9 @@
 #!lua
 -- Accept a task: hash, TTL, open set and all stream entries, or nothing. Without allow-oom: a full
--- server refuses new work. Repeat-safe by task_id, so an unknown outcome is answered by a repeat.
--- With an idempotency key the task is bound to its record in the same step; a record that another
--- upload holds by now means that this one was too slow.
+-- server refuses new work. Safe to repeat with the same task_id after a lost response.
+-- With an idempotency key, the same step binds the task to the key's record. If another upload
+-- holds the record by now, this one was too slow: 'lost'.
+-- Returns accepted | exists | backlog | lost.
 -- KEYS task images open, then perhaps: record
 -- ARGV task_id total max_backlog ttl_ms token digest replay_of, per entry: n, n field values
 --!include _tasks
@@ -27,7 +28,7 @@ local function accept()
   end
   if ARGV[7] ~= '' then redis.call('HSET', task, 'replay_of', ARGV[7]) end
   open_task(task, open, task_id, total, 'pending', now_ms(), ttl)
-  -- The record last, with commands that have just worked: it need never be undone.
+  -- The record comes last, with commands that have just worked: it need never be undone.
   if record then
     redis.call('HSET', task, 'idempotency', record)
     redis.call('HSET', record, 'token', ARGV[5], 'task_id', task_id, 'digest', ARGV[6])
@@ -37,8 +38,8 @@ end
 
 local done, refusal = pcall(accept)
 if done then return 'accepted' end
--- A server keeps what a failed script has written (the right to a command may be missing, or the
--- stream be out of ids), and a repeat would take half a task for an accepted one.
+-- A server keeps what a failed script has written (a right may be missing, or the stream be out of
+-- ids), and a repeated call would take half a task for an accepted one.
 for _, entry in ipairs(entries) do redis.pcall('XDEL', images, entry) end
 redis.pcall('ZREM', open, task_id)
 redis.pcall('DEL', task)

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
--- Remove consumers that hold nothing and have long been silent. Check and removal are one step:
--- removing a consumer with pending entries would strand them for ever.
--- KEYS stream   ARGV group min_idle_ms
+-- Remove consumers that have long been idle and hold no entries. Check and removal are one step:
+-- removing a consumer with pending entries would strand them. Returns the names.
+-- KEYS stream
+-- ARGV group min_idle_ms
 local removed = {}
 if redis.call('EXISTS', KEYS[1]) == 0 then return removed end
 for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
