@@ -11,7 +11,7 @@ from producer.routes.tasks import task_id_of
 from producer.services.container import SERVICES, with_timeout
 from schemas.logs import described
 from schemas.storage.layout import output_key
-from schemas.storage.object_info import ObjectInfo, StoredObject
+from schemas.storage.storage import ObjectInfo, StoredObject
 from schemas.storage.storage import StorageError
 
 _CONDITIONS = (

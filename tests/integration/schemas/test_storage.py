@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 from obstore.store import HTTPStore, S3Store
 
+from schemas.storage import local_files
 from schemas.storage import storage as module
 from schemas.storage.storage import Storage, StorageError, StorageTimeoutError
 from tests.support.disks import mount, small_disk, unmount
@@ -107,7 +108,7 @@ async def test_a_file_system_that_hangs_is_given_up(
     local: Storage, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     back = threading.Event()
-    monkeypatch.setattr(module, call, lambda *_: back.wait(30))
+    monkeypatch.setattr(local_files, call, lambda *_: back.wait(30))
     asked = (
         local.delete_prefix("t/")
         if call == "delete_empty_folders"

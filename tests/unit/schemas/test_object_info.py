@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from aiohttp import web
 
-from schemas.storage.object_info import ObjectInfo
+from schemas.storage.storage import ObjectInfo
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,6 @@ from schemas.storage.object_info import ObjectInfo
 )
 def test_only_a_strong_and_valid_tag_is_handed_on(written: str | None, tag: str | None) -> None:
     meta = {"e_tag": written, "last_modified": datetime.now(UTC), "size": 1}
-    info = ObjectInfo.of(meta)  # type: ignore[arg-type]
+    info = ObjectInfo.from_meta(meta)  # type: ignore[arg-type]
     assert info.etag == tag
     web.StreamResponse().etag = info.etag  # raises for what is no tag

@@ -7,7 +7,7 @@ import pytest
 from cli.settings_table import MODELS
 from producer.settings import ProducerSettings
 from schemas.settings.base import Settings, SettingsError
-from schemas.settings.misspelled import SECURITY, SETTINGS, Doubt, doubts
+from schemas.settings.misspelled import SECURITY, SETTINGS, Misspelling, misspellings
 
 ORDINARY = (
     "HOSTNAME", "LOGNAME", "HOME", "PATH", "PWD", "OLDPWD", "LANG", "LC_ALL", "TERM", "USER",
@@ -30,8 +30,8 @@ ORDINARY = (
 
 def found(
     name: str, *, value: str = "x", is_file: bool, all_set: tuple[str, ...] = ()
-) -> Doubt | None:
-    return next(doubts({name: value}, all_set=all_set, is_file=is_file), None)
+) -> Misspelling | None:
+    return next(misspellings({name: value}, all_set=all_set, is_file=is_file), None)
 
 
 def test_the_list_holds_every_setting() -> None:
@@ -61,9 +61,9 @@ def test_names_of_others_are_no_doubt(name: str) -> None:
     ],
 )  # fmt: skip
 def test_a_misspelt_secret_stops_the_start(name: str, meant: str, is_file: bool) -> None:
-    assert found(name, is_file=is_file) == Doubt(name, meant, stops=True)
+    assert found(name, is_file=is_file) == Misspelling(name, meant, stops=True)
     for alternative in SECURITY[meant]:
-        assert found(name, is_file=is_file, all_set=(alternative,)) == Doubt(
+        assert found(name, is_file=is_file, all_set=(alternative,)) == Misspelling(
             name, meant, stops=False
         )
     assert found(name, value="", is_file=is_file) is None
@@ -79,7 +79,7 @@ def test_a_misspelt_secret_stops_the_start(name: str, meant: str, is_file: bool)
     ],
 )  # fmt: skip
 def test_another_misspelt_name_is_told(name: str, meant: str, is_file: bool) -> None:
-    assert found(name, is_file=is_file) == Doubt(name, meant, stops=False)
+    assert found(name, is_file=is_file) == Misspelling(name, meant, stops=False)
 
 
 @pytest.mark.parametrize("name", ["REDIS_DB", "DETECT_FOO", "PLATE_MODE", "HOSTS", "CALLBACK_URL"])
@@ -91,7 +91,7 @@ def test_in_the_file_our_prefixes_are_told_too(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["API_TOKEN", "API_TOKENS", "API_SECRET"])
 def test_in_the_file_a_token_is_a_key(name: str) -> None:
-    assert found(name, is_file=True) == Doubt(name, "API_KEYS", stops=True)
+    assert found(name, is_file=True) == Misspelling(name, "API_KEYS", stops=True)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_in_the_file_a_token_is_a_key(name: str) -> None:
     ["HTTP_API_KEYS", "APP_API_KEYS", "ALLOWED_API_KEYS", "VALID-APIKEYS", "service_api_keys"],
 )
 def test_in_the_file_a_prefix_does_not_hide_a_key(name: str) -> None:
-    assert found(name, is_file=True) == Doubt(name, "API_KEYS", stops=True)
+    assert found(name, is_file=True) == Misspelling(name, "API_KEYS", stops=True)
 
 
 @pytest.mark.parametrize("value", ["false", "0", "no"])
@@ -136,5 +136,5 @@ def test_every_role_refuses_to_start(
 def test_the_real_name_may_stand_elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / ".env").write_text("API_KEY=x\n")
     monkeypatch.setenv("API_KEYS", "k" * 20)
-    [sentence] = ProducerSettings.load().doubtful
+    [sentence] = ProducerSettings.load().misspelled
     assert sentence == ".env line 1 sets API_KEY, which is not a setting; did you mean API_KEYS?"

@@ -1,16 +1,16 @@
-"""Why storage failed, in a few words for the log.
+"""Errors of storage, and their causes in a few words for the log.
 
-The storage client's own texts quote paths, which may hold names of files, addresses with
-signatures, and whole answers. So only what is known to be harmless is taken from them.
+The storage client's messages quote paths, which may hold file names, addresses with signatures, and
+whole responses. So only parts that are known to be harmless are taken from them.
 """
 
 import errno
 import os
 import re
 
-# The end of the first line of what the client says of the local file system.
+# The end of the first line of the client's message about the local file system.
 _OS_ERROR = re.compile(r"\(os error (\d{1,5})\)$")
-# Inside its description of an error of the network.
+# Inside its description of a network error.
 _SOCKET_ERROR = re.compile(r"\bcode: (\d{1,5}),\s+kind: \w+,\s+message:")
 _STATUS = re.compile(r" status code: (\d{3} [A-Za-z ]{1,40})")
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
@@ -18,7 +18,7 @@ _CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_STATUS = "507"
-_NO_CREDENTIALS = re.compile(r"http://169\.254\.\d+\.\d+")  # asked only where none are set
+_NO_CREDENTIALS = re.compile(r"http://169\.254\.\d+\.\d+")  # requested only if none are set
 _NETWORK = (
     ('"dns error"', "the name of the server cannot be resolved"),
     ("BadScheme", "an endpoint with http:// needs AWS_ALLOW_HTTP=true"),
@@ -29,25 +29,45 @@ _NETWORK = (
 )
 
 
-def cause(error: Exception) -> str:
-    """The kind of an error, and its cause if that is known: without paths and addresses."""
-    known = _known_cause(error)
-    return f"{type(error).__name__}: {known}" if known else type(error).__name__
+class StorageError(Exception):
+    """A call to storage failed: it is full, unavailable or forbidden. Worth a retry."""
 
 
-def is_full(error: Exception) -> bool:
-    """Whether there was no room, or no quota, for what was to be written."""
-    status = _STATUS.search(str(error))
-    return _os_error(error) in _FULL or bool(status and status[1].startswith(_FULL_STATUS))
+class StorageFullError(StorageError):
+    """There is no room, or no quota, for an object. There may be some later."""
+
+
+class StorageTimeoutError(StorageError):
+    """Storage did not respond in time: all of it is unavailable, not only one object."""
+
+
+class ObjectTooLargeError(Exception):
+    """An object is larger than the reader allows; none of it was read."""
+
+
+def storage_error(call: str, error: Exception) -> StorageError:
+    """Return the StorageError for an error of the storage client or the file system."""
+    kind = StorageError
+    if isinstance(error, TimeoutError):
+        kind = StorageTimeoutError
+    elif _is_full(error):
+        kind = StorageFullError
+    cause = _cause(error)
+    return kind(f"{call}: {type(error).__name__}" + (f": {cause}" if cause else ""))
 
 
 def is_missing_bucket(error: Exception) -> bool:
-    """Whether what is missing is not one object but everything."""
+    """Return whether the whole bucket is missing, not only one object."""
     code = _CODE.search(str(error))
     return code is not None and code[1] == "NoSuchBucket"
 
 
-def _known_cause(error: Exception) -> str | None:
+def _is_full(error: Exception) -> bool:
+    status = _STATUS.search(str(error))
+    return _os_error(error) in _FULL or bool(status and status[1].startswith(_FULL_STATUS))
+
+
+def _cause(error: Exception) -> str | None:
     text = str(error)
     if isinstance(error, TimeoutError):
         return "no answer in time"
@@ -70,7 +90,7 @@ def _network_cause(text: str) -> str | None:
 
 
 def _os_error(error: Exception) -> int | None:
-    """The number of the system's error, which the storage client gives only within its text."""
+    """Return the system's error number, which the storage client has only in its message."""
     if isinstance(error, OSError) and error.errno:
         return error.errno
     found = _OS_ERROR.search(str(error).partition("\n")[0])
