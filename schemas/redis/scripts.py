@@ -150,8 +150,9 @@ class Scripts:
         args = [
             DISPATCHER_GROUP, STRANDED_CONSUMER, idle_ms, start, page, self._keys.task(""),
         ]  # fmt: skip
-        row = await self._run("adopt_events", [self._keys.events], args)
-        next_start, reported_until, found = row
+        next_start, reported_until, found = await self._run(
+            "adopt_events", [self._keys.events], args
+        )
         return next_start.decode(), reported_until.decode(), found
 
     async def reissue_event(self, task_id: str, *, max_age_ms: int) -> bool:

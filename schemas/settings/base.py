@@ -23,12 +23,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from schemas.settings import addresses
 from schemas.settings.misspelled import Misspelling, misspellings
-from schemas.settings.sources import (
-    Environment,
-    InjectedRedisPort,
-    SettingsError,
-    read_env_file,
-)
+from schemas.settings.sources import Environment, InjectedRedisPort, SettingsError, read_env_file
 
 __all__ = ["Hours", "NonNegativeSeconds", "Seconds", "Secret", "Settings", "SettingsError"]
 

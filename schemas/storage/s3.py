@@ -2,10 +2,10 @@
 
 import os
 from typing import TYPE_CHECKING, cast
-from urllib.parse import urlsplit
 
 from obstore.store import ObjectStore, from_url
 
+from schemas.settings.addresses import is_server_url
 from schemas.settings.sources import read_env_file
 
 if TYPE_CHECKING:
@@ -65,15 +65,11 @@ def _endpoint(variables: dict[str, str]) -> str | None:
     name = next((name for name in _ENDPOINTS if name in variables), None)
     if name is None:
         return None
-    try:
-        parts = urlsplit(variables[name])
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        usable = usable and not parts.query and not parts.fragment  # would swallow every path
-    except ValueError:  # its message would repeat what may be a password
-        usable = False
-    if not usable:
+    url = variables[name]
+    # Each key would become a part of a query or a fragment.
+    if not is_server_url(url, "http", "https") or set("?#") & set(url):
         raise ValueError(f"{name} must be a full http:// or https:// address")
-    return variables[name]
+    return url
 
 
 def _allows_http(variables: dict[str, str], endpoint: str | None) -> bool:
