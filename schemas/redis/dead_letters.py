@@ -17,7 +17,7 @@ from schemas.contract.names import base_name
 from schemas.redis.keys import Keys
 from schemas.redis.task_store import SubmitAnswer, TaskStore
 from schemas.storage.layout import input_key, input_prefix, quarantine_key
-from schemas.storage.storage import Storage
+from schemas.storage.storage import Storage, StorageError
 
 _PAGE = 200
 _ENTRY = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
@@ -130,11 +130,13 @@ class DeadLetters:
             ReplayError: the original is gone, or the backlog is full.
         """
         task_id = str(uuid5(_NAMESPACE, f"{letter.id} {letter.task_id}"))
-        if await self._tasks.state(task_id) is None:
-            original = await self.original(letter)
-            if original is None:
-                raise ReplayError("its original is gone (DEAD_LETTER_KEEP_INPUTS keeps originals)")
-            await self._submit(letter, task_id, original, max_backlog)
+        try:
+            if await self._tasks.state(task_id) is None:
+                await self._submit(letter, task_id, max_backlog)
+        except (ReplayError, StorageError):
+            # Another process may have replayed and purged it meanwhile.
+            if await self._tasks.state(task_id) is None:
+                raise
         await self.purge(letter)
         return task_id
 
@@ -144,9 +146,10 @@ class DeadLetters:
             await self._storage.delete(letter.kept)
         await self._redis.xdel(self._keys.dead_letters, letter.id)
 
-    async def _submit(
-        self, letter: DeadLetter, task_id: str, original: str, max_backlog: int
-    ) -> None:
+    async def _submit(self, letter: DeadLetter, task_id: str, max_backlog: int) -> None:
+        original = await self.original(letter)
+        if original is None:
+            raise ReplayError("its original is gone (DEAD_LETTER_KEEP_INPUTS keeps originals)")
         # A new file, not a link: the sweeper deletes old files of unknown tasks.
         await self._storage.put(input_key(task_id, 0), self._storage.stream(original))
         message = ImageMessage(
