@@ -91,7 +91,7 @@ def test_the_example_is_accepted_when_uncommented(
     assert model.load()
 
 
-@pytest.mark.parametrize("option", ["", "--markdown", "--env"])
+@pytest.mark.parametrize("option", ["", "--markdown", "--env", "--names"])
 def test_the_command_shows_them_all(option: str) -> None:
     shown = CliRunner().invoke(app, ["settings", *option.split()], env={"COLUMNS": "200"})
     assert shown.exit_code == 0

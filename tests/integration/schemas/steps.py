@@ -1,4 +1,4 @@
-"""What the tests of the atomic steps share: messages, and their ends."""
+"""Messages and outcomes for the tests of the atomic steps."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A submit that the server breaks off leaves nothing, so a repeat never finds half a task."""
+"""A submit that fails half-way leaves nothing, so a repeated submit never finds half a task."""
 
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ Restricted = Callable[..., AbstractAsyncContextManager[TaskStore]]
 
 @pytest.fixture
 def restricted(redis: Redis, redis_server: str) -> Restricted:
-    """A store of a user who lacks some commands."""
+    """A task store for a user without the rights to some commands."""
 
     @asynccontextmanager
     async def user_without(*commands: str) -> AsyncIterator[TaskStore]:
