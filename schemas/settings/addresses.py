@@ -63,12 +63,17 @@ def redis_url(url: str | None) -> str | None:
 
 def sentinel_list(text: str) -> str:
     """Check REDIS_SENTINELS."""
-    items = list(filter(None, text.split(",")))
-    parts = [item.strip().rpartition(":") for item in items]
-    valid = all(host and port.isdigit() and 1 <= int(port) <= 65535 for host, _, port in parts)
-    if text and not (items and valid):
+    parts = host_ports(text)
+    valid = all(host and port.isdigit() and 1 <= int(port) <= 65535 for host, port in parts)
+    if text and not (parts and valid):
         raise ValueError("must be host:port, several separated by commas")
     return text
+
+
+def host_ports(text: str) -> list[tuple[str, str]]:
+    """Split `host:port,host:port`."""
+    parts = (item.strip().rpartition(":") for item in text.split(",") if item)
+    return [(host, port) for host, _, port in parts]
 
 
 def service_port(value: object) -> object:

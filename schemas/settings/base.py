@@ -186,8 +186,8 @@ class Settings(BaseSettings):
     @property
     def sentinels(self) -> list[tuple[str, int]]:
         """Host and port of each Sentinel."""
-        parts = [item.strip().rpartition(":") for item in self.redis_sentinels.split(",") if item]
-        return [(host.strip("[]"), int(port)) for host, _, port in parts]
+        parts = addresses.host_ports(self.redis_sentinels)
+        return [(host.strip("[]"), int(port)) for host, port in parts]
 
     @property
     def task_ttl_ms(self) -> int:

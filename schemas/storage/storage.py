@@ -69,7 +69,7 @@ class StoredObject:
     """An object that is open for reading, once."""
 
     info: ObjectInfo
-    chunks: AsyncIterator[bytes]
+    chunks: AsyncGenerator[bytes, None]
 
 
 class Storage:
@@ -114,36 +114,32 @@ class Storage:
 
     async def size(self, key: str) -> int:
         """Return the size of an object in bytes; errors as `get`."""
-        async with self._reading("head"):
-            return int((await self._head(key))["size"])
+        return (await self.describe(key)).size
 
     async def stream(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read an object in chunks; errors as `get`."""
-        async with self._reading("stream"):
-            response = await obstore.get_async(self._store, key)
-        async with aclosing(_chunks(response)) as chunks:
+        async with aclosing((await self.open_object(key)).chunks) as chunks:
             async for chunk in chunks:
                 yield chunk
 
     async def describe(self, key: str) -> ObjectInfo:
         """Describe an object without opening it; errors as `get`."""
         async with self._reading("describe"):
-            if self._folder is None:
-                return ObjectInfo.from_meta(await self._head(key))
-            return ObjectInfo(*await asyncio.to_thread(local_files.file_info, self._folder / key))
+            if self._folder is not None:
+                path = self._folder / key
+                return ObjectInfo(*await asyncio.to_thread(local_files.file_info, path))
+            try:
+                meta = await obstore.head_async(self._store, key)
+            except FileNotFoundError:
+                # A response to HEAD has no body, which would say that the whole bucket is missing.
+                meta = (await obstore.get_async(self._store, key)).meta
+            return ObjectInfo.from_meta(meta)
 
     async def open_object(self, key: str) -> StoredObject:
         """Open an object for reading; errors as `get`."""
         async with self._reading("open"):
             response = await obstore.get_async(self._store, key)
         return StoredObject(ObjectInfo.from_meta(response.meta), _chunks(response))
-
-    async def _head(self, key: str) -> "ObjectMeta":
-        try:
-            return await obstore.head_async(self._store, key)
-        except FileNotFoundError:
-            # A response to HEAD has no body, which would say that the whole bucket is missing.
-            return (await obstore.get_async(self._store, key)).meta
 
     @asynccontextmanager
     async def _reading(self, call: str) -> AsyncIterator[None]:
