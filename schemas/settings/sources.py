@@ -82,7 +82,6 @@ def read_env_file() -> dict[str, Assignment]:
 
 
 def _parse(text: str) -> dict[str, Assignment]:
-    values = dotenv_values(stream=io.StringIO(text))  # with `${…}` replaced
     known = {name for name, value in os.environ.items() if value}
     before: dict[str, Binding] = {}
     for binding in parse_stream(io.StringIO(text)):
@@ -94,6 +93,7 @@ def _parse(text: str) -> dict[str, Assignment]:
         before[name] = binding
         if binding.value:
             known.add(binding.key or "")
+    values = dotenv_values(stream=io.StringIO(text))  # with `${…}` replaced
     return {
         name: Assignment(values[binding.key or ""] or "", _line(binding))
         for name, binding in before.items()
