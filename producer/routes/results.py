@@ -11,8 +11,7 @@ from producer.routes.tasks import task_id_of
 from producer.services.container import SERVICES, with_timeout
 from schemas.logs import described
 from schemas.storage.layout import output_key
-from schemas.storage.storage import ObjectInfo, StoredObject
-from schemas.storage.storage import StorageError
+from schemas.storage.storage import ObjectInfo, StorageError, StoredObject
 
 _CONDITIONS = (
     hdrs.IF_MATCH, hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.IF_UNMODIFIED_SINCE,
