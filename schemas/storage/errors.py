@@ -22,10 +22,10 @@ _NO_CREDENTIALS = re.compile(r"http://169\.254\.\d+\.\d+")  # requested only if 
 _NETWORK = (
     ('"dns error"', "the name of the server cannot be resolved"),
     ("BadScheme", "an endpoint with http:// needs AWS_ALLOW_HTTP=true"),
-    ("InvalidMessage(", "the server does not answer with TLS"),
+    ("InvalidMessage(", "the server does not respond with TLS"),
     ("AlertReceived(", "the server refuses TLS"),
-    ("IncompleteMessage", "the server closed the connection without an answer"),
-    ("TimedOut", "the server did not answer in time"),
+    ("IncompleteMessage", "the server closed the connection without a response"),
+    ("TimedOut", "the server did not respond in time"),
 )
 
 
@@ -70,7 +70,7 @@ def _is_full(error: Exception) -> bool:
 def _cause(error: Exception) -> str | None:
     text = str(error)
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return "no response in time"
     if number := _os_error(error):
         return os.strerror(number)
     if _NO_CREDENTIALS.search(text):

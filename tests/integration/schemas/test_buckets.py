@@ -36,14 +36,14 @@ async def bucket(
     """Address of a server that responds so to all requests, and the keys that signed them."""
     keys: list[str] = []
 
-    async def answer(request: web.Request) -> web.Response:
+    async def response(request: web.Request) -> web.Response:
         await request.read()
         keys.append(request.headers["Authorization"].partition("Credential=")[2].split("/")[0])
         body = f"<Error><Code>{code}</Code><Message>{SECRET}</Message></Error>" if code else ""
         return web.Response(status=status, text=body, headers={"ETag": '"1"'})
 
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
+    app.router.add_route("*", "/{path:.*}", response)
     runner = web.AppRunner(app)
     await runner.setup()
     listener = socket.create_server(("127.0.0.1", 0))
@@ -178,7 +178,7 @@ async def test_an_unknown_certificate_is_named(
 async def test_a_server_without_tls_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     async with bucket() as (url, _):
         monkeypatch.setenv("AWS_ENDPOINT_URL", url.replace("http", "https"))
-        assert "does not answer with TLS" in str(await failure(Storage.open("s3://bucket")))
+        assert "does not respond with TLS" in str(await failure(Storage.open("s3://bucket")))
 
 
 async def test_an_error_of_the_file_system_has_no_path(tmp_path: Path) -> None:

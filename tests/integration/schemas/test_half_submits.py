@@ -62,8 +62,8 @@ async def test_submit_without_a_right_leaves_nothing(
             assert await leftovers(redis) == NOTHING
     with pytest.raises(KeyBusyError):
         await store.reserve("k", "two", lease_ms=60_000)
-    answer = await store.submit("t1", messages("t1", 3), max_backlog=9, binding=binding)
-    assert answer is SubmitAnswer.ACCEPTED
+    outcome = await store.submit("t1", messages("t1", 3), max_backlog=9, binding=binding)
+    assert outcome is SubmitAnswer.ACCEPTED
     assert await store.reserve("k", "two", lease_ms=60_000) == EarlierUse("t1", "d")
     assert [message for _, message in await take(redis)] == messages("t1", 3)
 

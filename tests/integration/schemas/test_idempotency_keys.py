@@ -20,15 +20,15 @@ async def test_a_key_is_held_and_then_bound(redis: Redis, store: TaskStore) -> N
     assert await redis.exists(record)
 
     late = Binding("k", "two", "d2")
-    answer = await store.submit("t2", messages("t2", 1), max_backlog=9, binding=late)
-    assert answer is SubmitAnswer.LOST
+    outcome = await store.submit("t2", messages("t2", 1), max_backlog=9, binding=late)
+    assert outcome is SubmitAnswer.LOST
     assert await store.backlog() == 0
     assert await store.state("t2") is None
 
     binding = Binding("k", "one", "d1")
     for expected in (SubmitAnswer.ACCEPTED, SubmitAnswer.EXISTS):
-        answer = await store.submit("t1", messages("t1", 1), max_backlog=9, binding=binding)
-        assert answer is expected
+        outcome = await store.submit("t1", messages("t1", 1), max_backlog=9, binding=binding)
+        assert outcome is expected
     for token in ("one", "two"):
         assert await store.reserve("k", token, lease_ms=5) == EarlierUse("t1", "d1")
         await store.release("k", token)
@@ -38,15 +38,15 @@ async def test_a_key_is_held_and_then_bound(redis: Redis, store: TaskStore) -> N
 async def test_a_refused_submit_keeps_the_hold(redis: Redis, store: TaskStore) -> None:
     await store.reserve("k", "one", lease_ms=5000)
     binding = Binding("k", "one", "d")
-    answer = await store.submit("t1", messages("t1", 1), max_backlog=0, binding=binding)
-    assert answer is SubmitAnswer.BACKLOG
+    outcome = await store.submit("t1", messages("t1", 1), max_backlog=0, binding=binding)
+    assert outcome is SubmitAnswer.BACKLOG
     with pytest.raises(KeyBusyError):
         await store.reserve("k", "two", lease_ms=5000)
     await store.release("k", "one")
     assert not await redis.exists(KEYS.idempotency("k"))
     # A submit after the lease is accepted if no other upload has reserved the key.
-    answer = await store.submit("t1", messages("t1", 1), max_backlog=9, binding=binding)
-    assert answer is SubmitAnswer.ACCEPTED
+    outcome = await store.submit("t1", messages("t1", 1), max_backlog=9, binding=binding)
+    assert outcome is SubmitAnswer.ACCEPTED
     assert await store.reserve("k", "two", lease_ms=5) == EarlierUse("t1", "d")
 
 

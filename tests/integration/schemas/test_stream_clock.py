@@ -48,8 +48,8 @@ async def test_a_task_in_progress_is_neither_restored_nor_expired(
     await assert_all_are_queued(redis, store, "t1")
     assert await store.finish(e0, m0, result(m0), {}) is FinishAnswer.WRITTEN
     await assert_all_are_queued(redis, store, "t1")
-    answer = await store.dead_letter(e1, reason="x", task_id="t1", failure=failure(m1), total=3)
-    assert answer is FinishAnswer.WRITTEN
+    outcome = await store.dead_letter(e1, reason="x", task_id="t1", failure=failure(m1), total=3)
+    assert outcome is FinishAnswer.WRITTEN
     await assert_all_are_queued(redis, store, "t1")
 
 
