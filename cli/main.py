@@ -47,13 +47,19 @@ def show_settings(
         bool, typer.Option("--markdown", help="As the documentation's table.")
     ] = False,
     env: Annotated[bool, typer.Option("--env", help="As the text of .env.example.")] = False,
+    names: Annotated[bool, typer.Option("--names", help="Only the names, one per line.")] = False,
 ) -> None:
     """Show every setting: its name, default, meaning, and who reads it."""
     from cli import settings_table
 
-    if markdown or env:
-        print(settings_table.markdown() if markdown else settings_table.dotenv(), end="")
-        return
+    texts = (
+        (markdown, settings_table.markdown), (env, settings_table.dotenv),
+        (names, settings_table.names),
+    )  # fmt: skip
+    for is_wanted, text in texts:
+        if is_wanted:
+            print(text(), end="")
+            return
     table = Table("variable", "default", "meaning", "read by", box=None)
     for setting in settings_table.settings():
         table.add_row(setting.name, setting.default, setting.meaning, setting.readers)

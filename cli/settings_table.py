@@ -13,7 +13,7 @@ from cli.settings import RunSettings
 from consumer.settings import DispatcherSettings, WorkerSettings
 from producer.settings import ProducerSettings
 from schemas.settings.base import Settings
-from schemas.settings.misspelled import S3_VARIABLES
+from schemas.storage.s3 import S3_VARIABLES
 
 MODELS: dict[str, type[Settings]] = {
     "producer": ProducerSettings,
@@ -104,6 +104,11 @@ def dotenv() -> str:
     for name, default, meaning in _COMPOSE:
         lines += ["", f"# {meaning}", f"# {name}={default}"]
     return "\n".join(lines) + "\n"
+
+
+def names() -> str:
+    """The text of `schemas/settings/names.txt`."""
+    return "".join(f"{name}\n" for name in sorted({setting.name for setting in settings()}))
 
 
 def _fields() -> Iterator[tuple[str, str, FieldInfo]]:

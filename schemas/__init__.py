@@ -1,1 +1,1 @@
-"""What the processes agree on: messages, tasks, events, keys, storage layout, scripts."""
+"""What all processes share: contract, Redis keys and scripts, storage, settings, logs."""

@@ -1,4 +1,4 @@
-"""`python -m schemas.generate`: write the JSON Schemas of the contract anew."""
+"""`python -m schemas.generate`: write the JSON Schemas of the contract."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ _MODELS: dict[str, type[BaseModel]] = {
 
 
 def rendered() -> dict[str, str]:
-    """File name and text of each schema."""
+    """Return the text of each schema by file name."""
     return {f"{name}.json": _text(model) for name, model in _MODELS.items()}
 
 
@@ -33,8 +33,8 @@ def _text(model: type[BaseModel]) -> str:
 
 
 def _as_in_the_stream(schema: dict[str, Any]) -> dict[str, Any]:
-    # A stream entry has no null: a field is there or not. `v` has a default for our own code
-    # only, and of the last two exactly one is there.
+    # A stream entry has no null: a field is present or absent. The default of `v` is for our own
+    # code only. Exactly one of `object` and `image` is present.
     for field in schema["properties"].values():
         if "anyOf" in field:
             (kind,) = (kind for kind in field.pop("anyOf") if kind != {"type": "null"})

@@ -1,21 +1,21 @@
-"""The sockets of a server: one for each address that a host means."""
+"""The sockets of a server: one for each address of a host."""
 
 import errno
 import socket
 from contextlib import ExitStack
 
-# Errors for an address of a family that the machine lacks, or of another machine.
-_NOT_HERE = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+# The machine lacks this family of addresses, or the address is another machine's.
+_NOT_LOCAL = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 def bound_sockets(host: str, port: int) -> list[socket.socket]:
     """Bind a socket to each address of a host; the caller listens on them and closes them.
 
-    `::` and an empty host mean all addresses of IPv6 and of IPv4. Where a host has several
-    addresses, those that this machine does not have are left out. Asks the resolver: blocks.
+    `::` and an empty host mean all addresses of IPv6 and IPv4. Of a host with several addresses,
+    those of other machines are skipped. Calls the resolver, which blocks.
 
     Raises:
-        OSError: an address is taken or forbidden, none is this machine's, or the name is unknown.
+        OSError: an address is in use or forbidden, none is local, or the name is unknown.
     """
     missing: OSError | None = None
     with ExitStack() as opened:
@@ -24,7 +24,7 @@ def bound_sockets(host: str, port: int) -> list[socket.socket]:
             try:
                 sockets.append(opened.enter_context(_bound(family, address)))
             except OSError as error:
-                if error.errno not in _NOT_HERE:
+                if error.errno not in _NOT_LOCAL:
                     raise
                 missing = error
         if not sockets and missing is not None:
@@ -51,7 +51,7 @@ def _bound(family: int, address: tuple[object, ...]) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # IPv4 has a socket of its own, whatever the system's default is.
+            # IPv4 has its own socket, regardless of the system's default.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)
     except OSError:

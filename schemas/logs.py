@@ -1,8 +1,8 @@
 """Log lines of all roles: JSON for machines, readable in a terminal, always with the role.
 
-File names tell of people and places, so they are kept out unless the operator asks for them: a line
-may carry them as `filename` or `filenames`, which are dropped; and the texts of unforeseen errors,
-which may quote a path, are left out of tracebacks.
+File names reveal people and places, so they are logged only with LOG_FILENAMES. Without it, the
+fields `filename` and `filenames` are dropped, and so are the messages of unexpected errors in
+tracebacks, which may quote a path.
 """
 
 import logging
@@ -18,8 +18,8 @@ import structlog
 from redis.exceptions import RedisError
 
 _NAMES = ("filename", "filenames")
-# What redis says of an error quotes commands and keys, none of which holds a file name.
-_TEXT_IS_HARMLESS = (RedisError,)
+# Redis' messages quote commands and keys, which hold no file names.
+_HARMLESS_MESSAGE = (RedisError,)
 
 
 def configure_logging(
@@ -31,10 +31,10 @@ def configure_logging(
 ) -> None:
     """Set up structlog, and the standard library's loggers through it, on standard error.
 
-    What ends the process or one of its threads is logged in the same way.
+    Errors that end the process or a thread are logged in the same way.
 
     Args:
-        filenames: whether lines may hold names of files.
+        filenames: whether lines may contain file names.
     """
     as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
     shared: list[structlog.types.Processor] = [
@@ -56,8 +56,10 @@ def configure_logging(
             processors=[
                 *([] if filenames else [_without_names]),
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.ExceptionRenderer(_whole if filenames else _without_texts),
-                # Never with local variables, as its own tracebacks: those are pixels and secrets.
+                structlog.processors.ExceptionRenderer(
+                    _with_messages if filenames else _without_messages
+                ),
+                # structlog's own tracebacks would show local variables: pixels and secrets.
                 structlog.processors.JSONRenderer()
                 if as_json
                 else structlog.dev.ConsoleRenderer(
@@ -67,7 +69,7 @@ def configure_logging(
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    # aiohttp and redis log at info what our own lines already say.
+    # At level info they repeat our own lines.
     for noisy in ("aiohttp.access", "aiohttp.server", "asyncio", "redis", "PIL", "ultralytics"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     sys.excepthook = _uncaught
@@ -89,21 +91,21 @@ def _without_names(
         event.pop(name, None)
     record = event.get("_record")
     if record is not None and record.name == "asyncio":
-        # Its first words say what happened; then come objects, errors and their texts among them.
+        # After the first words come representations of objects, also of errors with their messages.
         event["event"] = re.split(r"[\n<(]", str(event["event"]), maxsplit=1)[0].rstrip()
     return event
 
 
-def _whole(exc_info: structlog.typing.ExcInfo) -> str:
+def _with_messages(exc_info: structlog.typing.ExcInfo) -> str:
     return "".join(traceback.format_exception(*exc_info)).rstrip("\n")
 
 
-def _without_texts(exc_info: structlog.typing.ExcInfo) -> str:
+def _without_messages(exc_info: structlog.typing.ExcInfo) -> str:
     return "".join(_traced(exc_info[1], set())).rstrip("\n")
 
 
 def _traced(error: BaseException, seen: set[int]) -> Iterator[str]:
-    """Where and of which type an error was, its cause before it and its parts after it."""
+    """Yield the traceback and type of an error, after those of its cause, before its parts."""
     seen.add(id(error))
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None and id(cause) not in seen:
@@ -111,7 +113,7 @@ def _traced(error: BaseException, seen: set[int]) -> Iterator[str]:
         yield "Which led to:\n"
     yield "Traceback (most recent call last):\n"
     yield from traceback.format_tb(error.__traceback__)
-    text = f": {error}" if isinstance(error, _TEXT_IS_HARMLESS) else ""
+    text = f": {error}" if isinstance(error, _HARMLESS_MESSAGE) else ""
     yield f"{type(error).__module__}.{type(error).__qualname__}{text}\n"
     if isinstance(error, BaseExceptionGroup):
         for part in error.exceptions:
@@ -133,10 +135,7 @@ def _uncaught_in_thread(args: Any) -> None:
 
 
 def described(error: BaseException) -> str:
-    """Return an error as text. The ``repr`` of some libraries' errors leaves out what happened.
-
-    Without the path that an error of the file system names: it may hold a file name.
-    """
+    """Return type and message of an error, without the path of an error of the file system."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{type(error).__name__}: {error.strerror}"
     return f"{type(error).__name__}: {error}"

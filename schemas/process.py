@@ -1,4 +1,4 @@
-"""What every role does first: set up its log, and run on uvloop where that is installed."""
+"""What every role does at its start: set up logging, and run on uvloop if it is installed."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -12,15 +12,15 @@ log = structlog.get_logger(__name__)
 
 
 def begin(role: str, settings: Settings) -> None:
-    """Set up logging, and say which variables are probably meant to be settings."""
+    """Set up logging, and report variables that are probably misspelled settings."""
     configure_logging(
         role,
         level=settings.log_level,
         log_format=settings.log_format,
         filenames=settings.log_filenames,
     )
-    if settings.doubtful:
-        log.warning("unknown settings", reasons=list(settings.doubtful))
+    if settings.misspelled:
+        log.warning("unknown settings", reasons=list(settings.misspelled))
 
 
 def run(main: Coroutine[object, object, None]) -> None:
@@ -30,7 +30,7 @@ def run(main: Coroutine[object, object, None]) -> None:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Uvloop's, where it is installed and can be loaded: it only saves CPU time."""
+    """Return the factory of uvloop, which saves CPU time, if it can be imported."""
     try:
         import uvloop
     except ImportError:

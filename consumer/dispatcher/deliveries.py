@@ -15,8 +15,8 @@ from redis.asyncio import Redis
 from consumer.dispatcher.webhook import Delivery, DeliveryKind
 from schemas.contract.events import CompletionEvent
 from schemas.contract.tasks import TaskStatus
-from schemas.redis import scripts
-from schemas.redis.keys import DISPATCHER_GROUP, Keys
+from schemas.redis.keys import Keys
+from schemas.redis.scripts import Scripts
 
 DEDUPE_MARGIN_MS = 3_600_000
 """How much longer than its event a delivery is kept: trimming the stream may be late."""
@@ -50,31 +50,26 @@ class DeliveryStore:
         self._redis = redis
         self._keys = keys
         self._ttl = task_ttl_ms
-        self._deliver = redis.register_script(scripts.source("deliver"))
-        self._claim = redis.register_script(scripts.source("claim_delivery"))
-        self._settle = redis.register_script(scripts.source("settle_delivery"))
+        self._scripts = Scripts(redis, keys)
 
     async def deliver(
         self, entry: str, event: CompletionEvent, kinds: Iterable[DeliveryKind]
     ) -> int:
         """Create missing deliveries and ack the event; return their number, -1 if it is too old."""
-        ids = {kind: f"{event.event_id}_{kind}" for kind in kinds}
-        keys = []
-        for kind, delivery_id in ids.items():
-            keys += [self._keys.due_deliveries(kind), self._keys.delivery(delivery_id)]
-        about = [event.event_id, event.type, event.task_id, event.payload]
-        return await self._report(entry, event.task_id, keys, [*about, *ids.values()])
+        return await self._scripts.deliver(
+            entry,
+            event.task_id,
+            max_age_ms=self._ttl,
+            ttl_ms=self._ttl + DEDUPE_MARGIN_MS,
+            event=event,
+            delivery_ids={kind: f"{event.event_id}_{kind}" for kind in kinds},
+        )
 
     async def acknowledge(self, entry: str, task_id: str) -> None:
         """Ack an event from which no delivery can be made; `task_id` is as it says."""
-        await self._report(entry, task_id, [], [])
-
-    async def _report(self, entry: str, task_id: str, keys: list[str], about: list[str]) -> int:
-        shared = [self._keys.events, self._keys.dead_deliveries, self._keys.task(task_id)]
-        args: list[str | int] = [
-            DISPATCHER_GROUP, entry, self._ttl, self._ttl + DEDUPE_MARGIN_MS, *about,
-        ]  # fmt: skip
-        return int(await self._deliver(keys=shared + keys, args=args))
+        await self._scripts.deliver(
+            entry, task_id, max_age_ms=self._ttl, ttl_ms=self._ttl + DEDUPE_MARGIN_MS
+        )
 
     async def due(self, kind: DeliveryKind, limit: int) -> DueDeliveries:
         """Return the first `limit` deliveries that are due, by the server's clock."""
@@ -105,30 +100,24 @@ class DeliveryStore:
             ResponseError: its key holds something else.
         """
         token = secrets.token_hex(8)
-        keys = [self._keys.due_deliveries(kind), self._keys.delivery(delivery_id)]
-        args: list[str | int] = [delivery_id, token, int(lease_seconds * 1000)]
-        row: Any = await self._claim(keys=keys, args=args)
-        if row is None:
+        found = await self._scripts.claim_delivery(
+            kind, delivery_id, token=token, lease_ms=int(lease_seconds * 1000)
+        )
+        if found is None:
             return None
-        if None in row:
-            raise ValueError("a field is missing")
-        event_type, task_id, payload, attempts, age_ms = row
         return Delivery(
-            delivery_id, kind, event_type.decode(), task_id.decode(), payload,
-            token, attempts, age_ms / 1000,
+            delivery_id, kind, found.event_type, found.task_id, found.payload,
+            token, found.attempts, found.age_ms / 1000,
         )  # fmt: skip
 
     async def settle(
         self, delivery: Delivery, state: DeliveryState, *, reason: str, delay_seconds: float = 0
     ) -> bool:
         """Record how an attempt ended; return False if another dispatcher has claimed it since."""
-        keys = [
-            self._keys.due_deliveries(delivery.kind), self._keys.delivery(delivery.id),
-            self._keys.dead_deliveries,
-        ]  # fmt: skip
-        delay_ms = int(delay_seconds * 1000)
-        args: list[str | int] = [delivery.id, delivery.token, state, reason, delay_ms]
-        return bool(await self._settle(keys=keys, args=args) != b"lost")
+        return await self._scripts.settle_delivery(
+            delivery.kind, delivery.id, token=delivery.token, state=state, status=reason,
+            delay_ms=int(delay_seconds * 1000),
+        )  # fmt: skip
 
     async def is_withdrawn(self, delivery: Delivery) -> bool:
         """Return whether a completed task was deleted: its results must not be sent."""

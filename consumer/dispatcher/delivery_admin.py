@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 from consumer.dispatcher.deliveries import DeliveryState, milliseconds
 from consumer.dispatcher.webhook import DeliveryKind
 from schemas.contract.tasks import TaskState
-from schemas.redis import scripts
 from schemas.redis.keys import Keys
+from schemas.redis.scripts import Scripts
 from schemas.storage.layout import output_key
 from schemas.storage.storage import Storage
 
@@ -80,8 +80,7 @@ class DeliveryAdmin:
         self._redis = redis
         self._keys = keys
         self._storage = storage
-        self._replay = redis.register_script(scripts.source("replay_delivery"))
-        self._purge = redis.register_script(scripts.source("purge_delivery"))
+        self._scripts = Scripts(redis, keys)
 
     async def select(self, wanted: DeliveryFilter) -> AsyncIterator[DeliveryRecord]:
         """Yield the deliveries that a filter admits: first those that wait, then the dead."""
@@ -123,15 +122,8 @@ class DeliveryAdmin:
             DeliveryError: it has ended, or what it would send is gone.
         """
         await self.check_replay(record)
-        kind = record.kind
-        reply = await self._replay(
-            keys=[
-                self._keys.due_deliveries(kind), self._keys.delivery(record.id),
-                self._keys.dead_deliveries, self._keys.task(record.task_id),
-            ],
-            args=[record.id],
-        )  # fmt: skip
-        _expect(reply, DeliveryState.DUE)
+        result = await self._scripts.replay_delivery(record.kind, record.id, record.task_id)
+        _expect(result, DeliveryState.DUE)
 
     async def check_replay(self, record: DeliveryRecord) -> None:
         """Raise DeliveryError if the delivery cannot be replayed."""
@@ -147,11 +139,8 @@ class DeliveryAdmin:
 
     async def purge(self, record: DeliveryRecord) -> None:
         """Cancel a delivery for good; raise DeliveryError if it has ended."""
-        keys = [
-            self._keys.due_deliveries(record.kind), self._keys.delivery(record.id),
-            self._keys.dead_deliveries,
-        ]  # fmt: skip
-        _expect(await self._purge(keys=keys, args=[record.id]), DeliveryState.CANCELLED)
+        result = await self._scripts.purge_delivery(record.kind, record.id)
+        _expect(result, DeliveryState.CANCELLED)
 
     async def _has_files(self, record: DeliveryRecord) -> bool:
         state = TaskState.model_validate_json(record.fields.get("payload", ""))
@@ -186,8 +175,7 @@ def _check_open(record: DeliveryRecord) -> None:
         raise DeliveryError(f"it is {record.state}")
 
 
-def _expect(reply: bytes, state: DeliveryState) -> None:
-    text = reply.decode()
-    if text != state:
+def _expect(result: str, state: DeliveryState) -> None:
+    if result != state:
         reasons = {"gone": "its task is gone", "missing": "it has expired"}
-        raise DeliveryError(reasons.get(text, f"it is {text}"))
+        raise DeliveryError(reasons.get(result, f"it is {result}"))

@@ -15,8 +15,8 @@ from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
 from schemas.contract.events import CompletionEvent
 from schemas.logs import described
-from schemas.redis.groups import consumer_name, ensure_group
-from schemas.redis.keys import DISPATCHER_GROUP
+from schemas.redis.keys import DISPATCHER_GROUP, consumer_name
+from schemas.redis.scripts import ensure_group
 from schemas.retry import concerns_one, is_missing_group
 from schemas.storage.layout import input_prefix
 from schemas.storage.storage import Storage, StorageError

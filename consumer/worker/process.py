@@ -31,8 +31,7 @@ from consumer.worker.report import Reporting
 from consumer.worker.stream import READ_BLOCK_SECONDS, WorkStream
 from schemas.contract.messages import ContractLimits
 from schemas.redis.client import connect, connect_blocking
-from schemas.redis.groups import consumer_name
-from schemas.redis.keys import Keys
+from schemas.redis.keys import Keys, consumer_name
 from schemas.redis.task_store import TaskStore
 from schemas.retry import StoppedError, retry_until_stopped
 from schemas.storage.storage import Storage

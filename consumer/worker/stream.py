@@ -6,8 +6,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from schemas.redis.groups import ensure_group
 from schemas.redis.keys import WORKERS_GROUP
+from schemas.redis.scripts import ensure_group
 
 READ_BLOCK_SECONDS = 1.0
 """How long a read waits on an empty stream; a stop and a reclaim wait for it at most this long."""

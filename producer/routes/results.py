@@ -10,10 +10,8 @@ from producer.errors import PreconditionFailedError, UnknownResultError, Unknown
 from producer.routes.tasks import task_id_of
 from producer.services.container import SERVICES, with_timeout
 from schemas.logs import described
-from schemas.redis.results import lists_result
 from schemas.storage.layout import output_key
-from schemas.storage.object_info import ObjectInfo, StoredObject
-from schemas.storage.storage import StorageError
+from schemas.storage.storage import ObjectInfo, StorageError, StoredObject
 
 _CONDITIONS = (
     hdrs.IF_MATCH, hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.IF_UNMODIFIED_SINCE,
@@ -48,7 +46,7 @@ async def _listed(request: web.Request) -> tuple[str, str]:
         task_id = task_id_of(request)
     except UnknownTaskError:
         raise UnknownResultError from None
-    if not await with_timeout(lists_result(services.redis, services.keys, task_id, name)):
+    if not await with_timeout(services.store.lists_result(task_id, name)):
         raise UnknownResultError
     return task_id, name
 

@@ -1,1 +1,1 @@
-"""What services exchange: messages, events, the state of a task, error codes, names."""
+"""What services exchange: messages, events, the state of a task, error codes, file names."""

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class ImageErrorCode(StrEnum):
-    """Per-image error codes. A published code is never renamed; new ones may be added."""
+    """Error codes of images. A published code is never renamed; new ones may be added."""
 
     UNSUPPORTED_FORMAT = "unsupported_format"
     CORRUPT_IMAGE = "corrupt_image"

@@ -1,4 +1,4 @@
-"""A completion event: published exactly once, in the step that finishes the task."""
+"""Completion events: each is published once, by the step that finishes its task."""
 
 from collections.abc import Mapping
 from typing import Literal, Self
@@ -23,10 +23,10 @@ class CompletionEvent(BaseModel):
 
     @property
     def state(self) -> TaskState:
-        """The finished task."""
+        """State of the finished task."""
         return TaskState.model_validate_json(self.payload)
 
     @classmethod
     def from_fields(cls, fields: Mapping[bytes, bytes]) -> Self:
-        """Read an entry as Redis returned it; raises pydantic's ValidationError."""
+        """Read an entry as Redis returns it; raise pydantic's ValidationError if it is invalid."""
         return cls.model_validate({k.decode(): v.decode() for k, v in fields.items()})

@@ -18,17 +18,17 @@ from schemas.contract.names import (
 TASK_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 
 MAX_TOTAL = 1000
-"""Most images of a task under any setting of MAX_FILES_PER_REQUEST."""
+"""Maximum number of images in a task, whatever MAX_FILES_PER_REQUEST is."""
 
 TaskId = Annotated[str, Field(pattern=TASK_ID_PATTERN, description="Groups the images of a task")]
 
 
 @dataclass(frozen=True, slots=True)
 class ContractLimits:
-    """What a deployment allows beyond the fields' own rules.
+    """Limits of a deployment, beyond the fields' own rules.
 
-    `max_total` binds new tasks only, so that a lower one breaks none that was accepted before:
-    reading an entry cannot tell, and leaves it to TaskStore.begin.
+    `max_total` applies to new tasks only, so that tasks which were accepted under a higher limit
+    go on. It is checked by TaskStore.begin, since an entry does not say whether its task is new.
     """
 
     max_total: int
@@ -36,7 +36,7 @@ class ContractLimits:
 
 
 class ContractError(Exception):
-    """An entry breaks the contract; the message says how, without naming its content."""
+    """An entry breaks the contract; the message says how, without the entry's content."""
 
 
 class ImageMessage(BaseModel):
@@ -69,7 +69,7 @@ class ImageMessage(BaseModel):
     traceparent: str | None = Field(None, max_length=128, description="W3C trace context")
 
     @model_validator(mode="after")
-    def _hang_together(self) -> Self:
+    def _check_fields(self) -> Self:
         if (self.object is None) == (self.image is None):
             raise ValueError("exactly one of object and image is needed")
         if self.total is not None and self.index >= self.total:
@@ -82,7 +82,7 @@ class ImageMessage(BaseModel):
 
     @property
     def asked_output(self) -> str:
-        """Name that was asked for: no two images of a task may ask for the same."""
+        """Requested name of the result; unique in its task."""
         return self.output or default_output_name(self.filename, self.index, self.total or 1)
 
     @property
@@ -92,24 +92,24 @@ class ImageMessage(BaseModel):
 
     @property
     def distinct_output_name(self) -> str:
-        """The same, where replaced characters gave another image of the task that name first."""
+        """Name of the result if another image of the task has `output_name` already."""
         return distinct_output_name(self.output_name, self.index)
 
     @property
     def identity(self) -> str:
-        """What tells a repeated message from a different image for the same index."""
+        """Equal for repeated messages, different for another image with the same index."""
         if self.object is not None:
             return f"object:{self.object}"
         return f"sha256:{hashlib.sha256(self.image or b'').hexdigest()}"
 
     def to_fields(self) -> dict[str, str | bytes]:
-        """The flat fields to XADD."""
+        """Return the flat fields for XADD."""
         values = self.model_dump(exclude_none=True)
         return {k: v if isinstance(v, bytes) else str(v) for k, v in values.items()}
 
     @classmethod
     def from_fields(cls, fields: Mapping[bytes, bytes], limits: ContractLimits) -> Self:
-        """Read an entry as Redis returned it.
+        """Read an entry as Redis returns it.
 
         Raises:
             ContractError: the entry breaks the contract.
@@ -140,7 +140,7 @@ class ImageMessage(BaseModel):
         except UnicodeDecodeError:
             raise ContractError("a field is not UTF-8") from None
         except ValidationError as error:
-            # Only where and what: pydantic's own text would repeat the publisher's data.
+            # pydantic's own message would repeat the publisher's data.
             where = [".".join(map(str, e["loc"])) or "message" for e in error.errors()]
             what = [e["msg"].removeprefix("Value error, ") for e in error.errors()]
             raise ContractError(
@@ -150,7 +150,7 @@ class ImageMessage(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ErrorTarget:
-    """The image of a task that a broken entry counts against."""
+    """The image of a task that an invalid entry fails."""
 
     task_id: str
     index: int
@@ -158,7 +158,7 @@ class ErrorTarget:
 
 
 def error_target(fields: Mapping[bytes, bytes]) -> ErrorTarget | None:
-    """Return the image that a broken entry counts against; None unless every part is valid."""
+    """Return the image that an invalid entry fails; None unless all parts are valid."""
     task_id = fields.get(b"task_id", b"").decode(errors="replace")
     index = _count(fields.get(b"index", b"0"))
     total = _count(fields[b"total"]) if b"total" in fields else None
@@ -180,7 +180,7 @@ def _version(text: str) -> int:
 
 
 def is_own_object(key: str, task_id: str) -> bool:
-    """Whether a storage key is one that a message of this task may name as its `object`."""
+    """Return whether a message of this task may have a storage key as its `object`."""
     try:
         _check_object_key(key, task_id)
     except ValueError:
@@ -189,7 +189,7 @@ def is_own_object(key: str, task_id: str) -> bool:
 
 
 def _check_object_key(key: str, task_id: str) -> None:
-    # Any other place would let a publisher have somebody else's files read and deleted.
+    # Any other key would let a publisher read and delete another task's files.
     head = f"{task_id}/input/"
     tail = key.removeprefix(head)
     if not key.startswith(head) or not tail or "/" in tail or tail in (".", ".."):

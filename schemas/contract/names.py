@@ -1,4 +1,4 @@
-"""File names: what is kept of a name that somebody else chose, and what a result is called."""
+"""File names: cleaning of names that users choose, and names of results."""
 
 import html
 import unicodedata
@@ -6,46 +6,46 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 MAX_NAME_BYTES = 200
-"""Most UTF-8 bytes of a name; file systems allow 255, of which prefix and suffix take some."""
+"""Maximum UTF-8 bytes of a name; file systems allow 255, with prefix and suffix."""
 
 # Explicit direction marks can make `gpj.exe` read as `exe.jpg`.
 _BIDI_CONTROLS = frozenset(
     "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 )
 
-# Delimiters and escapes of multipart headers, which receivers of uploads read differently or
-# not at all (some read `%22` as a quote), and what file names on Windows cannot hold.
+# Delimiters and escapes of multipart headers, which receivers of uploads read differently (some
+# read `%22` as a quote), and characters that Windows forbids in file names.
 _MISREAD = frozenset('"\\/;%<>:|?*')
-# Invisible characters, which some receivers drop, and spaces that are not U+0020.
+# Invisible characters, which some receivers drop, and spaces other than U+0020.
 _INVISIBLE = ("Cf", "Co", "Zs")
 # These two join emoji and separate letters.
 _KEPT = frozenset(" \u200c\u200d")
 
 
 def base_name(filename: str) -> str:
-    """The last path component without control and direction characters; `image` if none is left."""
+    """Return the last path component without control and direction characters, or `image`."""
     last = filename.replace("\\", "/").rsplit("/", 1)[-1]
     kept = "".join(c for c in unicodedata.normalize("NFC", last) if _printable(c)).strip()
     return _cut(kept, MAX_NAME_BYTES) if kept.strip(".") else "image"
 
 
 def portable_name(name: str) -> str:
-    """A base name that every receiver reads alike: characters that some misread become `_`."""
+    """Replace characters of a base name that some receivers misread by `_`."""
     kept = "".join("_" if _is_misread(character) else character for character in name)
-    # Django reads HTML's character references.
+    # Django replaces HTML's character references.
     return kept if html.unescape(kept) == kept else kept.replace("&", "_")
 
 
 def default_output_name(filename: str, index: int, total: int) -> str:
-    """`covered_<stem>.webp`, with the index when the task has more than one image."""
+    """Return `covered_<stem>.webp`, with the index if the task has more than one image."""
     suffix = f"_{index}" if total > 1 else ""
     return f"covered_{_stem(filename)}{suffix}.webp"
 
 
 def unique_output_names(filenames: Iterable[str]) -> list[str]:
-    """`covered_<stem>.webp` for each file of one request; a repeated stem gets `_2`, `_3`, ….
+    """Return `covered_<stem>.webp` for each file of a request; a repeated stem gets `_2`, `_3`, ….
 
-    Names are compared without case: results may land on a file system that ignores it.
+    Names that differ only in case count as equal, as on some file systems.
     """
     taken: set[str] = set()
     names = []
@@ -60,13 +60,13 @@ def unique_output_names(filenames: Iterable[str]) -> list[str]:
 
 
 def distinct_output_name(output: str, index: int) -> str:
-    """`…_<index>.webp`, for an image whose own name, `output`, is another image's in its task."""
+    """Return `…_<index>.webp`, for an image whose `output` is another result's name."""
     suffix = f"_{index}.webp"
     return _cut(output.removesuffix(".webp"), MAX_NAME_BYTES - len(suffix)) + suffix
 
 
 def result_url(task_id: str, output: str, public_url: str = "") -> str:
-    """Address of a result below PUBLIC_URL, or its path on the producer; percent-encoded."""
+    """Return the URL of a result below PUBLIC_URL, or its path on the producer; percent-encoded."""
     return f"{public_url}/tasks_storage/{task_id}/output/{quote(output, safe='')}"
 
 

@@ -9,7 +9,7 @@ from pydantic.json_schema import SkipJsonSchema
 from schemas.contract.errors import ImageErrorCode
 
 MAX_REPORTED_COVERS = 100
-"""Most covers of one image that are told one by one: what a task keeps in Redis stays bounded."""
+"""Maximum number of reported covers of one image, so that a task's hash stays small."""
 
 
 class TaskStatus(StrEnum):
@@ -22,7 +22,7 @@ class TaskStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing of the task will change any more."""
+        """Whether the task will not change any more."""
         return self in (TaskStatus.COMPLETED, TaskStatus.FAILED)
 
 
@@ -31,13 +31,13 @@ class _Public(BaseModel):
 
 
 class Detection(_Public):
-    """A plate that was found, and covered together with a margin around it."""
+    """A detected plate, which was covered together with a margin around it."""
 
     quad: Annotated[tuple[tuple[float, float], ...], Field(min_length=4, max_length=4)] = Field(
         description="Corners x, y in pixels of the result, clockwise from the plate's top left; "
-        "they may lie outside the picture"
+        "they may lie outside the image"
     )
-    score: float = Field(ge=0, le=1, description="How sure the detector is")
+    score: float = Field(ge=0, le=1, description="Confidence of the detector")
 
 
 def _absent(detections: list[Detection] | None) -> bool:
@@ -53,7 +53,7 @@ def _without_default(schema: dict[str, Any]) -> None:
 
 
 class ImageResult(_Public):
-    """A covered image. Results of older versions lack what has a default."""
+    """A covered image. Results of older versions lack the fields that have a default."""
 
     filename: str = Field(description="Name of the result")
     url: str = Field(
@@ -70,16 +70,16 @@ class ImageResult(_Public):
         None,
         exclude_if=_absent,
         json_schema_extra=_without_default,
-        description="With DETECTIONS only: what is covered, the most certain first; of more than "
-        f"{MAX_REPORTED_COVERS} those with the lowest scores",
+        description="With DETECTIONS only: the covered plates, highest score first; of more than "
+        f"{MAX_REPORTED_COVERS}, those with the lowest scores",
     )
 
 
 class ImageFailure(_Public):
-    """An image that has no result, and why."""
+    """An image that has no result, and the reason."""
 
     index: int = Field(ge=0, description="Place of the image in its task")
-    filename: str | None = Field(description="Original name, if it was ever seen")
+    filename: str | None = Field(description="Original name, if it is known")
     code: ImageErrorCode = Field(description="What went wrong, for programs")
     detail: str = Field(description="What went wrong, for people")
 
@@ -94,7 +94,7 @@ class Progress(_Public):
 class TaskState(_Public):
     """Body of task-status, of the callback, and the payload of a completion event.
 
-    The field order is the order in which `scripts/_tasks.lua` writes the payload.
+    `redis/lua/_tasks.lua` writes the payload in the same order of fields.
     """
 
     task_id: str

@@ -1,1 +1,1 @@
-"""Redis: keys, connections, and the atomic steps that change a task."""
+"""Redis: keys, connections, and the atomic steps of tasks and deliveries."""

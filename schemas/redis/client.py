@@ -1,4 +1,4 @@
-"""Connections to Redis or Valkey, with the time limits that every wait must have."""
+"""Connections to Redis or Valkey, with a time limit for every wait."""
 
 import asyncio
 from typing import Any
@@ -30,15 +30,13 @@ from schemas.settings.base import Settings, SettingsError
 COMMAND_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 MAX_CONNECTIONS = 64
-"""Of one client at the same time; further commands wait for one, as long as for an answer."""
+"""Of one client; further commands wait COMMAND_TIMEOUT_SECONDS for a free connection."""
 SENTINEL_TIMEOUT_SECONDS = 2.0
-"""Of each Sentinel that is asked for the master; the next one is asked then."""
-
-
+"""For each Sentinel; after it, the next one is queried for the master."""
 PROBE_SECONDS = 2.0
-"""Longest wait of a start for an answer that tells whether the server is a cluster's node."""
+"""Longest wait at the start for the check whether the server is a node of a cluster."""
 
-_CLUSTER_ANSWERS: dict[type[ResponseError], str] = {
+_CLUSTER_ERRORS: dict[type[ResponseError], str] = {
     MovedError: "MOVED",
     AskError: "ASK",
     ClusterDownError: "CLUSTERDOWN",
@@ -47,9 +45,9 @@ _CLUSTER_ANSWERS: dict[type[ResponseError], str] = {
 
 
 class ClusterNodeError(ResponseError):
-    """The server is a node of a Redis Cluster, which does not have our keys, or not alone.
+    """The server is a node of a Redis Cluster, which is not supported.
 
-    Its argument is the first word of the server's answer.
+    Its argument is the first word of the server's response.
     """
 
     def __str__(self) -> str:
@@ -63,7 +61,7 @@ class ClusterNodeError(ResponseError):
 async def refuse_cluster(settings: Settings) -> None:
     """Raise SettingsError if the server is a node of a Redis Cluster and refuses our keys.
 
-    One that cannot be reached is waited for later, by whoever asks it.
+    A server that is unavailable is not checked: its users wait for it later.
     """
     try:
         async with asyncio.timeout(PROBE_SECONDS), connect(settings) as redis:
@@ -75,7 +73,7 @@ async def refuse_cluster(settings: Settings) -> None:
 
 
 def connect(settings: Settings) -> Redis:
-    """A client for commands and scripts. They are safe to run twice, so it repeats lost ones."""
+    """Return a client that retries lost commands and scripts; all of ours are safe to repeat."""
     return _client(
         settings,
         socket_timeout=COMMAND_TIMEOUT_SECONDS,
@@ -85,9 +83,9 @@ def connect(settings: Settings) -> Redis:
 
 
 def connect_blocking(settings: Settings, block_seconds: float) -> Redis:
-    """A client of its own for one blocking read: outlasts the block and never repeats by itself.
+    """Return a client for blocking reads, which waits longer than the block and never retries.
 
-    A repeated XREADGROUP would leave the entries of the lost answer pending until their lease ends.
+    A retried XREADGROUP would leave the entries of a lost response pending until their lease ends.
     """
     return _client(
         settings,
@@ -111,7 +109,7 @@ def _client(settings: Settings, **options: Any) -> Redis:
         address = settings.redis_address
         kind = parse_url(address).get("connection_class", Connection)
         pool = BlockingConnectionPool.from_url(
-            address, connection_class=_naming_clusters(kind), **bounds, **options
+            address, connection_class=_with_cluster_errors(kind), **bounds, **options
         )
         return Redis.from_pool(pool)
     sentinel = Sentinel(
@@ -126,7 +124,7 @@ def _client(settings: Settings, **options: Any) -> Redis:
         },
     )
     managed = SentinelManagedSSLConnection if settings.uses_tls else SentinelManagedConnection
-    return _FoundBySentinel.from_pool(
+    return _SentinelClient.from_pool(
         _WaitingSentinelPool(
             service_name=settings.redis_sentinel_master,
             sentinel_manager=sentinel,
@@ -137,30 +135,30 @@ def _client(settings: Settings, **options: Any) -> Redis:
     )
 
 
-def _naming_clusters(kind: type[AbstractConnection]) -> type[AbstractConnection]:
-    """A kind of connection that says in plain words what a node of a Redis Cluster answers."""
+def _with_cluster_errors(kind: type[AbstractConnection]) -> type[AbstractConnection]:
+    """Return a connection class that raises ClusterNodeError for the errors of cluster nodes."""
 
-    class Naming(kind):  # type: ignore[misc,valid-type]
+    class WithClusterErrors(kind):  # type: ignore[misc,valid-type]
         async def read_response(self, *args: Any, **options: Any) -> Any:
             try:
                 return await super().read_response(*args, **options)
             except MasterDownError:  # of a replica; redis-py derives it from ClusterDownError
                 raise
-            except tuple(_CLUSTER_ANSWERS) as error:
-                raise ClusterNodeError(_CLUSTER_ANSWERS[type(error)]) from None
+            except tuple(_CLUSTER_ERRORS) as error:
+                raise ClusterNodeError(_CLUSTER_ERRORS[type(error)]) from None
 
-    return Naming
+    return WithClusterErrors
 
 
 class _WaitingSentinelPool(BlockingConnectionPool, SentinelConnectionPool):
-    """Waits for a free connection, where redis-py's own pool for Sentinel only refuses.
+    """A pool that waits for a free connection; redis-py's own pool for Sentinel raises an error.
 
-    It asks for the master before each new connection, and takes a READONLY for a lost one.
+    It queries the master before each new connection, and treats READONLY as a lost connection.
     """
 
 
-class _FoundBySentinel(Redis):
-    """Closes the connections to the Sentinels too, which nobody else would."""
+class _SentinelClient(Redis):
+    """A client that also closes the connections to the Sentinels."""
 
     async def aclose(self, *args: Any, **options: Any) -> None:
         await super().aclose(*args, **options)
@@ -169,7 +167,7 @@ class _FoundBySentinel(Redis):
 
 
 def _tls_options(settings: Settings) -> dict[str, str]:
-    """The host name is checked in any case: that is redis-py's default."""
+    """Return the certificate files; redis-py checks the host name by default."""
     files = {
         "ssl_ca_certs": settings.redis_ca_file,
         "ssl_certfile": settings.redis_cert_file,

@@ -1,7 +1,7 @@
-"""Dead letters for the operator: what was given up and why, to be replayed or forgotten.
+"""Dead letters, for the administrator to list, replay or purge.
 
-A letter holds a reason and metadata, never pixels. Its original may still be in storage: in
-quarantine (DEAD_LETTER_KEEP_INPUTS), or among the inputs of a task that has not ended.
+A dead letter holds a reason and metadata, never pixels. Its original may still be in storage: in
+quarantine (DEAD_LETTER_KEEP_INPUTS), or in the inputs of a task that has not ended.
 """
 
 import re
@@ -17,7 +17,7 @@ from schemas.contract.names import base_name
 from schemas.redis.keys import Keys
 from schemas.redis.task_store import SubmitAnswer, TaskStore
 from schemas.storage.layout import input_key, input_prefix, quarantine_key
-from schemas.storage.storage import Storage
+from schemas.storage.storage import Storage, StorageError
 
 _PAGE = 200
 _ENTRY = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
@@ -25,12 +25,12 @@ _NAMESPACE = UUID("6f1d8a52-8f0f-4c55-9a0e-7f2f6f1c0d5b")
 
 
 class ReplayError(Exception):
-    """A letter cannot be replayed; the message is one line for the operator."""
+    """A dead letter cannot be replayed; the message is one line for the administrator."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One letter. `fields` are the stream's, as text; `age_seconds` is by the server's clock."""
+    """One dead letter. `fields` are those of its entry; the age is by the server's clock."""
 
     id: str
     age_seconds: float
@@ -38,24 +38,24 @@ class DeadLetter:
 
     @property
     def reason(self) -> str:
-        """Why it was given up, for programs."""
+        """Why the entry was dead-lettered, for programs."""
         return self.fields.get("reason", "")
 
     @property
     def task_id(self) -> str:
-        """The task that it was charged to; empty if that is in doubt."""
+        """The task of the entry; empty if it is uncertain."""
         return self.fields.get("task_id", "")
 
     @property
     def originals(self) -> list[str]:
-        """Storage keys under which its original may lie, the best first; no foreign ones."""
+        """Storage keys where its original may be, quarantine first; none of another task."""
         sent = self.fields.get("object", "")
         keys = [self.kept] if self.kept else []
         return keys + ([sent] if is_own_object(sent, self.task_id) else [])
 
     @property
     def kept(self) -> str | None:
-        """Storage key of its original in quarantine, if it names the one that a worker would."""
+        """Storage key of its original in quarantine, if a worker would choose the same key."""
         key, entry = self.fields.get("kept"), self.fields.get("entry", "")
         named = _ENTRY.fullmatch(entry) and re.fullmatch(TASK_ID_PATTERN, self.task_id)
         return key if named and key == quarantine_key(self.task_id, entry) else None
@@ -63,7 +63,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class LetterFilter:
-    """Which letters; what is None or empty excludes nothing."""
+    """A selection of dead letters; None and empty values exclude nothing."""
 
     reason: str = ""
     task_id: str = ""
@@ -71,7 +71,7 @@ class LetterFilter:
     newer_than_seconds: float | None = None
 
     def admits(self, letter: DeadLetter) -> bool:
-        """Whether a letter is one of them."""
+        """Return whether a dead letter is selected."""
         older, newer = self.older_than_seconds, self.newer_than_seconds
         return (
             (not self.reason or letter.reason == self.reason)
@@ -82,7 +82,7 @@ class LetterFilter:
 
 
 class DeadLetters:
-    """The stream of dead letters, with what belongs to it in storage."""
+    """The stream of dead letters, with their originals in storage."""
 
     def __init__(self, redis: Redis, keys: Keys, tasks: TaskStore, storage: Storage) -> None:
         self._redis = redis
@@ -91,7 +91,7 @@ class DeadLetters:
         self._storage = storage
 
     async def select(self, wanted: LetterFilter) -> AsyncIterator[DeadLetter]:
-        """The letters that a filter admits, oldest first."""
+        """Yield the selected dead letters, oldest first."""
         now_ms, start = await self._now_ms(), "-"
         while True:
             rows: Any = await self._redis.xrange(self._keys.dead_letters, start, count=_PAGE)
@@ -104,7 +104,7 @@ class DeadLetters:
             start = f"({rows[-1][0].decode()}"
 
     async def get(self, letter_id: str) -> DeadLetter | None:
-        """One letter, or None if there is none with this id."""
+        """Return one dead letter, or None if the id is unknown."""
         rows: Any = await self._redis.xrange(self._keys.dead_letters, letter_id, letter_id)
         if not rows:
             return None
@@ -112,7 +112,7 @@ class DeadLetters:
         return _letter(entry, fields, await self._now_ms())
 
     async def original(self, letter: DeadLetter) -> str | None:
-        """Storage key of its original, or None if that is gone."""
+        """Return the storage key of its original, or None if the original is gone."""
         for key in letter.originals:
             try:
                 await self._storage.size(key)
@@ -122,32 +122,35 @@ class DeadLetters:
         return None
 
     async def replay(self, letter: DeadLetter, *, max_backlog: int) -> str:
-        """Submit its original as a new task of one image, then forget the letter.
+        """Submit its original as a new task of one image, then purge it; return the task's id.
 
-        Safe to repeat: the same letter becomes the same new task, whose id is returned.
+        Safe to repeat: the same dead letter always becomes the same task.
 
         Raises:
-            ReplayError: the original is gone, or there is no room for another task.
+            ReplayError: the original is gone, or the backlog is full.
         """
         task_id = str(uuid5(_NAMESPACE, f"{letter.id} {letter.task_id}"))
-        if await self._tasks.state(task_id) is None:
-            original = await self.original(letter)
-            if original is None:
-                raise ReplayError("its original is gone (DEAD_LETTER_KEEP_INPUTS keeps originals)")
-            await self._submit(letter, task_id, original, max_backlog)
+        try:
+            if await self._tasks.state(task_id) is None:
+                await self._submit(letter, task_id, max_backlog)
+        except (ReplayError, StorageError):
+            # Another process may have replayed and purged it meanwhile.
+            if await self._tasks.state(task_id) is None:
+                raise
         await self.purge(letter)
         return task_id
 
     async def purge(self, letter: DeadLetter) -> None:
-        """Delete its original from quarantine, then the letter."""
+        """Delete its original from quarantine, then the dead letter."""
         if letter.kept is not None:
             await self._storage.delete(letter.kept)
         await self._redis.xdel(self._keys.dead_letters, letter.id)
 
-    async def _submit(
-        self, letter: DeadLetter, task_id: str, original: str, max_backlog: int
-    ) -> None:
-        # Written anew, not linked: a sweeper must see a young file until the task is known.
+    async def _submit(self, letter: DeadLetter, task_id: str, max_backlog: int) -> None:
+        original = await self.original(letter)
+        if original is None:
+            raise ReplayError("its original is gone (DEAD_LETTER_KEEP_INPUTS keeps originals)")
+        # A new file, not a link: the sweeper deletes old files of unknown tasks.
         await self._storage.put(input_key(task_id, 0), self._storage.stream(original))
         message = ImageMessage(
             task_id=task_id,
@@ -155,13 +158,13 @@ class DeadLetters:
             filename=base_name(letter.fields.get("filename", "image")),
             object=input_key(task_id, 0),
         )
-        answer = await self._tasks.submit(
+        result = await self._tasks.submit(
             task_id,
             [message],
             max_backlog=max_backlog,
             replay_of=f"{letter.task_id}:{letter.fields.get('index', '0')}",
         )
-        if answer not in (SubmitAnswer.ACCEPTED, SubmitAnswer.EXISTS):
+        if result not in (SubmitAnswer.ACCEPTED, SubmitAnswer.EXISTS):
             await self._storage.delete_prefix(input_prefix(task_id))
             raise ReplayError("too many images are waiting (MAX_BACKLOG_IMAGES)")
 

@@ -1,11 +1,19 @@
-"""Every Redis name in one place. All share the prefix's hash tag, so scripts stay in one slot."""
+"""All names of Redis keys and groups. Keys share the prefix's hash tag, so scripts use one slot."""
 
+import os
+import secrets
+import socket
 from dataclasses import dataclass
 
 WORKERS_GROUP = "workers"
 DISPATCHER_GROUP = "dispatcher"
 STRANDED_CONSUMER = "stranded"
-"""Holds, in either group, entries that were delivered but that no consumer held any more."""
+"""Consumer that gets the stranded entries of either group: delivered, but not pending."""
+
+
+def consumer_name() -> str:
+    """Return a new name: a restarted process must not inherit entries that it does not hold."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,7 @@ class Keys:
 
     @property
     def dead_letters(self) -> str:
-        """Stream of entries that were given up: reason and metadata, never pixels."""
+        """Stream of dead letters: reason and metadata, never pixels."""
         return f"{self.prefix}:dead-letters"
 
     @property
@@ -35,23 +43,23 @@ class Keys:
         return f"{self.prefix}:open-tasks"
 
     def due_deliveries(self, kind: str) -> str:
-        """Sorted set of one kind's webhook deliveries, scored by when they are due (epoch ms).
+        """Sorted set of one kind's webhook deliveries, scored by their due time (epoch ms).
 
-        One per kind: the many that wait for a slow receiver never stand before the other's.
+        One per kind, so that a slow receiver never delays the other kind's deliveries.
         """
         return f"{self.prefix}:due-deliveries:{kind}"
 
     @property
     def dead_deliveries(self) -> str:
-        """Sorted set of the deliveries that were given up, scored by when (epoch ms)."""
+        """Sorted set of dead deliveries, scored by the time of their end (epoch ms)."""
         return f"{self.prefix}:dead-deliveries"
 
     def job_lock(self, name: str) -> str:
-        """Lock of a recurring job, which any of several dispatchers may do."""
+        """Lock of a recurring job, which any of several dispatchers may run."""
         return f"{self.prefix}:chore:{name}"
 
     def idempotency(self, digest: str) -> str:
-        """Hash of one idempotency key: who holds it, then which task it became."""
+        """Hash of one idempotency key: the upload that holds it, then the task it is bound to."""
         return f"{self.prefix}:idempotency:{digest}"
 
     def task(self, task_id: str) -> str:

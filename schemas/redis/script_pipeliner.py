@@ -1,6 +1,6 @@
-"""Script calls that share round trips: calls made while others are under way go together.
+"""Script calls that share round trips: calls that are made during a round trip go together next.
 
-So a busy server, whose answers take longer, gets fewer requests for the same work.
+So a busy server, which responds more slowly, gets fewer requests for the same work.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ class _Call:
     script: AsyncScript
     keys: Sequence[str]
     args: Sequence[Any]
-    answer: "asyncio.Future[Any]"
+    result: "asyncio.Future[Any]"
 
 
 class ScriptPipeliner:
-    """Runs scripts, one pipeline at a time. Only for scripts that are safe to run twice."""
+    """Runs scripts that are safe to run twice, one pipeline at a time."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -31,65 +31,65 @@ class ScriptPipeliner:
         self._sender: asyncio.Task[None] | None = None
 
     async def run(self, script: AsyncScript, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """The script's answer; raises what a call of its own would raise.
+        """Return the script's result; raise what a separate call would raise.
 
-        A lost connection is raised to everyone who was in the same round trip.
+        A lost connection is raised to all callers of the same round trip.
         """
         call = _Call(script, keys, args, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         if self._sender is None:
             self._sender = asyncio.create_task(self._send_all())
-        return await call.answer
+        return await call.result
 
     async def _send_all(self) -> None:
         try:
             while self._waiting:
-                calls = [call for call in self._waiting if not call.answer.done()]
+                calls = [call for call in self._waiting if not call.result.done()]
                 self._waiting.clear()
-                for call, answer in zip(calls, await self._ask(calls), strict=True):
-                    _settle(call, answer)
+                for call, result in zip(calls, await self._send(calls), strict=True):
+                    _set_result(call, result)
         finally:
             self._sender = None
 
-    async def _ask(self, calls: list[_Call]) -> list[Any]:
-        """Answers, or the exceptions instead of them."""
+    async def _send(self, calls: list[_Call]) -> list[Any]:
+        """Return the result or the exception of each call."""
         if len(calls) == 1:
-            return [await _alone(calls[0])]
+            return [await _send_one(calls[0])]
         pipeline = self._redis.pipeline(transaction=False)
         for call in calls:
             pipeline.evalsha(call.script.sha, len(call.keys), *call.keys, *call.args)
         try:
-            answers = await pipeline.execute(raise_on_error=False)
-        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
-            return [_own(error) for _ in calls]
-        # A server that was started again has forgotten the scripts; a call of its own loads it.
+            results = await pipeline.execute(raise_on_error=False)
+        except Exception as error:  # noqa: BLE001 - each caller gets it
+            return [_copied(error) for _ in calls]
+        # A restarted server does not have the scripts; a separate call loads them.
         return [
-            await _alone(call) if isinstance(answer, NoScriptError) else answer
-            for call, answer in zip(calls, answers, strict=True)
+            await _send_one(call) if isinstance(result, NoScriptError) else result
+            for call, result in zip(calls, results, strict=True)
         ]
 
 
-async def _alone(call: _Call) -> Any:
+async def _send_one(call: _Call) -> Any:
     try:
         return await call.script(keys=call.keys, args=call.args)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
+    except Exception as error:  # noqa: BLE001 - its caller gets it
         return error
 
 
-def _own(error: Exception) -> Exception:
-    """An exception for one caller: raising adds to its traceback and sets its context."""
+def _copied(error: Exception) -> Exception:
+    """Copy an exception for one caller, since raising changes its traceback and context."""
     try:
-        own = copy(error)
-    except Exception:  # noqa: BLE001 - one that cannot be copied, of a library that we do not know
-        own = RedisError(f"{type(error).__name__}: {error}")
-    own.__cause__ = error
-    return own.with_traceback(None)
+        copied = copy(error)
+    except Exception:  # noqa: BLE001 - some exceptions of other libraries cannot be copied
+        copied = RedisError(f"{type(error).__name__}: {error}")
+    copied.__cause__ = error
+    return copied.with_traceback(None)
 
 
-def _settle(call: _Call, answer: Any) -> None:
-    if call.answer.done():
-        return  # its caller waits no longer
-    if isinstance(answer, Exception):
-        call.answer.set_exception(answer)
+def _set_result(call: _Call, result: Any) -> None:
+    if call.result.done():
+        return  # its caller has been cancelled
+    if isinstance(result, Exception):
+        call.result.set_exception(result)
     else:
-        call.answer.set_result(answer)
+        call.result.set_result(result)

@@ -1,4 +1,4 @@
-"""The atomic steps of a task, as calls."""
+"""Tasks in Redis: the atomic steps of a task, one method per script in `lua/`, and reads."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from redis.asyncio import Redis
 from schemas.contract.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
 from schemas.contract.messages import MAX_TOTAL, ImageMessage
 from schemas.contract.tasks import ImageFailure, ImageResult, Progress, TaskState, TaskStatus
-from schemas.redis import scripts
 from schemas.redis.keys import STRANDED_CONSUMER, WORKERS_GROUP, Keys
 from schemas.redis.script_pipeliner import ScriptPipeliner
+from schemas.redis.scripts import register
 
 
 class SubmitAnswer(StrEnum):
-    """What became of a submitted task.
+    """Result of a submit.
 
     `exists`: an earlier call with this id was accepted. `lost`: another upload holds the
-    idempotency key by now.
+    idempotency key now.
     """
 
     ACCEPTED = "accepted"
@@ -31,9 +31,10 @@ class SubmitAnswer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What a submit binds to an idempotency key: `digest` tells one request's content.
+    """What a submit binds to an idempotency key.
 
-    `record` names the key (a digest of scope and key), `token` the upload that holds it.
+    `record` names the key (a digest of scope and key), `token` the upload that holds it, `digest`
+    the request's content.
     """
 
     record: str
@@ -43,7 +44,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class EarlierUse:
-    """The task that an idempotency key has become, and the digest of its request's content."""
+    """The task that an idempotency key is bound to, and the digest of its request's content."""
 
     task_id: str
     digest: str
@@ -56,7 +57,7 @@ class KeyBusyError(Exception):
 class BeginAnswer(StrEnum):
     """Whether an image is to be processed, and if not, why.
 
-    `output_taken`: under another name, since replaced characters made two names of results equal.
+    `output_taken`: replacing characters gave its result the name of another result.
     """
 
     RUN = "run"
@@ -71,7 +72,10 @@ class BeginAnswer(StrEnum):
 
 
 class FinishAnswer(StrEnum):
-    """What an outcome did: counted, closed the task, or came too late (`closed`, `gone`)."""
+    """What writing an outcome did: counted it, ended the task, or was too late (closed, gone).
+
+    Of a dead letter also `recorded`: no image was failed; `settled`: its entry was gone.
+    """
 
     WRITTEN = "written"
     COMPLETED = "completed"
@@ -82,25 +86,14 @@ class FinishAnswer(StrEnum):
     SETTLED = "settled"
 
 
-_PIPELINED = frozenset({"begin", "finish"})
-"""The steps that every image takes."""
-
-
 class TaskStore:
-    """Tasks in Redis. Every method is at most one round trip and safe to repeat."""
+    """Tasks in Redis. Every method but `lists_result` is one round trip, and safe to repeat."""
 
     def __init__(self, redis: Redis, keys: Keys, *, task_ttl_ms: int) -> None:
         self._redis = redis
         self._keys = keys
         self._ttl = task_ttl_ms
         self._pipeliner = ScriptPipeliner(redis)
-        self._scripts = {
-            name: redis.register_script(scripts.source(name))
-            for name in (
-                "submit", "begin", "finish", "dead_letter", "renew", "expire", "delete", "reap",
-                "restore", "reserve", "release", "start_attempt",
-            )
-        }  # fmt: skip
 
     async def submit(
         self,
@@ -111,9 +104,10 @@ class TaskStore:
         binding: Binding | None = None,
         replay_of: str = "",
     ) -> SubmitAnswer:
-        """Accept a task whole or not at all; raises redis' OutOfMemoryError on a full server.
+        """Accept a task whole or not at all; `replay_of` is the dead letter that it repeats.
 
-        `replay_of` names the dead letter that the task repeats.
+        Raises:
+            redis.exceptions.OutOfMemoryError: the server is full.
         """
         args: list[str | bytes | int] = [
             task_id, len(messages), max_backlog, self._ttl,
@@ -122,25 +116,25 @@ class TaskStore:
         for message in messages:
             flat = [part for pair in message.to_fields().items() for part in pair]
             args += [len(flat), *flat]
-        keys = [self._keys.task(task_id), self._keys.images, self._keys.open_tasks]
+        keys = self._open_keys(task_id)
         if binding is not None:
             keys.append(self._keys.idempotency(binding.record))
         return SubmitAnswer(await self._run("submit", keys, args))
 
     async def reserve(self, record: str, token: str, *, lease_ms: int) -> EarlierUse | None:
-        """Hold an idempotency key, or renew the hold; None: held.
+        """Reserve an idempotency key or renew its lease; return the task it is bound to, if any.
 
         Raises:
             KeyBusyError: another upload holds it.
         """
         args: list[str | int] = [token, lease_ms, self._keys.task("")]
-        answer: list[bytes] = await self._run("reserve", [self._keys.idempotency(record)], args)
-        if answer[0] == b"busy":
+        row: list[bytes] = await self._run("reserve", [self._keys.idempotency(record)], args)
+        if row[0] == b"busy":
             raise KeyBusyError
-        return EarlierUse(answer[1].decode(), answer[2].decode()) if len(answer) > 1 else None
+        return EarlierUse(row[1].decode(), row[2].decode()) if row[0] == b"used" else None
 
     async def release(self, record: str, token: str) -> None:
-        """Give a hold back; nothing happens if it is not this upload's or has become a task."""
+        """Release an idempotency key, unless another upload holds it or it is bound to a task."""
         await self._run("release", [self._keys.idempotency(record)], [token])
 
     async def begin(
@@ -151,19 +145,20 @@ class TaskStore:
         output: str | None = None,
         max_total: int = MAX_TOTAL,
     ) -> BeginAnswer:
-        """Take up an image. `duplicate` and `gone` have been acked and deleted.
+        """Begin an image. Entries of `duplicate` and `gone` have been acked and deleted.
 
-        `output` is the name of its result, the message's own by default; after `output_taken`,
-        another will do. `max_total` is the most images of a task that is not known yet.
+        Args:
+            output: name of its result; default: the message's own. After `output_taken`, call
+                again with another one.
+            max_total: limit of images for a task that is not known yet.
         """
-        keys = [self._keys.task(message.task_id), self._keys.images, self._keys.open_tasks]
         args = [
             WORKERS_GROUP, entry, message.task_id, message.index,
             "" if message.total is None else message.total,
             message.identity, message.asked_output, self._ttl, max_total,
             output or message.output_name,
         ]  # fmt: skip
-        return BeginAnswer(await self._run("begin", keys, args))
+        return BeginAnswer(await self._run("begin", self._open_keys(message.task_id), args))
 
     async def finish(
         self,
@@ -172,7 +167,7 @@ class TaskStore:
         public: ImageResult | ImageFailure,
         provenance: dict[str, Any],
     ) -> FinishAnswer:
-        """Write an image's outcome and give up its entry."""
+        """Write an image's outcome, then ack and delete its entry."""
         kind = "result" if isinstance(public, ImageResult) else "error"
         args = [
             WORKERS_GROUP, entry, message.task_id, message.index, kind,
@@ -190,7 +185,7 @@ class TaskStore:
         total: int | None = None,
         metadata: dict[str, str | int] | None = None,
     ) -> FinishAnswer:
-        """Give an entry up with its reason; `failure` also fails that image of the task."""
+        """Dead-letter an entry with its reason; `failure` also fails that image of the task."""
         flat = [part for pair in (metadata or {}).items() for part in pair]
         args = [
             WORKERS_GROUP, entry, task_id, -1 if failure is None else failure.index,
@@ -202,76 +197,87 @@ class TaskStore:
         return FinishAnswer(await self._run("dead_letter", keys, args))
 
     async def start_attempt(self, entry: str, message: ImageMessage, delivery: int) -> None:
-        """Charge an image with this delivery of its entry, until it is acquitted."""
+        """Count this delivery as a failed attempt of the image until `clear_attempts`."""
         keys = [self._keys.task(message.task_id)]
         await self._run("start_attempt", keys, [message.index, entry, delivery])
 
     async def clear_attempts(self, message: ImageMessage) -> None:
-        """Forget an image's trials: its pixels have been worked on without harm."""
+        """Forget an image's attempts: it has been processed without harm to the process."""
         await self._redis.hdel(self._keys.task(message.task_id), f"trials:{message.index}")
 
     async def failed_attempts(self, entry: str, message: ImageMessage, deliveries: int) -> int:
-        """Deliveries, up to the given one, that ended while the image's pixels were worked on.
+        """Return how many deliveries, up to the given one, ended while the image was processed.
 
-        A later one is another worker's, and under way.
+        A later delivery belongs to another worker and is in progress.
         """
         key = self._keys.task(message.task_id)
-        held = cast(bytes | None, await self._redis.hget(key, f"trials:{message.index}"))
-        if held is None:
+        stored = cast(bytes | None, await self._redis.hget(key, f"trials:{message.index}"))
+        if stored is None:
             return 0
-        count, of, last = held.decode().split()
-        is_under_way = of == entry and int(last) > deliveries
-        return int(count) - is_under_way
+        count, last_entry, last_delivery = stored.decode().split()
+        is_in_progress = last_entry == entry and int(last_delivery) > deliveries
+        return int(count) - is_in_progress
 
     async def renew(self, consumer: str, entries: Iterable[str]) -> list[str]:
-        """Keep leases; returns the entries that another consumer has taken over."""
+        """Renew leases; return the entries that other consumers own now."""
         args = [WORKERS_GROUP, consumer, STRANDED_CONSUMER, *entries]
-        lost = await self._run("renew", [self._keys.images], args)
-        return [entry.decode() for entry in cast(list[bytes], lost)]
+        lost: list[bytes] = await self._run("renew", [self._keys.images], args)
+        return [entry.decode() for entry in lost]
 
     async def expire(self, task_id: str, *, timeout_ms: int) -> str:
-        """Fail what will never come; returns closed, active, queued or the final status."""
+        """Fail images that will never come; return closed, active, queued or the final status."""
         code = ImageErrorCode.TIMED_OUT
         args = [task_id, timeout_ms, self._ttl, code, IMAGE_ERROR_MEANINGS[code]]
         return str(await self._run("expire", self._closing_keys(task_id), args))
 
     async def restore(self, task_id: str, *, silent_ms: int) -> int:
-        """Add open images again whose entries are gone; returns how many."""
-        keys = [self._keys.task(task_id), self._keys.images, self._keys.open_tasks]
-        return int(await self._run("restore", keys, [task_id, silent_ms]))
+        """Add open images of an idle task again whose entries are missing; return how many."""
+        return int(await self._run("restore", self._open_keys(task_id), [task_id, silent_ms]))
 
     async def delete(self, task_id: str) -> bool:
-        """Leave a tombstone; False if there is no such task. Files are the caller's."""
+        """Replace a task with a tombstone; False if it is unknown. Files are the caller's."""
         code = ImageErrorCode.DELETED
         keys = [self._keys.task(task_id), self._keys.open_tasks, self._keys.events]
         args = [task_id, self._ttl, code, IMAGE_ERROR_MEANINGS[code]]
         return bool(await self._run("delete", keys, args) != "missing")
 
-    async def reap(self, stream: str, group: str, *, min_idle_ms: int) -> list[str]:
-        """Remove consumers that are silent and hold nothing; returns their names."""
-        names = await self._run("reap", [stream], [group, min_idle_ms])
-        return [name.decode() for name in cast(list[bytes], names)]
-
     async def state(self, task_id: str) -> TaskState | None:
-        """The task as its user sees it, or None if there is none."""
+        """Return the task as its user sees it, or None if it is unknown."""
         fields = cast(dict[bytes, bytes], await self._redis.hgetall(self._keys.task(task_id)))
         return _task_state(task_id, fields) if b"status" in fields else None
 
+    async def lists_result(self, task_id: str, name: str) -> bool:
+        """Return whether `name` is the file name of one of the task's results; two round trips.
+
+        The cost does not grow with the task, unlike that of `state`.
+        """
+        key = self._keys.task(task_id)
+        # A name from a URL may hold surrogates, which UTF-8 cannot encode.
+        field = b"output:" + name.encode(errors="surrogatepass")
+        # Each output name is reserved for one image before it has a result.
+        index = cast(bytes | None, await self._redis.hget(key, field))
+        if index is None:
+            return False
+        result = cast(bytes | None, await self._redis.hget(key, f"result:{int(index)}"))
+        return result is not None and ImageResult.model_validate_json(result).filename == name
+
     async def backlog(self) -> int:
-        """Entries in the work stream: waiting plus in flight."""
+        """Return the number of entries in the work stream: waiting plus in flight."""
         return int(await self._redis.xlen(self._keys.images))
 
+    def _open_keys(self, task_id: str) -> list[str]:
+        return [self._keys.task(task_id), self._keys.images, self._keys.open_tasks]
+
     def _closing_keys(self, task_id: str) -> list[str]:
-        keys = self._keys
-        return [keys.task(task_id), keys.images, keys.open_tasks, keys.events]
+        return [*self._open_keys(task_id), self._keys.events]
 
     async def _run(self, name: str, keys: list[str], args: Sequence[Any]) -> Any:
-        script = self._scripts[name]
-        if name in _PIPELINED:
-            answer = await self._pipeliner.run(script, keys, args)
+        script = register(self._redis, name)
+        if name in ("begin", "finish"):  # every image takes these steps
+            result = await self._pipeliner.run(script, keys, args)
         else:
-            answer = await script(keys=keys, args=args)
-        return answer.decode() if isinstance(answer, bytes) else answer
+            result = await script(keys=keys, args=args)
+        return result.decode() if isinstance(result, bytes) else result
 
 
 def _task_state(task_id: str, fields: dict[bytes, bytes]) -> TaskState:

@@ -1,1 +1,1 @@
-"""Settings: what every process shares, and how settings are read."""
+"""The settings that all processes share, and how settings are read."""

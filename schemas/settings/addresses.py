@@ -1,7 +1,7 @@
-"""Addresses among the settings: what is accepted, and the line that says what would be.
+"""Checks of the settings that are addresses.
 
-Each check returns the value to use, or raises ValueError; a line never repeats an address, which
-may carry a password.
+Each returns the value to use, or raises ValueError with the accepted form. The message never
+repeats an address, which may contain a password.
 """
 
 import os
@@ -11,18 +11,26 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://.+:(?P<port>\d+)")
-"""What Kubernetes sets <SERVICE>_PORT to in each container, whether or not it is asked to."""
+"""The value of <SERVICE>_PORT that Kubernetes sets in each container."""
 
 _BUCKET = re.compile(r"s3://[^\s:/?#@]+(/[^?#]*)?")
-_HOST = re.compile(r"[^\s:/?#@%\[\]\\]+")  # no character that means something in an address
+_HOST = re.compile(r"[^\s:/?#@%\[\]\\]+")  # no character with a meaning in an address
 _URL = re.compile(r"[!-~]+")
 
 
-def storage_folder(url: str) -> Path | None:
-    """The folder of a `file://` address, None for any other address.
+def is_server_url(url: str, *schemes: str) -> bool:
+    """Return whether a URL has one of the schemes, a host, and a valid port if any."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
-    Everything in it that belongs to no task is deleted in time. So an address that is easily
-    meant otherwise is refused: ValueError, with a line that names the right form.
+
+def storage_folder(url: str) -> Path | None:
+    """Return the folder of a `file://` address, None for any other address.
+
+    Files in it that belong to no task are deleted. So an ambiguous address is refused.
     """
     parts = urlsplit(url)
     if parts.scheme != "file":
@@ -37,7 +45,7 @@ def storage_folder(url: str) -> Path | None:
 
 
 def storage_address(url: str) -> str:
-    """TASKS_STORAGE_URL."""
+    """Check TASKS_STORAGE_URL."""
     if url and not url.startswith(("file://", "s3://")):
         raise ValueError("must start with file:// or s3://")
     if url.startswith("s3://") and not _BUCKET.fullmatch(url):  # the client ignores the rest
@@ -47,43 +55,40 @@ def storage_address(url: str) -> str:
 
 
 def redis_url(url: str | None) -> str | None:
-    """REDIS_URL."""
-    if url is not None:
-        try:
-            parts = urlsplit(url)
-            usable = parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0
-        except ValueError:  # its text would repeat what may be a password
-            usable = False
-        if not usable:
-            raise ValueError("must be redis://[user:password@]host[:port][/database] or rediss://…")
+    """Check REDIS_URL."""
+    if url is not None and not is_server_url(url, "redis", "rediss"):
+        raise ValueError("must be redis://[user:password@]host[:port][/database] or rediss://…")
     return url
 
 
 def sentinel_list(text: str) -> str:
-    """REDIS_SENTINELS."""
-    items = list(filter(None, text.split(",")))
-    if text and not items:
+    """Check REDIS_SENTINELS."""
+    parts = host_ports(text)
+    valid = all(host and port.isdigit() and 1 <= int(port) <= 65535 for host, port in parts)
+    if text and not (parts and valid):
         raise ValueError("must be host:port, several separated by commas")
-    for item in items:
-        host, _, port = item.strip().rpartition(":")
-        if not host or not port.isdigit() or not 1 <= int(port) <= 65535:
-            raise ValueError("must be host:port, several separated by commas")
     return text
 
 
+def host_ports(text: str) -> list[tuple[str, str]]:
+    """Split `host:port,host:port`."""
+    parts = (item.strip().rpartition(":") for item in text.split(",") if item)
+    return [(host, port) for host, _, port in parts]
+
+
 def service_port(value: object) -> object:
-    """REDIS_PORT: of the address that Kubernetes sets for a Service named `redis`, its port."""
+    """Return the port of an address that Kubernetes set as REDIS_PORT; other values unchanged."""
     injected = SERVICE_ADDRESS.fullmatch(value) if isinstance(value, str) else None
     return injected["port"] if injected else value
 
 
 def redis_host(host: str) -> str:
-    """REDIS_HOST, an IPv6 address without its brackets."""
+    """Check REDIS_HOST; return an IPv6 address without its brackets."""
     return _host(host, "REDIS_PORT")
 
 
 def listen_host(host: str) -> str:
-    """HOST, an IPv6 address without its brackets; empty: all addresses."""
+    """Check HOST; return an IPv6 address without its brackets. Empty means all addresses."""
     return _host(host, "PORT") if host else host
 
 
@@ -100,7 +105,7 @@ def _host(host: str, port_setting: str) -> str:
 
 
 def _is_resolvable(host: str) -> bool:
-    """Whether the resolver can be asked; it refuses some names with no OSError."""
+    """Return whether the resolver accepts a name; some names make it raise UnicodeError."""
     try:
         return bool(host.encode("idna"))
     except UnicodeError:
@@ -108,19 +113,13 @@ def _is_resolvable(host: str) -> bool:
 
 
 def public_url(url: str) -> str:
-    """PUBLIC_URL, without the slash at its end."""
-    if not url:
-        return url
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or not _URL.fullmatch(url) or set("?#@") & set(url):
+    """Check PUBLIC_URL; return it without a slash at the end."""
+    usable = is_server_url(url, "http", "https") and _URL.fullmatch(url)
+    if url and (not usable or set("?#@") & set(url)):
         raise ValueError("must be http(s)://host[:port][/path], percent-encoded, nothing else")
     return url.rstrip("/")
 
 
 def in_url(host: str) -> str:
-    """A host as addresses have it: IPv6 in brackets."""
+    """Return a host as URLs have it: IPv6 in brackets."""
     return f"[{host}]" if ":" in host else host

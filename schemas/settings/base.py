@@ -1,4 +1,4 @@
-"""Settings that every process shares, and the one way in which settings are read."""
+"""The settings that all processes share, and how the settings of a process are loaded."""
 
 import os
 import re
@@ -21,13 +21,11 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from schemas.settings import addresses, env_file
-from schemas.settings.environment import ChosenEnvironment, InjectedEnvironment
-from schemas.settings.misspelled import Doubt, doubts
+from schemas.settings import addresses
+from schemas.settings.misspelled import Misspelling, misspellings
+from schemas.settings.sources import Environment, InjectedRedisPort, SettingsError, read_env_file
 
-
-class SettingsError(Exception):
-    """A setting has a wrong value. The message is one line that names it."""
+__all__ = ["Hours", "NonNegativeSeconds", "Seconds", "Secret", "Settings", "SettingsError"]
 
 
 def _certificates(path: Path | None) -> Path | None:
@@ -40,7 +38,7 @@ def _certificates(path: Path | None) -> Path | None:
 
 
 def _not_blank(secret: SecretStr | None) -> SecretStr | None:
-    """An empty value counts as not set; one of blanks was meant to be a secret."""
+    """Refuse a secret of blanks. An empty value counts as not set."""
     if secret is not None and not secret.get_secret_value().strip():
         raise ValueError("is blank")
     return secret
@@ -59,7 +57,7 @@ Hours = Annotated[float, Field(gt=0, le=10 * 8760)]
 
 
 class Settings(BaseSettings):
-    """Read from the environment, then from `.env`; an empty value counts as not set."""
+    """Settings from the environment, then from `.env`; an empty value counts as not set."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -78,7 +76,8 @@ class Settings(BaseSettings):
         6379, ge=1, le=65535, description="Redis port"
     )
     redis_url: Annotated[str | None, AfterValidator(addresses.redis_url)] = Field(
-        None, description="Full Redis address (TLS, user, database); wins over host and port"
+        None,
+        description="Full Redis address (TLS, user, database); replaces REDIS_HOST and REDIS_PORT",
     )
     redis_username: str | None = Field(None, description="ACL user, if REDIS_URL names none")
     redis_password: Secret = Field(None, description="Password, if REDIS_URL has none")
@@ -86,51 +85,55 @@ class Settings(BaseSettings):
         default=False, description="`true`: TLS to Redis and its Sentinels; `rediss://` implies it"
     )
     redis_ca_file: Annotated[Path | None, AfterValidator(_certificates)] = Field(
-        None, description="CA certificates (PEM) that vouch for the server; empty: the system's"
+        None, description="CA certificates (PEM) to verify the server with; empty: the system's"
     )
     redis_cert_file: Path | None = Field(
-        None, description="Client certificate (PEM), if the server asks for one"
+        None, description="Client certificate (PEM), if the server requires one"
     )
     redis_key_file: Path | None = Field(None, description="Key of the client certificate (PEM)")
     redis_sentinels: Annotated[str, AfterValidator(addresses.sentinel_list)] = Field(
-        "", description="`host:port` of the Sentinels that know the master, by commas; instead of "
-        "REDIS_URL, host and port",
+        "", description="`host:port` of each Sentinel, separated by commas; replaces REDIS_URL, "
+        "REDIS_HOST and REDIS_PORT",
     )  # fmt: skip
     redis_sentinel_master: str = Field(
-        "mymaster", description="Name of the master among the Sentinels"
+        "mymaster", description="Name of the master in the Sentinels' configuration"
     )
     redis_sentinel_password: Secret = Field(
-        None, description="Password of the Sentinels themselves, if they ask for one"
+        None, description="Password of the Sentinels themselves, if they require one"
     )
     key_prefix: str = Field(
-        "{plates}", pattern=r"^\{[^{}]+\}$", description="Prefix of all keys; braces keep one slot"
+        "{plates}",
+        pattern=r"^\{[^{}]+\}$",
+        description="Prefix of all keys; the braces keep them in one slot",
     )
     tasks_storage_url: Annotated[str, AfterValidator(addresses.storage_address)] = Field(
         "", description="Storage address (`file:///…`, `s3://…`); empty: folder `tasks_storage`"
     )
     task_storage_ttl_hours: Hours = Field(
-        48, description="Life of a task: its keys in Redis and its files"
+        48, description="Lifetime of a task: its keys in Redis and its files"
     )
-    max_files_per_request: int = Field(50, ge=1, le=1000, description="Most images of one task")
-    max_file_size_bytes: int = Field(20_971_520, ge=1, description="Most bytes of one image file")
+    max_files_per_request: int = Field(
+        50, ge=1, le=1000, description="Maximum number of images in a task"
+    )
+    max_file_size_bytes: int = Field(20_971_520, ge=1, description="Maximum bytes of an image file")
     inline_max_bytes: int = Field(
-        1_048_576, ge=0, description="Most image bytes inside a stream entry"
+        1_048_576, ge=0, description="Maximum bytes of an image inside a stream entry"
     )
     public_url: Annotated[str, AfterValidator(addresses.public_url)] = Field(
-        "", description="Where clients reach the producer, with the path prefix of a proxy, e.g. "
+        "", description="Address of the producer for clients, with a proxy's path prefix, e.g. "
         "`https://example.org/plates`: result URLs and `Location` begin with it; empty: they are "
         "paths",
     )  # fmt: skip
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], BeforeValidator(_lowered)
-    ] = Field("info", description="Least severe log line that is written")
+    ] = Field("info", description="Lowest level that is logged")
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto`: readable in a terminal, JSON elsewhere"
     )
     log_filenames: bool = Field(
         default=False,
-        description="`true`: log lines may tell the names of files, and the texts of unforeseen "
-        "errors, which may quote them",
+        description="`true`: log lines may contain file names, and messages of unexpected errors, "
+        "which may quote them",
     )
 
     @classmethod
@@ -142,14 +145,14 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - there are none
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What was chosen, and only then what Kubernetes adds to every environment."""
-        chosen, injected = ChosenEnvironment(settings_cls), InjectedEnvironment(settings_cls)
-        return init_settings, chosen, dotenv_settings, injected
+        """Return the sources, the most important first; what Kubernetes sets comes last."""
+        environment, injected = Environment(settings_cls), InjectedRedisPort(settings_cls)
+        return init_settings, environment, dotenv_settings, injected
 
-    _doubtful: tuple[str, ...] = PrivateAttr(())
+    _misspelled: tuple[str, ...] = PrivateAttr(())
 
     @model_validator(mode="after")
-    def _redis_hangs_together(self) -> Self:
+    def _check_redis(self) -> Self:
         if self.redis_sentinels and self.redis_url:
             raise ValueError("REDIS_SENTINELS and REDIS_URL exclude each other")
         if self.redis_tls and self.redis_url and not self.uses_tls_url:
@@ -172,7 +175,7 @@ class Settings(BaseSettings):
 
     @property
     def uses_tls_url(self) -> bool:
-        """Whether REDIS_URL asks for TLS."""
+        """Whether REDIS_URL begins with `rediss://`."""
         return self.redis_url is not None and self.redis_url.startswith("rediss://")
 
     @property
@@ -183,22 +186,22 @@ class Settings(BaseSettings):
     @property
     def sentinels(self) -> list[tuple[str, int]]:
         """Host and port of each Sentinel."""
-        parts = [item.strip().rpartition(":") for item in self.redis_sentinels.split(",") if item]
-        return [(host.strip("[]"), int(port)) for host, _, port in parts]
+        parts = addresses.host_ports(self.redis_sentinels)
+        return [(host.strip("[]"), int(port)) for host, port in parts]
 
     @property
     def task_ttl_ms(self) -> int:
-        """Life of a task in milliseconds."""
+        """Lifetime of a task in milliseconds."""
         return int(self.task_storage_ttl_hours * 3_600_000)
 
     @property
     def storage_url(self) -> str:
-        """Storage address; the default folder lies where the process was started."""
+        """Storage address; the default folder is in the working directory."""
         return self.tasks_storage_url or (Path.cwd() / "tasks_storage").as_uri()
 
     @property
     def redis_address(self) -> str:
-        """The Redis URL to connect to, where no Sentinels are asked."""
+        """The Redis URL to connect to, without Sentinels."""
         scheme = "rediss" if self.redis_tls else "redis"
         return (
             self.redis_url or f"{scheme}://{addresses.in_url(self.redis_host)}:{self.redis_port}/0"
@@ -206,55 +209,52 @@ class Settings(BaseSettings):
 
     @property
     def redis_place(self) -> str:
-        """Where Redis is, for people: without user and password."""
+        """Where Redis is, for log lines: without user and password."""
         if self.redis_sentinels:
             return f"the master {self.redis_sentinel_master} of Sentinels {self.redis_sentinels}"
         where = urlsplit(self.redis_address)
         return f"{addresses.in_url(where.hostname or '')}:{where.port or 6379}"
 
     @property
-    def doubtful(self) -> tuple[str, ...]:
-        """One sentence for each variable that is probably meant to be a setting, and is none."""
-        return self._doubtful
+    def misspelled(self) -> tuple[str, ...]:
+        """One sentence for each variable that is probably a misspelled setting."""
+        return self._misspelled
 
     @classmethod
     def load(cls) -> Self:
         """Read and check all settings once.
 
         Raises:
-            SettingsError: one line naming each wrong variable and why, or what is wrong with
-                `.env`, or a name that was probably meant to be that of a key or secret.
+            SettingsError: one line that names each wrong variable and the reason, or what is wrong
+                with `.env`, or the misspelled name of a key or secret.
         """
+        found = list(_find_misspelled())
+        if stopping := [sentence for misspelling, sentence in found if misspelling.stops]:
+            raise SettingsError("; ".join(stopping))
         try:
-            found = list(_doubts())
-            if stopping := [sentence for doubt, sentence in found if doubt.stops]:
-                raise SettingsError("; ".join(stopping))
             settings = cls()
-        except env_file.EnvFileError as error:
-            raise SettingsError(str(error)) from None
         except ValidationError as error:
             raise SettingsError("; ".join(_lines(error.errors()))) from None
-        settings._doubtful = tuple(sentence for _, sentence in found)
+        settings._misspelled = tuple(sentence for _, sentence in found)
         return settings
 
 
-def _doubts() -> Iterator[tuple[Doubt, str]]:
-    """Variables that nothing reads but that are probably meant for us, each with its sentence."""
-    file = env_file.read()
-    written = {name: assignment.value for name, assignment in file.items()}
-    all_set = {name.upper() for name, value in (*written.items(), *os.environ.items()) if value}
-    for doubt in doubts(written, all_set=all_set, is_file=True):
-        yield doubt, doubt.sentence(f".env line {file[doubt.name].line}")
-    for doubt in doubts(os.environ, all_set=all_set, is_file=False):
-        yield doubt, doubt.sentence("the environment")
+def _find_misspelled() -> Iterator[tuple[Misspelling, str]]:
+    file = read_env_file()
+    in_file = {name: assignment.value for name, assignment in file.items()}
+    all_set = {name.upper() for name, value in (*in_file.items(), *os.environ.items()) if value}
+    for found in misspellings(in_file, all_set=all_set, is_file=True):
+        yield found, found.sentence(f".env line {file[found.name].line}")
+    for found in misspellings(os.environ, all_set=all_set, is_file=False):
+        yield found, found.sentence("the environment")
 
 
 def _lines(problems: list[ErrorDetails]) -> Iterator[str]:
-    """One line per setting; one that may be of several kinds has a problem with each."""
+    """Yield one line per setting; a value of a union type has a problem with each type."""
     for name, group in groupby(problems, key=lambda problem: problem["loc"][:1]):
-        alike = list(group)
-        reasons = " or ".join(dict.fromkeys(problem["msg"] for problem in alike))
-        yield _one_line(str(name[0]).upper() if name else "", alike[0]["input"], reasons)
+        of_setting = list(group)
+        reasons = " or ".join(dict.fromkeys(problem["msg"] for problem in of_setting))
+        yield _one_line(str(name[0]).upper() if name else "", of_setting[0]["input"], reasons)
 
 
 def _one_line(name: str, value: object, reason: str) -> str:

@@ -1,1 +1,1 @@
-"""Files of tasks: where they lie, and the local folder or bucket that holds them."""
+"""Files of tasks: their keys, and the local folder or bucket that holds them."""

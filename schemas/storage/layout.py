@@ -1,36 +1,36 @@
-"""Where a task's files lie in storage. Originals and results never share a prefix."""
+"""Storage keys of a task's files. Originals and results never share a prefix."""
 
 
 def task_prefix(task_id: str) -> str:
-    """All files of a task."""
+    """Return the prefix of all files of a task."""
     return f"{task_id}/"
 
 
 def input_prefix(task_id: str) -> str:
-    """Originals: never served, deleted as soon as their image is done."""
+    """Return the prefix of originals, which are never served and deleted after processing."""
     return f"{task_id}/input/"
 
 
 def input_key(task_id: str, index: int) -> str:
-    """One original. The user's file name is no part of it: names may be long or hostile."""
+    """Return the key of one original. It has no file name of the user: such may be hostile."""
     return f"{task_id}/input/{index}"
 
 
 def quarantine_prefix(task_id: str) -> str:
-    """Originals that are kept beyond their task's end, for a replay of their dead letters."""
+    """Return the prefix of originals that are kept to replay their dead letters."""
     return f"{task_id}/quarantine/"
 
 
 def quarantine_key(task_id: str, entry: str) -> str:
-    """The original of one dead-lettered stream entry."""
+    """Return the key of the original of a dead-lettered stream entry."""
     return f"{task_id}/quarantine/{entry}"
 
 
 def output_prefix(task_id: str) -> str:
-    """Results."""
+    """Return the prefix of results."""
     return f"{task_id}/output/"
 
 
 def output_key(task_id: str, output: str) -> str:
-    """One result."""
+    """Return the key of one result."""
     return f"{task_id}/output/{output}"

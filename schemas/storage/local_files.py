@@ -1,62 +1,76 @@
-"""What the local store does not tell, leaves behind and does not clean up. Calls block."""
+"""What the local store of obstore lacks: descriptions, mounts, clean-up. All calls block."""
 
 import os
 import re
-from datetime import datetime
+import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 _PARTIAL = re.compile(r"#[0-9]+$")  # the local store writes to `<name>#<n>`, then renames
 
 
-def mount_point(folder: Path) -> Path:
-    """Return where the file system is mounted that a folder lies in; the folder may be missing.
+def file_info(path: Path) -> tuple[int, str, datetime]:
+    """Return size, entity tag and last change of a file as the store does, but without opening it.
 
-    Whoever finds nothing in a folder, and its file system elsewhere than before, sees what is left
-    where a disk was unmounted.
+    Raises:
+        FileNotFoundError: there is no regular file.
     """
+    try:
+        found = path.stat()
+    except NotADirectoryError:
+        raise FileNotFoundError(path) from None
+    if not stat.S_ISREG(found.st_mode):
+        raise FileNotFoundError(path)
+    etag = f"{found.st_ino:x}-{found.st_mtime_ns // 1000:x}-{found.st_size:x}"
+    return found.st_size, etag, datetime.fromtimestamp(found.st_mtime_ns // 1_000_000_000, UTC)
+
+
+def mount_point(folder: Path) -> Path:
+    """Return the mount point of the file system that holds a folder, which may be missing."""
     folder = folder.resolve()
     above = (path for path in (folder, *folder.parents) if os.path.ismount(path))
     return next(above, Path(folder.anchor))
 
 
 def _subfolders(top: Path) -> list[Path]:
-    """Where a task's files are (schemas/storage/layout.py)."""
+    """Return where a task's files are (see layout.py)."""
     return [top / name for name in ("input", "output", "quarantine")]
 
 
 def delete_empty_folders(top: Path) -> None:
-    """Delete a task's folder, or one inside it, as far as they hold nothing."""
+    """Delete a task's folder, or one inside it, as far as they are empty."""
     for folder in (*_subfolders(top), top):
-        try:
-            folder.rmdir()
-        except OSError:
-            continue  # not there, or not empty
+        _delete_if_empty(folder)
 
 
 def delete_partial(top: Path, before: datetime) -> int:
-    """Delete a task's unfinished writes of before a moment; returns how many."""
+    """Delete a task's unfinished writes that are older than `before`; return how many."""
     deleted = 0
     for folder in _subfolders(top):
         try:
-            names = [path.name for path in folder.iterdir()]
+            paths = [path for path in folder.iterdir() if _PARTIAL.search(path.name)]
         except (FileNotFoundError, NotADirectoryError):
             continue
-        for name in filter(_PARTIAL.search, names):
-            deleted += _delete_if_old(folder / name, before)
+        for path in paths:
+            deleted += _delete_if_old(path, before)
+        if paths and _delete_if_empty(folder):
+            _delete_if_empty(top)
     return deleted
 
 
 def _delete_if_old(path: Path, before: datetime) -> bool:
-    """Delete a file, and its folders if that leaves them empty; False if it is too young."""
     try:
         if path.stat().st_mtime >= before.timestamp():
             return False
         path.unlink()
     except FileNotFoundError:
         return False  # its writer has just finished it
-    for folder in (path.parent, path.parent.parent):
-        try:
-            folder.rmdir()
-        except OSError:
-            break
+    return True
+
+
+def _delete_if_empty(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except OSError:
+        return False  # missing, or not empty
     return True

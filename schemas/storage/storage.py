@@ -2,70 +2,91 @@
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore
 
 from schemas.settings.addresses import storage_folder
-from schemas.settings.base import SettingsError
-from schemas.settings.env_file import EnvFileError
-from schemas.storage.buckets import open_bucket
-from schemas.storage.causes import cause, is_full, is_missing_bucket
-from schemas.storage.local_files import delete_empty_folders, delete_partial, mount_point
-from schemas.storage.object_info import ObjectInfo, StoredObject, stored_meta
+from schemas.settings.sources import SettingsError
+from schemas.storage import local_files
+from schemas.storage.errors import (
+    ObjectTooLargeError,
+    StorageError,
+    StorageFullError,
+    StorageTimeoutError,
+    is_missing_bucket,
+    storage_error,
+)  # fmt: skip
+from schemas.storage.s3 import open_bucket
 
 if TYPE_CHECKING:
-    from obstore import GetResult
+    from obstore import GetResult, ObjectMeta
+
+__all__ = [
+    "ObjectInfo", "ObjectTooLargeError", "Storage", "StorageError", "StorageFullError",
+    "StorageTimeoutError", "StoredObject",
+]  # fmt: skip
 
 STREAM_CHUNK_BYTES = 1 << 20
 # Parts of 5 MiB that a streamed write holds in memory; obstore's own default is 12.
 UPLOAD_PARTS_IN_FLIGHT = 2
 CALL_SECONDS = 60.0
-"""Longest wait for one object, or for the next piece of one that is streamed: a mount that hangs
-is unavailable, and a named pipe is no original."""
-
+"""Longest wait for one object, or for the next chunk of a stream: a mount may hang."""
 DELETE_BATCH = 1000
-"""Objects deleted in one request: as many as S3 takes."""
+"""Objects deleted in one request: the maximum of S3."""
+
+# RFC 9110, 8.8.3; some servers omit the quotes. Not `W/"…"`, from a proxy that compresses.
+_STRONG_TAG = re.compile(r'"?([!#-~\x80-\xff]+)"?')
 
 T = TypeVar("T")
 
 
-class StorageError(Exception):
-    """Storage did not do what it was asked: full, away or not permitted. Worth a retry."""
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """Size in bytes, strong entity tag without its quotes if any, last change in whole seconds."""
+
+    size: int
+    etag: str | None
+    modified: datetime
+
+    @classmethod
+    def from_meta(cls, meta: "ObjectMeta") -> "ObjectInfo":
+        """Convert the store's description."""
+        tag = _STRONG_TAG.fullmatch(meta["e_tag"] or "")
+        return cls(meta["size"], tag and tag[1], meta["last_modified"].replace(microsecond=0))
 
 
-class StorageFullError(StorageError):
-    """There is no room, or no quota, for what was to be written. There may be some later."""
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object that is open for reading, once."""
 
-
-class StorageTimeoutError(StorageError):
-    """Storage gave no answer in time: it is unavailable as a whole, whatever it was asked for."""
-
-
-class ObjectTooLargeError(Exception):
-    """An object is larger than the reader allows; nothing of it was read."""
+    info: ObjectInfo
+    chunks: AsyncGenerator[bytes, None]
 
 
 class Storage:
-    """Whole-object reads and writes; a reader never sees half a file."""
+    """Reads and writes of whole objects; a reader never sees half an object."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         local = store.prefix if isinstance(store, LocalStore) else None
         self._folder = None if local is None else Path(local)
-        self._mounted = None if self._folder is None else mount_point(self._folder)
+        self._mounted = self._folder and local_files.mount_point(self._folder)
 
     @classmethod
     def open(cls, url: str) -> "Storage":
-        """Open `file:///folder` (made if missing) or `s3://bucket/prefix`.
+        """Open `file:///folder` (created if missing) or `s3://bucket/prefix`.
 
-        Raises SettingsError if that cannot be.
+        Raises:
+            SettingsError: the address or a setting of the bucket cannot be used.
         """
         try:
             folder = storage_folder(url)
@@ -73,19 +94,17 @@ class Storage:
                 folder.mkdir(parents=True, exist_ok=True)
                 return cls(LocalStore(folder, automatic_cleanup=True, mkdir=True))
             return cls(open_bucket(url))
-        except EnvFileError as error:
-            raise SettingsError(str(error)) from None
         except (BaseError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
             raise SettingsError(f"TASKS_STORAGE_URL cannot be used: {reason}") from error
 
     async def get(self, key: str, *, max_bytes: int) -> bytes:
-        """Read an object whole.
+        """Read a whole object.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: it does not exist.
             ObjectTooLargeError: it has more than `max_bytes`.
-            StorageError: anything else; worth a retry.
+            StorageError: any other failure; worth a retry.
         """
         async with self._reading("get"):
             response = await obstore.get_async(self._store, key)
@@ -94,114 +113,95 @@ class Storage:
             return bytes(await response.bytes_async())
 
     async def size(self, key: str) -> int:
-        """Bytes of an object; errors as `get`."""
-        async with self._reading("head"):
-            return int((await stored_meta(self._store, key))["size"])
+        """Return the size of an object in bytes; errors as `get`."""
+        return (await self.describe(key)).size
 
     async def stream(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read an object in chunks; errors as `get`."""
-        async with self._reading("stream"):
-            response = await obstore.get_async(self._store, key)
-        async with aclosing(_chunks(response)) as chunks:
+        async with aclosing((await self.open_object(key)).chunks) as chunks:
             async for chunk in chunks:
                 yield chunk
 
     async def describe(self, key: str) -> ObjectInfo:
         """Describe an object without opening it; errors as `get`."""
         async with self._reading("describe"):
-            if self._folder is None:
-                return ObjectInfo.of(await stored_meta(self._store, key))
-            return await asyncio.to_thread(ObjectInfo.of_file, self._folder / key)
+            if self._folder is not None:
+                path = self._folder / key
+                return ObjectInfo(*await asyncio.to_thread(local_files.file_info, path))
+            try:
+                meta = await obstore.head_async(self._store, key)
+            except FileNotFoundError:
+                # A response to HEAD has no body, which would say that the whole bucket is missing.
+                meta = (await obstore.get_async(self._store, key)).meta
+            return ObjectInfo.from_meta(meta)
 
     async def open_object(self, key: str) -> StoredObject:
         """Open an object for reading; errors as `get`."""
         async with self._reading("open"):
             response = await obstore.get_async(self._store, key)
-        return StoredObject(ObjectInfo.of(response.meta), _chunks(response))
+        return StoredObject(ObjectInfo.from_meta(response.meta), _chunks(response))
 
     @asynccontextmanager
-    async def _reading(self, what: str) -> AsyncIterator[None]:
+    async def _reading(self, call: str) -> AsyncIterator[None]:
         try:
-            async with _asking(what):
+            async with _limited_call(call):
                 yield
         except FileNotFoundError:
-            await self._check_mounted(what)
+            await self._check_mounted(call)
             raise
 
-    async def _check_mounted(self, what: str) -> None:
-        """Raise StorageError while the folder's file system is not mounted, if it was at the start.
+    async def _check_mounted(self, call: str) -> None:
+        """Raise StorageError if the folder's file system is not mounted as it was at the start.
 
-        In the empty folder that is left nothing is found, and what is written there is hidden as
-        soon as the file system is back. Whoever starts meanwhile cannot tell.
+        Without it the folder is empty, and new files would be hidden by the next mount.
         """
         if self._folder is None:
             return
-        mounted = await _in_thread(what, mount_point, self._folder)
+        mounted = await _in_thread(call, local_files.mount_point, self._folder)
         if mounted != self._mounted:
             raise StorageError(
-                f"{what}: {self._folder} is in {mounted}, and was in {self._mounted} at the start:"
+                f"{call}: {self._folder} is in {mounted}, and was in {self._mounted} at the start:"
                 " mount it as it was, or restart"
             )
 
     async def put(self, key: str, data: bytes | AsyncIterator[bytes]) -> None:
-        """Write a whole object, replacing what is there."""
-        await self._put(key, data, "overwrite")
-
-    async def put_new(self, key: str, data: bytes) -> bool:
-        """Write an object unless there is one; False if there is."""
-        try:
-            await self._put(key, data, "create")
-        except StorageError as error:
-            if isinstance(error.__cause__, AlreadyExistsError):
-                return False
-            raise
-        return True
-
-    async def _put(self, key: str, data: Any, mode: Any) -> None:
+        """Write a whole object, also over an existing one."""
         await self._check_mounted("put")
         try:
             async with asyncio.timeout(CALL_SECONDS) as limit:
                 content = data if isinstance(data, bytes) else _limited(data, limit)
                 await obstore.put_async(
-                    self._store, key, content, mode=mode, max_concurrency=UPLOAD_PARTS_IN_FLIGHT
+                    self._store, key, content, max_concurrency=UPLOAD_PARTS_IN_FLIGHT
                 )
         except (BaseError, OSError, ValueError) as error:
-            raise _failure("put", error) from error
+            raise storage_error("put", error) from error
 
     async def delete(self, *keys: str) -> None:
-        """Delete objects, many in one request; one that is not there is no error."""
-        for first in range(0, len(keys), DELETE_BATCH):
-            batch = list(keys[first : first + DELETE_BATCH])
+        """Delete objects, many in one request; a missing object is no error."""
+        # In a local folder, a batch would end at the first missing file.
+        size = DELETE_BATCH if self._folder is None else 1
+        for first in range(0, len(keys), size):
             try:
-                async with _asking("delete"):
-                    await obstore.delete_async(self._store, batch)
-            except FileNotFoundError:
-                # A local folder, which stops there; S3 does not mind.
-                await self._delete_each(batch)
-
-    async def _delete_each(self, keys: list[str]) -> None:
-        for key in keys:
-            try:
-                async with _asking("delete"):
-                    await obstore.delete_async(self._store, key)
+                async with _limited_call("delete"):
+                    await obstore.delete_async(self._store, list(keys[first : first + size]))
             except FileNotFoundError:
                 continue
 
     async def delete_prefix(self, prefix: str) -> int:
-        """Delete everything under a prefix; returns how many objects."""
+        """Delete all objects under a prefix; return how many."""
         keys = [key async for key, _ in self.list(prefix)]
         await self.delete(*keys)
         if self._folder is not None:
-            # An interrupted write leaves its empty folders behind.
-            await _in_thread("rmdir", delete_empty_folders, self._folder / prefix)
+            # An interrupted write leaves empty folders.
+            await _in_thread("rmdir", local_files.delete_empty_folders, self._folder / prefix)
         return len(keys)
 
     async def list(self, prefix: str = "") -> AsyncIterator[tuple[str, datetime]]:
-        """Keys under a prefix with the time of their last change."""
+        """Yield the keys under a prefix with the time of their last change."""
         pages = aiter(obstore.list(self._store, prefix or None))
         while True:
             try:
-                async with _asking("list"):
+                async with _limited_call("list"):
                     page = await anext(pages, None)
             except FileNotFoundError:
                 return
@@ -211,9 +211,9 @@ class Storage:
                 yield entry["path"], entry["last_modified"]
 
     async def top_names(self) -> tuple[str, ...] | None:
-        """What lies at the top of a local folder, strange names too; None if storage is elsewhere.
+        """Return the names at the top of a local folder, also unusual ones; None for a bucket.
 
-        One listing of everything fails as a whole on what it may not read or cannot name.
+        A listing of the whole folder would fail at one name that it cannot read or decode.
         """
         if self._folder is None:
             return None
@@ -223,62 +223,53 @@ class Storage:
             return ()
 
     async def delete_partial(self, prefix: str, before: datetime) -> int:
-        """Delete what a killed process left of a task's unfinished local writes; returns how many.
+        """Delete a task's unfinished local writes, which no listing shows; return how many.
 
-        Such a file is in no listing, so nothing else would ever find this half of an original.
-        S3 keeps unfinished uploads too; there a lifecycle rule of the bucket removes them.
+        Unfinished uploads in S3 are removed by a lifecycle rule of the bucket.
         """
         if self._folder is None:
             return 0
-        return await _in_thread("delete_partial", delete_partial, self._folder / prefix, before)
+        call = local_files.delete_partial
+        return await _in_thread("delete_partial", call, self._folder / prefix, before)
 
     async def check(self) -> None:
-        """Write and delete a small object; raises StorageError if that fails."""
+        """Write and delete a small object; raise StorageError if that fails."""
         await self.put(".ready", b"ok")
         await self.delete(".ready")
 
 
 @asynccontextmanager
-async def _asking(what: str) -> AsyncIterator[None]:
-    """Bound a call in time and tell its failures as StorageError, but for FileNotFoundError."""
+async def _limited_call(call: str) -> AsyncIterator[None]:
+    """Limit a call in time; raise its errors as StorageError, except for FileNotFoundError."""
     try:
         async with asyncio.timeout(CALL_SECONDS):
             yield
     except FileNotFoundError as error:
         if is_missing_bucket(error):
-            raise _failure(what, error) from error
+            raise storage_error(call, error) from error
         raise
     except (BaseError, OSError, ValueError) as error:
-        raise _failure(what, error) from error
+        raise storage_error(call, error) from error
 
 
-def _failure(what: str, error: Exception) -> StorageError:
-    kind = StorageError
-    if isinstance(error, TimeoutError):
-        kind = StorageTimeoutError
-    elif is_full(error):
-        kind = StorageFullError
-    return kind(f"{what}: {cause(error)}")
-
-
-async def _in_thread(what: str, call: Callable[..., T], *arguments: Any) -> T:
-    """Ask the file system itself. A call that hangs keeps its thread, but not who asked."""
-    async with _asking(what):
-        return await asyncio.to_thread(call, *arguments)
+async def _in_thread(call: str, function: Callable[..., T], *arguments: Any) -> T:
+    """Call the file system. A call that hangs keeps its thread, but not its caller."""
+    async with _limited_call(call):
+        return await asyncio.to_thread(function, *arguments)
 
 
 async def _limited(
     data: AsyncIterator[bytes], limit: asyncio.Timeout
 ) -> AsyncGenerator[bytes, None]:
-    """Pieces to write, and after each a limit for storage to take it.
+    """Yield chunks to write, each with a time limit for storage to take it.
 
-    There is none for the next piece to come: whoever sends it is watched elsewhere.
+    The wait for the next chunk has no limit here: the sender has its own.
     """
     now = asyncio.get_running_loop().time
     limit.reschedule(None)
-    async for piece in data:
+    async for chunk in data:
         limit.reschedule(now() + CALL_SECONDS)
-        yield piece
+        yield chunk
         limit.reschedule(None)
     limit.reschedule(now() + CALL_SECONDS)
 
@@ -293,4 +284,4 @@ async def _chunks(response: "GetResult") -> AsyncGenerator[bytes, None]:
                 return
             yield bytes(chunk)
     except (BaseError, OSError, ValueError) as error:
-        raise _failure("stream", error) from error
+        raise storage_error("stream", error) from error

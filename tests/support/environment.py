@@ -2,7 +2,7 @@
 
 import os
 
-from schemas.settings.misspelled import SETTINGS, doubts
+from schemas.settings.misspelled import SETTINGS, misspellings
 
 
 def forget_settings() -> None:
@@ -11,6 +11,6 @@ def forget_settings() -> None:
     With the address of a service in use among them, its files would be swept away as files of no
     task, and its backend called.
     """
-    misspelt = {doubt.name for doubt in doubts(os.environ, all_set=(), is_file=False)}
+    misspelt = {found.name for found in misspellings(os.environ, all_set=(), is_file=False)}
     for name in [name for name in os.environ if name.upper() in SETTINGS or name in misspelt]:
         del os.environ[name]

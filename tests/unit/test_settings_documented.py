@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from cli import settings_table
 from cli.main import app
 from schemas.settings.base import Settings
-from schemas.settings.misspelled import S3_VARIABLES, SETTINGS, doubts
+from schemas.settings.misspelled import SETTINGS, misspellings
+from schemas.storage.s3 import S3_VARIABLES
 
 PROJECT = Path(__file__).resolve().parents[2]
 REGENERATE = "regenerate it: plate-detect settings"
@@ -59,8 +60,8 @@ def test_a_misspelt_secret_reaches_a_container_and_stops_it(service: str) -> Non
     """A name that docker-compose.yml does not hold would be dropped without a word."""
     misspelt = set(compose_environment(service)) - SETTINGS - set(S3_VARIABLES)
     assert {"API_KEY", "WEBHOOK_SECRETS", "REDIS_PASS"} <= misspelt
-    found = doubts(dict.fromkeys(misspelt, "x"), all_set=misspelt, is_file=False)
-    assert {doubt.name for doubt in found if doubt.stops} == misspelt
+    found = misspellings(dict.fromkeys(misspelt, "x"), all_set=misspelt, is_file=False)
+    assert {one.name for one in found if one.stops} == misspelt
 
 
 def test_every_setting_has_a_meaning() -> None:
@@ -90,7 +91,7 @@ def test_the_example_is_accepted_when_uncommented(
     assert model.load()
 
 
-@pytest.mark.parametrize("option", ["", "--markdown", "--env"])
+@pytest.mark.parametrize("option", ["", "--markdown", "--env", "--names"])
 def test_the_command_shows_them_all(option: str) -> None:
     shown = CliRunner().invoke(app, ["settings", *option.split()], env={"COLUMNS": "200"})
     assert shown.exit_code == 0

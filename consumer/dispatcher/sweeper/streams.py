@@ -5,14 +5,11 @@ XGROUP CREATE at `$`. No read would ever deliver such stranded entries again, an
 find them.
 """
 
-from typing import Any
-
 import structlog
 
 from consumer.dispatcher.sweeper.context import SweepContext
 from consumer.dispatcher.webhook import DeliveryKind
-from schemas.redis import scripts
-from schemas.redis.keys import DISPATCHER_GROUP, STRANDED_CONSUMER, WORKERS_GROUP
+from schemas.redis.scripts import Scripts
 from schemas.retry import is_missing_group
 
 log = structlog.get_logger()
@@ -46,11 +43,11 @@ class StreamJobs:
         self._context = context
         self._redis = context.redis
         self._keys = context.keys
-        self._pages = [pending_page, max_images]
+        self._scripts = Scripts(context.redis, context.keys)
+        self._pending_page = pending_page
+        self._max_images = max_images
         # What is found gets this idle time, so that it is taken over at once.
         self._idle_ms = int(context.settings.lease_seconds * 1000)
-        self._adopt_images = self._redis.register_script(scripts.source("adopt_images"))
-        self._adopt_events = self._redis.register_script(scripts.source("adopt_events"))
         self._next_image = "-"
         self._reported_until = "-"
         self._next_event = "-"
@@ -71,7 +68,7 @@ class StreamJobs:
         """Remove consumers of a group that are idle and hold nothing."""
         idle_ms = int(self._context.settings.consumer_idle_seconds * 1000)
         try:
-            removed = await self._context.tasks.reap(stream, group, min_idle_ms=idle_ms)
+            removed = await self._scripts.reap(stream, group, min_idle_ms=idle_ms)
         except Exception as error:
             if not is_missing_group(error):
                 raise
@@ -83,15 +80,13 @@ class StreamJobs:
         """Make images pending again that were delivered and are not pending."""
         found = 0
         for _ in range(CALLS_PER_PASS):
-            reply: Any = await self._adopt_images(
-                keys=[self._keys.images],
-                args=[
-                    WORKERS_GROUP, STRANDED_CONSUMER, self._idle_ms, self._next_image, *self._pages,
-                ],
+            next_start, count = await self._scripts.adopt_images(
+                idle_ms=self._idle_ms, start=self._next_image,
+                pending_page=self._pending_page, max_found=self._max_images,
             )  # fmt: skip
-            self._next_image = reply[0].decode() or "-"
-            found += reply[1]
-            if not reply[0]:
+            self._next_image = next_start or "-"
+            found += count
+            if not next_start:
                 break
         self._report(self._keys.images, found)
 
@@ -100,18 +95,14 @@ class StreamJobs:
         found = 0
         for _ in range(CALLS_PER_PASS):
             start = self._next_event
-            reply: Any = await self._adopt_events(
-                keys=[self._keys.events],
-                args=[
-                    DISPATCHER_GROUP, STRANDED_CONSUMER, self._idle_ms, start, EVENTS_PAGE,
-                    self._keys.task(""),
-                ],
-            )  # fmt: skip
+            next_start, reported_until, count = await self._scripts.adopt_events(
+                idle_ms=self._idle_ms, start=start, page=EVENTS_PAGE
+            )
             if start == self._reported_until:
-                self._reported_until = reply[1].decode()
-            self._next_event = reply[0].decode() or self._reported_until
-            found += reply[2]
-            if not reply[0]:
+                self._reported_until = reported_until
+            self._next_event = next_start or self._reported_until
+            found += count
+            if not next_start:
                 break
         self._report(self._keys.events, found)
 

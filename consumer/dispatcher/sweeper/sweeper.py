@@ -9,8 +9,8 @@ from consumer.dispatcher.sweeper.context import SweepContext
 from consumer.dispatcher.sweeper.files import FileJobs
 from consumer.dispatcher.sweeper.streams import StreamJobs
 from consumer.dispatcher.sweeper.tasks import TaskJobs
-from schemas.redis import scripts
 from schemas.redis.keys import DISPATCHER_GROUP, WORKERS_GROUP
+from schemas.redis.scripts import Scripts
 from schemas.retry import StoppedError
 
 log = structlog.get_logger()
@@ -44,7 +44,7 @@ class Sweeper:
             "deliveries": streams.forget_deliveries,
         }
         self._file_jobs: Jobs = {"files": files.sweep}
-        self._lock = context.redis.register_script(scripts.source("acquire_lock"))
+        self._scripts = Scripts(context.redis, keys)
 
     async def sweep(self) -> float:
         """Do the jobs that are due and that no other process does.
@@ -68,16 +68,16 @@ class Sweeper:
 
     async def _if_due(self, name: str, sweep: Callable[[], Awaitable[None]], share: float) -> None:
         self._context.step()
-        key, started = self._context.keys.job_lock(name), time.monotonic()
+        started = time.monotonic()
         # Slightly shorter than the interval: otherwise a process would find its own lock at every
         # second sweep.
         hold_ms = max(1, int(self._context.settings.sweep_interval_seconds * 900))
-        if not await self._lock(keys=[key], args=[hold_ms, "take"]):
+        if not await self._scripts.acquire_lock(name, hold_ms=hold_ms):
             return
         await sweep()
         rest_ms = int((time.monotonic() - started) / share * 1000)
         if rest_ms > hold_ms:
-            await self._lock(keys=[key], args=[rest_ms, "extend"])
+            await self._scripts.acquire_lock(name, hold_ms=rest_ms, extend=True)
 
     async def _do(self, jobs: Jobs) -> None:
         """Do one job after the other; one that fails does not stop the others."""

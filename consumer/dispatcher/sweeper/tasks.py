@@ -8,7 +8,7 @@ from consumer.dispatcher.deliveries import valid_members
 from consumer.dispatcher.sweeper.context import PAGE, SweepContext
 from consumer.dispatcher.webhook import DeliveryKind
 from schemas.contract.tasks import TaskStatus
-from schemas.redis import scripts
+from schemas.redis.scripts import Scripts
 
 log = structlog.get_logger()
 
@@ -31,7 +31,7 @@ class TaskJobs:
         self._redis = context.redis
         self._keys = context.keys
         self._ttl_ms = context.settings.task_ttl_ms
-        self._reissue = self._redis.register_script(scripts.source("reissue_event"))
+        self._scripts = Scripts(context.redis, context.keys)
         self._restore_from = 0
         self._cursor = 0
 
@@ -149,8 +149,7 @@ class TaskJobs:
             self._note(what, member)
 
     async def _reissue_event(self, task_id: str) -> None:
-        keys = [self._keys.task(task_id), self._keys.events]
-        if await self._reissue(keys=keys, args=[task_id, self._ttl_ms]):
+        if await self._scripts.reissue_event(task_id, max_age_ms=self._ttl_ms):
             self._note("event", task_id)
 
     def _note(self, what: str, name: str) -> None:

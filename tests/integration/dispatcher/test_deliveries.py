@@ -5,8 +5,8 @@ import pytest
 from consumer.dispatcher.deliveries import DeliveryState, DeliveryStore
 from consumer.dispatcher.webhook import Delivery, DeliveryKind
 from schemas.contract.events import CompletionEvent
-from schemas.redis import scripts
 from schemas.redis.keys import DISPATCHER_GROUP
+from schemas.redis.scripts import Scripts
 from tests.integration.dispatcher.conftest import TTL_MS, World
 
 pytestmark = pytest.mark.integration
@@ -144,10 +144,11 @@ async def test_a_claim_repeated_after_a_lost_response_is_one_attempt(
     world: World, store: DeliveryStore
 ) -> None:
     claim = await claimed(world, store)
-    keys = [world.keys.due_deliveries("callback"), world.keys.delivery("evt_t1_callback")]
-    claim_again = world.redis.register_script(scripts.source("claim_delivery"))
-    again = await claim_again(keys=keys, args=["evt_t1_callback", claim.token, 60_000])
-    assert again[3] == 1
+    again = await Scripts(world.redis, world.keys).claim_delivery(
+        CALLBACK, "evt_t1_callback", token=claim.token, lease_ms=60_000
+    )
+    assert again is not None
+    assert again.attempts == 1
 
 
 async def test_a_delivery_that_expired_leaves_the_queue(world: World, store: DeliveryStore) -> None:

@@ -13,8 +13,8 @@ from consumer.dispatcher.events import EventHandler, EventReader
 from consumer.dispatcher.webhook import DeliveryKind
 from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
-from schemas.redis.groups import ensure_group
 from schemas.redis.keys import DISPATCHER_GROUP
+from schemas.redis.scripts import ensure_group
 from schemas.storage.storage import Storage, StorageError
 from tests.integration.dispatcher.conftest import (
     TTL_MS,

@@ -1,6 +1,6 @@
-"""A server with the work stream, and the store on it."""
+"""A server of each kind, and a task store on it: only these tests use both Valkey and Redis."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from redis.asyncio import Redis
@@ -8,6 +8,17 @@ from redis.asyncio import Redis
 from schemas.redis.keys import WORKERS_GROUP
 from schemas.redis.task_store import TaskStore
 from tests.integration.schemas.steps import KEYS, TTL_MS
+from tests.support.redis_server import RedisServer, server_binaries
+
+
+@pytest.fixture(scope="session", params=sorted(server_binaries()))
+def running_redis(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer]:
+    server = RedisServer(server_binaries()[request.param], tmp_path_factory.mktemp(request.param))
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the tests of the atomic steps share: messages, and their ends."""
+"""Messages and outcomes for the tests of the atomic steps."""
 
 from typing import Any
 
@@ -23,8 +23,8 @@ def messages(task_id: str, total: int) -> list[ImageMessage]:
 
 
 async def take(redis: Redis, consumer: str = "c1") -> list[tuple[str, ImageMessage]]:
-    answer: Any = await redis.xreadgroup(WORKERS_GROUP, consumer, {KEYS.images: ">"}, count=100)
-    rows = answer[0][1] if answer else []
+    response: Any = await redis.xreadgroup(WORKERS_GROUP, consumer, {KEYS.images: ">"}, count=100)
+    rows = response[0][1] if response else []
     return [(entry.decode(), ImageMessage.from_fields(fields, LIMITS)) for entry, fields in rows]
 
 

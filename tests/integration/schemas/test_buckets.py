@@ -1,4 +1,4 @@
-"""S3 as the AWS_* variables describe it, and what is said of storage that fails."""
+"""S3 with its AWS_* variables, and the messages of failing storage."""
 
 import socket
 import ssl
@@ -33,17 +33,17 @@ def variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 async def bucket(
     status: int = 200, code: str = "", context: ssl.SSLContext | None = None
 ) -> AsyncIterator[tuple[str, list[str]]]:
-    """Address of a server that answers all requests so, and the keys that signed them."""
+    """Address of a server that responds so to all requests, and the keys that signed them."""
     keys: list[str] = []
 
-    async def answer(request: web.Request) -> web.Response:
+    async def response(request: web.Request) -> web.Response:
         await request.read()
         keys.append(request.headers["Authorization"].partition("Credential=")[2].split("/")[0])
         body = f"<Error><Code>{code}</Code><Message>{SECRET}</Message></Error>" if code else ""
         return web.Response(status=status, text=body, headers={"ETag": '"1"'})
 
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
+    app.router.add_route("*", "/{path:.*}", response)
     runner = web.AppRunner(app)
     await runner.setup()
     listener = socket.create_server(("127.0.0.1", 0))
@@ -97,7 +97,7 @@ async def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPat
         ("AWS_ENDPOINT", "ftp://minio"), ("AWS_ALLOW_HTTP", "maybe"),
     ],
 )  # fmt: skip
-def test_a_variable_that_cannot_be_is_named(
+def test_an_unusable_variable_is_named(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -105,7 +105,7 @@ def test_a_variable_that_cannot_be_is_named(
         Storage.open("s3://bucket")
 
 
-def test_plain_http_that_is_denied_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forbidden_plain_http_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://minio:9000")
     monkeypatch.setenv("AWS_ALLOW_HTTP", "false")
     with pytest.raises(SettingsError, match="AWS_ALLOW_HTTP must be true, or the endpoint https"):
@@ -119,7 +119,7 @@ def test_plain_http_that_is_denied_stops_the_start(monkeypatch: pytest.MonkeyPat
         (404, "NoSuchBucket"), (400, "AuthorizationHeaderMalformed"), (503, "SlowDown"),
     ],
 )  # fmt: skip
-async def test_what_the_server_refuses_is_named(
+async def test_a_refusal_of_the_server_is_named(
     status: int, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with bucket(status, code) as (url, _):
@@ -129,8 +129,8 @@ async def test_what_the_server_refuses_is_named(
     assert code in text
 
 
-async def test_a_missing_bucket_is_no_missing_object(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Images of which nothing is found are given up; all of them, if it were the same."""
+async def test_a_missing_bucket_is_not_a_missing_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images of missing objects fail: a wrong bucket must not fail all images."""
     async with bucket(404, "NoSuchBucket") as (url, _):
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         storage = Storage.open("s3://bucket")
@@ -157,14 +157,14 @@ async def test_a_full_server_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://nowhere.invalid:9000", "cannot be resolved"),
     ],
 )
-async def test_what_keeps_us_from_the_server_is_named(
+async def test_a_network_error_is_named(
     endpoint: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     assert words in str(await failure(Storage.open("s3://bucket")))
 
 
-async def test_a_certificate_of_nobody_is_named(
+async def test_an_unknown_certificate_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificates = make_certificates(tmp_path)
@@ -178,18 +178,18 @@ async def test_a_certificate_of_nobody_is_named(
 async def test_a_server_without_tls_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     async with bucket() as (url, _):
         monkeypatch.setenv("AWS_ENDPOINT_URL", url.replace("http", "https"))
-        assert "does not answer with TLS" in str(await failure(Storage.open("s3://bucket")))
+        assert "does not respond with TLS" in str(await failure(Storage.open("s3://bucket")))
 
 
-async def test_what_the_file_system_says_is_told_without_the_path(tmp_path: Path) -> None:
+async def test_an_error_of_the_file_system_has_no_path(tmp_path: Path) -> None:
     (tmp_path / "storage").mkdir()
     (tmp_path / "storage" / "t1").write_text("no folder")
     error = await failure(Storage.open((tmp_path / "storage").as_uri()))
     assert str(error) == "put: GenericError: Not a directory"
 
 
-async def test_a_name_is_no_reason(tmp_path: Path) -> None:
-    """A file may be called as the system calls a full disk, which is waited for without end."""
+async def test_a_file_name_is_not_read_as_a_cause(tmp_path: Path) -> None:
+    """The file name looks like the message of a full disk."""
     (tmp_path / "storage").mkdir()
     (tmp_path / "storage" / "t1").write_text("no folder")
     storage = Storage.open((tmp_path / "storage").as_uri())
@@ -198,7 +198,7 @@ async def test_a_name_is_no_reason(tmp_path: Path) -> None:
     assert not isinstance(raised.value, StorageFullError)
 
 
-async def test_a_full_disk_is_told(tmp_path: Path) -> None:
+async def test_a_full_disk_is_named(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 1):
         storage = Storage.open((tmp_path / "disk").as_uri())
         with pytest.raises(StorageFullError, match=r"No space left on device$"):

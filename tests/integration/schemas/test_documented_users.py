@@ -1,4 +1,4 @@
-"""What is accepted outlives a restart of a server with the users that the README describes."""
+"""Accepted tasks survive a restart of a server with the documented users."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.integration
 
 
 class GuardedServer(RedisServer):
-    """A server where nobody may log in but the documented user."""
+    """A server where only the documented user may log in."""
 
     @property
     def url(self) -> str:
@@ -23,7 +23,7 @@ class GuardedServer(RedisServer):
 
 
 @pytest.mark.parametrize("kind", sorted(server_binaries()))
-async def test_an_accepted_task_outlives_a_restart(kind: str, tmp_path: Path) -> None:
+async def test_an_accepted_task_survives_a_restart(kind: str, tmp_path: Path) -> None:
     rules = [word for rule in documented_rules().values() for word in ("--user", *rule)]
     server = GuardedServer(server_binaries()[kind], tmp_path, *rules)
     server.start()
@@ -38,8 +38,8 @@ async def test_an_accepted_task_outlives_a_restart(kind: str, tmp_path: Path) ->
             state = await TaskStore(redis, KEYS, task_ttl_ms=TTL_MS).state("t1")
             assert state is not None
             assert await redis.xlen(KEYS.images) == 2
-        async with Redis.from_url(f"redis://127.0.0.1:{server.port}/0") as nobody:
+        async with Redis.from_url(f"redis://127.0.0.1:{server.port}/0") as default_user:
             with pytest.raises((AuthenticationError, NoPermissionError)):
-                await nobody.ping()
+                await default_user.ping()
     finally:
         server.stop()

@@ -1,4 +1,4 @@
-"""A submit that the server breaks off leaves nothing, so a repeat never finds half a task."""
+"""A submit that fails half-way leaves nothing, so a repeated submit never finds half a task."""
 
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ Restricted = Callable[..., AbstractAsyncContextManager[TaskStore]]
 
 @pytest.fixture
 def restricted(redis: Redis, redis_server: str) -> Restricted:
-    """A store of a user who lacks some commands."""
+    """A task store for a user without the rights to some commands."""
 
     @asynccontextmanager
     async def user_without(*commands: str) -> AsyncIterator[TaskStore]:
@@ -62,8 +62,8 @@ async def test_submit_without_a_right_leaves_nothing(
             assert await leftovers(redis) == NOTHING
     with pytest.raises(KeyBusyError):
         await store.reserve("k", "two", lease_ms=60_000)
-    answer = await store.submit("t1", messages("t1", 3), max_backlog=9, binding=binding)
-    assert answer is SubmitAnswer.ACCEPTED
+    outcome = await store.submit("t1", messages("t1", 3), max_backlog=9, binding=binding)
+    assert outcome is SubmitAnswer.ACCEPTED
     assert await store.reserve("k", "two", lease_ms=60_000) == EarlierUse("t1", "d")
     assert [message for _, message in await take(redis)] == messages("t1", 3)
 

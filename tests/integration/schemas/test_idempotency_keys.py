@@ -1,4 +1,4 @@
-"""A key holds its place for one upload, and then names its task."""
+"""Idempotency keys are held by one upload, and then bound to its task."""
 
 import pytest
 from redis.asyncio import Redis
@@ -9,10 +9,10 @@ from tests.integration.schemas.steps import KEYS, failure, messages, result, tak
 pytestmark = pytest.mark.integration
 
 
-async def test_idempotency_key_from_its_hold_to_its_task(redis: Redis, store: TaskStore) -> None:
+async def test_a_key_is_held_and_then_bound(redis: Redis, store: TaskStore) -> None:
     record = KEYS.idempotency("k")
     assert await store.reserve("k", "one", lease_ms=5000) is None
-    assert await store.reserve("k", "one", lease_ms=9000) is None  # the same upload: a renewal
+    assert await store.reserve("k", "one", lease_ms=9000) is None  # a renewal by the same upload
     assert 5000 < await redis.pttl(record) <= 9000
     with pytest.raises(KeyBusyError):
         await store.reserve("k", "two", lease_ms=5000)
@@ -20,39 +20,37 @@ async def test_idempotency_key_from_its_hold_to_its_task(redis: Redis, store: Ta
     assert await redis.exists(record)
 
     late = Binding("k", "two", "d2")
-    answer = await store.submit("t2", messages("t2", 1), max_backlog=9, binding=late)
-    assert answer is SubmitAnswer.LOST
+    outcome = await store.submit("t2", messages("t2", 1), max_backlog=9, binding=late)
+    assert outcome is SubmitAnswer.LOST
     assert await store.backlog() == 0
     assert await store.state("t2") is None
 
     binding = Binding("k", "one", "d1")
     for expected in (SubmitAnswer.ACCEPTED, SubmitAnswer.EXISTS):
-        answer = await store.submit("t1", messages("t1", 1), max_backlog=9, binding=binding)
-        assert answer is expected
+        outcome = await store.submit("t1", messages("t1", 1), max_backlog=9, binding=binding)
+        assert outcome is expected
     for token in ("one", "two"):
         assert await store.reserve("k", token, lease_ms=5) == EarlierUse("t1", "d1")
         await store.release("k", token)
     assert await redis.pttl(record) > await redis.pttl(KEYS.task("t1")) > 0
 
 
-async def test_refused_submit_leaves_the_key_to_its_holder(redis: Redis, store: TaskStore) -> None:
+async def test_a_refused_submit_keeps_the_hold(redis: Redis, store: TaskStore) -> None:
     await store.reserve("k", "one", lease_ms=5000)
     binding = Binding("k", "one", "d")
-    answer = await store.submit("t1", messages("t1", 1), max_backlog=0, binding=binding)
-    assert answer is SubmitAnswer.BACKLOG
+    outcome = await store.submit("t1", messages("t1", 1), max_backlog=0, binding=binding)
+    assert outcome is SubmitAnswer.BACKLOG
     with pytest.raises(KeyBusyError):
         await store.reserve("k", "two", lease_ms=5000)
     await store.release("k", "one")
     assert not await redis.exists(KEYS.idempotency("k"))
-    # The lease may have run out with nobody else interested: the submit is as good as before.
-    answer = await store.submit("t1", messages("t1", 1), max_backlog=9, binding=binding)
-    assert answer is SubmitAnswer.ACCEPTED
+    # A submit after the lease is accepted if no other upload has reserved the key.
+    outcome = await store.submit("t1", messages("t1", 1), max_backlog=9, binding=binding)
+    assert outcome is SubmitAnswer.ACCEPTED
     assert await store.reserve("k", "two", lease_ms=5) == EarlierUse("t1", "d")
 
 
-async def test_key_lives_as_long_as_a_task_that_is_kept_open(
-    redis: Redis, store: TaskStore
-) -> None:
+async def test_a_key_outlives_its_open_task(redis: Redis, store: TaskStore) -> None:
     await store.submit("t1", messages("t1", 1), max_backlog=9, binding=Binding("k", "one", "d"))
     await redis.pexpire(KEYS.idempotency("k"), 1000)
     await redis.pexpire(KEYS.task("t1"), 1000)
@@ -62,7 +60,7 @@ async def test_key_lives_as_long_as_a_task_that_is_kept_open(
     assert await store.reserve("k", "two", lease_ms=5000) is None
 
 
-async def test_every_step_that_keeps_a_task_keeps_its_key(redis: Redis, store: TaskStore) -> None:
+async def test_every_step_extends_the_ttl_of_the_key(redis: Redis, store: TaskStore) -> None:
     record, task, binding = KEYS.idempotency("k"), KEYS.task("t1"), Binding("k", "one", "d")
     await store.submit("t1", messages("t1", 3), max_backlog=9, binding=binding)
     (e0, m0), (e1, m1), (e2, m2) = await take(redis)
@@ -79,9 +77,7 @@ async def test_every_step_that_keeps_a_task_keeps_its_key(redis: Redis, store: T
     assert await redis.zcard(KEYS.open_tasks) == 0
 
 
-async def test_task_whose_key_was_lost_leaves_its_next_holder_alone(
-    redis: Redis, store: TaskStore
-) -> None:
+async def test_a_task_leaves_a_lost_key_to_its_next_holder(redis: Redis, store: TaskStore) -> None:
     binding = Binding("k", "one", "d")
     await store.submit("t1", messages("t1", 1), max_backlog=9, binding=binding)
     await redis.delete(KEYS.idempotency("k"))
@@ -90,4 +86,4 @@ async def test_task_whose_key_was_lost_leaves_its_next_holder_alone(
     await store.begin(entry, message)
     await store.expire("t1", timeout_ms=60_000)
     await store.finish(entry, message, result(message), {})
-    assert await redis.pttl(KEYS.idempotency("k")) <= 5000, "a lease of seconds stays one"
+    assert await redis.pttl(KEYS.idempotency("k")) <= 5000, "the lease must not be extended"

@@ -1,12 +1,11 @@
-"""Names of results: what webhook receivers misread is replaced, and each image keeps its own."""
+"""Names of results: misread characters are replaced, and each image keeps its own name."""
 
 import pytest
 from redis.asyncio import Redis
 
 from schemas.contract.messages import ImageMessage
-from schemas.redis.results import lists_result
 from schemas.redis.task_store import BeginAnswer, FinishAnswer, TaskStore
-from tests.integration.schemas.steps import KEYS, result, take
+from tests.integration.schemas.steps import result, take
 
 pytestmark = pytest.mark.integration
 
@@ -25,14 +24,14 @@ async def test_replaced_characters_never_give_two_images_one_name(
     await store.submit("t1", named("a;b.webp", "a_b.webp"), max_backlog=10)
     taken = await take(redis)
     (e0, m0), (e1, m1) = taken[first], taken[1 - first]
-    for _ in range(2):  # a second delivery is answered as the first
+    for _ in range(2):  # a second delivery gets the same
         assert await store.begin(e0, m0) is BeginAnswer.RUN
         assert await store.begin(e1, m1) is BeginAnswer.OUTPUT_TAKEN
         assert await store.begin(e1, m1, output=m1.distinct_output_name) is BeginAnswer.RUN
 
 
 @pytest.mark.parametrize("output", ["a.webp", "a;b.webp"])
-async def test_an_output_that_two_images_ask_for_is_a_conflict(
+async def test_a_name_that_is_requested_twice_is_a_conflict(
     redis: Redis, store: TaskStore, output: str
 ) -> None:
     await store.submit("t1", named(output, output), max_backlog=10)
@@ -41,24 +40,20 @@ async def test_an_output_that_two_images_ask_for_is_a_conflict(
     assert await store.begin(e1, m1) is BeginAnswer.OUTPUT_CONFLICT
 
 
-async def test_an_image_that_began_under_a_name_of_the_version_before_goes_on(
-    redis: Redis, store: TaskStore
-) -> None:
+async def test_an_image_that_an_older_version_began_goes_on(redis: Redis, store: TaskStore) -> None:
     await store.submit("t1", named("a;b.webp"), max_backlog=10)
     [(entry, message)] = await take(redis)
-    assert await store.begin(entry, message, output="a;b.webp") is BeginAnswer.RUN  # as it did
+    assert await store.begin(entry, message, output="a;b.webp") is BeginAnswer.RUN
     assert await store.begin(entry, message) is BeginAnswer.RUN
     assert await store.finish(entry, message, result(message), {}) is FinishAnswer.COMPLETED
-    assert await lists_result(redis, KEYS, "t1", "a_b.webp")
+    assert await store.lists_result("t1", "a_b.webp")
 
 
-async def test_a_result_that_ended_under_a_name_of_the_version_before_stays_listed(
-    redis: Redis, store: TaskStore
-) -> None:
+async def test_a_result_of_an_older_version_stays_listed(redis: Redis, store: TaskStore) -> None:
     await store.submit("t1", named("a;b.webp"), max_backlog=10)
     [(entry, message)] = await take(redis)
     await store.begin(entry, message, output="a;b.webp")
     old = result(message).model_copy(update={"filename": "a;b.webp"})
     await store.finish(entry, message, old, {})
-    assert await lists_result(redis, KEYS, "t1", "a;b.webp")
+    assert await store.lists_result("t1", "a;b.webp")
     assert await store.begin(entry, message) is BeginAnswer.DUPLICATE

@@ -1,4 +1,4 @@
-"""What is done for tasks whose work is abandoned, silent, dead or deleted, on a real server."""
+"""Steps for entries and tasks that are abandoned, idle, dead-lettered or deleted."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.tasks import ImageFailure, TaskStatus
 from schemas.redis.keys import WORKERS_GROUP
+from schemas.redis.scripts import Scripts
 from schemas.redis.task_store import BeginAnswer, FinishAnswer, TaskStore
 from tests.integration.schemas.steps import KEYS, TTL_MS, failure, messages, result, take
 
@@ -21,23 +22,25 @@ async def test_renew_keeps_only_what_is_owned(redis: Redis, store: TaskStore) ->
     await redis.xclaim(KEYS.images, WORKERS_GROUP, "c2", 0, [entries[0]])
     assert await store.renew("c1", entries) == [entries[0]]
     rows: Any = await redis.xpending_range(KEYS.images, WORKERS_GROUP, "-", "+", 10)
-    assert [row["times_delivered"] for row in rows] == [2, 1], "a renewal is no delivery"
+    assert [row["times_delivered"] for row in rows] == [2, 1], (
+        "a renewal must not count as a delivery"
+    )
     await redis.xack(KEYS.images, WORKERS_GROUP, entries[1])
-    assert await store.renew("c1", entries) == [entries[0]], "what was settled is not lost"
+    assert await store.renew("c1", entries) == [entries[0]], "a settled entry is not lost"
 
 
 async def test_dead_letter_fails_its_image_once(redis: Redis, store: TaskStore) -> None:
     await store.submit("t1", messages("t1", 1), max_backlog=10)
     [(entry, message)] = await take(redis)
 
-    async def bury() -> FinishAnswer:
+    async def dead_letter() -> FinishAnswer:
         return await store.dead_letter(
             entry, reason="too_many_deliveries", task_id="t1", total=1,
             failure=failure(message), metadata={"deliveries": 4},
         )  # fmt: skip
 
-    assert await bury() is FinishAnswer.FAILED
-    assert await bury() is FinishAnswer.SETTLED
+    assert await dead_letter() is FinishAnswer.FAILED
+    assert await dead_letter() is FinishAnswer.SETTLED
     letters: Any = await redis.xrange(KEYS.dead_letters)
     assert len(letters) == 1
     assert letters[0][1][b"reason"] == b"too_many_deliveries"
@@ -45,7 +48,7 @@ async def test_dead_letter_fails_its_image_once(redis: Redis, store: TaskStore) 
     assert await store.backlog() == 0
 
 
-async def test_dead_letter_of_a_task_nobody_knows_opens_and_fails_it(
+async def test_a_dead_letter_creates_and_fails_an_unknown_task(
     redis: Redis, store: TaskStore
 ) -> None:
     entry = (await redis.xadd(KEYS.images, {"v": "1", "task_id": "d1"})).decode()
@@ -64,7 +67,9 @@ async def take_raw(redis: Redis) -> None:
     await redis.xreadgroup(WORKERS_GROUP, "c1", {KEYS.images: ">"}, count=100)
 
 
-async def test_expire_waits_for_silence_and_for_the_queue(redis: Redis, store: TaskStore) -> None:
+async def test_expire_waits_for_the_timeout_and_for_the_queue(
+    redis: Redis, store: TaskStore
+) -> None:
     await store.submit("t1", messages("t1", 2), max_backlog=10)
     assert await store.expire("t1", timeout_ms=60_000) == "active"
     assert await store.expire("t1", timeout_ms=0) == "queued"
@@ -97,10 +102,36 @@ async def test_delete_leaves_a_tombstone(redis: Redis, store: TaskStore) -> None
 
 
 async def test_reap_never_strands_pending_entries(redis: Redis, store: TaskStore) -> None:
+    scripts = Scripts(redis, KEYS)
     await store.submit("t1", messages("t1", 1), max_backlog=10)
     await take(redis, "holds")
     await redis.xreadgroup(WORKERS_GROUP, "idle", {KEYS.images: ">"})
-    assert await store.reap(KEYS.images, WORKERS_GROUP, min_idle_ms=60_000) == []
-    reaped = await store.reap(KEYS.images, WORKERS_GROUP, min_idle_ms=0)
+    assert await scripts.reap(KEYS.images, WORKERS_GROUP, min_idle_ms=60_000) == []
+    reaped = await scripts.reap(KEYS.images, WORKERS_GROUP, min_idle_ms=0)
     assert "holds" not in reaped
-    assert await store.reap("{plates}:none", WORKERS_GROUP, min_idle_ms=0) == []
+    assert await scripts.reap("{plates}:none", WORKERS_GROUP, min_idle_ms=0) == []
+
+
+async def test_failed_attempts_of_an_image(redis: Redis, store: TaskStore) -> None:
+    await store.submit("t1", messages("t1", 2), max_backlog=10)
+    (e0, m0), (e1, m1) = await take(redis)
+    assert await store.failed_attempts(e0, m0, 1) == 0
+    for delivery in (2, 2, 3):  # the second call repeats the first
+        await store.start_attempt(e0, m0, delivery)
+    assert await store.failed_attempts(e0, m0, 3) == 2
+    assert await store.failed_attempts(e0, m0, 2) == 1, (
+        "the third belongs to another worker and is in progress"
+    )
+    assert await store.failed_attempts(e1, m1, 3) == 0
+    await store.start_attempt("9-9", m0, 3)  # the restored entry
+    assert await store.failed_attempts("9-9", m0, 3) == 3
+    await store.clear_attempts(m0)
+    assert await store.failed_attempts(e0, m0, 3) == 0
+    await store.start_attempt(e0, m0, 4)
+    await store.finish(e0, m0, result(m0), {})
+    assert await store.failed_attempts(e0, m0, 4) == 0, "an outcome removes the attempts"
+
+
+async def test_an_attempt_creates_no_task(redis: Redis, store: TaskStore) -> None:
+    await store.start_attempt("1-1", messages("t1", 1)[0], 2)
+    assert not await redis.exists(KEYS.task("t1"))

@@ -1,4 +1,4 @@
-"""More questions at once than there are connections: they wait for one, and none is refused."""
+"""More commands at once than connections: they wait, and none is refused."""
 
 import asyncio
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from tests.support.service import wait_until
 
 pytestmark = pytest.mark.integration
 
-QUESTIONS = 400
+COMMANDS = 400
 SECONDS = 30
 
 
@@ -34,7 +34,7 @@ SECONDS = 30
 def found(
     request: pytest.FixtureRequest, own_redis: RedisServer, tmp_path: Path
 ) -> Iterator[dict[str, Any]]:
-    """Settings that lead to the test's own server, on either way."""
+    """Settings of the test's own server: its address, or a Sentinel."""
     if request.param == "address":
         yield {"redis_url": own_redis.url}
         return
@@ -48,66 +48,68 @@ def found(
 
 
 def clients(server: RedisServer) -> int:
-    """Connections that our clients have open; a Sentinel's are not ours."""
+    """Open connections of our clients, without the Sentinel's."""
     with Redis.from_url(server.url) as redis:
         names = [str(client["name"]) for client in redis.client_list()]
     return sum(not name.startswith("sentinel-") for name in names) - 1
 
 
 def blocked(server: RedisServer) -> int:
-    """Clients that wait within a command: with these, nothing is still on its way."""
+    """Clients that wait in a blocking command."""
     with Redis.from_url(server.url) as redis:
         return int(redis.info("clients")["blocked_clients"])
 
 
-async def give_up(asking: list[asyncio.Future[Any]]) -> None:
-    """Python 3.11 may lose a cancellation that meets the end of a `wait_for` (of a write)."""
-    left = set(asking)
+async def cancel_all(waiting: list[asyncio.Future[Any]]) -> None:
+    """Cancel until all have ended: Python 3.11 may lose a cancellation at the end of a wait_for."""
+    left = set(waiting)
     while left:
         for one in left:
             one.cancel()
         _, left = await asyncio.wait(left, timeout=0.1)
 
 
-async def test_many_questions_at_once_wait_for_their_turn(
+async def test_many_commands_at_once_wait_for_a_connection(
     own_redis: RedisServer, found: dict[str, Any]
 ) -> None:
     async with asyncio.timeout(SECONDS), connect(Settings(_env_file=None, **found)) as redis:
         for _ in range(2):
-            answers = await asyncio.gather(*(redis.incr("asked") for _ in range(QUESTIONS)))
-        assert sorted(answers) == list(range(QUESTIONS + 1, 2 * QUESTIONS + 1))
+            answers = await asyncio.gather(*(redis.incr("asked") for _ in range(COMMANDS)))
+        assert sorted(answers) == list(range(COMMANDS + 1, 2 * COMMANDS + 1))
         assert 1 < clients(own_redis) <= MAX_CONNECTIONS
     await asyncio.to_thread(wait_until, lambda: clients(own_redis) == 0, 10, "them to be closed")
 
 
-async def test_those_who_give_up_do_not_keep_the_others_from_their_turn(
+async def test_cancelled_commands_free_their_connections(
     own_redis: RedisServer, found: dict[str, Any]
 ) -> None:
     async with asyncio.timeout(SECONDS), connect(Settings(_env_file=None, **found)) as redis:
-        asking = [asyncio.ensure_future(redis.blpop("nothing", 20)) for _ in range(QUESTIONS)]
+        waiting = [asyncio.ensure_future(redis.blpop("nothing", 20)) for _ in range(COMMANDS)]
         await asyncio.to_thread(
             wait_until, lambda: blocked(own_redis) == MAX_CONNECTIONS, 10, "all to be in use"
         )
-        await give_up(asking)
-        assert len(await asyncio.gather(*(redis.incr("asked") for _ in range(QUESTIONS))))
+        await cancel_all(waiting)
+        assert len(await asyncio.gather(*(redis.incr("asked") for _ in range(COMMANDS))))
 
 
-async def test_nobody_waits_for_ever(
+async def test_the_wait_for_a_connection_has_a_limit(
     own_redis: RedisServer, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_client, "COMMAND_TIMEOUT_SECONDS", 0.5)
     settings = Settings(_env_file=None, **found)
     async with asyncio.timeout(SECONDS), connect_blocking(settings, block_seconds=20) as redis:
-        asking = [asyncio.ensure_future(redis.blpop("nothing", 20)) for _ in range(MAX_CONNECTIONS)]
+        waiting = [
+            asyncio.ensure_future(redis.blpop("nothing", 20)) for _ in range(MAX_CONNECTIONS)
+        ]
         await asyncio.to_thread(
             wait_until, lambda: blocked(own_redis) == MAX_CONNECTIONS, 10, "all to be in use"
         )
         with pytest.raises(NoConnectionError):
             await redis.incr("asked")
-        await give_up(asking)
+        await cancel_all(waiting)
 
 
-async def test_a_replica_without_its_primary_is_no_cluster_node(own_redis: RedisServer) -> None:
+async def test_a_replica_without_primary_is_no_cluster_node(own_redis: RedisServer) -> None:
     """redis-py derives its MASTERDOWN error from the one for CLUSTERDOWN."""
     settings = Settings(_env_file=None, redis_url=own_redis.url)
     with Redis.from_url(own_redis.url) as redis:
@@ -119,8 +121,8 @@ async def test_a_replica_without_its_primary_is_no_cluster_node(own_redis: Redis
         await refuse_cluster(settings)
 
 
-def test_a_copy_of_the_error_for_cluster_nodes_says_the_same() -> None:
-    """Each caller of a bundle gets a copy."""
+def test_a_copied_error_of_a_cluster_node_has_the_same_message() -> None:
+    """Each caller of a pipeline gets a copy."""
     error = ClusterNodeError("MOVED")
     assert str(copy(error)) == str(error)
     assert str(error).count("MOVED") == 1

@@ -1,4 +1,4 @@
-"""Scripts that share round trips, against a real server: each gets its own answer or error."""
+"""Scripts that share round trips: each call gets its own result or error."""
 
 import asyncio
 import traceback
@@ -31,88 +31,88 @@ async def reads(redis: Redis) -> int:
     return int((await redis.info("stats"))["total_reads_processed"])
 
 
-async def echoes(bundle: ScriptPipeliner, echo: AsyncScript, count: int) -> list[bytes]:
-    return await asyncio.gather(*(bundle.run(echo, ["calls"], [n]) for n in range(count)))
+async def echoes(pipeliner: ScriptPipeliner, echo: AsyncScript, count: int) -> list[bytes]:
+    return await asyncio.gather(*(pipeliner.run(echo, ["calls"], [n]) for n in range(count)))
 
 
-async def test_many_calls_share_round_trips_and_each_gets_its_answer(redis: Redis) -> None:
-    bundle, echo = ScriptPipeliner(redis), redis.register_script(ECHO)
-    assert await echoes(bundle, echo, 1) == [b"0"]
+async def test_many_calls_share_round_trips(redis: Redis) -> None:
+    pipeliner, echo = ScriptPipeliner(redis), redis.register_script(ECHO)
+    assert await echoes(pipeliner, echo, 1) == [b"0"]
     before = await reads(redis)
-    assert await echoes(bundle, echo, 50) == [str(n).encode() for n in range(50)]
-    # One for the calls, one for this look, and a spare: 50 calls alone would be 50.
+    assert await echoes(pipeliner, echo, 50) == [str(n).encode() for n in range(50)]
+    # One for the calls, one for INFO, and a spare; separate calls would need 50.
     assert await reads(redis) - before <= 3
     assert await redis.get("calls") == b"51"
 
 
-async def test_what_is_asked_meanwhile_goes_next(redis: Redis) -> None:
-    bundle, echo = ScriptPipeliner(redis), redis.register_script(ECHO)
-    first = asyncio.create_task(echoes(bundle, echo, 1))
+async def test_calls_during_a_round_trip_go_next(redis: Redis) -> None:
+    pipeliner, echo = ScriptPipeliner(redis), redis.register_script(ECHO)
+    first = asyncio.create_task(echoes(pipeliner, echo, 1))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert await echoes(bundle, echo, 3) == [b"0", b"1", b"2"]
+    assert await echoes(pipeliner, echo, 3) == [b"0", b"1", b"2"]
     assert await first == [b"0"]
 
 
-async def test_a_server_without_the_scripts_is_taught_them(redis: Redis) -> None:
-    bundle, echo = ScriptPipeliner(redis), redis.register_script(ECHO)
-    assert await echoes(bundle, echo, 5) == [b"0", b"1", b"2", b"3", b"4"]
+async def test_missing_scripts_are_loaded(redis: Redis) -> None:
+    pipeliner, echo = ScriptPipeliner(redis), redis.register_script(ECHO)
+    assert await echoes(pipeliner, echo, 5) == [b"0", b"1", b"2", b"3", b"4"]
     assert await redis.get("calls") == b"5"
 
 
-async def test_an_error_is_only_its_own_callers(redis: Redis) -> None:
-    bundle = ScriptPipeliner(redis)
+async def test_an_error_is_raised_to_its_own_caller_only(redis: Redis) -> None:
+    pipeliner = ScriptPipeliner(redis)
     echo, fail = redis.register_script(ECHO), redis.register_script(FAIL)
-    answers = await asyncio.gather(
-        bundle.run(echo, ["calls"], ["a"]),
-        bundle.run(fail, [], ["this"]),
-        bundle.run(echo, ["calls"], ["b"]),
+    results = await asyncio.gather(
+        pipeliner.run(echo, ["calls"], ["a"]),
+        pipeliner.run(fail, [], ["this"]),
+        pipeliner.run(echo, ["calls"], ["b"]),
         return_exceptions=True,
     )
-    assert answers[0] == b"a"
-    assert answers[2] == b"b"
-    assert isinstance(answers[1], ResponseError)
-    assert "NOPE this" in str(answers[1])
+    assert results[0] == b"a"
+    assert results[2] == b"b"
+    assert isinstance(results[1], ResponseError)
+    assert "NOPE this" in str(results[1])
 
 
-async def test_a_call_that_was_given_up_is_not_sent(redis: Redis) -> None:
-    bundle, echo = ScriptPipeliner(redis), redis.register_script(ECHO)
-    given_up = asyncio.create_task(bundle.run(echo, ["calls"], ["x"]))
-    kept = asyncio.create_task(bundle.run(echo, ["calls"], ["y"]))
-    asyncio.get_running_loop().call_soon(given_up.cancel)
+async def test_a_cancelled_call_is_not_sent(redis: Redis) -> None:
+    pipeliner, echo = ScriptPipeliner(redis), redis.register_script(ECHO)
+    cancelled = asyncio.create_task(pipeliner.run(echo, ["calls"], ["x"]))
+    kept = asyncio.create_task(pipeliner.run(echo, ["calls"], ["y"]))
+    asyncio.get_running_loop().call_soon(cancelled.cancel)
     assert await kept == b"y"
     with pytest.raises(asyncio.CancelledError):
-        await given_up
+        await cancelled
     assert await redis.get("calls") == b"1"
 
 
-async def test_a_lost_server_is_everyones_error_and_the_next_calls_work(
+async def test_a_lost_server_is_raised_to_all_callers(
     own_redis: RedisServer,
 ) -> None:
     retry = Retry(NoBackoff(), 0)
     async with Redis.from_url(own_redis.url, retry=retry, socket_timeout=5) as redis:
-        bundle, echo = ScriptPipeliner(redis), redis.register_script(ECHO)
-        assert await echoes(bundle, echo, 2) == [b"0", b"1"]
+        pipeliner, echo = ScriptPipeliner(redis), redis.register_script(ECHO)
+        assert await echoes(pipeliner, echo, 2) == [b"0", b"1"]
         own_redis.kill()
         lost = await asyncio.gather(
-            *(bundle.run(echo, ["calls"], [n]) for n in range(4)), return_exceptions=True
+            *(pipeliner.run(echo, ["calls"], [n]) for n in range(4)), return_exceptions=True
         )
         assert all(isinstance(error, (RedisConnectionError, OSError)) for error in lost), lost
-        assert len({id(error) for error in lost}) == 4, "or each raise adds to all their tracebacks"
+        assert len({id(error) for error in lost}) == 4, "each caller needs its own exception"
         assert len({str(error) for error in lost}) == 1
         own_redis.start()
-        assert await echoes(bundle, echo, 4) == [b"0", b"1", b"2", b"3"]
+        assert await echoes(pipeliner, echo, 4) == [b"0", b"1", b"2", b"3"]
 
 
-async def test_raising_one_callers_error_leaves_the_others_alone(own_redis: RedisServer) -> None:
+async def test_tracebacks_of_callers_are_separate(own_redis: RedisServer) -> None:
     retry = Retry(NoBackoff(), 0)
     async with Redis.from_url(own_redis.url, retry=retry, socket_timeout=5) as redis:
-        bundle, echo = ScriptPipeliner(redis), redis.register_script(ECHO)
+        pipeliner, echo = ScriptPipeliner(redis), redis.register_script(ECHO)
         own_redis.kill()
 
         async def call(name: str) -> BaseException | None:
             try:
-                await bundle.run(echo, [name], [1])
+                await pipeliner.run(echo, [name], [1])
             except (RedisConnectionError, OSError) as error:
                 try:
                     raise KeyError(name) from error

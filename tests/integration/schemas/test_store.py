@@ -1,4 +1,4 @@
-"""From a submit to the one event, against a real server: every answer, and each step twice."""
+"""From a submit to the one event: every result, and each step twice."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ async def test_task_from_first_image_to_the_one_event(redis: Redis, store: TaskS
     assert state is not None
     assert state.status is TaskStatus.PROCESSING
     assert await store.begin(second, m1) is BeginAnswer.RUN
-    # Finished in reverse order: results keep index order all the same.
+    # Finished in reverse order; the results are in index order.
     assert await store.finish(second, m1, result(m1), {}) is FinishAnswer.WRITTEN
     assert await store.finish(first, m0, result(m0), {}) is FinishAnswer.COMPLETED
     assert await store.finish(first, m0, result(m0), {"call": "other"}) is FinishAnswer.CLOSED
@@ -58,7 +58,7 @@ async def test_task_from_first_image_to_the_one_event(redis: Redis, store: TaskS
     assert pending["pending"] == 0
 
 
-async def test_repeated_finish_is_answered_as_the_first(redis: Redis, store: TaskStore) -> None:
+async def test_a_repeated_finish_returns_the_same(redis: Redis, store: TaskStore) -> None:
     await store.submit("t1", messages("t1", 2), max_backlog=10)
     (e0, m0), (e1, m1) = await take(redis)
     for entry, message in ((e0, m0), (e1, m1)):
@@ -70,7 +70,7 @@ async def test_repeated_finish_is_answered_as_the_first(redis: Redis, store: Tas
     for _ in range(2):
         assert await store.finish(e1, m1, failure(m1), mine) is FinishAnswer.COMPLETED
         assert await store.finish(e1, m1, result(m1), others) is FinishAnswer.CLOSED
-    # The task was closed by the other image: only one call may say that it ended it.
+    # The other image closed the task: only one call may return that it did.
     assert await store.finish(e0, m0, result(m0), mine) is FinishAnswer.WRITTEN
     state = await store.state("t1")
     assert state is not None
@@ -139,12 +139,12 @@ async def test_results_of_an_older_worker_are_read(redis: Redis, store: TaskStor
     await store.begin(e1, m1)
     await store.finish(e1, m1, result(m1).model_copy(update={"needs_review": True}), {})
     [(_, event)] = await redis.xrange(KEYS.events)
-    told = CompletionEvent.from_fields(event)
-    assert told.state == await store.state("t1")
-    assert told.state.needs_review
+    completion = CompletionEvent.from_fields(event)
+    assert completion.state == await store.state("t1")
+    assert completion.state.needs_review
 
 
-async def test_direct_publisher_needs_no_submit(redis: Redis, store: TaskStore) -> None:
+async def test_an_outside_publisher_needs_no_submit(redis: Redis, store: TaskStore) -> None:
     entry = await redis.xadd(KEYS.images, {"v": "1", "task_id": "d1", "image": b"raw"})
     [(_, message)] = await take(redis)
     assert await store.state("d1") is None
@@ -174,7 +174,7 @@ async def test_entries_that_contradict_their_task(redis: Redis, store: TaskStore
     assert (state.progress.done, state.errors) == (0, [])
 
 
-async def test_full_server_refuses_work_and_finishes_what_it_has(
+async def test_a_full_server_refuses_new_work_and_finishes_accepted_work(
     redis: Redis, store: TaskStore
 ) -> None:
     await store.submit("t1", messages("t1", 1), max_backlog=10)
@@ -188,3 +188,17 @@ async def test_full_server_refuses_work_and_finishes_what_it_has(
     finally:
         await redis.config_set("maxmemory", "0")
     assert await store.state("t2") is None
+
+
+async def test_a_lowered_limit_applies_to_new_tasks_only(redis: Redis, store: TaskStore) -> None:
+    await store.submit("t1", messages("t1", 3), max_backlog=9)
+    (entry, message), *_ = await take(redis)
+    assert await store.begin(entry, message, max_total=2) is BeginAnswer.RUN
+    for task_id, total, expected in (
+        ("d2", 2, BeginAnswer.RUN),
+        ("d3", 3, BeginAnswer.TOTAL_TOO_LARGE),
+    ):
+        direct = messages(task_id, total)[0]
+        entry = (await redis.xadd(KEYS.images, direct.to_fields())).decode()  # type: ignore[arg-type]
+        assert await store.begin(entry, direct, max_total=2) is expected
+    assert await store.state("d3") is None

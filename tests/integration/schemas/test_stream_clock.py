@@ -1,4 +1,4 @@
-"""Ids of the stream that are ahead of the server's clock: what is queued is not taken for lost."""
+"""Entry ids that are ahead of the server's clock: queued entries are not taken for lost."""
 
 import pytest
 from redis.asyncio import Redis
@@ -20,41 +20,43 @@ async def now_ms(redis: Redis) -> int:
     return int(seconds) * 1000 + int(microseconds) // 1000
 
 
-async def get_ahead(redis: Redis) -> int:
-    """Add an entry from the future, as a clock that was set back or a publisher may leave one."""
+async def add_future_entry(redis: Redis) -> int:
+    """Add an entry with a future id, as after a clock was set back."""
     ahead = await now_ms(redis) + AHEAD_MS
     await redis.xadd(KEYS.images, {"v": "1", "task_id": "other"}, id=f"{ahead}-0")
     return ahead
 
 
-async def assert_nothing_is_missed(redis: Redis, store: TaskStore, task_id: str) -> None:
+async def assert_all_are_queued(redis: Redis, store: TaskStore, task_id: str) -> None:
     before = await store.backlog()
     assert await store.restore(task_id, silent_ms=0) == 0
     assert await store.expire(task_id, timeout_ms=0) == "queued"
     assert await store.backlog() == before
 
 
-async def test_task_under_way_is_neither_restored_nor_expired(
+async def test_a_task_in_progress_is_neither_restored_nor_expired(
     redis: Redis, store: TaskStore
 ) -> None:
-    await get_ahead(redis)
+    await add_future_entry(redis)
     await store.submit("t1", messages("t1", 3), max_backlog=9)
-    await assert_nothing_is_missed(redis, store, "t1")
+    await assert_all_are_queued(redis, store, "t1")
     [first] = await redis.xrange(KEYS.images, count=1)
     await redis.xreadgroup(WORKERS_GROUP, "c1", {KEYS.images: ">"}, count=1)
     await redis.xdel(KEYS.images, first[0])
     (e0, m0), (e1, m1), _ = await take(redis)
     assert await store.begin(e0, m0) is BeginAnswer.RUN
-    await assert_nothing_is_missed(redis, store, "t1")
+    await assert_all_are_queued(redis, store, "t1")
     assert await store.finish(e0, m0, result(m0), {}) is FinishAnswer.WRITTEN
-    await assert_nothing_is_missed(redis, store, "t1")
-    answer = await store.dead_letter(e1, reason="x", task_id="t1", failure=failure(m1), total=3)
-    assert answer is FinishAnswer.WRITTEN
-    await assert_nothing_is_missed(redis, store, "t1")
+    await assert_all_are_queued(redis, store, "t1")
+    outcome = await store.dead_letter(e1, reason="x", task_id="t1", failure=failure(m1), total=3)
+    assert outcome is FinishAnswer.WRITTEN
+    await assert_all_are_queued(redis, store, "t1")
 
 
-async def test_images_of_a_direct_publisher_are_waited_for(redis: Redis, store: TaskStore) -> None:
-    await get_ahead(redis)
+async def test_images_of_an_outside_publisher_are_waited_for(
+    redis: Redis, store: TaskStore
+) -> None:
+    await add_future_entry(redis)
     for message in messages("d1", 3):
         await redis.xadd(KEYS.images, message.to_fields())  # type: ignore[arg-type]
     rows = await redis.xrange(KEYS.images)
@@ -65,35 +67,33 @@ async def test_images_of_a_direct_publisher_are_waited_for(redis: Redis, store: 
     lost = ImageFailure(index=0, filename=None, code=ImageErrorCode.INVALID_MESSAGE, detail="no")
     await store.dead_letter(first.decode(), reason="x", task_id="d1", failure=lost, total=3)
     assert m0.index == lost.index
-    await assert_nothing_is_missed(redis, store, "d1")
+    await assert_all_are_queued(redis, store, "d1")
     assert await store.begin(second.decode(), m1) is BeginAnswer.RUN
-    await assert_nothing_is_missed(redis, store, "d1")
+    await assert_all_are_queued(redis, store, "d1")
 
 
-async def test_task_times_out_by_the_clock_whatever_the_ids_say(
-    redis: Redis, store: TaskStore
-) -> None:
-    await get_ahead(redis)
+async def test_a_task_times_out_by_the_clock_not_by_ids(redis: Redis, store: TaskStore) -> None:
+    await add_future_entry(redis)
     await store.submit("t1", messages("t1", 2), max_backlog=9)
     active = await redis.zscore(KEYS.open_tasks, "t1")
     assert active is not None
-    assert active <= await now_ms(redis), "the sweeper must come to see it"
+    assert active <= await now_ms(redis), "otherwise the sweeper would skip it"
     await redis.xtrim(KEYS.images, maxlen=0, approximate=False)
     assert await store.expire("t1", timeout_ms=0) == "failed"
 
 
-async def test_lost_stream_is_restored_once_though_its_ids_were_ahead(
+async def test_a_lost_stream_with_future_ids_is_restored_once(
     redis: Redis, store: TaskStore
 ) -> None:
-    await get_ahead(redis)
+    await add_future_entry(redis)
     await store.submit("t1", messages("t1", 2), max_backlog=9)
     await redis.delete(KEYS.images)
     await redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
     assert await store.restore("t1", silent_ms=0) == 2
-    await assert_nothing_is_missed(redis, store, "t1")
+    await assert_all_are_queued(redis, store, "t1")
     newest = await redis.hget(KEYS.task("t1"), "newest_added_ms")
     assert newest is not None
-    assert int(newest) <= await now_ms(redis), "what was newer is gone"
+    assert int(newest) <= await now_ms(redis), "the newer entries are gone"
     await redis.delete(KEYS.images)
     await redis.xadd(KEYS.images, {"v": "1", "task_id": "later"}, id=f"{int(newest) + 1}-0")
     await redis.zadd(KEYS.open_tasks, {"t1": int(newest)})
@@ -101,8 +101,7 @@ async def test_lost_stream_is_restored_once_though_its_ids_were_ahead(
 
 
 async def test_activity_never_goes_back(redis: Redis, store: TaskStore) -> None:
-    """A failover to a server whose clock is behind: entries nobody has seen yet are older than the
-    last activity only by the old clock."""
+    """After a failover to a server whose clock is behind."""
     message = ImageMessage(task_id="d1", index=0, total=2, object="d1/input/0")
     entry = await redis.xadd(KEYS.images, message.to_fields())  # type: ignore[arg-type]
     assert await store.begin(entry.decode(), message) is BeginAnswer.RUN

@@ -1,4 +1,4 @@
-"""A line of `.env` sets what it seems to set, or stops the start; no message repeats a value."""
+"""Each line of `.env` sets what it seems to set, or stops the start; messages repeat no value."""
 
 import os
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_a_line_that_sets_nothing_stops_the_start(line: str, before: str, folder
         f"OTHER='-----BEGIN\nx\n-----END'\nAPI_KEYS={KEY}", f"API_KEYS={KEY}\rLOG_LEVEL=info",
     ],
 )  # fmt: skip
-def test_every_other_way_of_writing_it_closes_the_service(text: str, folder: Path) -> None:
+def test_other_spellings_of_the_line_set_the_key(text: str, folder: Path) -> None:
     (folder / ".env").write_bytes(text.encode())
     assert len(ProducerSettings.load().api_keys) == 1
 
@@ -71,35 +71,36 @@ def test_every_other_way_of_writing_it_closes_the_service(text: str, folder: Pat
         f'MINE="x\nAPI_KEYS={KEY}\nYOURS="',
     ],
 )  # fmt: skip
-def test_a_missing_quote_swallows_no_setting(text: str, folder: Path) -> None:
+def test_a_missing_quote_is_reported(text: str, folder: Path) -> None:
     assert "a quote is missing" in refused(folder, text)
 
 
 @pytest.mark.parametrize("second", ["API_KEYS=", "api_keys=", f"API_KEYS={KEY}-2"])
-def test_a_secret_has_one_value(second: str, folder: Path) -> None:
+def test_two_values_of_a_secret_stop_the_start(second: str, folder: Path) -> None:
     line = refused(folder, f"API_KEYS={KEY}\n{second}\n")
     assert line == ".env line 2 sets API_KEYS to another value than line 1"
 
 
-def test_what_is_repeated_alike_is_no_doubt(folder: Path) -> None:
+def test_a_repeated_line_is_accepted(folder: Path) -> None:
     (folder / ".env").write_text(f"API_KEYS={KEY}\nAPI_KEYS={KEY}\nPORT=1\nPORT=2\n")
     settings = ProducerSettings.load()
     assert (settings.port, len(settings.api_keys)) == (2, 1)
 
 
-def test_other_encodings_are_told(folder: Path) -> None:
+def test_other_encodings_are_reported(folder: Path) -> None:
     text = f"API_KEYS={KEY}\n"
     assert "is not UTF-8" in refused(folder, text.encode("utf-16"))
+    assert refused(folder, b"LOG_LEVEL=caf\xe9\n") == ".env is not UTF-8: see its byte 14"
     refused(folder, text.encode("utf-16-le"))
 
 
-def test_an_env_file_that_is_none_is_told(folder: Path) -> None:
+def test_a_folder_is_reported(folder: Path) -> None:
     (folder / ".env").mkdir()
     with pytest.raises(SettingsError, match=r"^\.env cannot be read: it is not a file$"):
         Settings.load()
 
 
-def test_a_link_to_nowhere_is_told(folder: Path) -> None:
+def test_a_broken_link_is_reported(folder: Path) -> None:
     (folder / ".env").symlink_to(folder / "secrets")
     with pytest.raises(SettingsError, match=r"^\.env cannot be read: No such file or directory$"):
         Settings.load()
@@ -117,7 +118,7 @@ def test_a_link_to_nowhere_is_told(folder: Path) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("place", ["environment", ".env"])
-def test_a_blank_secret_was_meant_to_be_one(
+def test_a_blank_secret_is_refused(
     name: str, value: str, place: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if place == ".env":

@@ -1,4 +1,4 @@
-"""The committed JSON Schemas say what the models say."""
+"""The committed JSON Schemas agree with the models."""
 
 import json
 from typing import Any
@@ -25,7 +25,7 @@ def test_committed_schema_is_fresh(name: str) -> None:
     assert text == rendered()[name], "run: python -m schemas.generate"
 
 
-def test_no_schema_is_left_over() -> None:
+def test_there_are_no_other_schemas() -> None:
     assert {file.name for file in FOLDER.iterdir()} == set(rendered())
 
 

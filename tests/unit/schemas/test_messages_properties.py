@@ -1,4 +1,4 @@
-"""The stream contract against whatever a stream may hold."""
+"""The stream contract with generated entries."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +17,7 @@ LIMITS = ContractLimits(max_total=50, inline_max_bytes=100)
 NAMES = [name.encode() for name in ImageMessage.model_fields]
 SECRET = b"PLANTED"
 
-# Close to the contract, where a reader errs most easily, and far from it.
+# Close to the contract, where most errors are, and far from it.
 VALUES = st.one_of(
     st.binary(max_size=120),
     st.text(max_size=40).map(lambda text: text.encode(errors="surrogatepass")),
@@ -35,7 +35,7 @@ BASES = st.sampled_from(
 
 
 @given(BASES, FIELDS)
-def test_a_message_that_is_read_keeps_every_promise(
+def test_every_accepted_message_is_valid(
     base: dict[bytes, bytes], fields: dict[bytes, bytes]
 ) -> None:
     entry = base | fields
@@ -56,7 +56,7 @@ def test_a_message_that_is_read_keeps_every_promise(
 
 
 @given(BASES, FIELDS)
-def test_only_what_is_beyond_doubt_is_charged_to_a_task(
+def test_only_a_certain_image_is_failed_by_an_invalid_entry(
     base: dict[bytes, bytes], fields: dict[bytes, bytes]
 ) -> None:
     entry = base | fields
@@ -70,7 +70,7 @@ def test_only_what_is_beyond_doubt_is_charged_to_a_task(
 
 
 @given(BASES, st.sampled_from(NAMES), st.binary(max_size=20), st.binary(max_size=20))
-def test_a_reason_never_repeats_what_was_published(
+def test_a_reason_never_contains_values(
     base: dict[bytes, bytes], name: bytes, before: bytes, after: bytes
 ) -> None:
     reason = ""
@@ -82,7 +82,7 @@ def test_a_reason_never_repeats_what_was_published(
 
 
 @given(st.text(max_size=60), st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True))
-def test_no_object_lies_outside_its_tasks_inputs(tail: str, task_id: str) -> None:
+def test_no_object_is_outside_its_tasks_inputs(tail: str, task_id: str) -> None:
     for key in (tail, f"{task_id}/input/{tail}", f"{task_id}/{tail}", f"/{task_id}/input/{tail}"):
         if is_own_object(key, task_id):
             assert key.split("/")[:-1] == [task_id, "input"]

@@ -1,4 +1,4 @@
-"""Names that users choose must never leave their folder, and must stay readable."""
+"""Cleaned names stay in their folder and stay readable."""
 
 import pytest
 from hypothesis import given
@@ -54,7 +54,7 @@ MISREAD = '"\\;%<>:|?*\ufeff\u202e\u200f\x7f\x01\t\r\n\u0085\u2028'
 
 
 @given(st.text(st.sampled_from("abж.%2 /" + MISREAD), max_size=40))
-def test_no_result_name_holds_what_a_receiver_misreads(name: str) -> None:
+def test_no_result_name_contains_misread_characters(name: str) -> None:
     for result in (*unique_output_names([name]), default_output_name(name, 3, 5)):
         assert not set(result) & set(MISREAD)
         assert portable_name(result) == result
@@ -63,7 +63,7 @@ def test_no_result_name_holds_what_a_receiver_misreads(name: str) -> None:
 @pytest.mark.parametrize(
     "kept", ["a b", "ж", "a'b", "a&b", "a#b", "a+b", "a=b", "a,b", "a..b", "👨‍👩‍👧"]
 )
-def test_what_every_receiver_reads_alike_is_kept(kept: str) -> None:
+def test_other_characters_are_kept(kept: str) -> None:
     assert unique_output_names([f"{kept}.jpg"]) == [f"covered_{kept}.webp"]
 
 
@@ -78,26 +78,26 @@ def test_what_every_receiver_reads_alike_is_kept(kept: str) -> None:
         ("R&D.jpg", "covered_R&D.webp"),
     ],
 )
-def test_what_some_receivers_drop_or_replace_becomes_an_underscore(
+def test_characters_that_receivers_drop_or_replace_become_underscores(
     chosen: str, result: str
 ) -> None:
     assert unique_output_names([chosen]) == [result]
 
 
-def test_names_that_become_equal_get_their_own() -> None:
+def test_names_that_become_equal_are_numbered() -> None:
     assert unique_output_names(["a;b.jpg", "a_b.jpg", "A%B.png"]) == [
         "covered_a_b.webp", "covered_a_b_2.webp", "covered_A_B_3.webp",
     ]  # fmt: skip
 
 
 @given(st.text(max_size=300), st.integers(0, 999))
-def test_a_distinct_name_is_a_name_of_a_result(stem: str, index: int) -> None:
+def test_a_distinct_name_is_a_valid_name(stem: str, index: int) -> None:
     distinct = distinct_output_name(default_output_name(stem, 0, 1), index)
     assert distinct == portable_name(base_name(distinct))
     assert distinct.endswith(f"_{index}.webp")
 
 
-def test_same_stem_gets_its_own_output() -> None:
+def test_equal_stems_are_numbered() -> None:
     names = unique_output_names(["a.jpg", "a.png", "A.webp", "b.jpg", "a_2.jpg"])
     assert names[:2] == ["covered_a.webp", "covered_a_2.webp"]
     assert len({name.casefold() for name in names}) == 5

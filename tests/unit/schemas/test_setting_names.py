@@ -1,13 +1,15 @@
-"""A misspelt name is told; of a key or secret it stops the start. Others' names are left alone."""
+"""Misspelled settings are reported; of a key or secret, they stop the start."""
 
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+from cli import settings_table
 from cli.settings_table import MODELS
 from producer.settings import ProducerSettings
 from schemas.settings.base import Settings, SettingsError
-from schemas.settings.misspelled import SECURITY, SETTINGS, Doubt, doubts
+from schemas.settings.misspelled import SECURITY, SETTINGS, Misspelling, misspellings
 
 ORDINARY = (
     "HOSTNAME", "LOGNAME", "HOME", "PATH", "PWD", "OLDPWD", "LANG", "LC_ALL", "TERM", "USER",
@@ -30,16 +32,18 @@ ORDINARY = (
 
 def found(
     name: str, *, value: str = "x", is_file: bool, all_set: tuple[str, ...] = ()
-) -> Doubt | None:
-    return next(doubts({name: value}, all_set=all_set, is_file=is_file), None)
+) -> Misspelling | None:
+    return next(misspellings({name: value}, all_set=all_set, is_file=is_file), None)
 
 
-def test_the_list_holds_every_setting() -> None:
-    assert {name.upper() for model in MODELS.values() for name in model.model_fields} == SETTINGS
+def test_the_list_of_names_is_fresh() -> None:
+    text = (files("schemas.settings") / "names.txt").read_text()
+    hint = "run: plate-detect settings --names > schemas/settings/names.txt"
+    assert text == settings_table.names(), hint
 
 
 @pytest.mark.parametrize("name", [*ORDINARY, *sorted(SETTINGS)])
-def test_names_of_others_are_no_doubt(name: str) -> None:
+def test_other_variables_are_not_reported(name: str) -> None:
     value = "tcp://10.43.0.5:6379" if name.endswith("_PORT") else "x"
     assert found(name, value=value, is_file=False) is None
 
@@ -52,7 +56,7 @@ def test_names_of_others_are_no_doubt(name: str) -> None:
         ("api_key", "API_KEYS"), ("Api-Keys", "API_KEYS"), ("API_KYES", "API_KEYS"),
         ("X_API_KEY", "API_KEYS"), ("API_KEYS_FILE", "API_KEYS"), ("PLATE_API_KEYS", "API_KEYS"),
         ("PLATE_DETECT_API_KEY", "API_KEYS"), ("PLATEDETECT_API_KEYS", "API_KEYS"),
-        ("PRODUCER_API_KEY", "API_KEYS"),        ("WEBHOOK_SECRETS", "WEBHOOK_SECRET"),
+        ("PRODUCER_API_KEY", "API_KEYS"), ("WEBHOOK_SECRETS", "WEBHOOK_SECRET"),
         ("WEBHOOKSECRET", "WEBHOOK_SECRET"), ("WEBHOOK_KEY", "WEBHOOK_SECRET"),
         ("WEBHOOK_SIGNING_SECRET", "WEBHOOK_SECRET"), ("WEBHOOK_SECRT", "WEBHOOK_SECRET"),
         ("REDIS_PASS", "REDIS_PASSWORD"), ("REDIS_PWD", "REDIS_PASSWORD"),
@@ -60,10 +64,10 @@ def test_names_of_others_are_no_doubt(name: str) -> None:
         ("REDIS_SENTINEL_PASS", "REDIS_SENTINEL_PASSWORD"), ("REDIS_SSL", "REDIS_TLS"),
     ],
 )  # fmt: skip
-def test_a_misspelt_secret_stops_the_start(name: str, meant: str, is_file: bool) -> None:
-    assert found(name, is_file=is_file) == Doubt(name, meant, stops=True)
+def test_a_misspelled_secret_stops_the_start(name: str, meant: str, is_file: bool) -> None:
+    assert found(name, is_file=is_file) == Misspelling(name, meant, stops=True)
     for alternative in SECURITY[meant]:
-        assert found(name, is_file=is_file, all_set=(alternative,)) == Doubt(
+        assert found(name, is_file=is_file, all_set=(alternative,)) == Misspelling(
             name, meant, stops=False
         )
     assert found(name, value="", is_file=is_file) is None
@@ -78,20 +82,20 @@ def test_a_misspelt_secret_stops_the_start(name: str, meant: str, is_file: bool)
         ("MAX_FILE_SIZE", "MAX_FILE_SIZE_BYTES"), ("BACKEND_UPLOAD_URI", "BACKEND_UPLOAD_URL"),
     ],
 )  # fmt: skip
-def test_another_misspelt_name_is_told(name: str, meant: str, is_file: bool) -> None:
-    assert found(name, is_file=is_file) == Doubt(name, meant, stops=False)
+def test_another_misspelled_name_is_reported(name: str, meant: str, is_file: bool) -> None:
+    assert found(name, is_file=is_file) == Misspelling(name, meant, stops=False)
 
 
 @pytest.mark.parametrize("name", ["REDIS_DB", "DETECT_FOO", "PLATE_MODE", "HOSTS", "CALLBACK_URL"])
-def test_in_the_file_our_prefixes_are_told_too(name: str) -> None:
-    doubt = found(name, is_file=True)
-    assert doubt is not None
-    assert not doubt.stops
+def test_in_the_file_our_prefixes_are_reported_too(name: str) -> None:
+    misspelling = found(name, is_file=True)
+    assert misspelling is not None
+    assert not misspelling.stops
 
 
 @pytest.mark.parametrize("name", ["API_TOKEN", "API_TOKENS", "API_SECRET"])
 def test_in_the_file_a_token_is_a_key(name: str) -> None:
-    assert found(name, is_file=True) == Doubt(name, "API_KEYS", stops=True)
+    assert found(name, is_file=True) == Misspelling(name, "API_KEYS", stops=True)
 
 
 @pytest.mark.parametrize(
@@ -99,13 +103,13 @@ def test_in_the_file_a_token_is_a_key(name: str) -> None:
     ["HTTP_API_KEYS", "APP_API_KEYS", "ALLOWED_API_KEYS", "VALID-APIKEYS", "service_api_keys"],
 )
 def test_in_the_file_a_prefix_does_not_hide_a_key(name: str) -> None:
-    assert found(name, is_file=True) == Doubt(name, "API_KEYS", stops=True)
+    assert found(name, is_file=True) == Misspelling(name, "API_KEYS", stops=True)
 
 
 @pytest.mark.parametrize("value", ["false", "0", "no"])
-def test_what_asks_for_no_tls_is_harmless(value: str) -> None:
-    doubt = found("REDIS_SSL", value=value, is_file=False)
-    assert doubt is None or not doubt.stops
+def test_a_misspelled_setting_that_turns_tls_off_is_harmless(value: str) -> None:
+    misspelling = found("REDIS_SSL", value=value, is_file=False)
+    assert misspelling is None or not misspelling.stops
 
 
 @pytest.fixture
@@ -133,8 +137,8 @@ def test_every_role_refuses_to_start(
     )
 
 
-def test_the_real_name_may_stand_elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_real_name_may_be_set_elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / ".env").write_text("API_KEY=x\n")
     monkeypatch.setenv("API_KEYS", "k" * 20)
-    [sentence] = ProducerSettings.load().doubtful
+    [sentence] = ProducerSettings.load().misspelled
     assert sentence == ".env line 1 sets API_KEY, which is not a setting; did you mean API_KEYS?"

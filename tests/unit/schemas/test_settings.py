@@ -1,4 +1,4 @@
-"""Settings: the seed's names and defaults, and one line for a wrong value."""
+"""Settings: documented defaults, and one line for a wrong value."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -31,7 +31,7 @@ def test_defaults_of_the_documented_table() -> None:
     assert ProducerSettings.load().port == 8000
 
 
-def test_storage_is_a_folder_here_by_default(tmp_path: Path) -> None:
+def test_storage_is_a_local_folder_by_default(tmp_path: Path) -> None:
     assert Settings.load().storage_url == (tmp_path / "tasks_storage").as_uri()
 
 
@@ -82,7 +82,7 @@ def test_wrong_value_is_named_in_one_line(
     assert value in str(caught.value)
 
 
-def test_a_value_of_no_kind_is_told_what_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_of_several_types_names_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEBP_METHOD", "7")
     with pytest.raises(SettingsError, match=r"^WEBP_METHOD='7': .* 6 or .* 'auto'$"):
         WorkerSettings.load()
@@ -178,7 +178,7 @@ def test_redis_settings_that_contradict_each_other_stop_the_start(
     assert "\n" not in str(caught.value)
 
 
-def test_where_redis_is_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_place_of_redis_contains_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "rediss://user:hunter2@host:7000/1")
     assert Settings.load().redis_place == "host:7000"
     monkeypatch.setenv("REDIS_URL", "")
@@ -189,7 +189,7 @@ def test_where_redis_is_is_told_without_its_password(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("url", ["file:///dev/null/tasks", "s3://"])
-def test_storage_that_cannot_be_is_told_in_one_line(url: str) -> None:
+def test_unusable_storage_is_reported_in_one_line(url: str) -> None:
     with pytest.raises(SettingsError, match=r"^TASKS_STORAGE_URL cannot be used: .+$"):
         Storage.open(url)
 
@@ -202,10 +202,10 @@ WRONG_FOLDERS = [
 
 
 @pytest.mark.parametrize("url", WRONG_FOLDERS)
-def test_a_folder_that_may_be_meant_otherwise_is_refused(
+def test_an_ambiguous_folder_is_refused(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What lies in the storage folder and belongs to no task is deleted."""
+    """Files in the storage folder that belong to no task are deleted."""
     monkeypatch.setenv("TASKS_STORAGE_URL", url)
     with pytest.raises(SettingsError, match=r"^TASKS_STORAGE_URL=…: .*file:///absolute/folder"):
         Settings.load()
@@ -234,7 +234,7 @@ async def test_an_absolute_folder_is_used(
         ("[::1]", "redis://[::1]:6379/0", "[::1]:6379"),
     ],
 )
-def test_a_host_of_any_kind_becomes_an_address(
+def test_every_kind_of_host_becomes_an_address(
     host: str, address: str, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_HOST", host)
@@ -259,14 +259,8 @@ def test_more_than_a_host_is_refused(host: str, monkeypatch: pytest.MonkeyPatch)
     assert "\n" not in str(caught.value)
 
 
-def test_an_env_file_that_is_no_text_is_told_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_bytes(b"LOG_LEVEL=caf\xe9\n")
-    with pytest.raises(SettingsError, match=r"^\.env is not UTF-8: see its byte 14$"):
-        Settings.load()
-
-
 @pytest.mark.parametrize("address", ["tcp://10.43.0.5:6380", "tcp://[fd00::5]:6380"])
-def test_what_kubernetes_sets_for_a_service_is_understood(
+def test_addresses_that_kubernetes_sets_are_understood(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("REDIS_PORT", "METRICS_PORT", "EMBEDDED_REDIS_PORT", "PORT"):
@@ -275,14 +269,14 @@ def test_what_kubernetes_sets_for_a_service_is_understood(
     worker = WorkerSettings.load()
     assert (worker.redis_address, worker.metrics_port) == ("redis://redis:6380/0", 9101)
     assert (ProducerSettings.load().port, RunSettings.load().embedded_redis_port) == (8000, 0)
-    # What somebody chose wins, wherever it stands.
+    # A value in `.env` wins.
     (tmp_path / ".env").write_text("REDIS_PORT=7000\nMETRICS_PORT=9300\n")
     worker = WorkerSettings.load()
     assert (worker.redis_port, worker.metrics_port) == (7000, 9300)
 
 
 @pytest.mark.parametrize("port", [6379, 6380])
-def test_a_service_of_kubernetes_names_no_server(
+def test_an_address_of_kubernetes_names_no_server(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_PORT", f"tcp://10.43.0.5:{port}")

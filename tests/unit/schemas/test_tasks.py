@@ -1,4 +1,4 @@
-"""Results and states of older versions, which lack the newer fields, are read."""
+"""Results and states of this version and of older ones, which lack the newer fields."""
 
 import json
 
@@ -29,13 +29,13 @@ def test_an_old_event_is_read() -> None:
     assert event.state.results[0].needs_review is False
 
 
-def test_detections_are_there_even_if_there_are_none() -> None:
+def test_an_empty_list_of_detections_is_kept() -> None:
     result = ImageResult(filename="a.webp", url="/a.webp", detections=[])
     assert json.loads(result.model_dump_json())["detections"] == []
     assert ImageResult.model_validate_json(result.model_dump_json()) == result
 
 
-def test_a_state_survives_its_json_to_the_letter() -> None:
+def test_a_state_and_its_json_are_equal() -> None:
     quad = ((0.1, 2.0), (3.3, 4.0), (5.0, 6.0), (-7.5, 8.0))
     result = ImageResult(
         filename="a.webp", url="/a.webp", needs_review=True,
