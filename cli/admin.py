@@ -106,13 +106,13 @@ def run_command(work: Callable[[AdminContext], Awaitable[None]]) -> None:
     try:
         asyncio.run(_work(work))
     except (SettingsError, OperatorError) as error:
-        _fail(str(error))
+        fail(str(error))
     except StorageError as error:
-        _fail(f"storage: {error}")
+        fail(f"storage: {error}")
     except RedisError as error:
-        _fail(f"Redis did not answer as it should: {type(error).__name__}: {error}")
+        fail(f"Redis did not answer as it should: {type(error).__name__}: {error}")
     except OSError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def check_choice(ids: Sequence[str] | None, filters: Iterable[object], *, everything: bool) -> None:
@@ -187,7 +187,7 @@ async def _open_context() -> AsyncIterator[AdminContext]:
 
 def _embedded_address(folder: Path) -> str | None:
     """The server of a `plate-detect run` in this folder, where the settings name no other."""
-    from cli.settings import RunSettings
+    from cli.embedded import RunSettings
 
     file = folder / "redis" / "port"
     if RunSettings.load().names_redis or not file.exists():
@@ -201,6 +201,6 @@ def _embedded_address(folder: Path) -> str | None:
     return f"redis://127.0.0.1:{port}/0"
 
 
-def _fail(reason: str) -> NoReturn:
+def fail(reason: str) -> NoReturn:
     print(f"plate-detect: {reason}", file=sys.stderr)
     raise typer.Exit(1)

@@ -1,6 +1,5 @@
 """`plate-detect`: the operator's commands."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,8 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli import dead_letters, deliveries, export
-from cli.bench import command as bench
+from cli import admin, dead_letters, deliveries, export
 from schemas.settings.base import SettingsError
 
 app = typer.Typer(
@@ -21,7 +19,6 @@ app = typer.Typer(
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(deliveries.app, name="deliveries")
 app.command()(export.export)
-app.command()(bench.bench)
 
 
 @app.command()
@@ -30,15 +27,16 @@ def run(
 ) -> None:
     """Start everything on this machine; Ctrl-C stops it.
 
-    A Redis-compatible server is started too, unless REDIS_HOST or REDIS_URL names one. What it
-    keeps lies in ./var, results in ./tasks_storage.
+    A Redis-compatible server is started too, unless REDIS_HOST or REDIS_URL names one. Its data
+    is in ./var, results are in ./tasks_storage.
     """
     from cli import runner
+    from cli.launcher import LaunchError
 
     try:
         runner.run(workers, Path.cwd() / "var")
-    except (SettingsError, runner.RunError, OSError) as error:
-        _fail(str(error))
+    except (SettingsError, LaunchError, OSError) as error:
+        admin.fail(str(error))
 
 
 @app.command("settings")
@@ -48,7 +46,7 @@ def show_settings(
     ] = False,
     env: Annotated[bool, typer.Option("--env", help="As the text of .env.example.")] = False,
 ) -> None:
-    """Show every setting: its name, default, meaning, and who reads it."""
+    """Show every setting: its name, default, meaning, and which roles read it."""
     from cli import settings_table
 
     if markdown or env:
@@ -58,8 +56,3 @@ def show_settings(
     for setting in settings_table.settings():
         table.add_row(setting.name, setting.default, setting.meaning, setting.readers)
     Console().print(table)
-
-
-def _fail(reason: str) -> None:
-    print(f"plate-detect: {reason}", file=sys.stderr)
-    raise typer.Exit(1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from cli.settings import RunSettings
+from cli.embedded import RunSettings
 from consumer.settings import DispatcherSettings, WorkerSettings
 from producer.settings import ProducerSettings
 from schemas.settings.base import Settings

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli.bench.likeness import Answer, compare
-from cli.bench.pictures import photographed
 from consumer.vision.decoder import DecodedImage, Pixels
 from consumer.vision.encoder import EncoderError, Tuning, encode_webp, tuning
 from models.scenes import draw_scene
+from tests.bench.likeness import Answer, compare
+from tests.bench.pictures import photographed
 from tests.unit.vision.checks import decoded
 from tests.unit.vision.pictures import encoded, smooth
 

@@ -1,6 +1,6 @@
 """Cost of each stage by itself: one thread, one image at a time, nothing else at work.
 
-Run as `python -m cli.bench.stages FOLDER` in a process of its own, so that it leaves no model and
+Run as `python -m tests.bench.stages FOLDER` in a process of its own, so that it leaves no model and
 no threads in the one that makes the load. Settings are the worker's, from the environment.
 """
 
@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import cv2
 
-from cli.bench.pictures import SAMPLE, from_folder
 from consumer.allocator import keep_large_blocks
 from consumer.settings import WorkerSettings
 from consumer.vision.cover import Stub, cover, load_stub
@@ -30,6 +29,7 @@ from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
 from consumer.vision.tiling import views
 from consumer.vision.view import View
+from tests.bench.pictures import SAMPLE, from_folder
 
 T = TypeVar("T")
 

@@ -15,14 +15,14 @@ import numpy as np
 from redis.asyncio import Redis
 
 from cli import supervision
-from cli.bench import likeness, surroundings
-from cli.bench.client import Client, Outcome, publish
-from cli.bench.likeness import Answer, Quads
-from cli.bench.pictures import SAMPLE, PictureSet
-from cli.bench.processes import BenchError, Roles
 from consumer.cpus import usable_cpus
 from schemas.redis.keys import Keys
 from schemas.settings.base import Settings
+from tests.bench import likeness, surroundings
+from tests.bench.client import Client, Outcome, publish
+from tests.bench.likeness import Answer, Quads
+from tests.bench.pictures import SAMPLE, PictureSet
+from tests.bench.processes import BenchError, Roles
 
 STAGES = ("decode", "inference", "cover", "encode")
 LATENCY_TASKS = 15
@@ -77,7 +77,7 @@ def stage_costs(
     Under ``busy`` as the stages are while images wait, under ``idle`` as they are for a single one.
     Covers are those of the first images, which the service covers in the same way.
     """
-    command = [sys.executable, "-m", "cli.bench.stages", str(folder / "images")]
+    command = [sys.executable, "-m", "tests.bench.stages", str(folder / "images")]
     done = subprocess.run(
         supervision.guarded(command, "SIGKILL"), env={**surroundings.environment(), **environment},
         cwd=folder, stdout=subprocess.PIPE, check=False, timeout=600,

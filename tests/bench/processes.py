@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 
 from cli import embedded, supervision
-from cli.bench import surroundings
 from cli.readiness import ReadinessProbe
+from tests.bench import surroundings
 
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cli.bench.processes import BenchError
 from consumer.errors import ImageError
 from consumer.vision.container import orientation, scan
 from consumer.vision.decoder import MAX_SIDE, decode
+from tests.bench.processes import BenchError
 
 Luma = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

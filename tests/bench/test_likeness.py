@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli.bench import likeness
-from cli.bench.likeness import Answer, Luma, compare, ssim, uncovered
-from cli.bench.processes import BenchError
+from tests.bench import likeness
+from tests.bench.likeness import Answer, Luma, compare, ssim, uncovered
+from tests.bench.processes import BenchError
 from tests.support.pictures import encoded, pixels_of, scene_file
 
 COVER = [[100.0, 60.0], [180.0, 70.0], [178.0, 100.0], [98.0, 90.0]]

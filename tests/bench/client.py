@@ -12,7 +12,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
-from cli.bench.processes import BenchError
+from tests.bench.processes import BenchError
 
 POLL_SECONDS = 0.1
 TASK_TIMEOUT_SECONDS = 300.0

@@ -12,10 +12,10 @@ import psutil
 import pytest
 from redis import Redis
 
-from cli.bench import processes, surroundings
-from cli.bench.client import Client, Outcome
-from cli.bench.processes import BenchError, Roles
 from cli.settings_table import MODELS
+from tests.bench import processes, surroundings
+from tests.bench.client import Client, Outcome
+from tests.bench.processes import BenchError, Roles
 from tests.support.pictures import scene_file
 from tests.support.receiver import receiving
 from tests.support.service import ROOT, wait_until

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import embedded
-from cli.bench import pictures as picture_sets
-from cli.bench import surroundings
-from cli.bench.pictures import DRAWINGS, PictureSet
 from cli.settings_table import MODELS
 from consumer.cpus import usable_cpus
 from consumer.settings import WorkerSettings
 from consumer.vision.tiling import AUTO_FROM_PIXELS
 from schemas.settings.base import SettingsError
+from tests.bench import pictures as picture_sets
+from tests.bench import surroundings
+from tests.bench.pictures import DRAWINGS, PictureSet
 
 if TYPE_CHECKING:  # it needs the extra `bench`
-    from cli.bench.measure import Figures
+    from tests.bench.measure import Figures
 
 # Tasks, images of each, and tasks at once. Rounds of 15 s and more: at their beginning and end,
 # together a third of a second, cores are idle.
@@ -68,8 +68,8 @@ def bench(
         import psutil  # noqa: F401
     except ImportError:
         _fail("bench needs: pip install 'plate-detect[bench]'")
-    from cli.bench import measure, report
-    from cli.bench.processes import BenchError
+    from tests.bench import measure, report
+    from tests.bench.processes import BenchError
 
     _end_on_signals()
     try:
@@ -102,7 +102,7 @@ async def _measure(
     baseline: Path | None, settings: WorkerSettings,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Measure one set with each tiling that makes a difference for it, and the baseline once."""
-    from cli.bench import measure
+    from tests.bench import measure
 
     results: list[dict[str, Any]] = []
     naive: measure.Figures | None = None
@@ -132,7 +132,7 @@ async def _service(
     pictures: PictureSet, load: Any, environment: dict[str, str], workers: int,
     settings: WorkerSettings,
 ) -> "Figures":  # fmt: skip
-    from cli.bench import measure, processes
+    from tests.bench import measure, processes
 
     with (
         tempfile.TemporaryDirectory() as work,
@@ -151,7 +151,7 @@ async def _service(
 async def _naive(
     script: Path, settings: WorkerSettings, pictures: PictureSet, load: Any
 ) -> "Figures":
-    from cli.bench import measure, processes
+    from tests.bench import measure, processes
 
     port = embedded.free_port()
     command = _naive_command(script, settings, port)
