@@ -7,7 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli import admin, dead_letters, deliveries, export
+from cli import dead_letters, deliveries, export
+from cli.output import fail
 from schemas.settings.base import SettingsError
 
 app = typer.Typer(
@@ -36,7 +37,7 @@ def run(
     try:
         runner.run(workers, Path.cwd() / "var")
     except (SettingsError, LaunchError, OSError) as error:
-        admin.fail(str(error))
+        fail(str(error))
 
 
 @app.command("settings")
