@@ -1,4 +1,4 @@
-"""`plate-detect bench`: real processes, real HTTP, real images, on this machine."""
+"""`python -m tests.bench`: real processes, real HTTP, real images, on this machine."""
 
 import asyncio
 import signal
@@ -9,37 +9,43 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from cli import embedded
+from cli.output import fail
 from cli.settings_table import MODELS
 from consumer.cpus import usable_cpus
 from consumer.settings import WorkerSettings
 from consumer.vision.tiling import AUTO_FROM_PIXELS
 from schemas.settings.base import SettingsError
-from tests.bench import pictures as picture_sets
-from tests.bench import surroundings
-from tests.bench.pictures import DRAWINGS, PictureSet
-
-if TYPE_CHECKING:  # it needs the extra `bench`
-    from tests.bench.measure import Figures
+from tests.bench import images, measure, processes, report
+from tests.bench.environment import tuning
+from tests.bench.images import DRAWINGS, ImageSet
+from tests.bench.measure import Load, ServiceFigures
+from tests.bench.processes import BenchError
+from tests.support.ports import free_port
+from tests.support.tables import write_table
 
 # Tasks, images of each, and tasks at once. Rounds of 15 s and more: at their beginning and end,
 # together a third of a second, cores are idle.
 LOADS = {"640": (16, 50, 8), "1920": (16, 20, 6), "1920-grain": (16, 20, 6), "4000": (12, 8, 4)}
 OTHER_LOAD = (4, 8, 4)
-NAIVE_ROUNDS = 2
+MAX_BASELINE_ROUNDS = 2
 _SHOWN_SETTINGS = ("MODEL_PATH", "INFERENCE_PRECISION", "WEBP_METHOD", "PROCESSING_THREADS")
 
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
 def bench(
     sizes: Annotated[
         list[str], typer.Option("--size", help="A set of drawn scenes; may be repeated.")
     ] = list(DRAWINGS),  # noqa: B006 - typer copies it
-    images: Annotated[
-        Path | None, typer.Option(help="Folder of images to send instead of drawn scenes.")
+    folder: Annotated[
+        Path | None,
+        typer.Option("--images", help="Folder of images to send instead of drawn scenes."),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of each measurement.")] = 3,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
@@ -52,7 +58,7 @@ def bench(
     ] = None,
     readme: Annotated[
         str,
-        typer.Option(help="Write the table into ./README.md, between the markers of this name."),
+        typer.Option(help="Write the table into README.md or docs/, at these marks."),
     ] = "",
     out: Annotated[Path, typer.Option(help="Folder for bench.json and bench.png.")] = Path(
         "build/bench"
@@ -60,67 +66,49 @@ def bench(
 ) -> None:
     """Measure throughput, latency and memory of the service on this machine.
 
-    Settings of how to work are taken from the environment and `.env`, as for `run`; Redis, storage
-    and ports are the bench's own, without API keys and webhooks. Needs the extra `bench`.
+    Settings of how to work are taken from the environment and `.env`, as for `plate-detect run`;
+    Redis, storage and ports are the benchmark's own, without API keys and webhooks.
     """
     try:
-        import matplotlib as mpl  # noqa: F401
-        import psutil  # noqa: F401
-    except ImportError:
-        _fail("bench needs: pip install 'plate-detect[bench]'")
-    from tests.bench import measure, report
-    from tests.bench.processes import BenchError
-
-    _end_on_signals()
-    try:
-        for model in MODELS.values():  # a wrong setting is said now, by this process
+        for model in MODELS.values():  # a wrong setting is reported by this process
             model.load()
-        settings = WorkerSettings.load()
-        if images:
-            chosen = [picture_sets.from_folder(images)]
-        else:
-            chosen = [picture_sets.drawn(name) for name in sizes]
+        sets = [images.from_folder(folder)] if folder else [images.drawn(name) for name in sizes]
         results = []
-        for pictures in chosen:
-            load = measure.Load(*LOADS.get(pictures.name, OTHER_LOAD), rounds)
-            results += asyncio.run(_measure(pictures, load, tilings, workers, baseline, settings))
+        for one in sets:
+            load = Load(*LOADS.get(one.name, OTHER_LOAD), rounds)
+            results += asyncio.run(_measure(one, load, tilings, workers, baseline))
     except (SettingsError, BenchError, ValueError, OSError) as error:
-        _fail(str(error) or type(error).__name__)
-    told = surroundings.tuning()
-    shown = {name: told[name] for name in _SHOWN_SETTINGS if name in told}
-    whole = {"cores": usable_cpus(), "workers": workers, "settings": shown, "sets": results}
+        fail(str(error) or type(error).__name__)
+    settings = {name: value for name, value in tuning().items() if name in _SHOWN_SETTINGS}
+    whole = {"cores": usable_cpus(), "workers": workers, "settings": settings, "sets": results}
     out.mkdir(parents=True, exist_ok=True)
     report.write(whole, out)
     report.show(whole)
     if readme:
-        report.write_readme(whole, Path("README.md"), readme)
+        write_table(readme, report.markdown(whole))
     print(f"\nwritten: {out / 'bench.json'}, {out / 'bench.png'}")
 
 
 async def _measure(
-    pictures: PictureSet, load: Any, tilings: list[str], workers: int,
-    baseline: Path | None, settings: WorkerSettings,
-) -> list[dict[str, Any]]:  # fmt: skip
+    images: ImageSet, load: Load, tilings: list[str], workers: int, baseline: Path | None
+) -> list[dict[str, Any]]:
     """Measure one set with each tiling that makes a difference for it, and the baseline once."""
-    from tests.bench import measure
-
     results: list[dict[str, Any]] = []
-    naive: measure.Figures | None = None
-    with _files(pictures) as folder:
-        for tiling in _tilings(pictures, tilings):
-            environment = {"DETECT_TILING": tiling}
-            _say(f"{pictures.name}, tiling {tiling}: single stages")
-            # In this thread, as all that is started: its end would end them (see guard.py).
-            costs, covers = measure.stage_costs(folder, environment)
-            _say(f"{pictures.name}, tiling {tiling}: the service")
-            figures = await _service(pictures, load, environment, workers, settings)
+    naive: ServiceFigures | None = None
+    with _files(images) as folder:
+        for tiling in _tilings(images, tilings):
+            settings = {"DETECT_TILING": tiling}
+            _say(f"{images.name}, tiling {tiling}: single stages")
+            costs, covers = await measure.stage_costs(folder, settings)
+            _say(f"{images.name}, tiling {tiling}: the service")
+            figures = await _service(images, load, settings, workers)
             if baseline and naive is None:
-                _say(f"{pictures.name}: {baseline.name}")
-                shorter = replace(load, rounds=min(load.rounds, NAIVE_ROUNDS))
-                naive = await _naive(baseline, settings, pictures, shorter)
-            measure.note_likeness(figures, covers, naive, pictures)
+                _say(f"{images.name}: {baseline.name}")
+                shorter = replace(load, rounds=min(load.rounds, MAX_BASELINE_ROUNDS))
+                naive = await _baseline(baseline, images, shorter)
+            measure.note_likeness(figures, covers, naive, images)
             results.append({
-                "pictures": pictures.name, "tiling": tiling, "stage_costs": costs,
+                "images": images.name, "tiling": tiling, "stage_costs": costs,
                 "figures": figures.as_dict(), "naive": naive.as_dict() if naive else None,
                 "efficiency": measure.efficiency(figures, costs["busy"]),
                 "idle_over_stages": figures.idle_seconds["p50"] / sum(costs["idle"].values()),
@@ -129,63 +117,49 @@ async def _measure(
 
 
 async def _service(
-    pictures: PictureSet, load: Any, environment: dict[str, str], workers: int,
-    settings: WorkerSettings,
-) -> "Figures":  # fmt: skip
-    from tests.bench import measure, processes
-
-    with (
-        tempfile.TemporaryDirectory() as work,
-        processes.service(Path(work), environment, workers) as roles,
-    ):
-        figures = await measure.throughput(roles, pictures, load)
-        if max(len(data) for _, data in pictures.files) <= settings.inline_max_bytes:
-            figures.publish_rate = await measure.direct(roles, pictures, load)
-        figures.idle_seconds = await measure.idle_latency(roles, pictures)
-        figures.saturated_submit_seconds = await measure.saturated_submits(
-            roles, pictures, figures.rate
-        )
+    images: ImageSet, load: Load, settings: dict[str, str], workers: int
+) -> ServiceFigures:
+    with tempfile.TemporaryDirectory() as work:
+        async with processes.service(Path(work), settings, workers) as service:
+            figures = await measure.throughput(service, images, load)
+            if max(len(data) for _, data in images.files) <= WorkerSettings.load().inline_max_bytes:
+                figures.publish_rate = await measure.direct(service, images, load)
+            figures.idle_seconds = await measure.idle_latency(service, images)
+            figures.saturated_submit_seconds = await measure.saturated_submits(
+                service, images, figures.rate
+            )
     return figures
 
 
-async def _naive(
-    script: Path, settings: WorkerSettings, pictures: PictureSet, load: Any
-) -> "Figures":
-    from tests.bench import measure, processes
-
-    port = embedded.free_port()
-    command = _naive_command(script, settings, port)
-    with (
-        tempfile.TemporaryDirectory() as work,
-        processes.single(Path(work), "naive", command, port) as roles,
-    ):
-        return await measure.throughput(roles, pictures, load)
-
-
-def _naive_command(script: Path, settings: WorkerSettings, port: int) -> list[str]:
+async def _baseline(script: Path, images: ImageSet, load: Load) -> ServiceFigures:
+    settings = WorkerSettings.load()
     checkpoint = settings.model_path
     if checkpoint.suffix != ".pt":
         # A baseline runs on torch, which reads no exported file: it gets what that came from.
         default = WorkerSettings.model_fields["model_path"].default
         checkpoint = WorkerSettings(model_path=default).model_path
+    port = free_port()
     files = (script, checkpoint, settings.cover_image_path)
-    return [sys.executable, *(str(file.absolute()) for file in files), str(port)]
+    command = [*(str(file.absolute()) for file in files), str(port)]
+    with tempfile.TemporaryDirectory() as work:
+        async with processes.baseline(Path(work), "naive", command, port) as service:
+            return await measure.throughput(service, images, load)
 
 
 @contextmanager
-def _files(pictures: PictureSet) -> Iterator[Path]:
-    """Lay the images into a folder, for the process that measures the stages."""
+def _files(images: ImageSet) -> Iterator[Path]:
+    """Write the images into a folder, for the process that measures the stages."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "images").mkdir()
-        for file, data in pictures.files:
+        for file, data in images.files:
             (folder / "images" / file).write_bytes(data)
         yield folder
 
 
-def _tilings(pictures: PictureSet, wanted: list[str]) -> list[str]:
+def _tilings(images: ImageSet, wanted: list[str]) -> list[str]:
     """Drop what would only repeat: `auto` does nothing on small images."""
-    size = DRAWINGS.get(pictures.name)
+    size = DRAWINGS.get(images.name)
     if size and size.width * size.height < AUTO_FROM_PIXELS and "off" in wanted:
         return [tiling for tiling in wanted if tiling != "auto"]
     return wanted
@@ -209,6 +183,6 @@ def _say(text: str) -> None:
     print(f"plate-detect: {text}", file=sys.stderr, flush=True)
 
 
-def _fail(reason: str) -> None:
-    print(f"plate-detect: {reason}", file=sys.stderr)
-    raise typer.Exit(1)
+if __name__ == "__main__":
+    _end_on_signals()
+    app(prog_name="python -m tests.bench")
