@@ -69,7 +69,7 @@ async def _client(store: TaskStore, stream: WorkStream, turns: Iterator[int]) ->
 
 
 async def settle(store: TaskStore, entry: str, message: ImageMessage) -> None:
-    """Begin and finish an image, with a result that nobody looks at."""
+    """Begin and finish an image, with a result that is not read."""
     await store.begin(entry, message)
     result = ImageResult(filename=message.output_name, url="/", needs_review=False)
     await store.finish(entry, message, result, {"stream_id": entry})

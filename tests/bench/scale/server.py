@@ -34,7 +34,7 @@ class MeasuredServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the service's processes are told of it."""
+        """Settings with which the service's processes use it."""
         return {"REDIS_URL": self.redis_url, "TASKS_STORAGE_URL": self.storage.as_uri()}
 
     @staticmethod

@@ -68,7 +68,7 @@ async def test_the_producers_own_reason_is_passed_on(body: bytes, said: str) -> 
         assert await probe.reason_not_ready() == f"/ready says 503: {said}"
 
 
-async def test_nobody_listens() -> None:
+async def test_a_port_without_a_listener() -> None:
     probe = ReadinessProbe("127.0.0.1", free_port())
     assert await probe.reason_not_ready() == "the producer does not respond yet"
 
