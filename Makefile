@@ -38,7 +38,7 @@ eval: $(VENV)/.installed-dev ## measure the detector: make eval DATASET=folder [
 	$(BIN)/python -m models.evaluate "$(DATASET)" --checkpoint "$(CHECKPOINT)" --out "$(OUT)" $(ARGS)
 
 bench: $(VENV)/.installed-dev ## throughput, latency and memory beside a naive service's
-	$(BIN)/plate-detect bench --baseline tests/bench/naive.py $(ARGS)
+	$(BIN)/python -m tests.bench --baseline tests/bench/naive.py $(ARGS)
 
 scale: $(VENV)/.installed-dev ## cost and throughput with up to 64 workers; writes its figures into docs/
 	$(BIN)/python -m tests.bench.scale --readme $(ARGS)

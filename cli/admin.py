@@ -1,31 +1,33 @@
-"""What the administration commands share: connections, selection by age and reason, tables."""
+"""The administration commands: `list`, `show`, `replay` and `purge`, for any kind of item.
+
+`dead_letters` and `deliveries` say what their items are; options, selection and output are here.
+"""
 
 import asyncio
+import inspect
 import re
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
-import orjson
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from cli import embedded
+from cli.output import UNITS, fail, print_fields, print_json, print_table, printable
+from producer.settings import ProducerSettings
+from schemas.redis.client import connect
+from schemas.redis.keys import Keys
 from schemas.settings.base import SettingsError
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-    from producer.settings import ProducerSettings
-    from schemas.redis.keys import Keys
-    from schemas.storage.storage import Storage
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_PIPE_WIDTH = 400
+from schemas.storage.storage import Storage, StorageError
 
 
 class OperatorError(Exception):
@@ -33,22 +35,29 @@ class OperatorError(Exception):
 
 
 def seconds(text: str) -> float:
-    """An age as one writes it: `90s`, `15m`, `2h`, `3d`."""
+    """Return the seconds of an age as one writes it: `90s`, `15m`, `2h`, `3d`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
     if match is None:
         raise typer.BadParameter("write an age as 90s, 15m, 2h or 3d")
-    return float(match[1]) * _UNITS[match[2]]
+    return float(match[1]) * UNITS[match[2]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ItemFilter:
+    """Which items; each field is an option of the commands. The defaults exclude nothing."""
+
+    reason: Annotated[str, typer.Option(help="Only those with this reason.")] = ""
+    task: Annotated[str, typer.Option(help="Only those of this task.")] = ""
+    older_than: Annotated[
+        float | None, typer.Option(parser=seconds, metavar="AGE", help="E.g. 2h.")
+    ] = None
+    newer_than: Annotated[
+        float | None, typer.Option(parser=seconds, metavar="AGE", help="E.g. 30m.")
+    ] = None
+
+
+Id = Annotated[str, typer.Argument(metavar="ID")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Only these.")]
-Reason = Annotated[str, typer.Option(help="Only those with this reason.")]
-Task = Annotated[str, typer.Option(help="Only those of this task.")]
-Older = Annotated[
-    float | None, typer.Option("--older-than", parser=seconds, metavar="AGE", help="E.g. 2h.")
-]
-Newer = Annotated[
-    float | None, typer.Option("--newer-than", parser=seconds, metavar="AGE", help="E.g. 30m.")
-]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 All = Annotated[bool, typer.Option("--all", help="All of them, if no other choice is made.")]
@@ -59,120 +68,199 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be 
 class AdminContext:
     """Connections of one command."""
 
-    settings: "ProducerSettings"
-    redis: "Redis"
-    keys: "Keys"
-    storage: "Storage"
+    settings: ProducerSettings
+    redis: Redis
+    keys: Keys
+    storage: Storage
 
 
-@dataclass
-class Summary:
-    """The outcome of each item of a command, printed at once."""
+class Item(Protocol):
+    """What every item has."""
 
-    as_json: bool
-    failed: int = 0
-    done: int = 0
+    @property
+    def id(self) -> str:
+        """Its id, as the operator names it."""
 
-    def tell(self, item_id: str, outcome: str, **more: str) -> None:
-        """One that went well, or would."""
-        self.done += 1
-        if self.as_json:
-            print_json({"id": item_id, "outcome": outcome, **more})
+
+F = TypeVar("F", bound=ItemFilter)
+T = TypeVar("T", bound=Item)
+Row = dict[str, Any]
+
+
+class Items(ABC, Generic[F, T]):
+    """One kind of item: how it is found, shown, replayed and purged.
+
+    The docstrings of `select`, `details`, `replay` and `purge` are the commands' help.
+    """
+
+    name: ClassVar[str]
+    plural: ClassVar[str]
+    columns: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def __init__(self, context: AdminContext) -> None:
+        """Work with these connections."""
+
+    @abstractmethod
+    def select(self, chosen: F) -> AsyncIterator[T]:
+        """Yield the items of a filter."""
+
+    @abstractmethod
+    async def get(self, item_id: str) -> T | None:
+        """Return one item; None if there is none with this id."""
+
+    @abstractmethod
+    async def row(self, item: T) -> Row:
+        """Return an item for `--json`."""
+
+    @abstractmethod
+    async def cells(self, item: T) -> tuple[str, ...]:
+        """Return an item for a table: one text for each column."""
+
+    @abstractmethod
+    async def details(self, item: T) -> dict[str, str]:
+        """Return all that `show` shows of an item."""
+
+    @abstractmethod
+    async def replay(self, item: T, *, dry_run: bool) -> Row:
+        """Do an item's work again; return the outcome. Raises OperatorError if it cannot."""
+
+    @abstractmethod
+    async def purge(self, item: T, *, dry_run: bool) -> Row:
+        """Remove an item for good; return the outcome. Raises OperatorError as `replay`."""
+
+
+def add_commands(app: typer.Typer, kind: type[Items[F, T]], options: type[F]) -> None:
+    """Add `list`, `show`, `replay` and `purge`; each field of ``options`` is an option of them."""
+
+    def list_items(chosen: F, limit: Limit = 100, as_json: Json = False) -> None:
+        _run(kind, lambda items: _list(items, chosen, limit, as_json=as_json))
+
+    def show(item_id: Id, as_json: Json = False) -> None:
+        _run(kind, lambda items: _show(items, item_id, as_json=as_json))
+
+    def add_change(name: str, change: Callable[..., Awaitable[Row]]) -> None:
+        def command(
+            chosen: F,
+            ids: Ids = None,
+            everything: All = False,
+            dry_run: DryRun = False,
+            as_json: Json = False,
+        ) -> None:
+            # Nothing is changed for want of a choice.
+            if [bool(ids), chosen != options(), everything].count(True) != 1:
+                fail("say which: ids, or a filter (see --help), or --all")
+            step = partial(change, dry_run=dry_run)
+            _run(kind, lambda items: _change(items, step, chosen, ids or (), as_json=as_json))
+
+        app.command(name, help=change.__doc__)(_with_options(command, options))
+
+    app.command("list", help=kind.select.__doc__)(_with_options(list_items, options))
+    app.command("show", help=kind.details.__doc__)(show)
+    add_change("replay", kind.replay)
+    add_change("purge", kind.purge)
+
+
+def _with_options(command: Callable[..., None], options: type[ItemFilter]) -> Callable[..., None]:
+    """Return a command with an option for each field of ``options``, its first parameter."""
+    fields = inspect.signature(options).parameters
+    _, *others = inspect.signature(command).parameters.values()
+
+    def expanded(**values: Any) -> None:
+        chosen = options(**{name: values.pop(name) for name in fields})
+        command(chosen, **values)
+
+    others = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in others]
+    expanded.__signature__ = inspect.Signature([*fields.values(), *others])  # type: ignore[attr-defined]
+    return expanded
+
+
+async def _list(items: Items[F, T], chosen: F, limit: int, *, as_json: bool) -> None:
+    shown: list[T] = []
+    async for item in items.select(chosen):
+        shown.append(item)
+        if len(shown) == limit:
+            break
+    if as_json:
+        for item in shown:
+            print_json(await items.row(item))
+    else:
+        print_table(items.columns, [await items.cells(item) for item in shown])
+
+
+async def _show(items: Items[F, T], item_id: str, *, as_json: bool) -> None:
+    item = await _get(items, item_id)
+    if as_json:
+        print_json(await items.row(item))
+    else:
+        print_fields(await items.details(item))
+
+
+async def _change(
+    items: Items[F, T],
+    step: Callable[[Items[F, T], T], Awaitable[Row]],
+    chosen: F,
+    ids: Sequence[str],
+    *,
+    as_json: bool,
+) -> None:
+    """Take a step with each item; one that fails stops no other, and the status is 1 then."""
+
+    async def attempt(item_id: str, item: T | None = None) -> bool:
+        try:
+            outcome = await step(items, item if item is not None else await _get(items, item_id))
+        except OperatorError as error:
+            if as_json:
+                print_json({"id": item_id, "outcome": "error", "error": str(error)})
+            else:
+                print(f"plate-detect: {printable(item_id)}: {error}", file=sys.stderr)
+            return False
+        if as_json:
+            print_json({"id": item_id, **outcome})
         else:
-            print(" ".join([item_id, outcome, *more.values()]))
+            print(item_id, *outcome.values())
+        return True
 
-    def fail(self, item_id: str, reason: str) -> None:
-        """One that did not; the command goes on, and ends with status 1."""
-        self.failed += 1
-        if self.as_json:
-            print_json({"id": item_id, "outcome": "error", "error": reason})
-        else:
-            print(f"plate-detect: {printable(item_id)}: {reason}", file=sys.stderr)
-
-    def end(self, nothing: str) -> None:
-        """Say if there was nothing to do, and end with the right status."""
-        if not self.done + self.failed and not self.as_json:
-            print(nothing, file=sys.stderr)
-        if self.failed:
-            raise typer.Exit(1)
+    if ids:
+        successes = [await attempt(item_id) for item_id in ids]
+    else:
+        successes = [await attempt(item.id, item) async for item in items.select(chosen)]
+    if not successes and not as_json:
+        print(f"no such {items.plural}", file=sys.stderr)
+    if not all(successes):
+        raise typer.Exit(1)
 
 
-def run_command(work: Callable[[AdminContext], Awaitable[None]]) -> None:
+async def _get(items: Items[F, T], item_id: str) -> T:
+    item = await items.get(item_id)
+    if item is None:
+        raise OperatorError(f"there is no {items.name} {printable(item_id)}")
+    return item
+
+
+def _run(kind: type[Items[F, T]], work: Callable[[Items[F, T]], Coroutine[Any, Any, None]]) -> None:
     """Run a command's work with its connections; whatever fails is one line and status 1."""
-    from redis.exceptions import RedisError
 
-    from schemas.storage.storage import StorageError
+    async def run() -> None:
+        async with _open_context() as context:
+            await work(kind(context))
 
     try:
-        asyncio.run(_work(work))
-    except (SettingsError, OperatorError) as error:
-        _fail(str(error))
+        asyncio.run(run())
     except StorageError as error:
-        _fail(f"storage: {error}")
+        fail(f"storage: {error}")
     except RedisError as error:
-        _fail(f"Redis did not answer as it should: {type(error).__name__}: {error}")
-    except OSError as error:
-        _fail(str(error))
-
-
-def check_choice(ids: Sequence[str] | None, filters: Iterable[object], *, everything: bool) -> None:
-    """Refuse to change everything because nothing was chosen; raises OperatorError."""
-    filtered = any(value not in (None, "", ()) for value in filters)
-    if [bool(ids), filtered, everything].count(True) != 1:
-        raise OperatorError("say which: ids, or a filter (see --help), or --all")
-
-
-def print_json(row: dict[str, Any]) -> None:
-    """One line."""
-    print(orjson.dumps(row).decode())
-
-
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Rows below their headings; whole, if it is not a terminal that reads them."""
-    table = Table(*columns, box=None)
-    for row in rows:
-        table.add_row(*(escape(printable(cell)) for cell in row))
-    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
-
-
-def print_fields(fields: dict[str, str]) -> None:
-    """One field per line."""
-    width = max(map(len, fields))
-    for name, value in fields.items():
-        print(f"{printable(name):<{width}}  {printable(value)}")
-
-
-def printable(text: str) -> str:
-    """Text from outside without what a terminal would obey."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
-
-
-def age(of_seconds: float) -> str:
-    """A time span in its largest fitting unit."""
-    unit = next((u for u in "dhm" if of_seconds >= _UNITS[u]), "s")
-    return f"{of_seconds / _UNITS[unit]:.0f}{unit}"
-
-
-async def _work(work: Callable[[AdminContext], Awaitable[None]]) -> None:
-    async with _open_context() as context:
-        await work(context)
+        fail(f"Redis refused a command: {type(error).__name__}: {error}")
+    except (SettingsError, OperatorError, OSError) as error:
+        fail(str(error))
 
 
 @asynccontextmanager
 async def _open_context() -> AsyncIterator[AdminContext]:
-    from redis.exceptions import AuthenticationError
-    from redis.exceptions import ConnectionError as RedisConnectionError
-    from redis.exceptions import TimeoutError as RedisTimeoutError
-
-    from producer.settings import ProducerSettings
-    from schemas.redis.client import connect
-    from schemas.redis.keys import Keys
-    from schemas.storage.storage import Storage
-
     settings = ProducerSettings.load()
-    embedded = _embedded_address(Path.cwd() / "var")
-    if embedded is not None:
-        settings = settings.model_copy(update={"redis_url": embedded})
+    url = _embedded_url(Path.cwd() / "var" / "redis")
+    if url is not None:
+        settings = settings.model_copy(update={"redis_url": url})
     async with connect(settings) as redis:
         try:
             yield AdminContext(
@@ -185,22 +273,12 @@ async def _open_context() -> AsyncIterator[AdminContext]:
             raise OperatorError(f"Redis cannot be reached at {settings.redis_place}") from None
 
 
-def _embedded_address(folder: Path) -> str | None:
-    """The server of a `plate-detect run` in this folder, where the settings name no other."""
-    from cli.settings import RunSettings
-
-    file = folder / "redis" / "port"
-    if RunSettings.load().names_redis or not file.exists():
+def _embedded_url(folder: Path) -> str | None:
+    """Return the address of the embedded server of this folder, if the settings name no other."""
+    file = embedded.port_file(folder)
+    if embedded.RunSettings.load().names_redis or not file.exists():
         return None
-    try:
-        port = int(file.read_text(encoding="utf-8"))
-    except ValueError:
-        port = 0
-    if not 0 < port < 65536:
+    port = embedded.noted_port(folder)
+    if port is None:
         raise OperatorError(f"{file} names no port; `plate-detect run` writes it anew")
-    return f"redis://127.0.0.1:{port}/0"
-
-
-def _fail(reason: str) -> NoReturn:
-    print(f"plate-detect: {reason}", file=sys.stderr)
-    raise typer.Exit(1)
+    return embedded.url(port)

@@ -1,207 +1,78 @@
-"""`plate-detect dead-letters`: images that were given up."""
+"""`plate-detect dead-letters`: images that were dead-lettered."""
 
 import re
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import admin
-from cli.admin import AdminContext, OperatorError, Summary
-
-if TYPE_CHECKING:
-    from schemas.redis.dead_letters import DeadLetter, DeadLetters, LetterFilter
+from cli.admin import AdminContext, ItemFilter, Items, OperatorError, Row, add_commands
+from cli.output import age
+from schemas.redis.dead_letters import DeadLetter, DeadLetters, LetterFilter, ReplayError
+from schemas.redis.task_store import TaskStore
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Images that were given up: too many deliveries, or entries that break the contract.",
+    help="Images that were dead-lettered: too many deliveries, or a broken contract.",
 )
 
-LetterId = Annotated[str, typer.Argument(metavar="ID")]
 
+class DeadLetterItems(Items[ItemFilter, DeadLetter]):
+    """Dead letters, each with the original that may be left of its image."""
 
-@app.command("list")
-def list_letters(
-    reason: admin.Reason = "",
-    task: admin.Task = "",
-    older_than: admin.Older = None,
-    newer_than: admin.Newer = None,
-    limit: admin.Limit = 100,
-    as_json: admin.Json = False,
-) -> None:
-    """Show dead letters, oldest first."""
+    name, plural = "dead letter", "dead letters"
+    columns = ("id", "age", "reason", "task", "image", "file", "original")
 
-    async def work(at: AdminContext) -> None:
-        letters = _letters(at)
-        shown = [
-            letter
-            async for letter in _first(
-                letters, _filter(reason, task, older_than, newer_than), limit
-            )
-        ]
-        if as_json:
-            for letter in shown:
-                admin.print_json(await _row(letters, letter))
-        else:
-            admin.print_table(
-                ("id", "age", "reason", "task", "image", "file", "original"),
-                [await _cells(letters, letter) for letter in shown],
-            )
+    def __init__(self, context: AdminContext) -> None:
+        tasks = TaskStore(context.redis, context.keys, task_ttl_ms=context.settings.task_ttl_ms)
+        self._letters = DeadLetters(context.redis, context.keys, tasks, context.storage)
+        self._max_backlog = context.settings.max_backlog_images
 
-    admin.run_command(work)
+    def select(self, chosen: ItemFilter) -> AsyncIterator[DeadLetter]:
+        """Show dead letters, oldest first."""
+        return self._letters.select(
+            LetterFilter(chosen.reason, chosen.task, chosen.older_than, chosen.newer_than)
+        )
 
+    async def get(self, item_id: str) -> DeadLetter | None:
+        if not re.fullmatch(r"[0-9]{1,19}-[0-9]{1,19}", item_id):
+            return None
+        return await self._letters.get(item_id)
 
-@app.command()
-def show(letter_id: LetterId, as_json: admin.Json = False) -> None:
-    """Show all that is known of one dead letter."""
+    async def row(self, item: DeadLetter) -> Row:
+        is_replayable = await self._letters.original(item) is not None
+        return {"id": item.id, "age_seconds": item.age_seconds, "replayable": is_replayable,
+                **item.fields}  # fmt: skip
 
-    async def work(at: AdminContext) -> None:
-        letters = _letters(at)
-        letter = await _get(letters, letter_id)
-        original = await letters.original(letter)
-        if as_json:
-            admin.print_json(await _row(letters, letter))
-        else:
-            fields = {"id": letter.id, "age": admin.age(letter.age_seconds), **letter.fields}
-            admin.print_fields({**fields, "original": original or "gone"})
+    async def cells(self, item: DeadLetter) -> tuple[str, ...]:
+        index, name = item.fields.get("index", ""), item.fields.get("filename", "")
+        original = "kept" if await self._letters.original(item) else "gone"
+        return item.id, age(item.age_seconds), item.reason, item.task_id, index, name, original
 
-    admin.run_command(work)
+    async def details(self, item: DeadLetter) -> dict[str, str]:
+        """Show all that is known of one dead letter."""
+        original = await self._letters.original(item) or "gone"
+        return {"id": item.id, "age": age(item.age_seconds), **item.fields, "original": original}
 
+    async def replay(self, item: DeadLetter, *, dry_run: bool) -> Row:
+        """Submit originals again, each as a new task of one image, and remove their dead letters.
 
-@app.command()
-def replay(
-    ids: admin.Ids = None,
-    reason: admin.Reason = "",
-    task: admin.Task = "",
-    older_than: admin.Older = None,
-    newer_than: admin.Newer = None,
-    everything: admin.All = False,
-    dry_run: admin.DryRun = False,
-    as_json: admin.Json = False,
-) -> None:
-    """Submit originals again, each as a new task of one image, and forget their dead letters.
-
-    That needs the original: DEAD_LETTER_KEEP_INPUTS=true keeps it.
-    """
-
-    async def work(at: AdminContext) -> None:
-        from schemas.redis.dead_letters import ReplayError
-
-        summary, letters = Summary(as_json), _letters(at)
-        wanted = _filter(reason, task, older_than, newer_than)
-        async for letter in _chosen(letters, ids, wanted, summary, everything=everything):
-            try:
-                if dry_run:
-                    if await letters.original(letter) is None:
-                        raise ReplayError("its original is gone")
-                    summary.tell(letter.id, "would be replayed")
-                    continue
-                new_task = await letters.replay(letter, max_backlog=at.settings.max_backlog_images)
-                summary.tell(letter.id, "replayed as", task_id=new_task)
-            except ReplayError as error:
-                summary.fail(letter.id, str(error))
-        summary.end("no such dead letters")
-
-    admin.run_command(work)
-
-
-@app.command()
-def purge(
-    ids: admin.Ids = None,
-    reason: admin.Reason = "",
-    task: admin.Task = "",
-    older_than: admin.Older = None,
-    newer_than: admin.Newer = None,
-    everything: admin.All = False,
-    dry_run: admin.DryRun = False,
-    as_json: admin.Json = False,
-) -> None:
-    """Forget dead letters, and delete the originals that were kept for them."""
-
-    async def work(at: AdminContext) -> None:
-        summary, letters = Summary(as_json), _letters(at)
-        wanted = _filter(reason, task, older_than, newer_than)
-        async for letter in _chosen(letters, ids, wanted, summary, everything=everything):
-            if not dry_run:
-                await letters.purge(letter)
-            summary.tell(letter.id, "would be purged" if dry_run else "purged")
-        summary.end("no such dead letters")
-
-    admin.run_command(work)
-
-
-def _letters(at: AdminContext) -> "DeadLetters":
-    from schemas.redis.dead_letters import DeadLetters
-    from schemas.redis.task_store import TaskStore
-
-    tasks = TaskStore(at.redis, at.keys, task_ttl_ms=at.settings.task_ttl_ms)
-    return DeadLetters(at.redis, at.keys, tasks, at.storage)
-
-
-def _filter(
-    reason: str, task: str, older_than: float | None, newer_than: float | None
-) -> "LetterFilter":
-    from schemas.redis.dead_letters import LetterFilter
-
-    return LetterFilter(reason, task, older_than, newer_than)
-
-
-async def _first(
-    letters: "DeadLetters", wanted: "LetterFilter", limit: int
-) -> AsyncIterator["DeadLetter"]:
-    async for letter in letters.select(wanted):
-        yield letter
-        limit -= 1
-        if not limit:
-            return
-
-
-async def _chosen(
-    letters: "DeadLetters",
-    ids: list[str] | None,
-    wanted: "LetterFilter",
-    summary: Summary,
-    *,
-    everything: bool,
-) -> AsyncIterator["DeadLetter"]:
-    filters = (
-        wanted.reason, wanted.task_id, wanted.older_than_seconds, wanted.newer_than_seconds,
-    )  # fmt: skip
-    admin.check_choice(ids, filters, everything=everything)
-    if not ids:
-        async for letter in letters.select(wanted):
-            yield letter
-    for letter_id in ids or ():
+        That needs the original: DEAD_LETTER_KEEP_INPUTS=true keeps it.
+        """
         try:
-            letter = await _get(letters, letter_id)
-        except OperatorError as error:
-            summary.fail(letter_id, str(error))
-            continue
-        yield letter
+            if not dry_run:
+                task_id = await self._letters.replay(item, max_backlog=self._max_backlog)
+                return {"outcome": "replayed as", "task_id": task_id}
+        except ReplayError as error:
+            raise OperatorError(str(error)) from None
+        if await self._letters.original(item) is None:
+            raise OperatorError("its original is gone")
+        return {"outcome": "would be replayed"}
+
+    async def purge(self, item: DeadLetter, *, dry_run: bool) -> Row:
+        """Remove dead letters, and the originals that were kept for them."""
+        if not dry_run:
+            await self._letters.purge(item)
+        return {"outcome": "would be purged" if dry_run else "purged"}
 
 
-async def _get(letters: "DeadLetters", letter_id: str) -> "DeadLetter":
-    letter = None
-    if re.fullmatch(r"[0-9]{1,19}-[0-9]{1,19}", letter_id):
-        letter = await letters.get(letter_id)
-    if letter is None:
-        raise OperatorError(f"there is no dead letter {admin.printable(letter_id)}")
-    return letter
-
-
-async def _row(letters: "DeadLetters", letter: "DeadLetter") -> dict[str, object]:
-    return {
-        "id": letter.id,
-        "age_seconds": letter.age_seconds,
-        "replayable": await letters.original(letter) is not None,
-        **letter.fields,
-    }
-
-
-async def _cells(letters: "DeadLetters", letter: "DeadLetter") -> tuple[str, ...]:
-    index, name = letter.fields.get("index", ""), letter.fields.get("filename", "")
-    original = "kept" if await letters.original(letter) else "gone"
-    return (
-        letter.id, admin.age(letter.age_seconds), letter.reason, letter.task_id,
-        index, name, original,
-    )  # fmt: skip
+add_commands(app, DeadLetterItems, ItemFilter)

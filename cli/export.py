@@ -1,10 +1,11 @@
-"""`plate-detect export`: a checkpoint as a file for ONNX Runtime or OpenVINO."""
+"""`plate-detect export`: write a checkpoint as a file for ONNX Runtime or OpenVINO."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from cli.output import fail
 from consumer.errors import ImageError, ModelError
 from consumer.settings import WorkerSettings
 from schemas.settings.base import SettingsError
@@ -29,7 +30,7 @@ def export(
         typer.Option(
             "--int8",
             help="For OpenVINO: faster, and judged by how many plates it covers. Half of --images"
-            " calibrates it; they should look like what the service will see.",
+            " calibrates it; they should be like what the service will get.",
         ),
     ] = False,
 ) -> None:
@@ -44,8 +45,7 @@ def export(
     try:
         settings = WorkerSettings.load()
     except SettingsError as error:
-        typer.echo(f"plate-detect: {error}", err=True)
-        raise typer.Exit(1) from error
+        fail(str(error))
     checkpoint = model or settings.model_path
     if int8 and (form != "openvino" or images is None):
         raise typer.BadParameter("--int8 goes with --format openvino and --images")
@@ -56,16 +56,15 @@ def export(
     try:
         if int8 and images is not None:
             fidelity = export_int8(checkpoint, target, images, settings.detect_imgsz)
-            typer.echo(
+            print(
                 f"{target}: covers {fidelity.recall:.1%} of the {fidelity.plates} plates that the"
                 f" checkpoint finds on {fidelity.images} images"
             )
             return
         parity = write(checkpoint, target, form, images, settings.detect_imgsz)
     except (ModelError, ImageError, ParityError, OSError) as error:
-        typer.echo(f"plate-detect: not exported: {error}", err=True)
-        raise typer.Exit(1) from error
-    typer.echo(
+        fail(f"not exported: {error}")
+    print(
         f"{target}: the same {parity.plates} plates on {parity.images} images, corners within"
         f" {parity.pixels:.3f} px, scores within {parity.score:.4f}"
     )

@@ -1,6 +1,5 @@
 """`plate-detect`: the operator's commands."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli import dead_letters, deliveries, export
-from cli.bench import command as bench
+from cli.output import fail
 from schemas.settings.base import SettingsError
 
 app = typer.Typer(
@@ -21,7 +20,6 @@ app = typer.Typer(
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(deliveries.app, name="deliveries")
 app.command()(export.export)
-app.command()(bench.bench)
 
 
 @app.command()
@@ -30,15 +28,16 @@ def run(
 ) -> None:
     """Start everything on this machine; Ctrl-C stops it.
 
-    A Redis-compatible server is started too, unless REDIS_HOST or REDIS_URL names one. What it
-    keeps lies in ./var, results in ./tasks_storage.
+    A Redis-compatible server is started too, unless REDIS_HOST or REDIS_URL names one. Its data
+    is in ./var, results are in ./tasks_storage.
     """
     from cli import runner
+    from cli.launcher import LaunchError
 
     try:
         runner.run(workers, Path.cwd() / "var")
-    except (SettingsError, runner.RunError, OSError) as error:
-        _fail(str(error))
+    except (SettingsError, LaunchError, OSError) as error:
+        fail(str(error))
 
 
 @app.command("settings")
@@ -49,7 +48,7 @@ def show_settings(
     env: Annotated[bool, typer.Option("--env", help="As the text of .env.example.")] = False,
     names: Annotated[bool, typer.Option("--names", help="Only the names, one per line.")] = False,
 ) -> None:
-    """Show every setting: its name, default, meaning, and who reads it."""
+    """Show every setting: its name, default, meaning, and which roles read it."""
     from cli import settings_table
 
     texts = (
@@ -64,8 +63,3 @@ def show_settings(
     for setting in settings_table.settings():
         table.add_row(setting.name, setting.default, setting.meaning, setting.readers)
     Console().print(table)
-
-
-def _fail(reason: str) -> None:
-    print(f"plate-detect: {reason}", file=sys.stderr)
-    raise typer.Exit(1)

@@ -103,8 +103,7 @@ def test_a_node_that_loses_our_keys_later_is_called_one(tmp_path: Path) -> None:
             for name in ("worker", "dispatcher"):
                 role = service.roles[name]
                 wait_until(lambda r=role: LINE in r.log, 30, lambda: service.logs)
-                assert role.process is not None
-                assert role.process.poll() is None
+                assert role.is_running
                 assert "Traceback" not in role.log
             give(node, 0, SLOTS - 1)
             wait_until(lambda: answer(node) == "ok", 30, "the node to have its slots")

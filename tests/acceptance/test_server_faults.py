@@ -54,7 +54,7 @@ def service(server: RedisServer, receiver: Receiver, tmp_path: Path) -> Iterator
         BACKEND_CALLBACK_URL=f"{receiver.url}/callback",
     ) as service:  # fmt: skip
         yield service
-        assert all(role.process and role.process.poll() is None for role in service.roles.values())
+        assert all(role.is_running for role in service.roles.values())
 
 
 def test_a_full_server_refuses_new_work_and_finishes_the_rest(

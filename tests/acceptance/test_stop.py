@@ -70,10 +70,8 @@ def test_sigterm_of_all_roles_repeats_and_loses_nothing(
         wait_until(lambda: len(receiver.callbacks) >= 3, 60, lambda: service.logs)
         began = time.monotonic()
         stopping.set()
-        processes = [service.roles[name].process for name in ROLES]
-        for process in processes:
-            assert process is not None
-            process.send_signal(signal.SIGTERM)
+        for name in ROLES:
+            service.roles[name].process.send(signal.SIGTERM)
         assert [service.roles[name].wait() for name in ROLES] == [0, 0, 0], service.logs
         assert time.monotonic() - began < DRAIN_SECONDS
         for client in clients:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from tests.chaos.plan import FULL, Plan
 from tests.chaos.recovery import measure
-from tests.chaos.report import table, write_readme
+from tests.chaos.report import table
 from tests.chaos.run import run
 from tests.support.environment import forget_settings
 from tests.support.redis_server import server_binaries
+from tests.support.tables import write_table
 
 RECOVERY_KILLS = 30
 
@@ -39,7 +40,7 @@ def main() -> int:
     print(json.dumps(told, indent=2))
     print(shown)
     if passed and args.readme:
-        write_readme("recovery" if args.recovery else "chaos", shown)
+        write_table("recovery" if args.recovery else "chaos", shown)
     return 0 if passed else 1
 
 

@@ -1,10 +1,6 @@
-"""Figures of runs as JSON, as a table, and into the README."""
-
-from pathlib import Path
+"""Figures of a run as a table."""
 
 from tests.chaos.run import Figures
-
-README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def table(figures: Figures) -> str:
@@ -31,14 +27,3 @@ def table(figures: Figures) -> str:
     }
     lines = [f"| {what} | {result} |" for what, result in rows.items()]
     return "\n".join(["| | |", "|---|---|", *lines])
-
-
-def write_readme(mark: str, table: str) -> None:
-    """Replace the table between the README's `<!-- mark -->` and `<!-- /mark -->`."""
-    start, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
-    text = README.read_text(encoding="utf-8")
-    before, found, rest = text.partition(start)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise SystemExit(f"README.md has no place {start.strip()} … {end}")
-    README.write_text(f"{before}{start}{table}\n{end}{after}", encoding="utf-8")

@@ -52,14 +52,13 @@ def test_poison_is_buried_alone(redis_server: str, tmp_path: Path, max_deliverie
 
 
 def _restarted_until_done(service: Service, redis: Redis) -> int:
-    """Keep one worker running, as a supervisor would; returns how often it died."""
+    """Keep one worker running, as `plate-detect run` would; return how often it died."""
     service.start("worker")
     worker, deaths = service.roles["worker"], 0
 
     def done() -> bool:
         nonlocal deaths
-        assert worker.process is not None
-        if worker.process.poll() is not None:
+        if not worker.is_running:
             deaths += 1
             worker.start()
         return redis.hget("{plates}:task:t1", "status") == b"completed"

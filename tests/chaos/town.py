@@ -1,35 +1,38 @@
-"""The service under test: a server, a proxy before it, all roles, and who restarts them."""
+"""The service under test: a server, a proxy before it, and all roles, which are kept running."""
 
+import asyncio
+import math
 import os
 import signal
-import subprocess
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import requests
 from redis import Redis
 
+from cli.launcher import LaunchError, ManagedProcess
+from schemas.retry import Backoff
 from tests.chaos.plan import Plan
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy
 from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
-from tests.support.service import ROOT, Role, wait_until
+from tests.support.service import END_TIMEOUT_SECONDS, ROOT, Role, launcher_loop, wait_until
 
-RESTART_SECONDS = 0.3
+MAX_RESTART_SECONDS = 0.5
 
 
 @dataclass
 class Member:
-    """One process of the service, under supervision."""
+    """One process of the service, kept running."""
 
     role: Role
-    condemned: bool = False
+    killed: bool = False
     frozen: bool = False
 
     @property
@@ -43,9 +46,8 @@ class Member:
         return self.role.name.split("-")[0]
 
     @property
-    def process(self) -> "subprocess.Popen[bytes]":
+    def process(self) -> ManagedProcess:
         """The process that runs now, or ran last."""
-        assert self.role.process is not None
         return self.role.process
 
 
@@ -69,22 +71,22 @@ class Town:
         return Redis.from_url(self.server.url, socket_timeout=5, socket_connect_timeout=2)
 
     def kill(self, member: Member) -> None:
-        """SIGKILL; supervision starts it again."""
+        """SIGKILL; the launcher starts it again."""
         with self.lock:
-            member.condemned = True
-            member.process.send_signal(signal.SIGKILL)
+            member.killed = True
+            member.process.send(signal.SIGKILL)
             self.kills[member.kind] += 1
 
     def freeze(self, member: Member) -> None:
         """SIGSTOP."""
         with self.lock:
             member.frozen = True
-            member.process.send_signal(signal.SIGSTOP)
+            member.process.send(signal.SIGSTOP)
 
     def thaw(self, member: Member) -> None:
         """SIGCONT."""
         with self.lock:
-            member.process.send_signal(signal.SIGCONT)
+            member.process.send(signal.SIGCONT)
             member.frozen = False
 
     def runners(self, kind: str) -> list[Member]:
@@ -93,28 +95,19 @@ class Town:
             return [
                 member
                 for member in self.members
-                if member.kind == kind and not member.frozen and member.process.poll() is None
+                if member.kind == kind and not member.frozen and member.process.is_running
             ]
 
-    def look_after(self) -> None:
-        """Start again whoever has ended; note who should not have."""
-        for member in self.members:
-            with self.lock:
-                status = member.process.poll()
-                if status is None:
-                    continue
-                if not member.condemned:
-                    self._note(member, status)
-                member.condemned = False
-            time.sleep(RESTART_SECONDS)
-            with self.lock:
-                member.role.start()
-
-    def _note(self, member: Member, status: int) -> None:
-        if member.kind == "worker" and status == -signal.SIGKILL:
-            self.poison_deaths += 1
-        else:
-            self.unexpected_exits.append(f"{member.name} ended by itself with {status}")
+    def note_end(self, member: Member, _: str) -> None:
+        """Note the end of a process, unless a fault caused it."""
+        with self.lock:
+            status = member.process.status
+            if member.killed:
+                member.killed = False
+            elif member.kind == "worker" and status == -signal.SIGKILL:
+                self.poison_deaths += 1
+            else:
+                self.unexpected_exits.append(f"{member.name} ended by itself with {status}")
 
     def is_ready(self) -> bool:
         """Whether each producer takes tasks, and a worker is there."""
@@ -142,16 +135,10 @@ def founded(
         members, urls = _members(plan, folder, server, proxy, environment)
         town = Town(server, proxy, receiver, folder / "tasks_storage", members, urls)
         try:
-            for member in members:
-                member.role.start()
-            wait_until(town.is_ready, 60, lambda: f"the service\n{town.logs}")
-            with _supervision(town):
+            with _kept_running(town):
+                wait_until(town.is_ready, 60, lambda: f"the service\n{town.logs}")
                 yield town
         finally:
-            for member in members:
-                if member.role.process is not None and member.process.poll() is None:
-                    member.process.kill()
-                    member.process.wait()
             server.stop()
 
 
@@ -174,17 +161,31 @@ def _members(
 
 
 @contextmanager
-def _supervision(town: Town) -> Iterator[None]:
-    done = threading.Event()
-
-    def supervise() -> None:
-        while not done.wait(0.1):
-            town.look_after()
-
-    thread = threading.Thread(target=supervise, name="supervision")
-    thread.start()
+def _kept_running(town: Town) -> Iterator[None]:
+    loop, done = launcher_loop(), asyncio.Event()
+    keeping = asyncio.run_coroutine_threadsafe(_keep_running(town, done), loop)
     try:
         yield
     finally:
-        done.set()
-        thread.join()
+        loop.call_soon_threadsafe(done.set)
+        keeping.result(END_TIMEOUT_SECONDS)
+
+
+async def _keep_running(town: Town, done: asyncio.Event) -> None:
+    keepers = [asyncio.create_task(_keep(town, member)) for member in town.members]
+    await done.wait()
+    for keeper in keepers:
+        keeper.cancel()
+    await asyncio.gather(*keepers, return_exceptions=True)
+    for member in town.members:
+        await member.process.stop(0)
+
+
+async def _keep(town: Town, member: Member) -> None:
+    try:
+        await member.process.keep_running(
+            partial(town.note_end, member),
+            backoff=Backoff(MAX_RESTART_SECONDS, MAX_RESTART_SECONDS), max_failed_starts=math.inf,
+        )  # fmt: skip
+    except LaunchError as error:
+        town.unexpected_exits.append(str(error))

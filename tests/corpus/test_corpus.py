@@ -159,8 +159,7 @@ def test_the_service_is_as_before(
     settled: dict[str, Settled],
 ) -> None:
     for name, role in place.service.roles.items():
-        assert role.process is not None
-        assert role.process.poll() is None, f"{name} has ended"
+        assert role.is_running, f"{name} has ended"
         assert '"exception"' not in role.log, role.log
     for name, peak in place.peaks().items():
         growth = peak - place.before[name]

@@ -6,9 +6,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.chaos.report import write_readme
 from tests.flood.run import ROLES, Figures, Plan, run
 from tests.support.environment import forget_settings
+from tests.support.tables import write_table
 
 WORKER_MIB = 1500.0
 """Most memory of the worker above what it takes idle, with its model loaded."""
@@ -34,7 +34,7 @@ def main() -> int:
     for line in (found := violations(figures)):
         tell(line)
     if args.readme and not found:
-        write_readme("flood", markdown(figures))
+        write_table("flood", markdown(figures))
     return bool(found)
 
 

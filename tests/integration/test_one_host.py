@@ -2,43 +2,12 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.support.ports import free_port
-from tests.support.service import wait_until
-
-PROJECT = Path(__file__).resolve().parents[2]
-
-
-@contextmanager
-def role(name: str, folder: Path, number: int) -> Iterator[Path]:
-    """One process of a role, once it is ready; gives its log."""
-    log = folder / f"{number}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "consumer", name],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(PROJECT), "LOG_FORMAT": "json"},
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        ready = f"{name} ready"
-        wait_until(lambda: ready in log.read_text() or process.poll() is not None, 60, ready)
-        assert process.poll() is None, log.read_text()
-        yield log
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0, log.read_text()
-    finally:
-        process.kill()
-        process.wait()
+from tests.support.service import ROOT, Role, wait_until
 
 
 @pytest.mark.integration
@@ -46,20 +15,25 @@ def test_a_shared_dotenv_lets_all_processes_of_a_host_start(
     tmp_path: Path, redis_server: str
 ) -> None:
     first = free_port()
-    (tmp_path / ".env").write_text(
-        f"METRICS_PORT={first}\nREDIS_URL={redis_server}\nMODEL_PATH=stand-in:1\n"
-    )
-    names = ("worker", "worker", "dispatcher", "dispatcher")
-    with ExitStack() as stack:
-        logs = [
-            stack.enter_context(role(name, tmp_path, number)) for number, name in enumerate(names)
-        ]
-        ports = [
-            json.loads(line)["port"]
-            for log in logs
-            for line in log.read_text().splitlines()
-            if "metrics on port" in line
-        ]
+    (tmp_path / ".env").write_text(f"METRICS_PORT={first}\nREDIS_URL={redis_server}\n")
+    environment = {
+        **os.environ, "PYTHONPATH": str(ROOT), "LOG_FORMAT": "json", "MODEL_PATH": "stand-in:1",
+    }  # fmt: skip
+    names = ("worker", "worker-2", "dispatcher", "dispatcher-2")
+    roles = [Role(name, environment, tmp_path) for name in names]
+    try:
+        for role in roles:
+            role.start()
+            ready = f"{role.name.partition('-')[0]} ready"
+            wait_until(lambda r=role, line=ready: line in r.log or not r.is_running, 60, ready)
+            assert role.is_running, role.log
+        assert [role.terminate() for role in roles] == [0, 0, 0, 0]
+    finally:
+        for role in roles:
+            if role.process.is_running:
+                role.kill()
+    lines = [json.loads(line) for role in roles for line in role.log.splitlines()]
+    ports = [line["port"] for line in lines if line["event"] == "metrics on port"]
     assert ports[0] == first
     assert ports == sorted(set(ports))
     assert len(ports) == len(names)

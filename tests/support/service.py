@@ -1,25 +1,42 @@
 """The real processes of the service, started as in production, to be killed by tests."""
 
+import asyncio
 import os
 import signal
-import subprocess
-import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import requests
 
+from cli.launcher import ManagedProcess, role_command
 from tests.support.ports import free_port
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_SECONDS = 60.0
-ROLES = {
-    "producer": ["-m", "producer"],
-    "worker": ["-m", "consumer", "worker"],
-    "dispatcher": ["-m", "consumer", "dispatcher"],
-}
+END_TIMEOUT_SECONDS = 60.0
+
+
+@cache
+def launcher_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop on which tests start processes, in a thread of its own.
+
+    The thread lasts as long as this process: Linux ends the processes with the thread.
+    """
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="launcher", daemon=True).start()
+    return loop
+
+
+def on_launcher_loop(coroutine: Coroutine[object, object, T]) -> T:
+    """Run a coroutine of the launcher to its end; for tests that are not asynchronous."""
+    return asyncio.run_coroutine_threadsafe(coroutine, launcher_loop()).result(END_TIMEOUT_SECONDS)
 
 
 class Role:
@@ -27,32 +44,29 @@ class Role:
 
     def __init__(self, name: str, environment: dict[str, str], folder: Path) -> None:
         self.name = name
-        self._environment = environment
+        self.environment = environment
         self._log = folder / f"{name}.log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process = ManagedProcess(
+            name, role_command(name), environment=environment, folder=folder, log=self._log
+        )
 
     def start(self) -> None:
-        """Start the process; does not wait for it."""
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *ROLES[self.name.split("-")[0]]],
-                env=self._environment, cwd=self._log.parent, stdout=log, stderr=log,
-            )  # fmt: skip
+        """Start the process; does not wait until it is ready."""
+        on_launcher_loop(self.process.start())
 
     def kill(self) -> None:
         """SIGKILL: no chance to clean up."""
-        self._signal(signal.SIGKILL)
+        self.process.send(signal.SIGKILL)
         self.wait()
 
     def terminate(self) -> int:
-        """SIGTERM; returns the exit status."""
-        self._signal(signal.SIGTERM)
+        """SIGTERM; return the exit status."""
+        self.process.send(signal.SIGTERM)
         return self.wait()
 
     def wait(self) -> int:
-        """Wait for the end of the process."""
-        assert self.process is not None
-        return self.process.wait(timeout=60)
+        """Wait for the end of the process; return the exit status."""
+        return on_launcher_loop(self.process.wait())
 
     def restart(self) -> None:
         """Kill and start again."""
@@ -66,13 +80,13 @@ class Role:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
-        assert self.process is not None
+        """Process id."""
         return self.process.pid
 
-    def _signal(self, number: signal.Signals) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
+    @property
+    def is_running(self) -> bool:
+        """Whether the process was started and has not ended."""
+        return self.process.is_running
 
 
 class Service:
@@ -119,7 +133,7 @@ class Service:
 
     def metrics_url(self, name: str) -> str:
         """Address of a consumer's metrics."""
-        return f"http://127.0.0.1:{self.roles[name]._environment['METRICS_PORT']}/metrics"
+        return f"http://127.0.0.1:{self.roles[name].environment['METRICS_PORT']}/metrics"
 
     def submit(self, *images: tuple[str, bytes]) -> str:
         """Send images as a client would; returns the task id."""
@@ -161,9 +175,8 @@ class Service:
     def stop(self) -> None:
         """End whatever still runs."""
         for role in self.roles.values():
-            if role.process is not None and role.process.poll() is None:
-                role.process.kill()
-                role.process.wait()
+            if role.is_running:
+                role.kill()
 
 
 @contextmanager

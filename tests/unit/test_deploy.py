@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.supervision import STOP_MARGIN_SECONDS
+from cli.launcher import STOP_MARGIN_SECONDS
 from consumer.settings import DispatcherSettings, WorkerSettings
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -3,30 +3,30 @@
 from schemas.contract.messages import ImageMessage
 from schemas.contract.tasks import ImageResult
 from schemas.redis.task_store import TaskStore
-from tests.bench.scale.bench import Bench
 from tests.bench.scale.fill import NO_LIMIT, messages
+from tests.bench.scale.server import MeasuredServer
 from tests.support.receiver import receiving
 from tests.support.service import Service, wait_until
 
 PATIENCE_SECONDS = 60.0
 
 
-def redis_cpu_per_task(bench: Bench, tasks: int) -> float:
+def redis_cpu_per_task(server: MeasuredServer, tasks: int) -> float:
     """CPU seconds of Redis for the event and the callback of one task."""
-    bench.meter.redis.flushall()
+    server.meter.redis.flushall()
 
     async def end_tasks(store: TaskStore) -> None:
         for _ in range(tasks):
             await _end(store, messages(1))
 
-    bench.with_store(end_tasks)
+    server.with_store(end_tasks)
     with receiving() as receiver:
         service = Service(
-            bench.redis_url, bench.folder, LOG_LEVEL="warning",
-            TASKS_STORAGE_URL=bench.storage.as_uri(),
+            server.redis_url, server.folder, LOG_LEVEL="warning",
+            TASKS_STORAGE_URL=server.storage.as_uri(),
             BACKEND_CALLBACK_URL=f"{receiver.url}/callback",
         )  # fmt: skip
-        before = bench.meter.look()
+        before = server.meter.snapshot()
         try:
             service.start("dispatcher")
             wait_until(
@@ -35,7 +35,7 @@ def redis_cpu_per_task(bench: Bench, tasks: int) -> float:
             )  # fmt: skip
         finally:
             service.stop()
-    return bench.meter.since(before).cpu_seconds / tasks
+    return server.meter.since(before).cpu_seconds / tasks
 
 
 async def _end(store: TaskStore, task: list[ImageMessage]) -> None:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from schemas.redis.keys import WORKERS_GROUP
 from schemas.redis.task_store import TaskStore
-from tests.bench.scale.bench import Bench
-from tests.bench.scale.crew import IMAGE_SECONDS, Crew
 from tests.bench.scale.fill import enqueue
 from tests.bench.scale.meter import Work
+from tests.bench.scale.server import MeasuredServer
+from tests.bench.scale.workers import IMAGE_SECONDS, WorkerProcesses
 from tests.support.service import wait_until
 
 WARM_UP_SECONDS = 1.5
@@ -16,7 +16,7 @@ JOIN_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Figures with one number of workers; what is `per image` is in seconds, bytes or calls."""
+    """Figures with one number of workers; seconds, bytes and round trips are per image."""
 
     workers: int
     queued: int
@@ -33,8 +33,8 @@ class Point:
 
 
 def measure(
-    bench: Bench,
-    crew: Crew,
+    server: MeasuredServer,
+    processes: WorkerProcesses,
     workers: int,
     seconds: float,
     *,
@@ -47,27 +47,27 @@ def measure(
         behind: images that wait after those which the workers get to.
         each: images a second that one worker could do at best.
     """
-    meter = bench.meter
+    meter = server.meter
     meter.redis.flushall()
     ideal = workers * each
     plenty = int(ideal * (seconds + WARM_UP_SECONDS + 2) * 1.2) + 20
 
     async def fill(store: TaskStore) -> None:
-        await enqueue(store, plenty, storage=bench.storage)
+        await enqueue(store, plenty, storage=server.storage)
         await enqueue(store, behind, storage=None)
 
-    bench.with_store(fill)
+    server.with_store(fill)
     meter.redis.xgroup_create(meter.keys.images, WORKERS_GROUP, "0")
     queued = meter.queued()
-    crew.start(workers)
+    processes.start(workers)
     try:
         wait_until(lambda: meter.members() >= workers, JOIN_SECONDS, "the workers to join")
         meter.rate(WARM_UP_SECONDS)
-        before, busy = meter.look(), crew.cpu_seconds()
+        before, busy = meter.snapshot(), processes.cpu_seconds()
         rate = meter.rate(seconds)
-        work, busy = meter.since(before), crew.cpu_seconds() - busy
+        work, busy = meter.since(before), processes.cpu_seconds() - busy
     finally:
-        crew.stop()
+        processes.stop()
     return _point(workers, queued, rate, ideal, work, busy)
 
 

@@ -23,9 +23,9 @@ from schemas.redis.keys import WORKERS_GROUP
 from schemas.redis.task_store import BeginAnswer, SubmitAnswer, TaskStore
 from schemas.settings.base import Settings
 from schemas.storage.storage import Storage
-from tests.bench.scale.bench import KEYS, LEASE_MS, TASK_TTL_MS, Bench
 from tests.bench.scale.fill import IMAGES_PER_TASK, NO_LIMIT, enqueue, messages
 from tests.bench.scale.meter import Meter
+from tests.bench.scale.server import KEYS, LEASE_MS, TASK_TTL_MS, MeasuredServer
 
 CALLS = 200
 ROUNDS = 5
@@ -61,29 +61,29 @@ class _Probe:
     store: TaskStore
 
 
-def measure(bench: Bench, images: int) -> Steps:
+def measure(server: MeasuredServer, images: int) -> Steps:
     """Take the queue up to so many images (they have no files), and time each step behind them."""
 
     async def run() -> Steps:
-        async with _probe(bench) as probe:
-            await enqueue(probe.store, images - bench.meter.queued(), storage=None)
+        async with _probe(server) as probe:
+            await enqueue(probe.store, images - server.meter.queued(), storage=None)
             await probe.stream.ensure_group()
-            queued = bench.meter.queued()
+            queued = server.meter.queued()
             tasks = int(await probe.redis.zcard(KEYS.open_tasks))
             held = await probe.stream.read(HELD)
-            wait, steps = await _steps(probe, bench.meter, [entry.id for entry in held])
-            sweep = await _sweep(probe, bench, task_timeout=3600)
-            stale = await _sweep(probe, bench, task_timeout=0.001)
+            wait, steps = await _steps(probe, server.meter, [entry.id for entry in held])
+            sweep = await _sweep(probe, server, task_timeout=3600)
+            stale = await _sweep(probe, server, task_timeout=0.001)
             for entry in held:
                 await probe.stream.acknowledge(entry.id)
             return Steps(queued, tasks, steps, wait, sweep, stale)
 
-    return bench.run(run)
+    return server.run(run)
 
 
 @asynccontextmanager
-async def _probe(bench: Bench) -> AsyncIterator[_Probe]:
-    settings = Settings(redis_url=bench.redis_url)
+async def _probe(server: MeasuredServer) -> AsyncIterator[_Probe]:
+    settings = Settings(redis_url=server.redis_url)
     async with connect(settings) as redis, connect_blocking(settings, 1) as reader:
         stream = WorkStream(redis, reader, stream=KEYS.images, consumer="probe", lease_ms=LEASE_MS)
         yield _Probe(redis, stream, TaskStore(redis, KEYS, task_ttl_ms=TASK_TTL_MS))
@@ -124,7 +124,7 @@ async def _steps(probe: _Probe, meter: Meter, held: list[str]) -> tuple[float, d
     async def counted(name: str, command: str, call: Callable[[], Awaitable[object]]) -> None:
         rounds = []
         for _ in range(ROUNDS):
-            before = meter.look()
+            before = meter.snapshot()
             for _ in range(CALLS // ROUNDS):
                 await call()
             rounds.append(meter.since(before).microseconds(command))
@@ -147,14 +147,14 @@ async def _steps(probe: _Probe, meter: Meter, held: list[str]) -> tuple[float, d
     return statistics.median(waits) * 1000, found
 
 
-async def _sweep(probe: _Probe, bench: Bench, *, task_timeout: float) -> float:
+async def _sweep(probe: _Probe, server: MeasuredServer, *, task_timeout: float) -> float:
     """Seconds of one pass over what is in Redis."""
     settings = DispatcherSettings(
         _env_file=None, lease_seconds=LEASE_MS / 1000, task_timeout_seconds=task_timeout,
         task_storage_ttl_hours=TASK_TTL_MS / 3_600_000,
         dead_letter_ttl_hours=TASK_TTL_MS / 3_600_000,
     )  # fmt: skip
-    storage = Storage.open(bench.storage.as_uri())
+    storage = Storage.open(server.storage.as_uri())
     metrics = DispatcherMetrics(CollectorRegistry())
     context = SweepContext(
         probe.redis, KEYS, storage, probe.store, metrics, Health(), settings, asyncio.Event()

@@ -10,7 +10,7 @@ import numpy as np
 from schemas.contract.messages import ImageMessage
 from schemas.redis.task_store import SubmitAnswer, TaskStore
 from schemas.storage.layout import input_key
-from tests.bench.scale.crew import SIDE
+from tests.bench.scale.workers import SIDE
 from tests.support.pictures import encoded
 
 IMAGES_PER_TASK = 10

@@ -1,4 +1,4 @@
-"""What a server says of its work: CPU, memory, commands, bytes; and the difference of two looks."""
+"""What a server reports of its work: CPU, memory, commands, bytes; and their growth."""
 
 import time
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ SAMPLE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Snapshot:
     """Counters of a server since its start; `at` is this process' clock."""
 
     at: float
@@ -28,7 +28,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a server did between two looks.
+    """What a server did between two snapshots.
 
     `round_trips`: reads from its connections, one for each request or pipeline of requests.
     `commands`: calls and microseconds by name; what scripts call is among them.
@@ -50,18 +50,18 @@ class Work:
 
 
 class Meter:
-    """Looks at a server through a connection of its own, whose requests it leaves out."""
+    """Reads a server's counters, without the requests of its own connection."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self.redis = redis
         self.keys = keys
         self._own_requests = 0
 
-    def look(self) -> Look:
+    def snapshot(self) -> Snapshot:
         """Read the counters."""
         self._own_requests += 1
         info: dict[str, Any] = self.redis.info("everything")
-        return Look(
+        return Snapshot(
             at=time.monotonic(),
             cpu_seconds=info["used_cpu_user"] + info["used_cpu_sys"],
             reads=info["total_reads_processed"] - self._own_requests,
@@ -77,9 +77,9 @@ class Meter:
             },
         )
 
-    def since(self, before: Look) -> Work:
-        """The server's work since a look."""
-        now = self.look()
+    def since(self, before: Snapshot) -> Work:
+        """The server's work since a snapshot."""
+        now = self.snapshot()
         return Work(
             seconds=now.at - before.at,
             cpu_seconds=now.cpu_seconds - before.cpu_seconds,

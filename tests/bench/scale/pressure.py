@@ -10,8 +10,8 @@ from schemas.contract.tasks import ImageResult
 from schemas.redis.client import connect
 from schemas.redis.task_store import TaskStore
 from schemas.settings.base import Settings
-from tests.bench.scale.bench import KEYS, LEASE_MS, TASK_TTL_MS, Bench
 from tests.bench.scale.fill import enqueue
+from tests.bench.scale.server import KEYS, LEASE_MS, TASK_TTL_MS, MeasuredServer
 
 CLIENTS = 32
 SLOTS = 4
@@ -30,13 +30,13 @@ class Pressure:
     redis_cpu: float
 
 
-def measure(bench: Bench, images: int) -> Pressure:
+def measure(server: MeasuredServer, images: int) -> Pressure:
     """Settle so many images by many clients at once."""
-    meter = bench.meter
+    meter = server.meter
     meter.redis.flushall()
 
     async def run() -> Pressure:
-        async with connect(Settings(redis_url=bench.redis_url)) as redis:
+        async with connect(Settings(redis_url=server.redis_url)) as redis:
             store = TaskStore(redis, KEYS, task_ttl_ms=TASK_TTL_MS)
             # Through the same pool: these reads never have to wait.
             stream = WorkStream(
@@ -44,7 +44,7 @@ def measure(bench: Bench, images: int) -> Pressure:
             )
             await stream.ensure_group()
             await enqueue(store, images, storage=None)
-            before = meter.look()
+            before = meter.snapshot()
             turns = iter(range(-(-images // SLOTS)))
             async with asyncio.TaskGroup() as group:
                 for _ in range(CLIENTS):
@@ -59,7 +59,7 @@ def measure(bench: Bench, images: int) -> Pressure:
                 work.cpu_seconds / images,
             )
 
-    return bench.run(run)
+    return server.run(run)
 
 
 async def _client(store: TaskStore, stream: WorkStream, turns: Iterator[int]) -> None:
@@ -69,7 +69,7 @@ async def _client(store: TaskStore, stream: WorkStream, turns: Iterator[int]) ->
 
 
 async def settle(store: TaskStore, entry: str, message: ImageMessage) -> None:
-    """Begin and finish an image, with a result that nobody looks at."""
+    """Begin and finish an image, with a result that is not read."""
     await store.begin(entry, message)
     result = ImageResult(filename=message.output_name, url="/", needs_review=False)
     await store.finish(entry, message, result, {"stream_id": entry})

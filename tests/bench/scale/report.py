@@ -1,7 +1,7 @@
 """The figures as Markdown: what it costs to grow, and how far one Redis goes."""
 
 from tests.bench.scale.curve import Point
-from tests.bench.scale.run import Figures
+from tests.bench.scale.run import ScaleFigures
 
 GPU_RATES = (200, 500, 1000)
 REDIS_SHARE = 0.6
@@ -11,14 +11,14 @@ IMAGES_PER_TASK = 10
 PHOTO_BYTES = 300_000
 
 
-def markdown(figures: Figures) -> str:
+def markdown(figures: ScaleFigures) -> str:
     """Everything that README.md shows between its marks."""
     return "\n\n".join(
         [_curve(figures), _queue(figures), _remarks(figures), _paper(figures), _carried(figures)]
     )
 
 
-def _curve(figures: Figures) -> str:
+def _curve(figures: ScaleFigures) -> str:
     rows = [_point_row(f"{point.workers}", point) for point in figures.points]
     if figures.deep is not None:
         name = f"{figures.deep.workers}, {figures.deep.queued:,} queued"
@@ -38,7 +38,7 @@ def _point_row(name: str, point: Point) -> list[str]:
     ]
 
 
-def _queue(figures: Figures) -> str:
+def _queue(figures: ScaleFigures) -> str:
     head = ["Redis' time for", *(f"{steps.queued:,} queued" for steps in figures.steps)]
     rows = [
         [name, *(f"{steps.server_microseconds[name]:.1f} µs" for steps in figures.steps)]
@@ -53,10 +53,10 @@ def _queue(figures: Figures) -> str:
     return _table(head, rows)
 
 
-def _remarks(figures: Figures) -> str:
+def _remarks(figures: ScaleFigures) -> str:
     single, many, inline = figures.weights
     one, ten = figures.submits
-    free = figures.unhindered
+    free = figures.fast_detector
     assert free is not None
     return (
         f"- A waiting image needs {single.memory / 1000:.1f} kB of memory in Redis if it is the"
@@ -74,7 +74,7 @@ def _remarks(figures: Figures) -> str:
     )
 
 
-def redis_cpu(figures: Figures) -> dict[str, float]:
+def redis_cpu(figures: ScaleFigures) -> dict[str, float]:
     """CPU seconds of Redis for one image on its whole way, step by step, when it is busy."""
     assert figures.pressure is not None
     return {
@@ -84,12 +84,12 @@ def redis_cpu(figures: Figures) -> dict[str, float]:
     }
 
 
-def carried_per_second(figures: Figures) -> float:
+def carried_per_second(figures: ScaleFigures) -> float:
     """Images a second that one Redis carries."""
     return REDIS_SHARE / sum(redis_cpu(figures).values())
 
 
-def _paper(figures: Figures) -> str:
+def _paper(figures: ScaleFigures) -> str:
     assert figures.pressure is not None
     parts = " + ".join(
         f"{seconds * 1000:.2f} ({step})" for step, seconds in redis_cpu(figures).items()
@@ -109,7 +109,7 @@ def _paper(figures: Figures) -> str:
     )
 
 
-def _carried(figures: Figures) -> str:
+def _carried(figures: ScaleFigures) -> str:
     most, carried = figures.points[-1], carried_per_second(figures)
     moved = most.redis_bytes_in + most.redis_bytes_out + figures.submits[-1].redis_bytes
     head = [

@@ -9,17 +9,17 @@ from pathlib import Path
 
 from consumer.cpus import usable_cpus
 from tests.bench.scale import aftermath, curve, depth, pressure, submit, weight
-from tests.bench.scale.bench import Bench, bench
-from tests.bench.scale.crew import Crew, crew, unhindered
 from tests.bench.scale.curve import Point
 from tests.bench.scale.depth import Steps
 from tests.bench.scale.pressure import Pressure
+from tests.bench.scale.server import MeasuredServer, measured_server
 from tests.bench.scale.submit import SubmitRate
 from tests.bench.scale.weight import Weight
+from tests.bench.scale.workers import WorkerProcesses, fast_detector
 from tests.support.redis_server import server_binaries
 
 SHALLOW = 2_000
-UNHINDERED_RATE = 1_000
+MAX_WORKER_RATE = 1_000
 """More images a second than one worker process can do."""
 
 
@@ -44,9 +44,9 @@ QUICK = {
 
 
 @dataclass
-class Figures:
+class ScaleFigures:
     """All that was measured; `deep` has the most workers and as many images as the plan says,
-    `unhindered` one worker whose detector takes no time."""
+    `fast_detector` one worker whose detector takes no time."""
 
     server: str
     cores: int
@@ -54,7 +54,7 @@ class Figures:
     at: str
     points: list[Point] = field(default_factory=list)
     deep: Point | None = None
-    unhindered: Point | None = None
+    fast_detector: Point | None = None
     steps: list[Steps] = field(default_factory=list)
     weights: list[Weight] = field(default_factory=list)
     pressure: Pressure | None = None
@@ -66,48 +66,49 @@ class Figures:
         return asdict(self)
 
 
-def run(plan: Plan, folder: Path, tell: Callable[[str], None]) -> Figures:
-    """Measure in an empty folder; `tell` gets a line for each thing that is measured next."""
-    with bench(server_binaries()[plan.server], folder) as place:
+def run(plan: Plan, folder: Path, report: Callable[[str], None]) -> ScaleFigures:
+    """Measure in an empty folder; `report` gets a line for each thing that is measured next."""
+    with measured_server(server_binaries()[plan.server], folder) as place:
         version = place.meter.redis.info("server")
         name = f"{plan.server} {version.get('valkey_version') or version['redis_version']}"
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        figures = Figures(name, usable_cpus(), _processor(), now)
-        with crew(place.environment, folder, max(plan.points)) as workers:
-            _throughput(plan, place, workers, figures, tell)
-        tell("one worker whose detector takes no time")
-        with crew({**place.environment, **unhindered()}, folder, 1) as worker:
-            figures.unhindered = curve.measure(
-                place, worker, 1, plan.point_seconds, each=UNHINDERED_RATE
-            )
-        tell("tasks over HTTP")
+        figures = ScaleFigures(name, usable_cpus(), _processor(), now)
+        _throughput(plan, place, folder, figures, report)
+        report("one worker whose detector takes no time")
+        figures.fast_detector = curve.measure(
+            place, WorkerProcesses({**place.environment, **fast_detector()}, folder), 1,
+            plan.point_seconds, each=MAX_WORKER_RATE,
+        )  # fmt: skip
+        report("tasks over HTTP")
         figures.submits = submit.measure(place, plan.submit_seconds)
-        tell("ended tasks")
+        report("ended tasks")
         figures.event_redis_cpu = aftermath.redis_cpu_per_task(place, plan.ended_tasks)
-        tell("weight of an image")
+        report("weight of an image")
         figures.weights = weight.measure(place, plan.weighed)
-        tell("Redis under pressure")
+        report("Redis under pressure")
         figures.pressure = pressure.measure(place, plan.pressed)
         place.meter.redis.flushall()
         for images in (SHALLOW, plan.deep):
-            tell(f"steps behind {images} images")
+            report(f"steps behind {images} images")
             figures.steps.append(depth.measure(place, images))
     return figures
 
 
 def _throughput(
-    plan: Plan, place: Bench, workers: Crew, figures: Figures, tell: Callable[[str], None]
-) -> None:
+    plan: Plan, place: MeasuredServer, folder: Path, figures: ScaleFigures,
+    report: Callable[[str], None],
+) -> None:  # fmt: skip
+    workers = WorkerProcesses(place.environment, folder)
     for count in plan.points:
-        tell(f"{count} workers")
+        report(f"{count} workers")
         figures.points.append(curve.measure(place, workers, count, plan.point_seconds))
     most = max(plan.points)
-    tell(f"{most} workers, {plan.deep} images queued")
+    report(f"{most} workers, {plan.deep} images queued")
     figures.deep = curve.measure(place, workers, most, plan.point_seconds, behind=plan.deep)
 
 
 def _processor() -> str:
-    """The CPU's name, where the system tells it."""
+    """Return the CPU's name, where the system has it."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import aiohttp
 import psutil
 
-from tests.bench.scale.bench import Bench
 from tests.bench.scale.fill import picture
+from tests.bench.scale.server import MeasuredServer
 from tests.support.service import Service
 
 CONNECTIONS = 8
@@ -31,31 +31,32 @@ class SubmitRate:
     redis_bytes: float
 
 
-def measure(bench: Bench, seconds: float) -> list[SubmitRate]:
+def measure(server: MeasuredServer, seconds: float) -> list[SubmitRate]:
     """Send small files through some connections for so long, with one file each, then with ten."""
-    bench.meter.redis.flushall()
+    server.meter.redis.flushall()
     service = Service(
-        bench.redis_url, bench.folder,
-        TASKS_STORAGE_URL=bench.storage.as_uri(), MAX_BACKLOG_IMAGES="1000000", LOG_LEVEL="warning",
+        server.redis_url, server.folder,
+        TASKS_STORAGE_URL=server.storage.as_uri(), MAX_BACKLOG_IMAGES="1000000",
+        LOG_LEVEL="warning",
     )  # fmt: skip
     try:
         service.start("producer")
         process = psutil.Process(service.roles["producer"].pid)
-        return [_rate(bench, service.url, process, files, seconds) for files in FILES]
+        return [_rate(server, service.url, process, files, seconds) for files in FILES]
     finally:
         service.stop()
 
 
 def _rate(
-    bench: Bench, url: str, process: psutil.Process, files: int, seconds: float
+    server: MeasuredServer, url: str, process: psutil.Process, files: int, seconds: float
 ) -> SubmitRate:
     body, kind = _form(files)
     asyncio.run(_send(url, body, kind, 0.5))
-    before, busy = bench.meter.look(), _cpu_seconds(process)
+    before, busy = server.meter.snapshot(), _cpu_seconds(process)
     started = time.monotonic()
     took = sorted(asyncio.run(_send(url, body, kind, seconds)))
     elapsed = time.monotonic() - started
-    work, busy = bench.meter.since(before), _cpu_seconds(process) - busy
+    work, busy = server.meter.since(before), _cpu_seconds(process) - busy
     images = len(took) * files
     return SubmitRate(
         files_per_request=files,
@@ -79,9 +80,9 @@ async def _send(url: str, body: bytes, kind: str, seconds: float) -> list[float]
 
     async def client(session: aiohttp.ClientSession) -> None:
         while (started := time.monotonic()) < deadline:
-            async with session.post(target, data=body, headers=headers) as answer:
-                assert answer.status == 202, await answer.text()
-                await answer.read()
+            async with session.post(target, data=body, headers=headers) as response:
+                assert response.status == 202, await response.text()
+                await response.read()
             took.append(time.monotonic() - started)
 
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)

@@ -7,9 +7,9 @@ from schemas.contract.messages import ImageMessage
 from schemas.redis.client import connect, connect_blocking
 from schemas.redis.task_store import TaskStore
 from schemas.settings.base import Settings
-from tests.bench.scale.bench import KEYS, LEASE_MS, TASK_TTL_MS, Bench
 from tests.bench.scale.fill import enqueue
 from tests.bench.scale.pressure import LIMITS, SLOTS, settle
+from tests.bench.scale.server import KEYS, LEASE_MS, TASK_TTL_MS, MeasuredServer
 
 INLINE_BYTES = 256 << 10
 
@@ -29,30 +29,32 @@ class Weight:
     redis_bytes: float
 
 
-def measure(bench: Bench, images: int) -> list[Weight]:
+def measure(server: MeasuredServer, images: int) -> list[Weight]:
     """Weigh images in storage, in tasks of one and of fifty, and inline ones."""
     inline = max(50, images // 20)
     return [
-        _weigh(bench, "object", images, 1, 0),
-        _weigh(bench, "object", images, 50, 0),
-        _weigh(bench, "inline", inline, 1, INLINE_BYTES),
+        _weigh(server, "object", images, 1, 0),
+        _weigh(server, "object", images, 50, 0),
+        _weigh(server, "inline", inline, 1, INLINE_BYTES),
     ]
 
 
-def _weigh(bench: Bench, what: str, images: int, per_task: int, inline_bytes: int) -> Weight:
-    meter = bench.meter
+def _weigh(
+    server: MeasuredServer, what: str, images: int, per_task: int, inline_bytes: int
+) -> Weight:
+    meter = server.meter
     meter.redis.flushall()
     data = bytes(inline_bytes) or None
 
     async def run() -> tuple[float, float, float]:
-        settings = Settings(redis_url=bench.redis_url)
+        settings = Settings(redis_url=server.redis_url)
         async with connect(settings) as redis, connect_blocking(settings, 1) as reader:
             store = TaskStore(redis, KEYS, task_ttl_ms=TASK_TTL_MS)
             stream = WorkStream(
                 redis, reader, stream=KEYS.images, consumer="scales", lease_ms=LEASE_MS
             )
             await stream.ensure_group()
-            before = meter.look()
+            before = meter.snapshot()
             await enqueue(store, images, storage=None, per_task=per_task, inline=data)
             memory = meter.since(before).memory_bytes
             while entries := await stream.read(SLOTS):
@@ -64,7 +66,7 @@ def _weigh(bench: Bench, what: str, images: int, per_task: int, inline_bytes: in
             work = meter.since(before)
             return memory, work.cpu_seconds, work.bytes_in + work.bytes_out
 
-    memory, cpu_seconds, moved = bench.run(run)
+    memory, cpu_seconds, moved = server.run(run)
     return Weight(
         what, inline_bytes, per_task, memory / images, cpu_seconds / images, moved / images
     )

@@ -1,7 +1,6 @@
 """A worker whose detector hangs, or fails everything, ends itself; others take its images."""
 
 import asyncio
-import subprocess
 import sys
 from pathlib import Path
 
@@ -38,9 +37,7 @@ def test_hung_forward_pass(redis_server: str, tmp_path: Path) -> None:
                 lambda: any(r.startswith("a forward pass has hung for") for r in reasons(hung)), 30,
                 lambda: f"a complaint\n{hung.logs}",
             )  # fmt: skip
-            running = hung.roles["worker"].process
-            assert isinstance(running, subprocess.Popen)
-            assert running.wait(30) == EXIT_STATUS
+            assert hung.roles["worker"].wait() == EXIT_STATUS
             [pending] = redis.xpending_range("{plates}:images", "workers", "-", "+", 10)
             assert pending["times_delivered"] == 1
 

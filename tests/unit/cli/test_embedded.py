@@ -11,8 +11,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from cli import embedded
-from cli.settings import RunSettings
-from tests.support.ports import NEEDS_IPV6, free_port
+from cli.embedded import RunSettings
 
 
 @pytest.fixture
@@ -28,44 +27,33 @@ def test_a_port_with_a_listener_is_not_free(taken_port: int) -> None:
     assert embedded.port_is_free(embedded.free_port())
 
 
-@NEEDS_IPV6
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_a_port_is_free_only_if_it_is_in_both_families(host: str) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, free_port()), family=family) as listener:
-        assert not embedded.port_is_free(listener.getsockname()[1], "")
-        assert not embedded.port_is_free(listener.getsockname()[1], "::")
-
-
-def test_the_port_of_the_last_run_is_kept(tmp_path: Path) -> None:
-    first = embedded.prepare(tmp_path, configured_port=0)
-    assert embedded.prepare(tmp_path, configured_port=0).port == first.port
-
-
-def test_a_remembered_port_that_is_taken_is_given_up(tmp_path: Path, taken_port: int) -> None:
+def test_the_port_of_the_last_run_is_kept_while_it_is_free(tmp_path: Path, taken_port: int) -> None:
+    port = embedded.choose_port(tmp_path, configured=0)
+    assert embedded.choose_port(tmp_path, configured=0) == port == embedded.noted_port(tmp_path)
     (tmp_path / "port").write_text(f"{taken_port}\n")
-    assert embedded.prepare(tmp_path, configured_port=0).port != taken_port
+    assert embedded.choose_port(tmp_path, configured=0) != taken_port
 
 
 @pytest.mark.parametrize("garbage", ["", "no number", "-1", "99999999"])
-def test_a_spoilt_port_file_is_no_obstacle(tmp_path: Path, garbage: str) -> None:
+def test_a_damaged_port_file_is_no_obstacle(tmp_path: Path, garbage: str) -> None:
     (tmp_path / "port").write_text(garbage)
-    assert 0 < embedded.prepare(tmp_path, configured_port=0).port < 65536
+    assert embedded.noted_port(tmp_path) is None
+    assert 0 < embedded.choose_port(tmp_path, configured=0) < 65536
 
 
 def test_a_configured_port_wins(tmp_path: Path) -> None:
-    port = embedded.free_port()
-    assert embedded.prepare(tmp_path, configured_port=port).url == f"redis://127.0.0.1:{port}/0"
+    embedded.choose_port(tmp_path, configured=0)
+    assert embedded.choose_port(tmp_path, configured=20_000) == 20_000
 
 
 @pytest.mark.integration
 def test_what_was_written_survives_a_killed_server(tmp_path: Path) -> None:
     folder = tmp_path / 'a "quoted" folder with blanks'
-    server = embedded.prepare(folder, configured_port=0)
+    port = embedded.choose_port(folder, configured=0)
     for expected in (None, b"kept"):
-        process = subprocess.Popen(server.command)
+        process = subprocess.Popen(embedded.command(folder, port))
         try:
-            with Redis(port=server.port) as client:
+            with Redis(port=port) as client:
                 _wait_for(client)
                 assert client.get("key") == expected
                 assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
@@ -73,6 +61,7 @@ def test_what_was_written_survives_a_killed_server(tmp_path: Path) -> None:
         finally:
             process.kill()
             process.wait()
+    assert (folder / "valkey.log").exists()
 
 
 def _wait_for(client: Redis) -> None:

@@ -1,63 +1,76 @@
-"""What the operator reads while the producer is not ready."""
+"""What `plate-detect run` says of a producer that is not ready, and how long it waits for it."""
 
 import http.server
+import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from cli.readiness import ReadinessProbe
-from tests.support.ports import free_port
+from cli.launcher import LaunchError
+from cli.readiness import ReadinessProbe, wait_until_ready
+from tests.support.ports import NEEDS_IPV6, free_port
+
+FULL = "the backlog is full"
 
 
 @contextmanager
-def answering(status: int, body: bytes) -> Iterator[ReadinessProbe]:
+def producer(
+    body: bytes, *, failures: float = 0, host: str = "127.0.0.1"
+) -> Iterator[ReadinessProbe]:
+    """A producer whose `/ready` fails so many times before it succeeds."""
+    left = failures
+
+    class Server(http.server.HTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status if self.path == "/ready" else 404)
+            nonlocal left
+            left -= 1
+            self.send_response(404 if self.path != "/ready" else 503 if left >= 0 else 200)
             self.end_headers()
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             """Keep quiet."""
 
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+    with Server((host, 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield ReadinessProbe("127.0.0.1", server.server_port)
-        server.shutdown()
-        thread.join()
+        try:
+            yield ReadinessProbe(host, server.server_port)
+        finally:
+            server.shutdown()
+            thread.join()
 
 
-def test_ready() -> None:
-    with answering(200, b"{}") as probe:
-        assert probe.reason_not_ready() is None
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", pytest.param("::1", marks=NEEDS_IPV6)])
+async def test_ready_at_any_address(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # not used for this machine
+    with producer(b"{}", host=host) as probe:
+        assert await probe.reason_not_ready() is None
 
 
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b'{"detail": "Redis is away"}', "Redis is away"),
+        (b'{"detail": "Redis is unavailable"}', "Redis is unavailable"),
         (b"plain\ntext", "plain text"),
         (b"[1]", "[1]"),
         (b"", "no reason given"),
     ],
 )
-def test_the_producers_own_reason_is_passed_on(body: bytes, said: str) -> None:
-    with answering(503, body) as probe:
-        assert probe.reason_not_ready() == f"/ready says 503: {said}"
+async def test_the_producers_own_reason_is_passed_on(body: bytes, said: str) -> None:
+    with producer(body, failures=1) as probe:
+        assert await probe.reason_not_ready() == f"/ready says 503: {said}"
 
 
-def test_nobody_listens() -> None:
+async def test_a_port_without_a_listener() -> None:
     probe = ReadinessProbe("127.0.0.1", free_port())
-    assert probe.reason_not_ready() == "the producer does not answer yet"
-
-
-def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    with answering(200, b"{}") as probe:
-        assert probe.reason_not_ready() is None
+    assert await probe.reason_not_ready() == "the producer does not respond yet"
 
 
 @pytest.mark.parametrize(
@@ -71,3 +84,35 @@ def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_the_address_is_one_that_a_browser_can_open(host: str, url: str) -> None:
     assert ReadinessProbe(host, 8000).url == url
+
+
+async def wait(probe: ReadinessProbe) -> list[str]:
+    """Wait with little patience; returns what was reported."""
+    lines: list[str] = []
+    await wait_until_ready(
+        probe, lines.append, max_seconds=0.2, poll=0.01, first_notice=0.05, max_notice=0.3
+    )
+    return lines
+
+
+async def test_a_producer_without_room_is_waited_for() -> None:
+    with producer(json.dumps({"detail": FULL}).encode(), failures=100) as probe:
+        lines = await wait(probe)
+    assert set(lines) == {f"not ready yet: /ready says 503: {FULL}"}
+    assert len(lines) < 20  # less and less often
+
+
+async def test_a_producer_that_never_responds_ends_the_wait() -> None:
+    with pytest.raises(LaunchError, match=r"^not ready after 0\.2 s: the producer does not resp"):
+        await wait(ReadinessProbe("127.0.0.1", free_port()))
+
+
+@pytest.mark.parametrize(
+    "why", ["Redis cannot be reached", f"{FULL}; the storage cannot be written"]
+)
+async def test_a_producer_that_misses_something_ends_the_wait(why: str) -> None:
+    with (
+        producer(json.dumps({"detail": why}).encode(), failures=float("inf")) as probe,
+        pytest.raises(LaunchError, match=rf"^not ready after 0\.2 s: /ready says 503: {why}"),
+    ):
+        await wait(probe)

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 from redis import Redis
 
-from cli.settings import RunSettings
+from cli.embedded import RunSettings
 from consumer.settings import DispatcherSettings, WorkerSettings
 from producer.settings import ProducerSettings
 from schemas.settings.base import Settings, SettingsError

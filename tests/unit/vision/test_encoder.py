@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli.bench.likeness import Answer, compare
-from cli.bench.pictures import photographed
 from consumer.vision.decoder import DecodedImage, Pixels
 from consumer.vision.encoder import EncoderError, Tuning, encode_webp, tuning
 from models.scenes import draw_scene
+from tests.bench.images import photographed
+from tests.bench.likeness import ServedImage, compare
 from tests.unit.vision.checks import decoded
 from tests.unit.vision.pictures import encoded, smooth
 
@@ -61,7 +61,7 @@ def by_itself(rgb: Pixels, method: int, quality: int = 90) -> bytes:
 
 def likeness(rgb: Pixels, *results: bytes) -> list[float]:
     """Return the SSIM of results to the pixels."""
-    found = compare([encoded(rgb, "PNG")], *[[Answer(result, [])] for result in results])
+    found = compare([encoded(rgb, "PNG")], *[[ServedImage(result, [])] for result in results])
     assert found is not None
     return found
 

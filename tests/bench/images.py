@@ -1,4 +1,4 @@
-"""What the benchmark sends: drawn street scenes, or the JPEG files of a folder."""
+"""What the benchmark sends: drawn street scenes, or the image files of a folder."""
 
 import io
 import math
@@ -18,7 +18,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Drawing:
-    """How a set is drawn: ``width`` and ``height`` in pixels, and see ``photographed``."""
+    """How a set is drawn: ``width`` and ``height`` in pixels; see ``photographed`` for the rest."""
 
     width: int
     height: int
@@ -36,16 +36,16 @@ DRAWINGS = {
 DISTINCT = 6
 """Different images in a drawn set: a cache would show."""
 SAMPLE = 6
-"""Images of a set that stages are measured with, and whose results are looked at."""
+"""Images of a set that stages are measured with, and whose results are compared."""
 QUALITY = 90
-_DRAWN_WIDTH = 1920  # wider ones would take seconds each
-_MOST_DETAIL = 25.0
+_MAX_DRAWN_WIDTH = 1920  # wider ones would take seconds each
+_MAX_DETAIL = 25.0
 _PATCHES = 24
 _OCTAVES = 6
 
 
 @dataclass(frozen=True)
-class PictureSet:
+class ImageSet:
     """Image files of about one size: (name, bytes)."""
 
     name: str
@@ -57,23 +57,23 @@ class PictureSet:
         return [(f"{i}-{name}", data) for i, (name, data) in enumerate(chosen)]
 
 
-def drawn(name: str) -> PictureSet:
+def drawn(name: str) -> ImageSet:
     """Draw a set; the same images every time. Raises ValueError if there is none of this name."""
     if name not in DRAWINGS:
-        raise ValueError(f"no set of pictures is called {name}; there are {', '.join(DRAWINGS)}")
+        raise ValueError(f"no set of images is called {name}; there are {', '.join(DRAWINGS)}")
     drawing = DRAWINGS[name]
     width, height = drawing.width, drawing.height
     files = []
     for seed in range(DISTINCT):
         rng = np.random.default_rng(seed)
-        drawn_width = min(width, _DRAWN_WIDTH)
+        drawn_width = min(width, _MAX_DRAWN_WIDTH)
         rgb = draw_scene(rng, drawn_width, height * drawn_width // width, noise=0).rgb
         rgb = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
         rgb = photographed(rgb, rng, drawing.detail, drawing.grain)
         buffer = io.BytesIO()
         Image.fromarray(rgb).save(buffer, "JPEG", quality=QUALITY)
         files.append((f"scene{seed}.jpg", buffer.getvalue()))
-    return PictureSet(name, files)
+    return ImageSet(name, files)
 
 
 def photographed(rgb: Pixels, rng: np.random.Generator, detail: float, grain: float) -> Pixels:
@@ -91,7 +91,7 @@ def photographed(rgb: Pixels, rng: np.random.Generator, detail: float, grain: fl
     for octave in range(_OCTAVES):
         texture += _field(rng, height, width, (-(-height >> octave), -(-width >> octave)))
     patches = _field(rng, height, width, (_PATCHES * 3 // 4, _PATCHES))
-    strength = np.minimum(detail * np.exp(2 * patches), _MOST_DETAIL) / 100
+    strength = np.minimum(detail * np.exp(2 * patches), _MAX_DETAIL) / 100
     lit = rgb * (1 + strength * texture / math.sqrt(_OCTAVES))[..., None]
     noise = rng.normal(0, grain, (height, width)).astype(np.float32)
     return np.asarray(np.clip(lit + noise[..., None], 0, 255), np.uint8)
@@ -106,12 +106,12 @@ def _field(
     return np.asarray(field, np.float32)
 
 
-def from_folder(folder: Path) -> PictureSet:
+def from_folder(folder: Path) -> ImageSet:
     """Read every image file of a folder. Raises ValueError if there is none."""
     files = [(path.name, path.read_bytes()) for path in _image_paths(folder)]
     if not files:
         raise ValueError(f"{folder} holds no .jpg, .jpeg, .png or .webp")
-    return PictureSet(folder.name, files)
+    return ImageSet(folder.name, files)
 
 
 def _image_paths(folder: Path) -> Iterator[Path]:

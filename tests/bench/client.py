@@ -1,4 +1,4 @@
-"""The load: tasks over HTTP or straight onto the stream, and how long everything took."""
+"""The load: tasks over HTTP or straight onto the stream, and how long they took."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
-from cli.bench.processes import BenchError
+from tests.bench.processes import BenchError
 
 POLL_SECONDS = 0.1
 TASK_TIMEOUT_SECONDS = 300.0
@@ -23,7 +23,7 @@ Files = Sequence[tuple[str, bytes]]
 
 @dataclass
 class Outcome:
-    """One task: how long sending and the whole of it took, and its results as they were told."""
+    """One task: the seconds of the upload and of all of it, and the results of its status."""
 
     submit_seconds: float
     task_seconds: float
@@ -56,15 +56,15 @@ class Client:
         return self._session
 
     async def submit(self, files: Files) -> tuple[str, float]:
-        """Upload a task; returns its id and the seconds until the answer."""
+        """Upload a task; return its id and the seconds until the response."""
         form = aiohttp.FormData()
         for name, data in files:
             form.add_field("files", data, filename=name, content_type="image/jpeg")
         started = time.perf_counter()
-        async with self._http.post(f"{self._url}/api/v1/process-task/", data=form) as answer:
-            body = await answer.json()
-            if answer.status not in {200, 202}:
-                raise BenchError(f"a task was refused with {answer.status}: {body}")
+        async with self._http.post(f"{self._url}/api/v1/process-task/", data=form) as response:
+            body = await response.json()
+            if response.status not in {200, 202}:
+                raise BenchError(f"a task was refused with {response.status}: {body}")
         return str(body["task_id"]), time.perf_counter() - started
 
     async def run(self, files: Files) -> Outcome:
@@ -78,19 +78,19 @@ class Client:
         return Outcome(submit_seconds, time.perf_counter() - started, results)
 
     async def wait(self, task_id: str) -> dict[str, Any]:
-        """Ask until the task has ended; returns its state."""
+        """Poll until the task has ended; return its state."""
         async with asyncio.timeout(TASK_TIMEOUT_SECONDS):
             while True:
                 url = f"{self._url}/api/v1/task-status/{task_id}"
-                async with self._http.get(url) as answer:
-                    if answer.status == 200:
-                        state: dict[str, Any] = await answer.json()
+                async with self._http.get(url) as response:
+                    if response.status == 200:
+                        state: dict[str, Any] = await response.json()
                         if state["status"] in {"completed", "failed"}:
                             return state
                 await asyncio.sleep(POLL_SECONDS)
 
     async def run_watched(self, files: Files) -> Outcome:
-        """Upload a task and listen for its end: no time is lost between two questions."""
+        """Upload a task and listen for its end: no time is lost between two polls."""
         started = time.perf_counter()
         task_id, submit_seconds = await self.submit(files)
         url = f"{self._url}/api/v1/task-events/{task_id}"
@@ -100,13 +100,13 @@ class Client:
 
     async def fetch(self, url: str) -> bytes:
         """Return a result's file."""
-        async with self._http.get(self._url + url) as answer:
-            return await answer.read()
+        async with self._http.get(self._url + url) as response:
+            return await response.read()
 
     async def metrics(self, url: str) -> dict[str, float]:
         """Return counters, sums and counts of a role's metrics by name and labels."""
-        async with self._http.get(url) as answer:
-            text = await answer.text()
+        async with self._http.get(url) as response:
+            text = await response.text()
         values = {}
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
@@ -116,7 +116,7 @@ class Client:
 
 
 async def publish(redis: Redis, stream: str, files: Files) -> str:
-    """Put a task straight onto the stream; returns its id."""
+    """Put a task straight onto the stream; return its id."""
     task_id = uuid.uuid4().hex
     async with redis.pipeline(transaction=False) as pipe:
         for index, (name, data) in enumerate(files):

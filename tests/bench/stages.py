@@ -1,7 +1,8 @@
 """Cost of each stage by itself: one thread, one image at a time, nothing else at work.
 
-Run as `python -m cli.bench.stages FOLDER` in a process of its own, so that it leaves no model and
-no threads in the one that makes the load. Settings are the worker's, from the environment.
+Run as `python -m tests.bench.stages FOLDER OUTPUT` in a process of its own, so that it leaves no
+model and no threads in the one that makes the load. The worker's settings come from the
+environment.
 """
 
 import hashlib
@@ -15,7 +16,6 @@ from typing import Any, TypeVar
 
 import cv2
 
-from cli.bench.pictures import SAMPLE, from_folder
 from consumer.allocator import keep_large_blocks
 from consumer.settings import WorkerSettings
 from consumer.vision.cover import Stub, cover, load_stub
@@ -30,6 +30,7 @@ from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
 from consumer.vision.tiling import views
 from consumer.vision.view import View
+from tests.bench.images import SAMPLE, from_folder
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ REPEATS = 5
 
 
 class Stages:
-    """The stages of an image's way, each timed: its best of REPEATS."""
+    """The stages of an image, each timed: its best of REPEATS."""
 
     def __init__(self, settings: WorkerSettings, *, backlog: bool) -> None:
         self._settings = settings
@@ -52,7 +53,7 @@ class Stages:
         self.seconds: dict[str, list[float]] = {}
         self.covers: list[list[list[list[float]]]] = []  # of each image, corners x, y
 
-    def go(self, data: bytes) -> None:
+    def run(self, data: bytes) -> None:
         """Take one image through all stages, and note what each costs."""
         image, seen = self._time("decode", lambda: self._decode(data))
         seen, answers = self._time("inference", lambda: answered(seen, self._detector.detect))
@@ -90,7 +91,7 @@ class Stages:
 
 
 def main() -> None:
-    """Print seconds per image by stage as JSON, while images wait and while none does.
+    """Write seconds per image by stage as JSON, while images wait and while none does.
 
     And the covers of each image.
     """
@@ -101,10 +102,10 @@ def main() -> None:
     for name, backlog in (("busy", True), ("idle", False)):
         stages = Stages(WorkerSettings.load(), backlog=backlog)
         for _, data in files:
-            stages.go(data)
+            stages.run(data)
         found[name] = {stage: fmean(seconds) for stage, seconds in stages.seconds.items()}
         found["covers"] = stages.covers  # the same both times
-    print(json.dumps(found))
+    Path(sys.argv[2]).write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What the processes under load are told: the user's ways of working, none of the user's places.
+"""The environment of processes under load: how the user's service works, but not where.
 
-Pointed at the service that is in use, a bench with a Redis of its own would sweep that service's
-files away, as files of no task, and call its backend.
+With the address of a service in use, a benchmark with a Redis of its own would delete that
+service's files, as files of no task, and call its backend.
 """
 
 import os
@@ -10,7 +10,6 @@ from pathlib import Path
 
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
-from cli import guard
 from cli.settings_table import MODELS
 from consumer.settings import WorkerSettings
 from schemas.settings.base import Settings
@@ -25,7 +24,7 @@ _TUNING = {name for name in _SETTINGS - _PLACES if not name.startswith("redis_")
 
 
 def tuning() -> dict[str, str]:
-    """Settings of how to work, as the environment and `.env` have them; nothing that is empty."""
+    """Return settings that name no place and no secret, as the environment and `.env` have them."""
     found: dict[str, str | None] = {}
     for source in (DotEnvSettingsSource, EnvSettingsSource):  # the environment wins
         found |= source(Settings).env_vars
@@ -33,7 +32,7 @@ def tuning() -> dict[str, str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a process under load; it must run in a folder without a `.env`.
+    """Return the environment of a process under load; it must run in a folder without a `.env`.
 
     Raises SettingsError if a setting of the worker is wrong.
     """
@@ -41,9 +40,8 @@ def environment() -> dict[str, str]:
     return {
         **{name: text for name, text in os.environ.items() if name.lower() not in _SETTINGS},
         **tuning(),
-        # Relative to the folder that the bench was started in, as its modules may be.
+        # Relative to the folder that the benchmark was started in, as its modules may be.
         "MODEL_PATH": str(worker.model_path.absolute()),
         "COVER_IMAGE_PATH": str(worker.cover_image_path.absolute()),
         "PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path),
-        guard.PARENT: str(os.getpid()),
     }

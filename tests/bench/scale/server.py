@@ -24,7 +24,7 @@ LEASE_MS = 30_000
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class MeasuredServer:
     """A server of the bench's own, the folder of tasks' files, and one for logs."""
 
     redis_url: str
@@ -34,7 +34,7 @@ class Bench:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the service's processes are told of it."""
+        """Settings with which the service's processes use it."""
         return {"REDIS_URL": self.redis_url, "TASKS_STORAGE_URL": self.storage.as_uri()}
 
     @staticmethod
@@ -57,7 +57,7 @@ class Bench:
 
 
 @contextmanager
-def bench(binary: str, folder: Path) -> Iterator[Bench]:
+def measured_server(binary: str, folder: Path) -> Iterator[MeasuredServer]:
     """A server with every write on disk, as in production, for the length of a block."""
     storage = folder / "tasks_storage"
     storage.mkdir()
@@ -66,6 +66,6 @@ def bench(binary: str, folder: Path) -> Iterator[Bench]:
     server.start()
     try:
         with Redis.from_url(server.url) as redis:
-            yield Bench(server.url, storage, folder, Meter(redis, KEYS))
+            yield MeasuredServer(server.url, storage, folder, Meter(redis, KEYS))
     finally:
         server.stop()

@@ -1,4 +1,4 @@
-"""The benchmark's figures as text, JSON and a plot."""
+"""The benchmark's figures as tables, JSON and a plot."""
 
 import json
 from pathlib import Path
@@ -16,12 +16,12 @@ def show(report: Report) -> None:
     """Print the tables."""
     console = Console(width=120)
     console.print(f"{report['cores']} cores; {report['settings'] or 'default settings'}")
-    table = Table("pictures", "tiling", "images/s", "× naive", "efficiency", "direct publish",
+    table = Table("images", "tiling", "images/s", "× naive", "efficiency", "direct publish",
                   "bytes out × naive", "one image, idle", "× its stages", box=None)  # fmt: skip
     for one in report["sets"]:
         figures, naive = one["figures"], one.get("naive")
         table.add_row(
-            one["pictures"], one["tiling"], f"{figures['rate']:.2f}",
+            one["images"], one["tiling"], f"{figures['rate']:.2f}",
             f"{figures['rate'] / naive['rate']:.2f} of {naive['rate']:.2f}" if naive else "-",
             f"{one['efficiency']:.2f}",
             "-" if figures["publish_rate"] is None else f"{figures['publish_rate']:.2f}",
@@ -36,7 +36,7 @@ def show(report: Report) -> None:
 
 def _show_details(console: Console, one: Report) -> None:
     figures = one["figures"]
-    console.print(f"\n[bold]{one['pictures']}, tiling {one['tiling']}[/bold]")
+    console.print(f"\n[bold]{one['images']}, tiling {one['tiling']}[/bold]")
     costs = ", ".join(f"{name} {1000 * s:.1f}" for name, s in one["stage_costs"]["busy"].items())
     console.print(f"  one thread alone, ms: {costs}")
     busy = ", ".join(f"{name} {cores:.2f}" for name, cores in figures["stage_cores"].items())
@@ -56,9 +56,9 @@ def _show_details(console: Console, one: Report) -> None:
 
 
 def markdown(report: Report) -> str:
-    """Return the main figures as a table for a README."""
+    """Return the main figures as a table for the documentation."""
     head = (
-        "| pictures | DETECT_TILING | images/s | naive | ratio | efficiency | bytes out / naive "
+        "| images | DETECT_TILING | images/s | naive | ratio | efficiency | bytes out / naive "
         "| SSIM − naive's | worker's peak | one image, idle | one upload under load, p99 |"
     )
     lines = [
@@ -73,7 +73,7 @@ def markdown(report: Report) -> str:
             ratio = f"**{figures['rate'] / naive['rate']:.2f}**"
             size = f"{figures['bytes_out'] / naive['bytes_out']:.2f}"
         lines.append(
-            f"| {one['pictures']} | {one['tiling']} | {figures['rate']:.2f} | {rate} | {ratio} |"
+            f"| {one['images']} | {one['tiling']} | {figures['rate']:.2f} | {rate} | {ratio} |"
             f" {one['efficiency']:.2f} | {size} | {_ssim_gain(one)} |"
             f" {figures['peak_bytes']['worker'] / MIB:.0f} MiB |"
             f" {1000 * figures['idle_seconds']['p50']:.0f} ms"
@@ -87,16 +87,6 @@ def _ssim_gain(one: Report) -> str:
     """Return by how much results are more like their originals than the baseline's."""
     ours, naive = one["figures"]["ssim"], (one.get("naive") or {}).get("ssim")
     return "-" if ours is None or naive is None else f"{ours - naive:+.4f}"
-
-
-def write_readme(report: Report, path: Path, name: str) -> None:
-    """Put the table between the markers of ``name``. Raises ValueError if they are not there."""
-    text, (start, end) = path.read_text(encoding="utf-8"), (f"<!-- {name} -->", f"<!-- /{name} -->")
-    if start not in text or end not in text:
-        raise ValueError(f"{path} has no {start} … {end}")
-    before, rest = text.split(start, 1)
-    after = rest.split(end, 1)[1]
-    path.write_text(f"{before}{start}\n{markdown(report)}\n{end}{after}", encoding="utf-8")
 
 
 def write(report: Report, folder: Path) -> None:
@@ -113,7 +103,7 @@ def _plot(report: Report, path: Path) -> None:
 
     sets = report["sets"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    names = [f"{one['pictures']}\ntiling {one['tiling']}" for one in sets]
+    names = [f"{one['images']}\ntiling {one['tiling']}" for one in sets]
     places = range(len(sets))
     ratios = [one["figures"]["rate"] / one["naive"]["rate"] for one in sets if one.get("naive")]
     if len(ratios) == len(sets):

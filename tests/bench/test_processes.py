@@ -1,4 +1,4 @@
-"""A bench beside a service in use: it takes over how to work, and touches nothing of it."""
+"""A benchmark beside a service in use: it works like it, and touches nothing of it."""
 
 import asyncio
 import os
@@ -6,18 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from redis import Redis
 
-from cli.bench import processes, surroundings
-from cli.bench.client import Client, Outcome
-from cli.bench.processes import BenchError, Roles
 from cli.settings_table import MODELS
+from tests.bench import environment, processes
+from tests.bench.client import Client, Outcome
+from tests.bench.processes import BenchError, ServiceUnderLoad
 from tests.support.pictures import scene_file
-from tests.support.receiver import receiving
+from tests.support.receiver import Receiver, receiving
 from tests.support.service import ROOT, wait_until
 
 acceptance = pytest.mark.acceptance
@@ -31,9 +32,14 @@ def in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "in use"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("MODEL_PATH", "stand-in:1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     return folder
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
 
 
 def result_of_no_task(storage: Path) -> Path:
@@ -47,35 +53,40 @@ def result_of_no_task(storage: Path) -> Path:
 
 
 @acceptance
-def test_storage_backend_and_keys_of_the_service_in_use_are_left_alone(
-    in_use: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_storage_backend_and_keys_of_the_service_in_use_are_left_alone(
+    in_use: Path, tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = tmp_path / "work"
     swept, live = (
         result_of_no_task(work / "storage"), result_of_no_task(in_use / "tasks_storage"),
     )  # fmt: skip
     monkeypatch.setenv("KEY_PREFIX", "{live}")
-    with receiving() as receiver:
-        (in_use / ".env").write_text(
-            f"BACKEND_CALLBACK_URL={receiver.url}/callback\n"
-            f"BACKEND_UPLOAD_URL={receiver.url}/upload\n"
-            "API_KEYS=0123456789abcdef0123\nREDIS_SENTINELS=nowhere.invalid:26379\n"
-            "REDIS_PASSWORD=hunter2\nDETECTIONS=true\nSWEEP_INTERVAL_SECONDS=0.2\n"
-        )
-        with processes.service(work, {"DETECT_TILING": "off"}, 1) as roles:
-            done = asyncio.run(one_task(roles))
-            wait_until(lambda: not swept.exists(), 20, "the bench's own sweeper")
-            with Redis.from_url(roles.redis_url) as redis:
-                wait_until(lambda: is_dispatched(redis), 20, "the end of the task to be told")
-                assert not list(redis.scan_iter("*:delivery:*"))
-        assert (receiver.callbacks, receiver.uploads) == ([], [])
+    (in_use / ".env").write_text(
+        f"BACKEND_CALLBACK_URL={receiver.url}/callback\n"
+        f"BACKEND_UPLOAD_URL={receiver.url}/upload\n"
+        "API_KEYS=0123456789abcdef0123\nREDIS_SENTINELS=nowhere.invalid:26379\n"
+        "REDIS_PASSWORD=hunter2\nDETECTIONS=true\nSWEEP_INTERVAL_SECONDS=0.2\n"
+    )
+    async with processes.service(work, {"DETECT_TILING": "off"}, 1) as service:
+        done = await one_task(service)
+        await eventually(lambda: not swept.exists())  # by the benchmark's own sweeper
+        with Redis.from_url(service.redis_url) as redis:
+            await eventually(lambda: is_dispatched(redis))
+            assert not list(redis.scan_iter("*:delivery:*"))
+    assert (receiver.callbacks, receiver.uploads) == ([], [])
     assert live.exists()
     assert [path for path in (in_use / "tasks_storage").rglob("*") if path.is_file()] == [live]
     assert "detections" in done.results[0]  # of `.env`, as a setting of how to work
 
 
-async def one_task(roles: Roles) -> Outcome:
-    async with Client(roles.url) as client:
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.05)
+
+
+async def one_task(service: ServiceUnderLoad) -> Outcome:
+    async with Client(service.url) as client:
         return await client.run([("a.jpg", scene_file(width=320))])
 
 
@@ -85,27 +96,17 @@ def is_dispatched(redis: Redis) -> bool:
 
 
 @acceptance
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_signal_leaves_no_process(
-    in_use: Path, tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("MODEL_PATH")  # stages are those of a real detector
-    if number is signal.SIGKILL and sys.platform != "linux":
-        pytest.skip("prctl is Linux's")
+def test_a_signal_leaves_no_process_and_no_file(in_use: Path, tmp_path: Path) -> None:
     (in_use / "images").mkdir()
     (in_use / "images" / "a.jpg").write_bytes(scene_file(width=320))
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    # Where the tests run in the background they may ignore it, and what they start would, too.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with (tmp_path / "bench.log").open("wb") as log:
         bench = subprocess.Popen(
-            [sys.executable, "-m", "cli", "bench", "--images", "images", "--rounds", "500",
+            [sys.executable, "-m", "tests.bench", "--images", "images", "--rounds", "500",
              "--tiling", "off"],
             env={**os.environ, "TMPDIR": str(temporary)}, stdout=log, stderr=log,
         )  # fmt: skip
-    signal.signal(signal.SIGINT, before)
-    family: list[psutil.Process] = []
     try:
         wait_until(
             lambda: bench.poll() is not None or len(roles_of(bench.pid)) == 4, 60,
@@ -113,18 +114,14 @@ def test_a_signal_leaves_no_process(
         )  # fmt: skip
         assert bench.poll() is None, (tmp_path / "bench.log").read_text()
         family = roles_of(bench.pid)
-        bench.send_signal(number)
-        status = bench.wait(30)
+        bench.send_signal(signal.SIGTERM)
+        assert bench.wait(30) == 128 + signal.SIGTERM
         _, alive = psutil.wait_procs(family, timeout=10)
         assert not alive
-        if number is not signal.SIGKILL:
-            assert status == 128 + number
-            assert not list(temporary.iterdir())
+        assert not list(temporary.iterdir())
     finally:
         bench.kill()
         bench.wait()
-        for process in filter(psutil.Process.is_running, family):
-            process.kill()
 
 
 def roles_of(pid: int) -> list[psutil.Process]:
@@ -142,19 +139,14 @@ def roles_of(pid: int) -> list[psutil.Process]:
 
 
 @acceptance
-def test_a_role_that_ends_is_not_waited_for(
-    in_use: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(processes, "START_SECONDS", 30.0)
-    with (
-        pytest.raises(BenchError, match=r"^producer has ended: .*MAX_EVENT_STREAMS"),
-        processes.service(tmp_path / "work", {"MAX_EVENT_STREAMS": "-1"}, 1),
-    ):
-        pass
+async def test_a_role_that_ends_is_not_waited_for(in_use: Path, tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"^producer has ended: .*MAX_EVENT_STREAMS"):
+        async with processes.service(tmp_path / "work", {"MAX_EVENT_STREAMS": "-1"}, 1):
+            pass
 
 
 @acceptance
-def test_a_baseline_finds_nothing_of_the_service_in_use(
+async def test_a_baseline_finds_nothing_of_the_service_in_use(
     in_use: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TASKS_STORAGE_URL", (in_use / "tasks_storage").as_uri())
@@ -163,15 +155,12 @@ def test_a_baseline_finds_nothing_of_the_service_in_use(
         "import os, pathlib, sys\n"
         "pathlib.Path(sys.argv[1]).write_text(f\"{os.getcwd()} {os.getenv('TASKS_STORAGE_URL')}\")"
     )
-    work, told = tmp_path / "work", tmp_path / "told"
+    work, found = tmp_path / "work", tmp_path / "found"
     work.mkdir()
-    command = [sys.executable, str(script), str(told)]
-    with (
-        pytest.raises(BenchError, match=r"^naive has ended: without a word"),
-        processes.single(work, "naive", command, 1),
-    ):
-        pass
-    assert told.read_text() == f"{work} None"
+    with pytest.raises(BenchError, match=r"^naive has ended: its log is empty"):
+        async with processes.baseline(work, "naive", [str(script), str(found)], 1):
+            pass
+    assert found.read_text() == f"{work} None"
 
 
 def test_what_names_a_place_or_a_secret_is_not_passed_on(
@@ -183,7 +172,7 @@ def test_what_names_a_place_or_a_secret_is_not_passed_on(
     assert {"redis_url", "api_keys", "webhook_secret", "tasks_storage_url", "port"} <= places
     for name in places:
         monkeypatch.setenv(name.upper(), "x")
-    assert not {name for name in surroundings.tuning() if name.lower() in places}
+    assert not {name for name in environment.tuning() if name.lower() in places}
 
 
 def test_how_to_work_is_read_as_the_service_reads_it(
@@ -191,9 +180,11 @@ def test_how_to_work_is_read_as_the_service_reads_it(
 ) -> None:
     (in_use / ".env").write_text("webp_method=3\nDETECT_TILING=on\nCOVER_IMAGE_PATH=mine.png\n")
     (in_use / "mine.png").touch()
+    (in_use / "mine.pt").touch()
+    monkeypatch.setenv("MODEL_PATH", "mine.pt")
     monkeypatch.setenv("WEBP_METHOD", "")
     monkeypatch.setenv("DETECT_TILING", "off")
-    told = surroundings.environment()
-    assert (told["WEBP_METHOD"], told["DETECT_TILING"]) == ("3", "off")
-    assert told["COVER_IMAGE_PATH"] == str(in_use / "mine.png")
-    assert told["MODEL_PATH"].endswith("/stand-in:1")
+    passed_on = environment.environment()
+    assert (passed_on["WEBP_METHOD"], passed_on["DETECT_TILING"]) == ("3", "off")
+    assert passed_on["COVER_IMAGE_PATH"] == str(in_use / "mine.png")
+    assert passed_on["MODEL_PATH"] == str(in_use / "mine.pt")

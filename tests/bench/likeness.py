@@ -1,8 +1,8 @@
 """Whether coding shows: likeness (SSIM) of results to their originals, where nothing is covered.
 
-What is covered is told by those who cover, not guessed from the pixels: a threshold on the
-difference would take gross coding errors for covers and leave them out, and take those parts of a
-cover for image that happen to look like what is beneath.
+The services report what they cover; it is not guessed from the pixels. A threshold on the
+difference would take gross coding errors for covers, and would miss parts of covers that look like
+the image.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cli.bench.processes import BenchError
 from consumer.errors import ImageError
 from consumer.vision.container import orientation, scan
 from consumer.vision.decoder import MAX_SIDE, decode
+from tests.bench.processes import BenchError
 
 Luma = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -33,31 +33,31 @@ _CODED_TOGETHER = 16
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A service's result for an image, and its covers; None if it does not tell them."""
+class ServedImage:
+    """A service's result for an image, and its covers; None if it does not report them."""
 
     image: bytes
     covers: Quads | None
 
 
-def compare(originals: Sequence[bytes], *services: Sequence[Answer]) -> list[float] | None:
-    """Return the mean SSIM of each service's answers, over what none of the services covers.
+def compare(originals: Sequence[bytes], *services: Sequence[ServedImage]) -> list[float] | None:
+    """Return the mean SSIM of each service's results, over what none of the services covers.
 
-    Each service has one answer for each original. None if no image can be compared. Images
-    that are turned, see-through or have a colour profile are left out: a simple service answers
-    with other pixels there, and that is no loss by coding.
+    Each service has one result for each original. None if no image can be compared. Images
+    that are turned, see-through or have a colour profile are left out: a simple service returns
+    other pixels there, which is not a loss by coding.
     """
     values: list[list[float]] = []
-    for original, *answers in zip(originals, *services, strict=True):
+    for original, *results in zip(originals, *services, strict=True):
         if not _is_plain(original):
             continue
         before = _luma(original)
-        free = uncovered(before.shape, [quad for it in answers for quad in it.covers or ()])
+        free = uncovered(before.shape, [quad for it in results for quad in it.covers or ()])
         if not free.any():
             continue
         values.append([])
-        for answer in answers:
-            after = _luma(answer.image)
+        for result in results:
+            after = _luma(result.image)
             if after.shape != before.shape:
                 raise BenchError(f"of {before.shape} pixels a service made {after.shape}")
             values[-1].append(ssim(before, after, free))
@@ -65,7 +65,7 @@ def compare(originals: Sequence[bytes], *services: Sequence[Answer]) -> list[flo
 
 
 def uncovered(shape: tuple[int, ...], covers: Quads) -> Mask:
-    """Return which pixels of an image (rows, columns) no cover has changed, or bears upon."""
+    """Return which pixels of an image (rows, columns) no cover has changed, also by coding."""
     free = np.ones(shape, np.uint8)
     for quad in covers:  # one by one: drawn together, they would cancel out where they overlap
         cv2.fillConvexPoly(free, np.rint(np.array(quad)).astype(np.int32), (0,))

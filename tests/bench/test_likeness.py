@@ -1,4 +1,4 @@
-"""The benchmark's likeness: what SSIM says, where it looks, and which pictures it leaves alone."""
+"""The benchmark's likeness: SSIM, where it is computed, and which images are left out."""
 
 import io
 
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli.bench import likeness
-from cli.bench.likeness import Answer, Luma, compare, ssim, uncovered
-from cli.bench.processes import BenchError
+from tests.bench import likeness
+from tests.bench.likeness import Luma, ServedImage, compare, ssim, uncovered
+from tests.bench.processes import BenchError
 from tests.support.pictures import encoded, pixels_of, scene_file
 
 COVER = [[100.0, 60.0], [180.0, 70.0], [178.0, 100.0], [98.0, 90.0]]
@@ -82,7 +82,7 @@ def test_strips_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         assert ssim(grey, worse, where) == pytest.approx(whole, abs=1e-6)
 
 
-def test_a_covered_area_and_what_it_bears_upon_are_left_out() -> None:
+def test_a_covered_area_and_what_coding_changes_beside_it_are_left_out() -> None:
     grey = picture()
     covered = grey.copy()
     cv2.fillConvexPoly(covered, np.array(COVER).astype(np.int32), (255,))
@@ -108,10 +108,10 @@ def test_services_are_compared_where_neither_covers() -> None:
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=90)
     cover = [[100.0, 60.0], [180.0, 60.0], [180.0, 100.0], [100.0, 100.0]]
-    means = compare([data], [Answer(good, [])], [Answer(buffer.getvalue(), [cover])])
+    means = compare([data], [ServedImage(good, [])], [ServedImage(buffer.getvalue(), [cover])])
     assert means is not None
     assert means[0] == pytest.approx(means[1], abs=0.01)
-    means = compare([data, data], [Answer(good, [])] * 2, [Answer(bad, [])] * 2)
+    means = compare([data, data], [ServedImage(good, [])] * 2, [ServedImage(bad, [])] * 2)
     assert means is not None
     assert means[0] > means[1] + 0.02
 
@@ -121,17 +121,17 @@ def test_turned_pictures_are_left_out() -> None:
     exif[0x0112] = 6
     plain = scene_file(width=480)
     turned = encoded(pixels_of(plain), exif=exif)
-    answer = Answer(webp(plain, 90), None)
-    assert compare([turned], [answer], [answer]) is None
-    assert compare([turned, plain], [answer] * 2) == compare([plain], [answer])
+    result = ServedImage(webp(plain, 90), None)
+    assert compare([turned], [result], [result]) is None
+    assert compare([turned, plain], [result] * 2) == compare([plain], [result])
 
 
-def test_an_answer_of_another_size_is_an_error() -> None:
-    answer = Answer(webp(scene_file(width=320), 90), None)
+def test_a_result_of_another_size_is_an_error() -> None:
+    result = ServedImage(webp(scene_file(width=320), 90), None)
     with pytest.raises(BenchError, match="made"):
-        compare([scene_file(width=480)], [answer])
+        compare([scene_file(width=480)], [result])
 
 
-def test_an_answer_that_is_no_picture_is_an_error() -> None:
+def test_a_result_that_is_no_image_is_an_error() -> None:
     with pytest.raises(BenchError, match="cannot be compared"):
-        compare([scene_file(width=480)], [Answer(b"<html>", None)])
+        compare([scene_file(width=480)], [ServedImage(b"<html>", None)])

@@ -1,1 +1,0 @@
-"""`plate-detect bench`: the whole service under load, measured from outside."""
