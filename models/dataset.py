@@ -1,4 +1,4 @@
-"""Reading a YOLO-OBB folder: ``images/<split>``, ``labels/<split>``, one label file per image.
+"""YOLO-OBB folders: ``images/<split>`` and ``labels/<split>``, one label file per image.
 
 A label line is ``0 x1 y1 x2 y2 x3 y3 x4 y4``, normalised; an empty file is an image without plates.
 """
@@ -16,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 Quads = npt.NDArray[np.float32]
-Array8 = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
 DEFAULT_FIXES = Path(__file__).parent / "label_fixes.json"
+LOOSE_SOURCES = ("ealpr", "conz_old_c0", "npdetect_jp")
+"""Sources whose labels are larger than the plates."""
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -26,9 +28,9 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 class Item:
     """One image and its plates.
 
-    ``quads``: (N, 4, 2), normalised to the image. ``oriented``: the labels of this source follow
-    tilted plates; otherwise they are upright boxes, which say nothing about the angle.
-    ``masks``: (M, 4, 2), places that may hold an unlabelled plate and are painted over.
+    ``quads``: (N, 4, 2), normalised to the image. ``oriented``: whether the labels of this source
+    have the angle of tilted plates; otherwise they are upright boxes. ``masks``: (M, 4, 2), places
+    that may hold an unlabelled plate and are painted over.
     """
 
     image: Path
@@ -39,7 +41,7 @@ class Item:
 
 
 def read_label(path: Path) -> Quads:
-    """Return the quads (N, 4, 2) of a label file, normalised. Raises ValueError if malformed."""
+    """Return the quads (N, 4, 2) of a label file, normalised. Raises ValueError: malformed."""
     rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
     if any(len(row) != 9 for row in rows):
         raise ValueError(f"{path}: a label has 9 numbers: class and four corners")
@@ -47,7 +49,7 @@ def read_label(path: Path) -> Quads:
 
 
 def is_upright(quad: Quads, tolerance: float = 1e-3) -> bool:
-    """Return whether every side of a normalised quad (4, 2) is horizontal or vertical."""
+    """Whether every side of a normalised quad (4, 2) is horizontal or vertical."""
     sides = np.abs(np.roll(quad, -1, axis=0) - quad)
     return bool((sides.min(axis=1) <= tolerance).all())
 
@@ -55,8 +57,10 @@ def is_upright(quad: Quads, tolerance: float = 1e-3) -> bool:
 def read_folder(root: Path, split: str) -> list[Item]:
     """Return the items of a split in the order of their names.
 
-    The source is the file name up to its last underscore. Raises FileNotFoundError if there are
-    no labelled images.
+    The source is the file name up to its last underscore.
+
+    Raises:
+        FileNotFoundError: there are no labelled images.
     """
     items = []
     for image in sorted((root / "images" / split).glob("*")):
@@ -86,10 +90,10 @@ def _add(quads: Quads, rows: list[list[float]]) -> Quads:
 
 
 def apply_fixes(items: list[Item], *paths: Path) -> list[Item]:
-    """Return the items with the corrections of fixes files: see ``label_fixes.json``.
+    """Return the items with the corrections of files like ``label_fixes.json``.
 
-    ``tighten``: factors by source; ``drop``: images to leave out; by image name, as lists of 8
-    normalised numbers, ``add``: missing plates, and ``mask``: what may be one.
+    ``tighten``: factors by source. ``drop``: images to leave out. ``add``: missing plates, and
+    ``mask``: places that may be plates, both by image name as lists of 8 normalised numbers.
     """
     for path in paths:
         fixes: dict[str, Any] = json.loads(path.read_text())
@@ -107,7 +111,7 @@ def apply_fixes(items: list[Item], *paths: Path) -> list[Item]:
     return items
 
 
-def load(item: Item) -> tuple[Array8, Quads]:
+def load(item: Item) -> tuple[Pixels, Quads]:
     """Return the image of an item, its masks painted over, and its quads in px."""
     image = read_image(item.image)
     size = np.array([image.shape[1], image.shape[0]], np.float32)
@@ -120,9 +124,9 @@ def load(item: Item) -> tuple[Array8, Quads]:
     return image, item.quads * size
 
 
-def read_image(path: Path) -> Array8:
+def read_image(path: Path) -> Pixels:
     """Return an image as RGB (H, W, 3). Raises ValueError if it cannot be read."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-    if picture is None:
+    rgb = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    if rgb is None:
         raise ValueError(f"{path}: not a readable image")
-    return np.asarray(picture, np.uint8)
+    return np.asarray(rgb, np.uint8)

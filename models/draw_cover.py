@@ -1,7 +1,7 @@
-"""Draw ``static/cover.png``, the image that is put on plates: ``python -m models.draw_cover``.
+"""Draw ``static/cover.png``, the default stub image: ``python -m models.draw_cover``.
 
-A soft grey plate with a shield and a crossed-out eye. No text: it may end up on a plate of any
-country, at any angle, squeezed to any proportion. Opaque to the corners, since it hides something.
+A grey plate with a shield and a crossed-out eye, without text, since it is put on plates of any
+country, angle and proportion. It is opaque up to the corners.
 """
 
 import argparse
@@ -22,7 +22,7 @@ Point = tuple[float, float]
 
 def main() -> None:
     """Command line of this module."""
-    parser = argparse.ArgumentParser(description="Draw the picture that is put on plates.")
+    parser = argparse.ArgumentParser(description="Draw the default stub image.")
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT)
     output: Path = parser.parse_args().output
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from consumer.vision.detector import load_detector
 from consumer.vision.looks import look
 from consumer.vision.margins import DEFAULT_PADDING, cover_quads
 from consumer.vision.merge import merge
-from models.scenes import draw_scene
+from models.drawing.scenes import draw_scene
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 4

@@ -2,10 +2,10 @@
 
     python -m models.evaluate DATASET --checkpoint FILE --out FOLDER
 
-Prints and writes (``report.json``, ``plots.png``, ``misses.png``, ``false_covers.png``): recall at
-90 % area cover by size, angle and source, false covers on images without plates, covered area
-over plate area, angle error, time per image. The sheets show images of the dataset: keep the
-folder out of the project.
+Prints and writes (``report.json``, ``plots.png``, ``misses.png``, ``false_covers.png``): the share
+of plates of whose area 90 % are covered, by size, angle and source; false covers on images without
+plates; covered area over plate area; angle error; time per image. The sheets show images of the
+dataset: keep the folder out of the project.
 """
 
 from __future__ import annotations
@@ -29,60 +29,59 @@ from consumer.vision.merge import merge
 from consumer.vision.obb import Detections, joined
 from consumer.vision.tiling import TILINGS, Tiling
 from consumer.vision.view import View
-from models.dataset import Item, read_folder
-from models.figures import write_plots, write_sheets
-from models.scoring import Found, score, summarize
-from models.sizes import tell_other_size, worker_imgsz
+from models.dataset import LOOSE_SOURCES, Item, read_folder
+from models.evaluation.input_size import warn_of_other_size, worker_imgsz
+from models.evaluation.plots import write_plots, write_sheets
+from models.evaluation.scoring import DetectedImage, score, summarize
 
-LOOSE_SOURCES = ("ealpr", "conz_old_c0", "npdetect_jp")
 MAX_PIXELS = 200_000_000
 LOWEST = 0.03
 SHIPPED = Path(__file__).parent / "plate-obb.pt"
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the detector says of each view of an image; the views' pixels are gone.
+class DetectedViews:
+    """Detections of an image by view; the views' pixels are not kept.
 
-    Kept by view: what a detection displaces when the views are merged depends on the confidence.
+    By view, since the merge of the views depends on the confidence.
     """
 
     item: Item
     width: int
     height: int
     views: list[View]
-    answers: list[Detections]
+    detections: list[Detections]
     seconds: float
 
-    def found(self, confidence: float) -> Found:
-        """Return the image's detections as a detector of this confidence would give them."""
-        sure = [answer[answer.scores >= confidence] for answer in self.answers]
-        return self._as_found(merge(self.views, sure))
+    def found(self, confidence: float) -> DetectedImage:
+        """Return the image's detections as a detector with this confidence would."""
+        certain = [found[found.scores >= confidence] for found in self.detections]
+        return self._merged(merge(self.views, certain))
 
-    def shown(self, confidence: float) -> Found:
-        """Return ``found(confidence)`` and, to look at, what was seen with less confidence."""
-        sure, all_ = self.found(confidence).detections, self.found(LOWEST).detections
-        return self._as_found(joined([sure, all_[all_.scores < confidence]]))
+    def shown(self, confidence: float) -> DetectedImage:
+        """Return ``found(confidence)`` and the detections with less confidence, for the sheets."""
+        certain, all_ = self.found(confidence).detections, self.found(LOWEST).detections
+        return self._merged(joined([certain, all_[all_.scores < confidence]]))
 
-    def _as_found(self, detections: Detections) -> Found:
-        return Found(self.item, self.width, self.height, detections, self.seconds)
+    def _merged(self, detections: Detections) -> DetectedImage:
+        return DetectedImage(self.item, self.width, self.height, detections, self.seconds)
 
 
-def detect(detector: NetworkDetector, item: Item, imgsz: int, tiling: Tiling) -> Seen:
-    """Return what the detector finds in an item's file, exactly as the worker would ask it."""
+def detect(detector: NetworkDetector, item: Item, imgsz: int, tiling: Tiling) -> DetectedViews:
+    """Return what the detector finds in an item's file, by the code that the worker runs."""
     data = item.image.read_bytes()
     started = time.perf_counter()
     rgb = decode(data, max_pixels=MAX_PIXELS).rgb
     seen, answers = look(rgb, imgsz, tiling, detector.detect)
     seconds = time.perf_counter() - started
     bare = [view.without_pixels() for view in seen]
-    return Seen(item, rgb.shape[1], rgb.shape[0], bare, answers, seconds)
+    return DetectedViews(item, rgb.shape[1], rgb.shape[0], bare, answers, seconds)
 
 
 def detect_all(
     detector: NetworkDetector, items: Sequence[Item], imgsz: int, tiling: Tiling
-) -> list[Seen]:
-    """Return the detections of all items, telling the progress."""
+) -> list[DetectedViews]:
+    """Return the detections of all items, and print the progress."""
     seen = []
     for index, item in enumerate(items):
         seen.append(detect(detector, item, imgsz, tiling))
@@ -92,12 +91,12 @@ def detect_all(
 
 
 def sweep(
-    seen: Sequence[Seen],
+    seen: Sequence[DetectedViews],
     confidences: Iterable[float],
     paddings: Iterable[float],
     loose: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Return the figures at every padding and confidence."""
+    """Return the summary at every padding and confidence."""
     found = {confidence: [one.found(confidence) for one in seen] for confidence in confidences}
     return [
         {
@@ -120,9 +119,9 @@ def _percent(group: dict[str, Any]) -> str:
 
 
 def show(summary: dict[str, Any]) -> None:
-    """Print the figures of one result.
+    """Print a summary.
 
-    "by bounds" compares upright labels with the covers' upright bounds: see ``Plate.hidden``.
+    "by bounds" compares upright labels with the covers' upright bounds: see ``PlateScore.hidden``.
     """
     print(f"\ncovered, all      {_percent(summary['all'])}")
     for title in ("by_size", "by_angle", "by_source"):
@@ -209,7 +208,7 @@ def main(argv: list[str] | None = None) -> None:
         precision=args.precision,
         threads=args.threads,
     )
-    tell_other_size(args.checkpoint.name, detector.imgsz, args.imgsz)
+    warn_of_other_size(args.checkpoint.name, detector.imgsz, args.imgsz)
     items = read_folder(args.dataset, args.split)[:: args.every]
     seen = detect_all(detector, items, args.imgsz, args.tiling)
     found = [one.found(args.confidence) for one in seen]

@@ -1,12 +1,11 @@
-"""Make 12 MP street images with exact labels, to evaluate what large photos need.
+"""Make labelled images of 12 megapixels out of smaller ones, to evaluate tiling.
 
     python -m models.mosaic DATASET --out FOLDER --count 30 --seed 0
 
-Each image is a wall of a YOLO-OBB folder's images, at about their own size, with those without
-plates between them; every fifth has no plates at all. FOLDER is a YOLO-OBB folder again. File names
-begin with the kind of the labels, ``street_upright``, ``street_oriented`` or ``street_negative``,
-so that evaluation judges each by what its labels can tell. It holds images of the dataset: keep
-it out of the project.
+Each is a mosaic of a YOLO-OBB folder's images, with and without plates, at about their own size;
+every fifth has no plates at all. FOLDER becomes a YOLO-OBB folder. File names begin with the kind
+of the labels, ``street_upright``, ``street_oriented`` or ``street_negative``, which is the source
+for evaluation. FOLDER has images of the dataset: keep it out of the project.
 """
 
 from __future__ import annotations
@@ -19,11 +18,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from models.dataset import DEFAULT_FIXES, Array8, Item, Quads, apply_fixes, load, read_folder
+from models.dataset import (
+    DEFAULT_FIXES,
+    LOOSE_SOURCES,
+    Item,
+    Pixels,
+    Quads,
+    apply_fixes,
+    load,
+    read_folder,
+)
 
 WIDTH, HEIGHT = 4000, 3000
-LOOSE_SOURCES = ("ealpr", "conz_old_c0", "npdetect_jp")
-"""Left out by default: their labels are larger than their plates."""
 ROW_HEIGHTS = (240, 560)
 SCALES = (0.5, 1.25)
 _NEGATIVE_EVERY = 5
@@ -35,12 +41,12 @@ _QUALITY = 92
 class Mosaic:
     """An image (H, W, 3) RGB and its plates (N, 4, 2) in px."""
 
-    rgb: Array8
+    rgb: Pixels
     quads: Quads
 
 
 class Deck:
-    """Items in random order, each once before any comes again."""
+    """Items in random order; each is drawn once before any is drawn again."""
 
     def __init__(self, items: Sequence[Item], rng: np.random.Generator) -> None:
         self._items, self._rng = items, rng
@@ -56,15 +62,15 @@ class Deck:
 def compose(
     rng: np.random.Generator, plates: Deck | None, negatives: Deck, width: int, height: int
 ) -> Mosaic:
-    """Return a wall of images; without ``plates`` only of negatives."""
+    """Return a mosaic of images; without ``plates`` only of negatives."""
     rgb = np.zeros((height, width, 3), np.uint8)
     quads: list[Quads] = []
     top = 0
     while top < height:
         row = int(rng.integers(*ROW_HEIGHTS))
         row = row if height - top - row >= ROW_HEIGHTS[0] else height - top
-        for left, picture, labels in _row(rng, plates, negatives, row, width):
-            rgb[top : top + row, left : left + picture.shape[1]] = picture
+        for left, image, labels in _row(rng, plates, negatives, row, width):
+            rgb[top : top + row, left : left + image.shape[1]] = image
             quads.append(labels + np.array([left, top], np.float32))
         top += row
     return Mosaic(rgb, np.concatenate(quads).astype(np.float32))
@@ -72,29 +78,29 @@ def compose(
 
 def _row(
     rng: np.random.Generator, plates: Deck | None, negatives: Deck, height: int, width: int
-) -> Iterator[tuple[int, Array8, Quads]]:
-    """Yield left, image and quads of the images of one row, side by side."""
+) -> Iterator[tuple[int, Pixels, Quads]]:
+    """Yield left edge, image and quads of the images of one row, side by side."""
     left = 0
     while left < width:
         labelled = plates is not None and rng.random() >= _SHARE_OF_NEGATIVES
         deck = plates if plates is not None and labelled else negatives
-        picture, quads = load(deck.draw())
-        scale = height / len(picture)
-        size = max(1, round(picture.shape[1] * scale)), height
+        image, quads = load(deck.draw())
+        scale = height / len(image)
+        size = max(1, round(image.shape[1] * scale)), height
         if labelled and not (SCALES[0] <= scale <= SCALES[1] and left + size[0] <= width):
-            # Neither far from its own size nor cut, which would leave a plate half labelled.
-            picture, quads = load(negatives.draw())
-            size = max(1, round(picture.shape[1] * height / len(picture))), height
-        shrinks = height < len(picture)
+            # Images with plates stay near their own size, and are not cut through a plate.
+            image, quads = load(negatives.draw())
+            size = max(1, round(image.shape[1] * height / len(image))), height
+        shrinks = height < len(image)
         filter_ = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-        factor = np.array(size, np.float32) / np.array(picture.shape[1::-1], np.float32)
-        scaled = np.asarray(cv2.resize(picture, size, interpolation=filter_), np.uint8)
+        factor = np.array(size, np.float32) / np.array(image.shape[1::-1], np.float32)
+        scaled = np.asarray(cv2.resize(image, size, interpolation=filter_), np.uint8)
         yield left, scaled[:, : width - left], (quads * factor).astype(np.float32)
         left += size[0]
 
 
 def kinds(items: Sequence[Item], left_out: Sequence[str]) -> dict[str, list[Item]]:
-    """Return the items by what their labels tell: upright, oriented, negative."""
+    """Return the items by kind of label: upright, oriented, negative."""
     groups: dict[str, list[Item]] = {"upright": [], "oriented": [], "negative": []}
     with_plates = {item.source for item in items if len(item.quads)}
     for item in items:
@@ -106,7 +112,7 @@ def kinds(items: Sequence[Item], left_out: Sequence[str]) -> dict[str, list[Item
 
 
 def write(folder: Path, name: str, mosaic: Mosaic) -> None:
-    """Write a mosaic and its label file into the YOLO-OBB folder's ``val``."""
+    """Write a mosaic and its label file into the split ``val`` of ``folder``."""
     height, width = mosaic.rgb.shape[:2]
     bgr = cv2.cvtColor(mosaic.rgb, cv2.COLOR_RGB2BGR)
     options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
@@ -118,7 +124,7 @@ def write(folder: Path, name: str, mosaic: Mosaic) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Command line of this module."""
-    parser = argparse.ArgumentParser(description="Make 12 MP pictures for evaluation.")
+    parser = argparse.ArgumentParser(description="Make 12 MP images for evaluation.")
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--split", default="val")
@@ -139,7 +145,7 @@ def main(argv: list[str] | None = None) -> None:
     plates = 0
     for index in range(args.count):
         negative = index % _NEGATIVE_EVERY == _NEGATIVE_EVERY - 1
-        # Three of four by the larger kind, which has more images to show.
+        # Every fourth has oriented labels, of which there are fewer.
         kind = "negative" if negative else labelled[(index % 4 == 3) % len(labelled)]
         deck = None if negative else decks[kind]
         mosaic = compose(rng, deck, decks["negative"], *args.size)

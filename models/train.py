@@ -1,11 +1,10 @@
 """Train the plate detector on a YOLO-OBB folder and on drawn plates.
 
     python -m models.train DATASET --start BOOTSTRAP --work FOLDER --output FILE
-        (--steps N | --minutes M)
+        --steps N
 
-Starts from what models.bootstrap makes, continues from FOLDER/state.pt if that exists,
-and writes a checkpoint and a report (JSON) regularly. With ``--steps`` a run can be repeated; with
-``--minutes`` it ends in time on any machine, and the report tells the steps it made.
+Starts from the checkpoint of models.bootstrap, or continues from FOLDER/state.pt if that exists.
+Writes a checkpoint and a report (JSON) regularly, so that a run can be stopped at any time.
 """
 
 from __future__ import annotations
@@ -21,31 +20,30 @@ import cv2
 import torch
 
 from consumer.vision.checkpoint import build_network, load_checkpoint, save_checkpoint
-from models.batches import Batch, Mix, Sampler
 from models.dataset import DEFAULT_FIXES, apply_fixes, read_folder
-from models.losses import GAINS, PlateLoss
-from models.network import NAMES
-from models.optimize import Average, freeze_stem, make_optimizer, set_rate
+from models.training.batches import Batch, Mix, Sampler
+from models.training.losses import GAINS, PlateLoss
+from models.training.network import NAMES
+from models.training.optimizer import Average, freeze_stem, make_optimizer, set_rate
 
 LOG_EVERY = 20
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does; it is part of the report."""
+    """Parameters of a run; they are part of the report."""
 
     batch: int = 16
     sizes: tuple[int, ...] = (384, 448, 512)
     rate: float = 5e-4
     freeze: int = 3
     steps: int = 0
-    minutes: float = 0.0
     seed: int = 0
     bfloat16: bool = False
 
 
 class Trainer:
-    """A training run: network, average, optimiser and how far it has come."""
+    """A training run: network, average, optimiser and progress."""
 
     def __init__(self, plan: Plan, start: Path, work: Path) -> None:
         self.plan, self.work = plan, work
@@ -65,7 +63,7 @@ class Trainer:
         self.recent: list[torch.Tensor] = []
 
     def resume(self) -> None:
-        """Continue from the state saved in the working folder, if there is one."""
+        """Continue from the state in the working folder, if there is one."""
         path = self.work / "state.pt"
         if not path.is_file():
             return
@@ -78,7 +76,7 @@ class Trainer:
         print(f"continuing after step {self.step}", flush=True)
 
     def save(self, output: Path, source: str) -> None:
-        """Write state, checkpoint and report; a reader never sees half a file."""
+        """Write state, checkpoint and report; state and checkpoint are replaced by a rename."""
         state = {
             "network": self.network.state_dict(),
             "step": self.step,
@@ -104,12 +102,10 @@ class Trainer:
 
     def progress(self) -> float:
         """Return how much of the run is done, 0..1."""
-        if self.plan.steps:
-            return self.step / self.plan.steps
-        return self.seconds / (60 * self.plan.minutes)
+        return self.step / self.plan.steps
 
     def train_step(self, batch: Batch) -> None:
-        """One optimiser step."""
+        """Make one optimiser step."""
         self.network.train()
         freeze_stem(self.network, self.plan.freeze)
         set_rate(self.optimizer, self.progress())
@@ -126,7 +122,7 @@ class Trainer:
         self.recent.append(losses.detach())
 
     def log(self) -> None:
-        """Print and keep the mean losses since the last line."""
+        """Print and record the mean losses since the last line."""
         means = torch.stack(self.recent).mean(0).tolist()
         self.recent.clear()
         line = dict(zip(GAINS, (round(m, 4) for m in means), strict=True))
@@ -164,8 +160,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, help="folder for state and logs")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--fixes", type=Path, nargs="*", default=[DEFAULT_FIXES])
-    parser.add_argument("--steps", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=0.0)
+    parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--sizes", type=int, nargs="+", default=[384, 448, 512])
     parser.add_argument("--rate", type=float, default=5e-4)
@@ -175,8 +170,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--save-seconds", type=float, default=300)
     args = parser.parse_args(argv)
-    if (args.steps > 0) == (args.minutes > 0):
-        parser.error("give either --steps or --minutes")
     if any(size % 32 for size in args.sizes):
         parser.error("sizes are multiples of 32")
     return args
@@ -189,14 +182,7 @@ def main(argv: list[str] | None = None) -> None:
     cv2.setNumThreads(1)
     args.work.mkdir(parents=True, exist_ok=True)
     plan = Plan(
-        args.batch,
-        tuple(args.sizes),
-        args.rate,
-        args.freeze,
-        args.steps,
-        args.minutes,
-        args.seed,
-        args.bfloat16,
+        args.batch, tuple(args.sizes), args.rate, args.freeze, args.steps, args.seed, args.bfloat16
     )
     items = apply_fixes(read_folder(args.dataset, "train"), *args.fixes)
     trainer = Trainer(plan, args.start, args.work)

@@ -1,4 +1,4 @@
-"""Model files: our plain format, and stock ultralytics ``.pt`` files. Neither runs code on loading.
+"""Model files: our plain format, and ``.pt`` files of ultralytics. Loading them runs no code.
 
 Our format is a dict of plain values and tensors that ``torch.load(weights_only=True)`` reads::
 
@@ -6,9 +6,9 @@ Our format is a dict of plain values and tensors that ``torch.load(weights_only=
      "names": {class index: name}, "state_dict": {name: half-precision tensor},
      "imgsz": long side of the input in pixels, "source": where the weights come from}
 
-A stock file is a pickle of whole modules. It is read through the same restricted unpickler, which
-is given a hollow class for each ultralytics and torch layer the file names (and nothing else); of
-the result only tensors and the architecture are taken, and the network is built anew.
+A file of ultralytics is a pickle of whole modules. The same restricted unpickler reads it, with an
+empty class for each layer of ultralytics and torch that the file names, and nothing else. Only the
+tensors and the architecture of the result are used, and the network is built from them.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ FORMAT = "plate-detect/1"
 DEFAULT_IMGSZ = 640
 _SIZES = range(1, 8193)
 _CHANNELS = 3
-_LONGEST_REASON = 300
+_MAX_REASON_CHARACTERS = 300
 
 _NETWORKS = {
     "OBB": "OBBModel",
@@ -44,10 +44,10 @@ _LAYER = re.compile(r"(nn\.)?\w+")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A model file in memory: ``yaml`` and ``state_dict`` make the network, the rest describes it.
+    """A model file in memory: the network is built from ``yaml`` and ``state_dict``.
 
-    ``head`` is the ultralytics class name of the last layer, one of OBB, OBB26, Detect, v10Detect.
-    ``name`` and ``digest`` (SHA-256, hexadecimal) are those of the file.
+    ``head``: ultralytics' class of the last layer, one of OBB, OBB26, Detect, v10Detect. ``name``
+    and ``digest`` (SHA-256, hexadecimal): of the file.
     """
 
     yaml: dict[str, Any]
@@ -70,7 +70,8 @@ def save_checkpoint(
 ) -> None:
     """Write ``model`` (a not yet fused ultralytics detection or OBB network) to ``path``.
 
-    Raises ModelError if the network is of a kind that ``load_checkpoint`` would refuse.
+    Raises:
+        ModelError: ``load_checkpoint`` would refuse this kind of network.
     """
     architecture = _plain_yaml(getattr(model, "yaml", None), path)
     _head(architecture, path)
@@ -90,7 +91,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a model file of either format. Raises ModelError if it is missing or not one of them."""
+    """Read a model file of either format. Raises ModelError: missing or not such a file."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -110,7 +111,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def build_network(checkpoint: Checkpoint) -> nn.Module:
     """Return the network of ``checkpoint``: float32, on the CPU, in eval mode, not fused.
 
-    Raises ModelError if architecture and weights do not fit each other, or not our RGB images.
+    Raises:
+        ModelError: architecture and weights do not match, or it is not made for RGB images.
     """
     channels = checkpoint.yaml.get("channels", _CHANNELS)
     if channels != _CHANNELS:
@@ -118,7 +120,7 @@ def build_network(checkpoint: Checkpoint) -> nn.Module:
     network_class = getattr(import_tasks(), _NETWORKS[checkpoint.head])
     try:
         with torch.random.fork_rng(devices=[]):
-            # nc of the file's architecture wins; passing it again would only be logged.
+            # The architecture has nc; passing it again would only be logged.
             network: nn.Module = network_class(checkpoint.yaml, verbose=False)
         state = {
             name: tensor.float() if tensor.is_floating_point() else tensor
@@ -130,14 +132,14 @@ def build_network(checkpoint: Checkpoint) -> nn.Module:
     except ModelError:
         raise
     except Exception as error:
-        # torch names each tensor that does not fit: hundreds of lines.
-        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        # torch lists each tensor that does not match: hundreds of lines.
+        reason = " ".join(str(error).split())[:_MAX_REASON_CHARACTERS]
         raise ModelError(f"{checkpoint.name}: the network cannot be built: {reason}") from error
     return network.eval()
 
 
 def _is_fused(state: Mapping[str, torch.Tensor], network: nn.Module) -> bool:
-    # What fuse() leaves of a convolution and its normalisation is a convolution with a bias.
+    # fuse() turns a convolution and its normalisation into a convolution with a bias.
     return any(name.endswith(".conv.bias") for name in state.keys() - network.state_dict().keys())
 
 
@@ -185,7 +187,7 @@ def _network(content: dict[str, Any]) -> Any:
 
 
 def _tensors(module: Layer, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield what ``state_dict`` would, without the hooks that modules pickled long ago lack."""
+    """Yield the content of ``state_dict``, without its hooks, which old pickles lack."""
     state = vars(module)
     buffers = state.get("_non_persistent_buffers_set", ())
     for name, tensor in (*state["_parameters"].items(), *state["_buffers"].items()):
@@ -197,7 +199,7 @@ def _tensors(module: Layer, prefix: str = "") -> Iterator[tuple[str, torch.Tenso
 
 
 def _plain_yaml(architecture: Any, path: Path) -> dict[str, Any]:
-    """Return a copy that holds nothing but JSON values."""
+    """Return a copy of only JSON values."""
     try:
         plain: Any = json.loads(json.dumps(architecture, default=dict))
     except (TypeError, ValueError) as error:
@@ -208,7 +210,7 @@ def _plain_yaml(architecture: Any, path: Path) -> dict[str, Any]:
 
 
 def _head(architecture: dict[str, Any], path: Path) -> str:
-    """Return the name of the last layer, after checking that building the network runs no code."""
+    """Return the name of the last layer, after a check that building the network runs no code."""
     layers = [str(layer[2]) for part in ("backbone", "head") for layer in architecture[part]]
     foreign = [name for name in layers if not _LAYER.fullmatch(name) or name == "TorchVision"]
     if foreign:

@@ -1,4 +1,4 @@
-"""Colour profiles: what they make of an image's numbers, in sRGB."""
+"""Convert images from their colour profile to sRGB."""
 
 import hashlib
 import io
@@ -7,8 +7,8 @@ import threading
 import numpy as np
 from PIL import Image, ImageCms
 
-MOST_KNOWN = 64
-_LEAST_OFF = 2
+MAX_REMEMBERED = 64
+_MAX_ROUNDING = 1
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 _SHADES = np.arange(256, dtype=np.uint8)
 _LEVELS = np.append(_SHADES[::32], np.uint8(255))
@@ -25,10 +25,10 @@ _lock = threading.Lock()
 def converted(image: Image.Image, icc: bytes) -> Image.Image | None:
     """Convert an L, RGB or CMYK image from profile ``icc`` to sRGB, as RGB; RGB perhaps in place.
 
-    None if there is nothing to do, as for the profiles of sRGB itself, or ``icc`` is unusable.
+    Return None if there is nothing to do, as for profiles of sRGB, or ``icc`` is unusable.
     """
     if image.mode == "L" and icc[16:20] == b"RGB ":
-        image = image.convert("RGB")  # browsers apply such a profile to grey pictures too
+        image = image.convert("RGB")  # browsers apply such a profile to grey images too
     try:
         if image.mode in _PROBES and _is_srgb(icc, image.mode):
             return None
@@ -43,10 +43,10 @@ def converted(image: Image.Image, icc: bytes) -> Image.Image | None:
 
 
 def _is_srgb(icc: bytes, mode: str) -> bool:
-    """Whether ``icc`` leaves colours as they are but for rounding. Raises as Pillow.
+    """Whether ``icc`` changes colours by no more than rounding. Raises as Pillow.
 
-    Its name does not tell: linear light with sRGB's primaries is called "Linear sRGB", and many
-    a plain sRGB is not called so. Most images have one of a few profiles, so that is remembered.
+    The name of a profile does not help: linear light with sRGB's primaries is called "Linear sRGB",
+    and many profiles of sRGB have other names. Results are remembered, as profiles are few.
     """
     key = hashlib.sha256(icc).digest() + mode.encode()
     with _lock:
@@ -54,10 +54,11 @@ def _is_srgb(icc: bytes, mode: str) -> bool:
             return _known[key]
     probe = _PROBES[mode]
     profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    answer = ImageCms.profileToProfile(Image.fromarray(probe), profile, _SRGB, outputMode="RGB")
-    off = np.abs(np.array(answer, np.int16) - (probe[..., None] if mode == "L" else probe)).max()
+    result = ImageCms.profileToProfile(Image.fromarray(probe), profile, _SRGB, outputMode="RGB")
+    change = np.array(result, np.int16) - (probe[..., None] if mode == "L" else probe)
+    is_srgb = bool(np.abs(change).max() <= _MAX_ROUNDING)
     with _lock:
-        if len(_known) >= MOST_KNOWN:
+        if len(_known) >= MAX_REMEMBERED:
             del _known[next(iter(_known))]
-        _known[key] = bool(off < _LEAST_OFF)
-    return bool(off < _LEAST_OFF)
+        _known[key] = is_srgb
+    return is_srgb

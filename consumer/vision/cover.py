@@ -1,7 +1,7 @@
-"""Covering plates: every pixel that a quad touches is filled, then the stub is warped onto it.
+"""Cover plates: fill every pixel that a quad touches, then warp the stub image onto it.
 
-Neither blurred nor pixelated: both have been reversed. Points are continuous: pixel (column i,
-row j) covers the square from (i, j) to (i + 1, j + 1).
+No blur and no pixelation: both have been reversed. Coordinates are continuous: the pixel in column
+i and row j is the square from (i, j) to (i + 1, j + 1).
 """
 
 import io
@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
 from consumer.errors import ConsumerError
-
-Pixels = NDArray[np.uint8]
+from consumer.vision.decoder import Pixels
 
 FILL: tuple[int, int, int] = (203, 207, 212)
-"""RGB of the opaque fill, the ground colour of the stub that comes with the service."""
+"""RGB of the opaque fill, the background colour of the default stub image."""
 
 _STRIP_ROWS = 256
 _OPAQUE = 255
@@ -29,21 +28,21 @@ _MAX_STUB_PIXELS = 4 << 20
 
 
 class StubError(ConsumerError):
-    """The image to put on plates cannot be used."""
+    """The stub image cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stub:
     """The image to put on plates: ``rgb`` uint8 (h, w, 3), upright.
 
-    Transparent parts of the file have been laid over the fill colour, so it is opaque.
+    Its file may be transparent; here it is blended with the fill colour, so it is opaque.
     """
 
     rgb: Pixels
 
 
 def load_stub(path: Path) -> Stub:
-    """Read a PNG with or without alpha. Raises StubError if it is missing or not such an image."""
+    """Read a PNG with or without alpha. Raises StubError if it is missing or not a small PNG."""
     try:
         with PngImagePlugin.PngImageFile(io.BytesIO(path.read_bytes())) as image:
             if image.width * image.height > _MAX_STUB_PIXELS:
@@ -57,34 +56,32 @@ def load_stub(path: Path) -> Stub:
 
 
 def cover(
-    rgb: Pixels,
-    quads: NDArray[np.float32],
-    *,
-    stub: Stub | None,
-    alpha: Pixels | None = None,
+    rgb: Pixels, quads: NDArray[np.float32], *, stub: Stub | None, alpha: Pixels | None = None
 ) -> None:
-    """Cover quads of an image in place; pixels that none of them touches stay as they are.
+    """Cover quads of an image in place; pixels that no quad touches do not change.
 
-    ``rgb`` uint8 (H, W, 3). ``quads`` float32 (N, 4, 2) in its pixels, convex, as ``cover_quads``
-    makes them: the first lies on top where they overlap. ``stub`` None: filled only. ``alpha``
-    uint8 (H, W): made opaque there, so that no cover is see-through.
-    Raises ValueError if a corner is not finite or the arrays cannot be written in place.
+    ``rgb`` uint8 (H, W, 3). ``quads`` float32 (N, 4, 2) in its pixels, convex, from
+    ``cover_quads``; the first lies on top where they overlap. ``stub`` None: only filled.
+    ``alpha`` uint8 (H, W): set to opaque in the covers.
+
+    Raises:
+        ValueError: a corner is not finite, or an array is read-only.
     """
     if not np.isfinite(quads).all():
         raise ValueError("a quad is not finite")
     if not rgb.flags.writeable or (alpha is not None and not alpha.flags.writeable):
         raise ValueError("the image is read-only")
     for quad in quads[::-1]:
-        picture = None if stub is None else _fitted(stub.rgb, quad)
+        fitted = None if stub is None else _fitted(stub.rgb, quad)
         for strip in _strips(quad, *rgb.shape[:2]):
-            _cover_strip(rgb, quad, strip, picture)
+            _cover_strip(rgb, quad, strip, fitted)
             if alpha is not None:
                 alpha[strip.rows, strip.columns][strip.touched] = _OPAQUE
 
 
 @dataclass(frozen=True, slots=True)
 class _Strip:
-    """A few rows of a quad's bounding box, and which of their pixels the quad touches."""
+    """Some rows of a quad's bounding box, and a mask of the pixels that the quad touches."""
 
     rows: slice
     columns: slice
@@ -92,7 +89,7 @@ class _Strip:
 
 
 def _strips(quad: NDArray[np.float32], height: int, width: int) -> Iterator[_Strip]:
-    """Yield the quad's part within the image; strips bound the memory that a huge plate takes."""
+    """Yield the quad's part within the image; strips bound the memory for a large plate."""
     low = np.floor(quad.min(axis=0).clip(-1, (width + 1, height + 1))).astype(int)
     high = np.floor(quad.max(axis=0).clip(-1, (width + 1, height + 1))).astype(int) + 1
     left, right = max(low[0], 0), min(high[0], width)
@@ -106,15 +103,15 @@ def _strips(quad: NDArray[np.float32], height: int, width: int) -> Iterator[_Str
 def _touched(
     quad: NDArray[np.float32], top: int, bottom: int, left: int, right: int
 ) -> NDArray[np.bool_]:
-    """Return which pixels of rows top..bottom and columns left..right the quad's hull touches.
+    """Return a mask of the pixels in rows top..bottom and columns left..right that a quad touches.
 
-    By separating axes: a pixel's square and a convex polygon are apart only if one edge of the
-    polygon, or a side of its bounding box, has the square on its outer side.
+    By separating axes: a pixel's square and a convex polygon do not touch only if the square lies
+    on the outer side of an edge of the polygon, or of its bounding box.
     """
     hull = cv2.convexHull(quad, clockwise=False)[:, 0].astype(np.float64)
     middle = hull.mean(axis=0)
     x, y = np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5
-    # Each edge leaves of a row of pixels only what lies on one side of a column.
+    # Each edge cuts a row of pixels at one column.
     first, last = np.full(y.shape, float(left)), np.full(y.shape, float(right))
     for start, end in zip(hull, np.roll(hull, -1, axis=0), strict=True):
         normal = np.array((start[1] - end[1], end[0] - start[0]))
@@ -122,7 +119,7 @@ def _touched(
             normal = -normal
         reach = np.abs(normal).sum() * (0.5 + _SLACK)
         needed = -reach - normal[1] * (y - start[1])
-        # A level edge bounds rows, and the rows given are the quad's already.
+        # A level edge bounds rows, and the rows are the quad's already.
         if abs(normal[0]) > _LEVEL * abs(normal[1]):
             column = start[0] + needed / normal[0]
             np.maximum(first, column, out=first, where=normal[0] > 0)
@@ -131,27 +128,27 @@ def _touched(
 
 
 def _cover_strip(
-    rgb: Pixels, quad: NDArray[np.float32], strip: _Strip, picture: Pixels | None
+    rgb: Pixels, quad: NDArray[np.float32], strip: _Strip, stub: Pixels | None
 ) -> None:
     region = rgb[strip.rows, strip.columns]
     region[strip.touched] = FILL
-    if picture is None:
+    if stub is None:
         return
-    height, width = picture.shape[:2]
+    height, width = stub.shape[:2]
     corners = np.array(((0, 0), (width, 0), (width, height), (0, height)), np.float32)
-    # warpPerspective puts a pixel's centre on whole numbers, half a pixel from where we do.
+    # In warpPerspective the centre of a pixel has whole coordinates, half a pixel from ours.
     origin = np.array((strip.columns.start, strip.rows.start), np.float32)
     matrix = cv2.getPerspectiveTransform(corners - 0.5, (quad - origin - 0.5).astype(np.float32))
     size = (region.shape[1], region.shape[0])
-    warped = cv2.warpPerspective(picture, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+    warped = cv2.warpPerspective(stub, matrix, size, borderMode=cv2.BORDER_REPLICATE)
     cv2.copyTo(warped, strip.touched.view(np.uint8), region)
 
 
-def _fitted(picture: Pixels, quad: NDArray[np.float32]) -> Pixels:
-    """Shrink the stub to the quad's size first: warping alone would skip its pixels."""
+def _fitted(stub: Pixels, quad: NDArray[np.float32]) -> Pixels:
+    """Return the stub reduced to the quad's size: warping alone would skip pixels of it."""
     sides = np.linalg.norm(quad[[1, 2]] - quad[[0, 1]], axis=1)
-    width = int(np.clip(np.rint(sides[0]), 1, picture.shape[1]))
-    height = int(np.clip(np.rint(sides[1]), 1, picture.shape[0]))
-    if (height, width) == picture.shape[:2]:
-        return picture
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    width = int(np.clip(np.rint(sides[0]), 1, stub.shape[1]))
+    height = int(np.clip(np.rint(sides[1]), 1, stub.shape[0]))
+    if (height, width) == stub.shape[:2]:
+        return stub
+    return np.asarray(cv2.resize(stub, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

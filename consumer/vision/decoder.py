@@ -1,9 +1,8 @@
 """Image files to pixels: upright, sRGB, 8 bits, without metadata.
 
-OpenCV decodes JPEG, PNG and WebP: measured against Pillow on 12 megapixels it takes 54 against
-95 ms (JPEG) and 97 against 191 ms (WebP) for the same pixels, with 6 against 10 bytes per pixel at
-its peak, and it refuses a file cut off at any byte. Pillow does what OpenCV cannot: CMYK and colour
-profiles.
+OpenCV decodes JPEG, PNG and WebP. On 12 megapixels it takes 54 ms (JPEG) and 97 ms (WebP), Pillow
+95 and 191 ms, with peaks of 6 and 10 bytes per pixel; and OpenCV refuses a file that is cut off at
+any byte. Pillow does what OpenCV cannot: CMYK and colour profiles.
 """
 
 import io
@@ -17,8 +16,8 @@ from PIL import Image, JpegImagePlugin
 
 from consumer.errors import ImageError
 from consumer.vision.colour import converted
-from consumer.vision.container import orientation, scan
 from consumer.vision.jpeg import lacks_pixels
+from consumer.vision.scan import orientation, scan
 from consumer.vision.structure import Container, corrupt
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.formats import ImageFormat
@@ -28,10 +27,10 @@ _SIDEWAYS = {5, 6, 7, 8}
 _CMYK_CHANNELS = 4
 _COLOUR_CHANNELS = 3
 _OPAQUE = 255
-# Peaks of resident memory over decode, letterbox, cover and encode, each in a fresh process on 12
-# megapixels of noise: 15.4 at most; 19.3 where Pillow or 16 bits take part in decoding; 46.4 with
-# alpha, whose lossless coding is what costs. Encoding with method 3 or more keeps its tokens, 20
-# bytes more for each pixel of noise (3 to 4 for a photo).
+# Peaks of resident memory over decode, letterbox, cover and encode, each in a new process on 12
+# megapixels of noise: up to 15.4; 19.3 if decoding needs Pillow or 16 bits; 46.4 with alpha, due to
+# its lossless encoding. Encoding with method 3 or more keeps tokens: for each pixel of noise 20
+# bytes more (3 to 4 for a photo).
 _BYTES_PER_PIXEL = 16
 _BYTES_PER_PIXEL_CONVERTED = 20
 _BYTES_PER_PIXEL_WITH_ALPHA = 48
@@ -45,11 +44,11 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What an image needs, known before it is decoded.
+    """Format, size and memory of an image, known before it is decoded.
 
-    ``width`` and ``height`` are upright (after EXIF orientation), in pixels.
-    ``decoded_bytes`` is the peak memory of decoding, covering and encoding it, measured on the
-    worst content; the file itself, which the caller holds, comes on top.
+    ``width`` and ``height``: upright (after EXIF orientation), in pixels. ``decoded_bytes``: peak
+    memory of decoding, covering and encoding it, measured on the worst content, without the file
+    itself, which the caller holds.
     """
 
     format: ImageFormat
@@ -62,7 +61,7 @@ class ImageHeader:
 class DecodedImage:
     """Pixels: ``rgb`` uint8 (H, W, 3) sRGB, C-contiguous; ``alpha`` uint8 (H, W), None if opaque.
 
-    Where ``alpha`` is 0 the colour is 0 too: nothing hides in invisible pixels.
+    Where ``alpha`` is 0 the colour is 0 too, so that invisible pixels cannot show a plate.
     """
 
     rgb: Pixels
@@ -70,11 +69,14 @@ class DecodedImage:
 
 
 def read_header(data: bytes, *, max_pixels: int, method: int = 2) -> ImageHeader:
-    """Check an image file by its content, without decoding it.
+    """Read the header of an image file and check it, without decoding the pixels.
 
-    ``method``: what ``encode_webp`` will be called with; it weighs in ``decoded_bytes``.
-    Raises ImageError: unsupported_format, corrupt_image, animated_image, too_many_pixels,
-    side_too_long. An MPO (a JPEG followed by previews) counts as its first image.
+    An MPO (a JPEG followed by previews) counts as its first image. ``method``: the method for
+    ``encode_webp``; ``decoded_bytes`` depends on it.
+
+    Raises:
+        ImageError: unsupported_format, corrupt_image, animated_image, too_many_pixels or
+            side_too_long.
     """
     container = _checked(data, max_pixels)
     width, height = container.width, container.height
@@ -87,8 +89,9 @@ def read_header(data: bytes, *, max_pixels: int, method: int = 2) -> ImageHeader
 def decode(data: bytes, *, max_pixels: int) -> DecodedImage:
     """Decode an image file to upright sRGB pixels without metadata.
 
-    Raises ImageError: the codes of ``read_header``; corrupt_image whatever the decoder says.
-    Raises MemoryError: there is too little memory now, which says nothing about the image.
+    Raises:
+        ImageError: the codes of ``read_header``; corrupt_image for any error of a decoder.
+        MemoryError: too little memory is free now; the image may be good.
     """
     container = _checked(data, max_pixels)
     try:
@@ -111,11 +114,11 @@ def decode(data: bytes, *, max_pixels: int) -> DecodedImage:
 
 
 def _lacks_memory(error: Exception, container: Container) -> bool:
-    """Whether a decoder has failed for want of memory, of which most say: damaged file."""
+    """Whether a decoder failed for lack of memory, which most report as a damaged file."""
     if isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem:
         return True
     try:
-        # Address space alone: without being written to, it takes no memory.
+        # This reserves address space only; memory that is not written to is not taken.
         np.empty(container.width * container.height * _BYTES_PER_PIXEL, np.uint8)
     except MemoryError:
         return True
@@ -166,7 +169,7 @@ def _pixels(data: bytes, container: Container) -> tuple[Pixels, Pixels | None]:
 
 
 def _stored(data: bytes, container: Container) -> Any:
-    """Return the numbers in the file: JPEG's CMYK or RGB, grey, or BGR with or without alpha."""
+    """Return the stored values: CMYK or RGB of a JPEG, grey, or BGR with or without alpha."""
     if container.several_scans and lacks_pixels(_bare(data, container)):
         raise corrupt("the JPEG is truncated")
     first, *others = container.endings
@@ -178,7 +181,7 @@ def _stored(data: bytes, container: Container) -> Any:
 
 
 def _bare(data: bytes, container: Container, ending: bytes = b"") -> bytes:
-    """Return what of a file its decoder needs; large files are copied only once."""
+    """Return the parts of a file that its decoder needs, in one copy."""
     return b"".join([*(memoryview(data)[part] for part in container.parts), ending])
 
 
@@ -194,7 +197,7 @@ def _decoded(bare: bytes, container: Container) -> Any:
 
 
 def _colour_key(stored: Any, container: Container) -> Pixels | None:
-    """OpenCV ignores the one transparent shade that a grey PNG may name."""
+    """Return the alpha of a grey PNG's transparent shade, which OpenCV ignores."""
     if container.transparent_grey is None or stored.ndim != 2:
         return None
     key = container.transparent_grey
@@ -204,9 +207,9 @@ def _colour_key(stored: Any, container: Container) -> Pixels | None:
 
 
 def _cmyk(bare: bytes) -> Pixels:
-    """Pillow takes the values as inverted, as every JPEG writer since Photoshop stores them.
+    """Decode a CMYK JPEG; Pillow takes the values as inverted, as all common writers store them.
 
-    Its class is called directly: ``Image.open`` would judge the size by a limit of its own.
+    ``Image.open`` is not used: it has a limit of its own for the size.
     """
     with JpegImagePlugin.JpegImageFile(io.BytesIO(bare)) as image:
         return np.array(image)

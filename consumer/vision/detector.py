@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from consumer.errors import ModelError
 from consumer.vision.backends.base import Forward, Network, Precision
-from consumer.vision.classes import chosen_classes
+from consumer.vision.heads import chosen_classes
 from consumer.vision.letterbox import STRIDE
 from consumer.vision.obb import Detections, detections
 

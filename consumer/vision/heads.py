@@ -1,15 +1,17 @@
-"""From the numbers of a YOLO head to boxes: the last step of the network, outside of it.
+"""From the raw output of a YOLO head to boxes; and which of its classes are wanted.
 
-Computed here for the few anchors that are sure enough, in float32 whatever the network counts in,
-and alike for every back end: what comes out of one is the head's logits and nothing more.
+A back end returns the head's raw output. It is decoded here, alike for every back end, in float32
+at any precision of the network, and only for the few anchors with a sufficient score.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from consumer.errors import ModelError
 
 Array = NDArray[np.float32]
 
@@ -19,12 +21,12 @@ _USUAL_SPREAD = 0.2
 
 
 class Decoded(NamedTuple):
-    """Boxes of an image, one for each of K anchors that are sure enough.
+    """Boxes of an image, one for each of K anchors.
 
     ``boxes`` (K, 5): centre x, centre y, width, height in pixels and angle in radians, clockwise on
-    screen. ``scores`` (K,). ``spread`` (K, 4): by how many pixels each side, in the box's own frame
-    left, top, right and bottom, may lie elsewhere: one standard deviation, at most the length of
-    the box's shorter side.
+    screen. ``scores`` (K,). ``spread`` (K, 4): standard deviation of each side's position in
+    pixels, at most the length of the box's shorter side; in the box's own frame left, top, right
+    and bottom.
     """
 
     boxes: Array
@@ -34,11 +36,11 @@ class Decoded(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a head's output means.
+    """The format of a head's output.
 
     ``kind``: its ultralytics class, one of OBB, OBB26, Detect, v10Detect. ``reg_max``: numbers per
     side of a box, a distribution over distances (1: the distance itself). ``strides``: pixels per
-    anchor of each level, finest first.
+    anchor of each level, smallest first.
     """
 
     kind: str
@@ -57,33 +59,28 @@ class Head:
         return _SIDES * self.reg_max + self.classes + int(self.oriented)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON takes them."""
+        """Return plain values for JSON."""
         return {**asdict(self), "strides": list(self.strides)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Head":
-        """Return the head that ``as_dict`` described. Raises LookupError, TypeError, ValueError."""
+        """Return the head of ``as_dict``'s values. Raises LookupError, TypeError or ValueError."""
         return cls(
             str(values["kind"]), int(values["classes"]), int(values["reg_max"]),
             tuple(int(stride) for stride in values["strides"]),
         )  # fmt: skip
 
     def anchors(self, height: int, width: int) -> int:
-        """Return the number of anchors for an input of that size."""
+        """Return the number of anchors for an input of this size."""
         return sum((height // stride) * (width // stride) for stride in self.strides)
 
     def decode(
-        self,
-        raw: Array,
-        height: int,
-        width: int,
-        confidence: float,
-        unwanted: Sequence[int] = (),
+        self, raw: Array, height: int, width: int, confidence: float, unwanted: Sequence[int] = ()
     ) -> Decoded:
         """Decode the output (rows, anchors) of one image of ``height`` x ``width`` pixels.
 
-        Returns the anchors whose best class scores ``confidence`` or more, in the anchors' order;
-        classes ``unwanted`` count for nothing.
+        Return a box for each anchor whose best class has a score of at least ``confidence``, in the
+        anchors' order. Classes in ``unwanted`` are ignored.
         """
         logits = raw[_SIDES * self.reg_max :][: self.classes]
         if unwanted:
@@ -92,10 +89,10 @@ class Head:
             none = np.zeros(0, np.float32)
             return Decoded(none.reshape(0, 5), none, none.reshape(0, 4))
         scores = _sigmoid(logits.max(axis=0))
-        sure = np.flatnonzero(scores >= np.float32(confidence))
-        points, strides = self._places(height, width, sure)
-        sides, spread = self._distances(raw[: _SIDES * self.reg_max, sure])
-        angle = raw[-1, sure] if self.oriented else np.zeros(len(sure), np.float32)
+        chosen = np.flatnonzero(scores >= np.float32(confidence))
+        points, strides = self._places(height, width, chosen)
+        sides, spread = self._distances(raw[: _SIDES * self.reg_max, chosen])
+        angle = raw[-1, chosen] if self.oriented else np.zeros(len(chosen), np.float32)
         low, high = sides[:2], sides[2:]
         spread = np.minimum(spread, (low + high).min(axis=0).clip(0))
         x, y = (high - low) / 2
@@ -104,7 +101,7 @@ class Head:
         boxes = np.concatenate((centre * strides, (low + high) * strides, angle[None]))
         return Decoded(
             np.ascontiguousarray(boxes.T, np.float32),
-            scores[sure],
+            scores[chosen],
             np.ascontiguousarray((spread * strides).T, np.float32),
         )
 
@@ -124,11 +121,11 @@ class Head:
         return points + _ANCHOR_OFFSET, strides
 
     def _distances(self, raw: Array) -> tuple[Array, Array]:
-        """Return distances from anchors to left, top, right and bottom (4, K), in strides.
+        """Return distances from anchors to left, top, right and bottom, and their deviations.
 
-        And their standard deviations: a distribution that is wide, or has two peaks, says that the
-        network does not see well where the plate ends. A head without distributions does not tell:
-        then it is taken to be a usual share of the box's shorter side.
+        Both (4, K), in strides. A distribution that is wide, or has two peaks, means that the end
+        of the plate is uncertain. For a head without distributions the standard deviation is a
+        usual share of the box's shorter side.
         """
         if self.reg_max == 1:
             short = (raw[:2] + raw[2:]).min(axis=0).clip(0)
@@ -142,6 +139,29 @@ class Head:
         return np.asarray(mean, np.float32), np.sqrt(variance).astype(np.float32)
 
 
+def chosen_classes(wanted: Sequence[str], names: Mapping[int, str]) -> list[int]:
+    """Return the ids, ascending, of the classes that ``wanted`` lists by name or by id.
+
+    Case does not matter. A text is an id only if it is no name. An empty list means all classes.
+
+    Raises:
+        ModelError: there is no such class; the message lists the existing ones.
+    """
+    if not wanted:
+        return sorted(names)
+    return sorted({index for text in wanted for index in _matching(text, names)})
+
+
+def _matching(text: str, names: Mapping[int, str]) -> list[int]:
+    matching = [index for index, name in names.items() if name.casefold() == text.casefold()]
+    if not matching and text.isdecimal() and int(text) in names:
+        matching = [int(text)]
+    if not matching:
+        known = ", ".join(f"{index} {name}" for index, name in sorted(names.items()))
+        raise ModelError(f"the model has no class {text!r}, but: {known}")
+    return matching
+
+
 def _sigmoid(values: Array) -> Array:
-    with np.errstate(over="ignore"):  # exp(-x) of a very small score is inf, and the score 0
+    with np.errstate(over="ignore"):  # exp(-x) of a very low logit is inf, and the score 0
         return np.asarray(1 / (1 + np.exp(-values)), np.float32)

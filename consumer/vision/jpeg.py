@@ -1,14 +1,15 @@
-"""What a JPEG file says about itself, and how it is told whether its pixels are all there.
+"""Read the structure of a JPEG file, and check whether all of its pixels are there.
 
-Decoders paint grey what a cut file lacks, and say so only on the error output of the process. But
-they stop where a file ends without its end marker. So it is decoded without that marker, and with
-so many more bytes that a decoder which looks ahead finds them: what lacks pixels then cannot be
-decoded. A file with several scans, as progressive ones have, cannot be decoded like that: it is
-read once more to see whether a decoder takes all of it (12 megapixels: 0.3 instead of 0.2 s).
+Decoders paint the missing part of a cut file grey, and report it only on the error output of the
+process. But they fail where a file ends without its end marker. So a file is decoded without this
+marker, and with a few more bytes for a decoder that reads ahead: then a file that lacks pixels
+cannot be decoded. This does not work for files with several scans, like progressive ones: they are
+read once more to see whether a decoder consumes all of the file (12 megapixels: 0.3 instead of
+0.2 s).
 
-Not noticed are cuts by a few bytes, which cost a few pixels, and cuts just between two scans, after
-which a progressive image is coarse everywhere, but whole. Of progressive images with restart
-markers, which are rare, about every sixth cut is not noticed.
+Two cuts remain unnoticed: by a few bytes, which cost a few pixels, and between two scans, which
+leaves a progressive image coarse, but complete. Of progressive images with restart markers, which
+are rare, every sixth cut is unnoticed.
 """
 
 import io
@@ -27,25 +28,25 @@ _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
 _MARKED = 0xFF
 _SCAN, _END = b"\xda", b"\xd9"
-# Kept for the decoder: JFIF and Adobe say which colour transform was used.
+# JFIF and Adobe are kept for the decoder: they name the colour transform.
 _DROPPED = {*range(0xE1, 0xEE), 0xEF, 0xFE}
 # Some Kodak cameras write another last byte; browsers accept any.
 EXIF_MARK = re.compile(rb"\AExif\0.", re.DOTALL)
 _EXIF_MARK_BYTES = 6
-# Each scan of a progressive JPEG has every block of the image visited again, and costs 23 bytes.
+# Each scan of a progressive JPEG takes 23 bytes and makes a decoder visit every block again.
 _MAX_SCANS = 100
 _COEFFICIENTS = 64  # of each block and component
-# libjpeg looks 7 bytes ahead. Codes of many ones are long: these bytes hold few pixels, if any.
+# libjpeg reads 7 bytes ahead. Codes of many ones are long: these bytes hold few pixels, if any.
 _AHEAD = b"\xfe" * 8
 _OTHERS_AHEAD = b"\x6d" * 8
 _MORE_AHEAD = (_AHEAD, *(bytes((0xFE, byte, 0xB6)) for byte in range(1, 200, 9)))
 
 Sent = tuple[int, int, bool]
-"""A component, the number of a coefficient in its blocks, and whether that is exact."""
+"""A component, the number of a coefficient in its blocks, and whether it has all its bits."""
 
 
 def scan_jpeg(data: bytes) -> Container:
-    """Only the first image of the file is looked at: an MPO's previews come after its end."""
+    """Read the first image of the file; the previews of an MPO come after its end."""
     container = Container("JPEG")
     container.keep(0, _SIGNATURE_BYTES)
     profile: dict[int, bytes] = {}
@@ -92,39 +93,40 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 def _keep_scans(
     data: bytes, header: int, start: int, container: Container, *, several: bool
 ) -> None:
-    """Keep what a decoder reads from ``start`` on, and say how that may end.
+    """Keep the bytes that a decoder reads from ``start`` on, and set their endings.
 
-    ``header``: where the first scan's own segment starts, ``start``: where its pixels do.
+    ``header``: where the first scan's segment starts. ``start``: where its pixels start.
     """
     sent = _sent(data[header + 4 : start])
     first, last, ended = _scans(data, start, sent)
     if several and not _is_complete(sent, container.channels, ended=ended):
         raise corrupt("scans of the JPEG are missing")
     end = last if several else first
-    while data[end - 1] == _MARKED:  # it would be a marker together with what follows it
+    while data[end - 1] == _MARKED:  # with the byte after it, it would be a marker
         end -= 1
     container.keep(start, end)
     container.several_scans = several
     if several:
         container.endings = (b"\xff\xd9",)
-    else:  # without a mark the last pixels could be missing: then these bytes show in the picture
+    else:  # without an end marker the last pixels may be missing: the endings give other images
         container.endings = (_AHEAD,) if ended else (_AHEAD, _OTHERS_AHEAD)
 
 
 def lacks_pixels(bare: bytes) -> bool:
-    """Return whether the last scan of a JPEG with several of them, without its end mark, is cut.
+    """Whether the last of several scans of a JPEG is cut. ``bare``: without its end marker.
 
-    Raises OSError: Pillow refuses the file for another reason.
+    Raises:
+        OSError: Pillow refuses the file for another reason.
     """
     with JpegImagePlugin.JpegImageFile(io.BytesIO(bare)) as image:
         image.load_prepare()
         [tile] = image.tile
-        # Nothing public says how much of a file a decoder has taken.
+        # Pillow has no public way to learn how much of a file a decoder has consumed.
         decoder = Image._getdecoder(image.mode, tile.codec_name, tile.args)  # noqa: SLF001
         decoder.setimage(image.im, tile.extents)
         left = bare
-        # One that waits for another scan or the end takes all that is no marker. One that waits for
-        # pixels keeps what makes up no block, or just by chance nothing.
+        # A decoder that expects another scan or the end consumes everything but markers. One that
+        # expects pixels leaves the bytes of an incomplete block; by chance there may be none.
         for ahead in (b"", *_MORE_AHEAD):
             left += ahead
             taken, failed = decoder.decode(left)
@@ -137,16 +139,16 @@ def lacks_pixels(bare: bytes) -> bool:
 
 
 def _is_complete(sent: set[Sent], components: int, *, ended: bool) -> bool:
-    """Return whether scans hold all they must: without an end mark, all there can be."""
+    """Whether the scans have every component and, without an end marker, all their bits."""
     begun = {component for component, coefficient, _ in sent if not coefficient}
     exact = [it for it in sent if it[2]]
     return len(begun) >= components and (ended or len(exact) >= _COEFFICIENTS * components)
 
 
 def _scans(data: bytes, position: int, sent: set[Sent]) -> tuple[int, int, bool]:
-    """Return where the first scan ends, where the last one does, and if an end marker follows.
+    """Return where the first scan ends, where the last one ends, and if an end marker follows.
 
-    Adds to ``sent`` what the scans after the first one hold.
+    Add the content of the scans after the first one to ``sent``.
     """
     ends: list[int] = []
     in_scan = True
@@ -166,7 +168,7 @@ def _scans(data: bytes, position: int, sent: set[Sent]) -> tuple[int, int, bool]
 
 
 def _sent(header: bytes) -> set[Sent]:
-    """Return what a scan with this header holds."""
+    """Return the content of a scan with this header."""
     components = header[1 : 1 + 2 * header[0] : 2]
     first, last, precision = struct.unpack_from(">BBB", header, 1 + 2 * header[0])
     exact = not precision & 0xF

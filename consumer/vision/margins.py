@@ -1,8 +1,8 @@
-"""How far a cover reaches beyond the plate that was found.
+"""Margins of a cover around the detected plate.
 
-Covering a little too much costs little, and an uncovered edge of a plate may be read. So a cover
-grows by what the network is unsure of, by a margin that is always there, and where the plate is
-tilted, towards the upright rectangle around it.
+A cover that is a little too large does little harm, but an uncovered edge of a plate can be read.
+So a cover grows by the uncertainty of the detection and by a fixed margin, and at a small tilt
+towards the upright rectangle around the plate.
 """
 
 import numpy as np
@@ -12,11 +12,11 @@ from consumer.vision.heads import Array
 from consumer.vision.obb import Detections
 
 DEFAULT_PADDING = 0.06
-"""COVER_PADDING as it comes: part of the plate's height."""
-UNSURE = 0.5
-"""Standard deviations of each side's place by which a cover reaches further."""
-FREE = 0.04
-"""Most of the upright rectangle around a cover that it leaves free at a small tilt."""
+"""Default of COVER_PADDING: part of the plate's height."""
+UNCERTAINTY = 0.5
+"""Standard deviations of each side's position by which a cover grows."""
+MAX_FREE = 0.04
+"""Maximum part of the upright rectangle that a cover leaves free at a small tilt."""
 _UPRIGHT_ENDS, _UPRIGHT_FADES = 25.0, 45.0  # degrees
 _SLACK = 1e-6
 
@@ -26,7 +26,7 @@ def cover_quads(found: Detections, padding: float) -> Array:
 
     ``padding``: margin on all sides beyond where the plate may end, as part of its height.
     """
-    return upright_grown(padded(found.quads + UNSURE * found.spread, padding))
+    return upright_grown(padded(found.quads + UNCERTAINTY * found.spread, padding))
 
 
 def padded(quads: Array, padding: float) -> Array:
@@ -42,30 +42,29 @@ def padded(quads: Array, padding: float) -> Array:
 
 
 def upright_grown(quads: Array) -> Array:
-    """Return parallelograms (N, 4, 2) that hold the rectangles ``quads``, grown to be more upright.
+    """Return parallelograms (N, 4, 2) that contain the rectangles ``quads``, grown to be upright.
 
-    Their corners move towards those of the upright bounds, by as much as leaves ``FREE`` of the
-    bounds uncovered: nothing for a level plate, hardly more than its margin at 2 degrees. A tilt is
-    the hardest thing to tell of a small plate, and those who label plates draw upright rectangles
-    around tilted ones. Steeper plates are tilted beyond doubt, and their bounds would be many times
-    the plate: from 25° on that fades. Plates that stand on end, in an image that lies on its side,
-    grow just as those that are level.
+    Their corners move towards those of the upright bounds until ``MAX_FREE`` of the bounds is free:
+    not at all for a level plate, hardly more than its margin at 2 degrees. The tilt of a small
+    plate is the least certain of its measures, and people label tilted plates with upright
+    rectangles. Steep plates are certainly tilted, and their bounds would be many times the plate:
+    from 25° on the growth fades out. Plates on end, in an image on its side, grow like level ones.
     """
     low, high = quads.min(axis=1), quads.max(axis=1)
     bounds = np.stack((low, _corner(high, low), high, _corner(low, high)), 1)
-    # Each corner's own one: the bounds' corners run clockwise too, but may start elsewhere.
+    # The nearest corner of the bounds: they run clockwise too, but may start elsewhere.
     turns = [np.roll(bounds, -turn, axis=1) for turn in range(4)]
     nearest = np.argmin([np.linalg.norm(t - quads, axis=2).sum(axis=1) for t in turns], axis=0)
     goals = np.stack(turns)[nearest, np.arange(len(quads))]
     free = 1 - _area(quads) / np.maximum((high - low).prod(axis=1), _SLACK)
-    share = np.clip(1 - FREE / np.maximum(free, _SLACK), 0, 1)
+    share = np.clip(1 - MAX_FREE / np.maximum(free, _SLACK), 0, 1)
     tilt = _tilt(quads)
     share *= np.interp(np.minimum(tilt, 90 - tilt), (_UPRIGHT_ENDS, _UPRIGHT_FADES), (1, 0))
     return _holding(quads + (goals - quads) * share[:, None, None], quads)
 
 
 def _holding(quads: NDArray[np.float64], inner: Array) -> Array:
-    """Return parallelograms enlarged about their centres until they hold others of the same."""
+    """Return parallelograms enlarged about their centres until they contain ``inner``."""
     centres = quads.mean(axis=1, keepdims=True)
     sides = np.roll(quads, -1, axis=1) - quads
     outwards = np.stack((sides[..., 1], -sides[..., 0]), 2)
@@ -86,7 +85,7 @@ def _area(quads: Array) -> NDArray[np.float64]:
 
 
 def _tilt(quads: Array) -> NDArray[np.float64]:
-    """Return by how many degrees the longer sides are off the level, 0..90."""
+    """Return the angle between the longer sides and the horizontal, 0..90 degrees."""
     sides = np.roll(quads, -1, axis=1)[:, :2] - quads[:, :2]
     longer = np.linalg.norm(sides, axis=2).argmax(axis=1)
     x, y = np.abs(sides[np.arange(len(quads)), longer].astype(np.float64)).T

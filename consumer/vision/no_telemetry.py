@@ -1,13 +1,12 @@
-"""The only door to packages that talk to their makers: they are told to stay offline before that.
+"""Import ultralytics, OpenVINO and NNCF with their telemetry disabled; only this module may.
 
-Read in ultralytics 8.4: at import it resolves two public host names to learn whether it is online,
-writes ``settings.json`` into the home of the user, and with ``sync`` on (its default) its trainer
-and predictor post usage events; missing packages are installed with pip while it runs.
-Only ``ultralytics.nn.tasks`` is imported here, so the module that posts events is never loaded.
+ultralytics 8.4 resolves two public host names at import to check whether it is online, and writes
+``settings.json`` into the user's home. With ``sync`` on (its default) its trainer and predictor
+post usage events. It installs missing packages with pip while it runs. Only
+``ultralytics.nn.tasks`` is imported here, so the module that posts events is never loaded.
 
-Seen in OpenVINO 2026.4 and NNCF 3.4: importing, converting and calibrating each look up Google
-Analytics and post events to it, and a client's id is left in the home of the user. Both do it by
-way of one package that they can do without.
+OpenVINO 2026.4 and NNCF 3.4 post events to Google Analytics when they are imported, convert or
+calibrate, and leave a client id in the user's home. Both do it through one optional package.
 """
 
 import os
@@ -21,12 +20,12 @@ _config_folder: tempfile.TemporaryDirectory[str] | None = None
 
 
 def import_tasks() -> Any:
-    """Return the module ``ultralytics.nn.tasks``, imported without talking to anybody.
+    """Return the module ``ultralytics.nn.tasks``, imported without network access.
 
-    Has no effect on what ultralytics has already done if something else imported it before.
+    It has no effect on an earlier import of ultralytics.
     """
     with _lock:
-        _silence()
+        _disable_ultralytics_telemetry()
         from ultralytics.nn import tasks
         from ultralytics.utils import SETTINGS
 
@@ -36,37 +35,37 @@ def import_tasks() -> Any:
 
 
 def import_openvino() -> Any:
-    """Return the module ``openvino``, which then reports its use to nobody.
+    """Return the module ``openvino`` without its telemetry. Raises ImportError.
 
-    Has no effect on what was imported before. Raises ImportError: it is not installed.
+    It has no effect on an earlier import.
     """
     with _lock:
-        _silence_openvino()
+        _disable_openvino_telemetry()
         import openvino
 
         return openvino
 
 
 def import_nncf() -> Any:
-    """Return the module ``nncf``, as `import_openvino` does. Raises ImportError likewise."""
+    """Return the module ``nncf`` without its telemetry. Raises ImportError."""
     with _lock:
-        _silence_openvino()
+        _disable_openvino_telemetry()
         import nncf
 
         return nncf
 
 
-def _silence_openvino() -> None:
-    # Python's own way to say that there is no such module; both then take their stubs of it.
+def _disable_openvino_telemetry() -> None:
+    # None marks a module as missing; both packages then use empty replacements.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
-def _silence() -> None:
+def _disable_ultralytics_telemetry() -> None:
     global _config_folder  # noqa: PLW0603 - the folder lives as long as the process
     os.environ["YOLO_OFFLINE"] = "1"
     os.environ["YOLO_AUTOINSTALL"] = "0"
     os.environ["YOLO_VERBOSE"] = "0"
-    # Makes its own model builder resolve activations by name instead of with eval().
+    # Makes ultralytics resolve activations by name instead of with eval().
     os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
     if "YOLO_CONFIG_DIR" not in os.environ:
         _config_folder = tempfile.TemporaryDirectory(prefix="plate-detect-")

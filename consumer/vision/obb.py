@@ -2,8 +2,8 @@
 
 A box is centre x, centre y, width, height in pixels and angle in radians, clockwise on screen.
 
-Ours and not ultralytics': its NMS gives up after a time limit and leaves the rest of a batch
-without detections. This one has neither a time limit nor a maximum number of plates.
+ultralytics' NMS is not used: after a time limit it leaves the rest of a batch without detections.
+This one has neither a time limit nor a maximum number of plates.
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,11 @@ _LEVEL_SLACK = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """Plates of one image, the most certain first.
+    """Plates of one image, the highest score first.
 
-    ``quads`` float32 (N, 4, 2): corners in pixels of the input given, clockwise on screen from the
-    plate's top left as it is read. ``scores`` float32 (N,), 0 to 1. ``spread`` float32 (N, 4, 2):
-    from each corner to where it would be if the plate reached one standard deviation further on
-    every side than it seems to.
+    ``quads`` float32 (N, 4, 2): corners in pixels of the input, clockwise on screen from the top
+    left of the text. ``scores`` float32 (N,), 0 to 1. ``spread`` float32 (N, 4, 2): from each
+    corner to its place if every side were one standard deviation further out.
     """
 
     quads: Array
@@ -36,7 +35,7 @@ class Detections:
 
     @classmethod
     def exact(cls, quads: Array, scores: Array) -> "Detections":
-        """Return plates that lie just where their quads do."""
+        """Return plates whose position has no uncertainty."""
         return cls(quads, scores, np.zeros_like(quads))
 
     def __getitem__(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> "Detections":
@@ -45,7 +44,7 @@ class Detections:
 
 
 def joined(parts: Sequence[Detections]) -> Detections:
-    """Return all plates of several answers in one, in their order."""
+    """Return the plates of all parts, in their order."""
     return Detections(
         np.concatenate([part.quads for part in parts]),
         np.concatenate([part.scores for part in parts]),
@@ -54,7 +53,7 @@ def joined(parts: Sequence[Detections]) -> Detections:
 
 
 def detections(found: Decoded, *, iou: float) -> Detections:
-    """Return the plates among boxes, whatever their class."""
+    """Return the plates among boxes of any class."""
     kept = rotated_nms(found.boxes, found.scores, iou)
     quads, spread = upright_quads(found.boxes[kept], found.spread[kept])
     return Detections(quads, found.scores[kept].astype(np.float32), spread)
@@ -63,7 +62,7 @@ def detections(found: Decoded, *, iou: float) -> Detections:
 def rotated_nms(boxes: Array, scores: Array, iou: float) -> NDArray[np.intp]:
     """Return the indexes of the boxes (N, 5) to keep, best first, equal scores in input order.
 
-    A box goes if its probabilistic IoU with a better one that stays is over ``iou``.
+    A box is removed if its probabilistic IoU with a better one that is kept is over ``iou``.
     """
     order = np.argsort(-scores, kind="stable")
     kept: list[int] = []
@@ -78,7 +77,7 @@ def prob_iou(box: Array, others: Array) -> Array:
     """Return the probabilistic IoU of ``box`` (5,) with ``others`` (N, 5).
 
     Source: Llerena et al., Gaussian Bounding Boxes and Probabilistic Intersection-over-Union for
-    Object Detection, arXiv 2106.06072; what ultralytics trains and evaluates OBB models with.
+    Object Detection, arXiv 2106.06072; ultralytics trains and evaluates OBB models with it.
     """
     a1, b1, c1 = _covariance(box[None].astype(np.float64))
     a2, b2, c2 = _covariance(others.astype(np.float64))
@@ -93,12 +92,11 @@ def prob_iou(box: Array, others: Array) -> Array:
 
 
 def upright_quads(boxes: Array, spread: Array) -> tuple[Array, Array]:
-    """Return the corners (N, 4, 2) of ``boxes`` (N, 5), clockwise from where reading starts.
+    """Return the corners and the spread of ``boxes`` (N, 5), both (N, 4, 2), as in ``Detections``.
 
-    And how far each corner moves if the sides move out by ``spread`` (N, 4), as ``Decoded`` has it.
-    A box does not tell which of its sides is the top. Plates are read along their long side, from
-    left to right, and bottom to top when they stand on end; nearly square ones along the side
-    that is closest to level.
+    ``spread`` (N, 4): as in ``Decoded``. A box does not contain which of its sides is the top.
+    Plates are read along their long side, from left to right, or from bottom to top if they stand
+    on end; nearly square ones along the side that is closest to level.
     """
     x, y, width, height, angle = boxes.astype(np.float64).T
     across = np.stack((np.cos(angle), np.sin(angle)), -1)[:, None]
@@ -115,18 +113,18 @@ def upright_quads(boxes: Array, spread: Array) -> tuple[Array, Array]:
 def _first_corner(
     width: NDArray[np.float64], height: NDArray[np.float64], angle: NDArray[np.float64]
 ) -> NDArray[np.intp]:
-    """Return which corner, clockwise from the box's own top left, reading starts at."""
+    """Return the corner where the text starts, clockwise from the box's own top left."""
     near_square = np.maximum(width, height) < _NEARLY_SQUARE * np.minimum(width, height)
     steep = np.abs(np.sin(angle)) > np.abs(np.cos(angle))
     turned = np.where(near_square, steep, height > width)
-    # Into [-90, 90) degrees, a plate on end counting as -90 even when rounding says 89.99.
+    # Into [-90, 90) degrees; a plate on end is -90, even if rounding makes it 89.99.
     along = np.where(turned, angle + np.pi / 2, angle) + np.pi / 2 + _LEVEL_SLACK
     upside_down = along // np.pi % 2 == 1
     return np.asarray(turned + 2 * upside_down, np.intp)
 
 
 def _covariance(boxes: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    """Return the terms of the Gaussians that stand for (N, 5) ``boxes``: xx, yy, xy."""
+    """Return the covariances xx, yy and xy of the Gaussians of ``boxes`` (N, 5)."""
     across, down = boxes[:, 2] ** 2 / 12, boxes[:, 3] ** 2 / 12
     cos, sin = np.cos(boxes[:, 4]), np.sin(boxes[:, 4])
     return (

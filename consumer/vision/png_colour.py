@@ -1,7 +1,7 @@
-"""What the numbers of a PNG mean, by its chunks cICP, iCCP, sRGB, gAMA and cHRM: an ICC profile.
+"""The ICC profile of a PNG, from its chunks cICP, iCCP, sRGB, gAMA and cHRM.
 
-Which of them holds, and when one counts as nonsense, is what Chromium 156 does: the image is
-then covered and handed out as its sender sees it.
+Which chunk wins, and when one is invalid, is as in Chromium 156: the result then has the colours
+that the sender sees.
 """
 
 import struct
@@ -16,7 +16,7 @@ Primaries = tuple[float, ...]
 """Chromaticities x, y of white, red, green and blue."""
 
 CHUNKS = frozenset({b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"})
-"""Of each the first one before the pixels counts."""
+"""Of each the first chunk before the pixels counts."""
 
 _D65, _C = (0.3127, 0.3290), (0.310, 0.316)
 _SRGB: Primaries = (*_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
@@ -33,24 +33,24 @@ _PRIMARIES: dict[int, Primaries] = {  # by their numbers in ITU-T H.273
     12: (*_D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
     22: (*_D65, 0.630, 0.340, 0.295, 0.605, 0.155, 0.077),
 }
-_D50 = np.array((0.9642, 1.0, 0.8249))  # in which a profile gives its colours
+_D50 = np.array((0.9642, 1.0, 0.8249))  # the white point of profiles
 _BRADFORD = np.array(
     ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))
 )
-_NEARLY_SRGB = 0.05  # of gAMA alone: so close to 1/2.2 nothing is changed
+_NEARLY_SRGB = 0.05  # of gAMA alone: relative distance from 1/2.2 within which it counts as sRGB
 _SMALLEST_TRIANGLE = 1e-3  # of red, green and blue: twice its area
 _LEVELS = np.arange(256) / 255
-# How bright, of 1, Chromium shows luminances of an HDR image, measured: half of the light that is
-# in proportion to white at 203 cd/m², rolled off above.
+# Brightness, 0 to 1, at which Chromium shows luminances of an HDR image, measured: half of the
+# light relative to white at 203 cd/m², compressed above.
 _NITS = (0.0, 225.0, 366.0, 567.0, 875.0, 1100.0)
 _SHOWN = (0.0, 0.552, 0.716, 0.847, 0.965, 1.0)
 
 
 def profile(chunks: Mapping[bytes, bytes], icc: bytes) -> bytes:
-    """Return the ICC profile of a PNG's numbers, empty if they are sRGB.
+    """Return the ICC profile of a PNG, empty for sRGB.
 
-    ``chunks``: the bodies of those of CHUNKS that it has. ``icc``: what its iCCP holds, unpacked.
-    Of grey images, too, unless iCCP has a grey one, it is a profile of RGB.
+    ``chunks``: bodies of its CHUNKS. ``icc``: the unpacked profile of its iCCP. The result is a
+    profile of RGB, also for grey images, unless iCCP has a grey one.
     """
     coded = _coded(chunks.get(b"cICP", b""))
     if coded is not None:
@@ -65,7 +65,7 @@ def profile(chunks: Mapping[bytes, bytes], icc: bytes) -> bytes:
 
 
 def _coded(body: bytes) -> tuple[Primaries, Curve] | None:
-    """Return what a cICP says; None if it is nonsense, or not about full-range RGB."""
+    """Return the meaning of a cICP; None if it is invalid or not full-range RGB."""
     if len(body) != 4 or body[2:] != b"\0\1":
         return None
     primaries, curve = _PRIMARIES.get(body[0]), _CURVES.get(body[1])
@@ -73,7 +73,7 @@ def _coded(body: bytes) -> tuple[Primaries, Curve] | None:
 
 
 def _measured(gamma_body: bytes, primaries_body: bytes) -> tuple[Primaries, Curve] | None:
-    """Return what gAMA and cHRM say; None if there is nothing to do. cHRM alone says nothing."""
+    """Return the meaning of gAMA and cHRM; None without an effect, as cHRM alone has none."""
     if len(gamma_body) != 4 or not any(gamma_body):
         return None
     gamma = struct.unpack(">I", gamma_body)[0] / 100_000
@@ -127,7 +127,7 @@ def _is_colour_space(primaries: Primaries) -> bool:
 
 
 def _matrix(primaries: Primaries) -> Floats:
-    """Return from linear RGB to XYZ under D50, (3, 3)."""
+    """Return the matrix (3, 3) from linear RGB to XYZ under D50."""
     x, y = np.array(primaries).reshape(4, 2).T
     xyz = np.stack((x, y, 1 - x - y))
     white, colours = xyz[:, 0] / y[0], xyz[:, 1:]
@@ -137,7 +137,7 @@ def _matrix(primaries: Primaries) -> Floats:
 
 
 def _written(primaries: Primaries, curve: Curve) -> bytes:
-    """Return an ICC profile, version 2, of these primaries and this curve, with few tags."""
+    """Return an ICC profile, version 2, with these primaries and this curve."""
     levels = np.rint(np.clip(curve(_LEVELS), 0, 1) * 65535).astype(">u2")
     tone = b"curv" + struct.pack(">II", 0, len(levels)) + levels.tobytes()
     tags = [(b"wtpt", _xyz(_D50))]

@@ -1,4 +1,4 @@
-"""Facts from an image file's structure, whatever its format."""
+"""The structure of an image file of any format, as ``scan`` reads it."""
 
 from dataclasses import dataclass, field
 
@@ -7,16 +7,16 @@ from schemas.contract.errors import ImageErrorCode
 from schemas.contract.formats import ImageFormat
 
 MAX_SEGMENTS = 65_536
-"""Most parts of a file. No camera or editor comes near; more would buy much work with few bytes."""
+"""Maximum of parts of a file, far above what cameras write: a small file must not take long."""
 
 
 @dataclass(slots=True)
 class Container:
-    """Facts from the file's structure. ``width`` and ``height`` are the stored ones, in pixels.
+    """The structure of a file. ``width`` and ``height`` are as stored, in pixels.
 
-    ``parts`` are the slices of the file that a decoder needs: the pixels, without the metadata. It
-    is given one of ``endings`` after them; a file is whole only if all of these end in the same
-    image.
+    ``parts``: slices of the file that a decoder needs, with the pixels and without the metadata.
+    ``endings``: bytes to append to them; the file is complete only if it decodes to the same image
+    with each.
     """
 
     format: ImageFormat
@@ -37,13 +37,13 @@ class Container:
     several_scans: bool = False
 
     def frame(self, width: int, height: int) -> None:
-        """Note the size of the pixels; only once: of two, a decoder may heed the other one."""
+        """Set the size of the pixels, once: given two sizes, a decoder might use the other one."""
         if self.framed or (self.width and (self.width, self.height) != (width, height)):
             raise corrupt(f"the {self.format} contradicts itself about its size")
         self.width, self.height, self.framed = width, height, True
 
     def keep(self, start: int, end: int) -> None:
-        """Let the decoder have these bytes, which follow those that it has."""
+        """Add these bytes to ``parts``; they follow those that are in it."""
         if self.parts and self.parts[-1].stop == start:
             start = self.parts.pop().start
         self.parts.append(slice(start, end))

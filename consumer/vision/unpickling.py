@@ -1,4 +1,4 @@
-"""Stock ultralytics files, read without running code: neither theirs nor the layers' own."""
+"""Read pickles of ultralytics without running code of the file or of its layers."""
 
 import importlib
 import io
@@ -20,7 +20,7 @@ _PLAIN_GLOBALS: dict[str, Any] = {
     "collections.OrderedDict": OrderedDict,
     "collections.defaultdict": defaultdict,
 }
-# What trainers leave beside the weights: settings, paths, figures. Never looked at.
+# Settings, paths and metrics that trainers store beside the weights; they are ignored.
 _NOTES = re.compile(
     r"(omegaconf|pathlib|numpy|typing)\.|builtins\.getattr$"
     r"|ultralytics\.(yolo\.)?(utils|cfg)\."
@@ -29,10 +29,10 @@ _NOTES = re.compile(
 
 
 class Layer:
-    """Stands for any layer of a network and holds what was stored of it; computes nothing.
+    """Replaces any layer of a network: holds its stored state and computes nothing.
 
-    A pickle may call what it names, with arguments of its choice: the layers' own constructors
-    would allocate, read files and fetch weights.
+    A pickle calls the classes that it names, with its own arguments: constructors of real layers
+    would allocate memory, read files and download weights.
     """
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None: ...
@@ -42,7 +42,7 @@ class Layer:
 
 
 class _Note:
-    """Stands for any class of a stock file that does not belong to the network; does nothing."""
+    """Replaces any class of a file that is not part of the network; holds nothing."""
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None: ...
 
@@ -52,7 +52,8 @@ class _Note:
 def unpickled(data: bytes, path: Path) -> Any:
     """Return the content of the file ``path``, with a ``Layer`` for each of its layers.
 
-    Raises ModelError: not a checkpoint, or it refers to anything that is no part of a network.
+    Raises:
+        ModelError: not a checkpoint, or it refers to something that is no part of a network.
     """
     try:
         needed = torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data))
@@ -69,7 +70,7 @@ def unpickled(data: bytes, path: Path) -> Any:
 
 
 def _resolve(name: str, path: Path) -> Any:
-    """Return what the restricted unpickler may use for the global ``name``."""
+    """Return the object that the restricted unpickler uses for the global ``name``."""
     if name in _PLAIN_GLOBALS:
         return _PLAIN_GLOBALS[name]
     if _is_layer(name):

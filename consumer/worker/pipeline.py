@@ -16,7 +16,6 @@ from consumer.errors import ImageError
 from consumer.metrics import WorkerMetrics
 from consumer.vision.cover import Stub, cover
 from consumer.vision.decoder import DecodedImage, ImageHeader, decode, read_header
-from consumer.vision.effort import WebpMethod, highest_method, method_for
 from consumer.vision.encoder import encode_webp
 from consumer.vision.looks import further
 from consumer.vision.margins import cover_quads
@@ -24,6 +23,7 @@ from consumer.vision.merge import merge, unsettled
 from consumer.vision.obb import Detections
 from consumer.vision.tiling import Tiling, view_bytes, views
 from consumer.vision.view import View
+from consumer.vision.webp_tuning import WebpMethod, highest_method, method_for
 from consumer.worker.admission import MemoryBudget
 from consumer.worker.batch import Batcher
 from consumer.worker.report import CoverReport, Reporting, report

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.scenes import draw_scene
+from models.drawing.scenes import draw_scene
 
 Pixels = NDArray[np.uint8]
 

@@ -21,7 +21,6 @@ from consumer.settings import WorkerSettings
 from consumer.vision.cover import Stub, cover, load_stub
 from consumer.vision.decoder import DecodedImage, decode, read_header
 from consumer.vision.detector import Detector, load_detector
-from consumer.vision.effort import method_for
 from consumer.vision.encoder import encode_webp
 from consumer.vision.heads import Array
 from consumer.vision.looks import answered
@@ -30,6 +29,7 @@ from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
 from consumer.vision.tiling import views
 from consumer.vision.view import View
+from consumer.vision.webp_tuning import method_for
 from tests.bench.images import SAMPLE, from_folder
 
 T = TypeVar("T")

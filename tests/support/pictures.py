@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from models.scenes import Scene, draw_scene
+from models.drawing.scenes import Scene, draw_scene
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -1,7 +1,7 @@
 """Files that `plate-detect export` writes: ONNX for ONNX Runtime, OpenVINO's .xml with its .bin.
 
-Neither needs PyTorch. The network in them takes uint8 (N, h, w, 3) RGB and answers with its head's
-own numbers; what those mean lies in the file, as JSON under the key KEY.
+Neither needs PyTorch. The network in them takes uint8 (N, h, w, 3) RGB and returns the raw output
+of its head. The file has a description of it, as JSON under the key KEY.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ INPUT, OUTPUT = "images", "raw"
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What an exported file says of itself. ``source``: SHA-256 of the checkpoint it came from."""
+    """Description in an exported file. ``source``: SHA-256 of its checkpoint."""
 
     head: Head
     names: dict[int, str]
@@ -34,7 +34,7 @@ class Label:
     source: str
 
     def as_json(self) -> str:
-        """Return the text that goes into the file."""
+        """Return the text for the file."""
         values = {
             "format": FORMAT, "head": self.head.as_dict(), "imgsz": self.imgsz,
             "names": {str(index): name for index, name in self.names.items()},
@@ -44,7 +44,7 @@ class Label:
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> "Label":
-        """Read it back. Raises ModelError if it is not such a text."""
+        """Read the text of ``as_json``. Raises ModelError: another text."""
         try:
             values = json.loads(text)
             if values["format"] != FORMAT:
@@ -73,7 +73,7 @@ def load_openvino(
         model = core.read_model(path)
         text = model.get_rt_info(KEY).value if model.has_rt_info(KEY) else "{}"
         options: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads * passes}
-        if precision != "auto":  # which is the plugin's own: bfloat16 where the CPU has it
+        if precision != "auto":  # OpenVINO's default is bfloat16 where the CPU has it
             options["INFERENCE_PRECISION_HINT"] = "f32" if precision == "float32" else "bf16"
         compiled = core.compile_model(model, "CPU", {**options, "NUM_STREAMS": passes})
         # Streams share no threads: one pass on all of them needs a network of one stream.
@@ -83,20 +83,20 @@ def load_openvino(
     except RuntimeError as error:
         raise ModelError(f"{path}: OpenVINO cannot load it: {_one_line(error)}") from error
     return _network(
-        path, digest, Label.from_json(str(text), path), _asking(compiled),
-        one_by_one=used != openvino.Type.f32, alone=_asking(alone) if alone else None,
+        path, digest, Label.from_json(str(text), path), _forward_of(compiled),
+        one_by_one=used != openvino.Type.f32, alone=_forward_of(alone) if alone else None,
     )  # fmt: skip
 
 
-def _asking(compiled: Any) -> Forward:
-    requests = threading.local()  # one pass at a time on each
+def _forward_of(compiled: Any) -> Forward:
+    requests = threading.local()  # a request runs one pass at a time
 
     def forward(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         request = getattr(requests, "mine", None)
         if request is None:
             request = requests.mine = compiled.create_infer_request()
-        answer = request.infer({0: np.ascontiguousarray(batch)})[0]
-        return np.array(answer, np.float32)  # its own memory is written to by the next pass
+        raw = request.infer({0: np.ascontiguousarray(batch)})[0]
+        return np.array(raw, np.float32)  # a copy: the next pass writes to the same memory
 
     return forward
 
@@ -108,7 +108,7 @@ def load_onnx(path: Path, device: str, precision: Precision, threads: int) -> Ne
     except ImportError as error:
         raise ModelError(f"{path} needs ONNX Runtime: pip install 'plate-detect[onnx]'") from error
     if precision == "bfloat16":
-        raise ModelError(f"{path}: ONNX Runtime counts in float32 here; INFERENCE_PRECISION=auto")
+        raise ModelError(f"{path}: ONNX Runtime computes in float32 here; INFERENCE_PRECISION=auto")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -119,12 +119,12 @@ def load_onnx(path: Path, device: str, precision: Precision, threads: int) -> Ne
         text = session.get_modelmeta().custom_metadata_map.get(KEY, "{}")
     except ModelError:
         raise
-    except Exception as error:  # its errors share no class but this
+    except Exception as error:  # its errors have no other common class
         raise ModelError(f"{path}: ONNX Runtime cannot load it: {_one_line(error)}") from error
 
     def forward(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        [answer] = session.run([OUTPUT], {INPUT: np.ascontiguousarray(batch)})
-        return np.asarray(answer, np.float32)
+        [raw] = session.run([OUTPUT], {INPUT: np.ascontiguousarray(batch)})
+        return np.asarray(raw, np.float32)
 
     return _network(path, _digest(path), Label.from_json(text, path), forward)
 

@@ -1,11 +1,11 @@
 """oneDNN on the CPU: a convolution and its activation in one step, its weights laid out for it.
 
-PyTorch runs the two one after the other, each over the whole of memory, and lays the weights out
-anew in every pass. Measured with YOLOv8n-OBB at 640 x 448, two passes at once on two cores:
-32 instead of 39 ms in float32, 19 instead of 22.5 ms in bfloat16. torch.compile would write the
-same, with a C++ compiler, which a server lacks; the two operators are those that it uses. They
-are not public: where they are missing or answer otherwise, the network stays as it was, silently; a
-test notices with the pinned PyTorch.
+PyTorch runs the two one after the other, each over all of the memory, and reorders the weights in
+every pass. Measured with YOLOv8n-OBB at 640 x 448, two passes at once on two cores: 32 instead of
+39 ms in float32, 19 instead of 22.5 ms in bfloat16. torch.compile would do the same, but needs a
+C++ compiler, which a server lacks; it uses these two operators. They are not public: where they are
+missing or have other results, the network stays as it was, without a message; a test checks the
+pinned PyTorch.
 """
 
 import copy
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 # ruff: noqa: SLF001 - the operators have no public names
 
-_MOST_DIFFERENCE = 0.02
-"""Mean difference of answers, in mean absolute answers. In bfloat16 it is 0.004."""
+_MAX_DIFFERENCE = 0.02
+"""Of results: mean difference over mean absolute value. In bfloat16 it is 0.004."""
 
 
 class _Step(nn.Module):
@@ -48,20 +48,20 @@ class _Step(nn.Module):
 
 
 def in_one_step(network: nn.Module, example: Tensor) -> nn.Module:
-    """Return a network that does the same in fewer steps, or ``network`` if that is not to be had.
+    """Return a network that does the same in fewer steps, or ``network`` if that fails.
 
     ``network``: one of ultralytics', fused, on the CPU. ``example``: an input (1, 3, h, w) of the
-    size that the layout of the weights is chosen for; others are answered as well.
+    size that the layout of the weights is chosen for; other sizes work too.
     """
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # TorchScript is deprecated: see _without_python
         try:
             fewer = _with_steps(network, example)
-            expected, answer = network(example).float(), fewer(example).float()
+            expected, result = network(example).float(), fewer(example).float()
         except (AttributeError, OSError, RuntimeError):
             return network
-    difference = (answer - expected).abs().mean()
-    return fewer if difference <= _MOST_DIFFERENCE * expected.abs().mean() else network
+    difference = (result - expected).abs().mean()
+    return fewer if difference <= _MAX_DIFFERENCE * expected.abs().mean() else network
 
 
 def _with_steps(network: nn.Module, example: Tensor) -> nn.Module:
@@ -77,7 +77,7 @@ def _with_steps(network: nn.Module, example: Tensor) -> nn.Module:
 
 
 def _input_sizes(network: nn.Module, example: Tensor) -> dict[nn.Module, torch.Size]:
-    """Return what each convolution is given that oneDNN's operator can do."""
+    """Return the input size of each convolution that oneDNN's operator can do."""
     sizes: dict[nn.Module, torch.Size] = {}
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:

@@ -17,7 +17,7 @@ from consumer.vision.checkpoint import Checkpoint, build_network, load_checkpoin
 from consumer.vision.heads import Head
 
 _USUAL_SIZE = 384, 640
-"""Height and width of a wide image, as it is looked at."""
+"""Height and width of the letterboxed view of a wide image."""
 
 
 def load(path: Path, device: str, precision: Precision, threads: int, passes: int) -> Network:
@@ -48,7 +48,7 @@ def load(path: Path, device: str, precision: Precision, threads: int, passes: in
 
 
 def raw_network(checkpoint: Checkpoint) -> tuple[nn.Module, Head]:
-    """Return the network of a checkpoint, fused, answering with its head's own numbers.
+    """Return the network of a checkpoint, fused, with the raw output of its head.
 
     Input float (N, 3, h, w) 0 to 1, output (N, rows, anchors): see ``Head``.
     """
@@ -59,12 +59,12 @@ def raw_network(checkpoint: Checkpoint) -> tuple[nn.Module, Head]:
         checkpoint.head, int(layer.nc), int(layer.reg_max),
         tuple(int(stride) for stride in layer.stride),
     )  # fmt: skip
-    layer._inference = _raw  # noqa: SLF001 - no public way past decoding in the network
+    layer._inference = _raw  # noqa: SLF001 - no public way to skip decoding in the network
     return _FirstOutput(network).eval(), head
 
 
 def compute_dtype(device: torch.device, precision: Precision) -> torch.dtype:
-    """Return what ``precision`` means on a device.
+    """Return the type for ``precision`` on a device.
 
     ``auto``: float16 on CUDA; on the CPU bfloat16 where there are instructions for it (AMX,
     AVX-512 BF16: half the time or less), else float32, as emulating it is slower.
@@ -79,7 +79,7 @@ def compute_dtype(device: torch.device, precision: Precision) -> torch.dtype:
 
 
 class _FirstOutput(nn.Module):
-    """ultralytics' networks answer with their feature maps, too."""
+    """Drops the feature maps that ultralytics' networks return too."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -87,13 +87,13 @@ class _FirstOutput(nn.Module):
 
     def forward(self, planes: Tensor) -> Tensor:
         output = self.network(planes)
-        answer: Tensor = output[0] if isinstance(output, tuple) else output
-        return answer
+        raw: Tensor = output[0] if isinstance(output, tuple) else output
+        return raw
 
 
 @dataclass(frozen=True, slots=True)
 class _Forward:
-    """Bytes in, numbers out. ``threads``: 0 for as many as there are."""
+    """Runs a network on uint8 images. ``threads``: 0 for PyTorch's default."""
 
     run: nn.Module
     device: torch.device
@@ -103,11 +103,11 @@ class _Forward:
     @torch.inference_mode()
     def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         if self.threads and torch.get_num_threads() != self.threads:
-            torch.set_num_threads(self.threads)  # of passes on this thread only
+            torch.set_num_threads(self.threads)  # for this thread only
         pixels = torch.from_numpy(np.ascontiguousarray(batch))
         if self.device.type == "cuda":
             pixels = pixels.pin_memory().to(self.device, non_blocking=True)
-        # The batch lies in memory as channels_last wants it: permuting copies nothing.
+        # The batch is channels_last in memory: permuting copies nothing.
         planes = pixels.permute(0, 3, 1, 2).to(self.dtype).div_(255)
         return np.asarray(self.run(planes).float().cpu().numpy(), np.float32)
 
@@ -115,9 +115,9 @@ class _Forward:
 def _without_python(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """Return the network as a graph, which runs without the interpreter's lock.
 
-    Between its some hundred operations Python would wait for that lock, which the threads that
-    decode and encode take turns with: measured, two passes at once are a quarter faster so. A
-    network that cannot be traced is returned as it is.
+    Otherwise each of its hundreds of operations would wait for the lock, which the threads that
+    decode and encode hold in turn: without it two passes at once are a quarter faster. A network
+    that cannot be traced is returned unchanged.
     """
     with warnings.catch_warnings(), torch.inference_mode():
         # Deprecated for torch.export, which has no runtime without a compiler on the CPU.
@@ -131,7 +131,7 @@ def _without_python(network: nn.Module, device: torch.device, dtype: torch.dtype
 
 
 def _example(height: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return an input for a network; noise, as of zeros every layer would answer alike."""
+    """Return an input for a network: noise, since zeros would hide differences."""
     noise = torch.rand((1, 3, height, width), generator=torch.Generator().manual_seed(0))
     return noise.to(device, dtype, memory_format=torch.channels_last)
 
@@ -141,9 +141,9 @@ def _trace(network: nn.Module, example: Tensor) -> Any:
     return trace(network, example, check_trace=False)
 
 
-def _raw(answers: dict[str, Tensor]) -> Tensor:
-    parts = [answers["boxes"], answers["scores"]]
-    return torch.cat([*parts, answers["angle"]] if "angle" in answers else parts, dim=1)
+def _raw(outputs: dict[str, Tensor]) -> Tensor:
+    parts = [outputs[name] for name in ("boxes", "scores", "angle") if name in outputs]
+    return torch.cat(parts, dim=1)
 
 
 def _device(name: str) -> torch.device:

@@ -9,7 +9,7 @@ import pytest
 from consumer.vision.margins import cover_quads
 from consumer.vision.obb import Detections
 from models.dataset import Item
-from models.metrics import (
+from models.evaluation.metrics import (
     angle_error,
     area,
     bounds,
@@ -19,7 +19,7 @@ from models.metrics import (
     plate_height,
     wilson,
 )
-from models.scoring import Found, score, summarize
+from models.evaluation.scoring import DetectedImage, score, summarize
 
 UNIT = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
 
@@ -72,7 +72,9 @@ def found(labels, quads, scores, source="a", *, oriented=True):
     labels = np.array(labels, np.float32).reshape(-1, 4, 2) / [200, 100]
     item = Item(Path("x.jpg"), labels.astype(np.float32), source, oriented=oriented)
     quads = np.array(quads, np.float32).reshape(-1, 4, 2)
-    return Found(item, 200, 100, Detections.exact(quads, np.array(scores, np.float32)), 0.01)
+    return DetectedImage(
+        item, 200, 100, Detections.exact(quads, np.array(scores, np.float32)), 0.01
+    )
 
 
 def test_score_counts_covers_false_covers_ratio_and_angle():

@@ -1,10 +1,14 @@
-"""Drawn plates: the same seed gives the same picture; the texts belong to nobody."""
+"""Drawn plates: the same seed gives the same image, and the texts are fictitious."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from models.plate_styles import BY_NAME, REGIONS, STYLES
-from models.plates import draw_plate, fill_pattern, pick_style
+from models.draw_cover import draw_cover
+from models.drawing.plates import draw_plate, fill_pattern, pick_style
+from models.drawing.styles import BY_NAME, REGIONS, STYLES
 
 
 @pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
@@ -39,6 +43,11 @@ def test_running_number_is_void_unless_asked_otherwise():
         for seed in range(20)
     }
     assert len(texts) > 10
+
+
+def test_the_default_stub_image_is_the_drawn_one():
+    with Image.open(Path(__file__).parents[3] / "static" / "cover.png") as image:
+        assert np.array_equal(np.asarray(image), np.asarray(draw_cover()))
 
 
 def test_pattern_letters_digits_and_literals():

@@ -9,8 +9,8 @@ from consumer.vision.detector import load_detector
 from consumer.vision.margins import DEFAULT_PADDING, cover_quads
 from consumer.vision.merge import merge
 from consumer.vision.tiling import views
-from models.metrics import covered_share, long_angle
-from models.scenes import draw_scene
+from models.drawing.scenes import draw_scene
+from models.evaluation.metrics import covered_share, long_angle
 
 CHECKPOINT = Path(__file__).parents[3] / "models" / "plate-obb.pt"
 
@@ -26,7 +26,7 @@ def test_same_seed_same_scene():
 
 @pytest.mark.parametrize("angle", [0, 12, -25, 90])
 @pytest.mark.parametrize(
-    ("width", "height", "plates"), [(640, 480, 1), (480, 720, 2), (900, 500, 6)]
+    ("width", "height", "plates"), [(320, 240, 1), (240, 360, 2), (450, 250, 6)]
 )
 def test_shape_number_and_place_of_plates(width, height, plates, angle):
     scene = draw_scene(np.random.default_rng(1), width, height, plates, angle)
@@ -74,7 +74,7 @@ def test_impossible_scenes_are_refused():
 def test_the_real_checkpoint_covers_the_plates_and_nothing_else():
     detector = load_detector(CHECKPOINT, device="cpu", confidence=0.25, max_batch=1)
     covered = plates = extra = 0
-    for seed in range(12):
+    for seed in range(6):
         number = 1 + seed % 3
         scene = draw_scene(np.random.default_rng(seed), 960, 720, number)
         seen = views(scene.rgb, 640, "auto")
@@ -83,5 +83,5 @@ def test_the_real_checkpoint_covers_the_plates_and_nothing_else():
         covered += sum(covered_share(quad, list(covers)) >= 0.9 for quad in scene.quads)
         plates += number
         extra += max(0, len(covers) - number)
-    assert covered >= 0.95 * plates
-    assert extra <= 1
+    assert covered == plates == 12
+    assert extra == 0

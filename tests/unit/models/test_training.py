@@ -13,11 +13,11 @@ from consumer.vision.checkpoint import load_checkpoint, save_checkpoint
 from consumer.vision.detector import load_detector
 from models.bootstrap import read_weights, transfer
 from models.dataset import DEFAULT_FIXES
-from models.losses import PlateLoss, upright_hull
-from models.network import NAMES, build_network
-from models.optimize import Average, make_optimizer, set_rate
-from models.scenes import draw_scene
+from models.drawing.scenes import draw_scene
 from models.train import main
+from models.training.losses import PlateLoss, upright_hull
+from models.training.network import NAMES, build_network
+from models.training.optimizer import Average, make_optimizer, set_rate
 
 CHECKPOINT = Path(__file__).parents[3] / "models" / "plate-obb.pt"
 
@@ -153,11 +153,3 @@ def test_training_runs_stops_goes_on_and_writes_a_checkpoint_the_service_loads(d
     assert any(
         not torch.equal(before.state_dict[k], after.state_dict[k]) for k in before.state_dict
     )
-
-
-def test_one_of_steps_or_minutes(dataset, tmp_path, capsys):
-    options = [str(dataset), "--work", str(tmp_path), "--output", str(tmp_path / "x.pt")]
-    options += ["--start", str(CHECKPOINT)]
-    with pytest.raises(SystemExit):
-        main(options)
-    assert "either --steps or --minutes" in capsys.readouterr().err

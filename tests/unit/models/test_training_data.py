@@ -8,12 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.augment import Sample, crop
-from models.batches import Mix, Sampler, collate, to_box
-from models.compose import paste
 from models.dataset import apply_fixes, load, read_folder
-from models.lookalikes import add_lookalikes
-from models.synthesis import add_plates, overlaps, perspective_quad, replace_plates, upright
+from models.drawing.paste import paste
+from models.training.augment import Sample, crop
+from models.training.batches import Mix, Sampler, collate, to_box
+from models.training.lookalikes import add_lookalikes
+from models.training.synthesis import (
+    add_plates,
+    overlaps,
+    perspective_quad,
+    replace_plates,
+    upright,
+)
 
 RED = (250, 10, 10)
 

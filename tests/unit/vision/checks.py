@@ -1,4 +1,4 @@
-"""What every decoded picture must be, whatever it came from."""
+"""Checks of every decoded image."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from tests.unit.vision.pictures import PIXELS
 
 
 def decoded(data: bytes) -> DecodedImage:
-    """Decode, and check the promises about types and memory."""
+    """Decode an image, and check types and memory layout."""
     image = decode(data, max_pixels=PIXELS)
     assert image.rgb.dtype == np.uint8
     assert image.rgb.flags.c_contiguous

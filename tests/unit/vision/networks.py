@@ -1,4 +1,4 @@
-"""Small networks with random weights that nevertheless see things: quick to build and to run."""
+"""Small networks with random weights that find something: fast to build and to run."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from consumer.vision.checkpoint import save_checkpoint
 from consumer.vision.no_telemetry import import_tasks
 
-# For networks this small, handing work to a second thread on a busy machine takes most of the time.
+# For such small networks a second thread takes more time than it saves.
 torch.set_num_threads(1)
 
 CONFIGS = {"OBB": "yolov8n-obb.yaml", "OBB26": "yolo26n-obb.yaml", "Detect": "yolov8n.yaml",
@@ -18,7 +18,7 @@ CONFIGS = {"OBB": "yolov8n-obb.yaml", "OBB26": "yolo26n-obb.yaml", "Detect": "yo
 
 
 def network(head: str = "OBB", *, classes: int = 1, seed: int = 1) -> Any:
-    """Return a network whose output differs from place to place and from picture to picture."""
+    """Return a network whose output depends on the place and on the image."""
     tasks = import_tasks()
     architecture = tasks.yaml_model_load(CONFIGS[head])
     architecture["scales"] = {"n": [0.33, 0.125, 256]}

@@ -1,4 +1,4 @@
-"""Generated pictures and files for the tests of this folder."""
+"""Generated images and files for the tests of this folder."""
 
 import io
 import struct

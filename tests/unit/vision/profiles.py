@@ -1,4 +1,4 @@
-"""Generated ICC profiles whose effect cannot be overlooked."""
+"""Generated ICC profiles with strong effects."""
 
 import struct
 

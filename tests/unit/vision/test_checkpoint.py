@@ -1,4 +1,4 @@
-"""Model files: what is written is read, nothing in them runs, and ultralytics stays quiet."""
+"""Model files: reading returns what was written, runs no code and opens no connection."""
 
 import json
 import os
@@ -78,15 +78,13 @@ def test_a_stock_file_is_read(tmp_path: Path, key: str) -> None:
 
 
 class Settings:
-    """Stands for the settings objects of trainers; told apart by the module it claims."""
+    """Replaces the settings objects of trainers, which are recognised by their module."""
 
     def __init__(self) -> None:
         self.epochs = 3
 
 
-def test_settings_of_trainers_are_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_of_trainers_are_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = type(sys)("omegaconf")
     monkeypatch.setattr(Settings, "__module__", "omegaconf")
     module.Settings = Settings  # type: ignore[attr-defined]
@@ -129,7 +127,9 @@ def test_code_in_a_file_does_not_run(
 @pytest.mark.parametrize(
     "activation", ["__import__('os').system('true')", "print('x')", "nn.SiLU(print('x'))"]
 )
-def test_an_activation_is_no_program(model_file: Path, tmp_path: Path, activation: str) -> None:
+def test_an_activation_with_code_is_refused(
+    model_file: Path, tmp_path: Path, activation: str
+) -> None:
     architecture = torch.load(model_file, weights_only=True)["yaml"]
     path = altered(model_file, tmp_path / "m.pt", yaml={**architecture, "activation": activation})
     with pytest.raises(ModelError, match="activation"):
@@ -226,7 +226,7 @@ json.dump({"seen": seen, "written": written, "online": ONLINE, "sync": SETTINGS[
 """
 
 
-def test_loading_talks_to_nobody_and_leaves_nothing(model_file: Path, tmp_path: Path) -> None:
+def test_loading_opens_no_connection_and_leaves_no_file(model_file: Path, tmp_path: Path) -> None:
     environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-B", "-c", WATCHED, str(model_file)],

@@ -1,4 +1,4 @@
-"""Which classes are covered: those named, all without a name, and none that does not exist."""
+"""The classes to cover: those named, or all; an unknown one is refused."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from consumer.errors import ModelError
-from consumer.vision.classes import chosen_classes
 from consumer.vision.detector import NetworkDetector, load_detector
+from consumer.vision.heads import chosen_classes
 from consumer.vision.obb import detections
 from tests.unit.vision.networks import pictures, write
 

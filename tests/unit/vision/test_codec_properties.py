@@ -1,7 +1,8 @@
-"""Well-formed parts in the wrong number and order, and sides as long as they may be."""
+"""Well-formed parts in any number and order, and images with the longest sides."""
 
 import struct
 import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -11,11 +12,12 @@ from hypothesis import strategies as st
 from consumer.errors import ImageError
 from consumer.vision.decoder import MAX_SIDE, DecodedImage, decode, read_header
 from consumer.vision.encoder import encode_webp
+from consumer.vision.scan import scan
 from tests.unit.vision.checks import decoded
 from tests.unit.vision.pictures import chunk, encoded, jpeg_segment, png, quarters, riff, tiff
 from tests.unit.vision.profiles import swapped_profile
 
-MOST_PIXELS = 100_000
+MAX_PIXELS = 100_000
 ICC = swapped_profile()
 
 
@@ -72,12 +74,12 @@ def test_parts_in_any_number_and_order(kind: str, data: st.DataObject) -> None:
         whole = b"RIFF" + struct.pack("<I", len(whole) - 8) + whole[8:]
     tracemalloc.start()
     try:
-        header = read_header(whole, max_pixels=MOST_PIXELS)
-        image = decode(whole, max_pixels=MOST_PIXELS)
+        header = read_header(whole, max_pixels=MAX_PIXELS)
+        image = decode(whole, max_pixels=MAX_PIXELS)
     except ImageError:
         return
     finally:
-        # What Python allocates, NumPy's arrays among it; decoders' own memory is not traced.
+        # Memory of Python and NumPy; that of the decoders is not traced.
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 16 << 20
@@ -102,27 +104,29 @@ def test_a_jpeg_has_a_hundred_scans_at_most(more: int, fits: bool) -> None:
     whole = encoded(quarters(), "JPEG", progressive=True)
     scan = whole[whole.rindex(b"\xff\xda") : -2]
     data = whole[:-2] + scan * more + b"\xff\xd9"
-    # What follows the end of the image is no scan of it, whatever it looks like.
+    # Scans after the end of the image do not count.
     for file in (data, data + scan * 200):
         if fits:
-            assert read_header(file, max_pixels=MOST_PIXELS).width == 60
+            assert read_header(file, max_pixels=MAX_PIXELS).width == 60
         else:
             with pytest.raises(ImageError, match="too many scans"):
-                read_header(file, max_pixels=MOST_PIXELS)
+                read_header(file, max_pixels=MAX_PIXELS)
 
 
-def test_only_the_first_profile_of_a_png_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    unpacked: list[bytes] = []
-    monkeypatch.setattr("consumer.vision.container._inflate", unpacked.append)
-    read_header(png(2, 8, quarters(), *[chunk(b"iCCP", b"p\0\0x")] * 3), max_pixels=MOST_PIXELS)
-    assert len(unpacked) == 1
+def test_only_the_first_profile_of_a_png_is_used() -> None:
+    profiles = [chunk(b"iCCP", b"p\0\0" + zlib.compress(icc)) for icc in (ICC, bytes(1 << 24))]
+    tracemalloc.start()
+    container = scan(png(2, 8, quarters(), *profiles, *profiles))
+    assert container.icc == ICC
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
 
 
-def test_fill_bytes_and_bare_markers_before_a_segment_are_passed_over() -> None:
+def test_fill_bytes_and_bare_markers_before_a_segment_are_ignored() -> None:
     data = encoded(quarters(), "JPEG")
     behind_first = 4 + struct.unpack_from(">H", data, 4)[0]
     for filler in (b"\xff" * 9, b"\xff\xd0" * 9, b"\xff\x01", b"\xff\x00", b"junk"):
         padded = data[:behind_first] + filler + data[behind_first:]
-        assert read_header(padded, max_pixels=MOST_PIXELS).width == 60
+        assert read_header(padded, max_pixels=MAX_PIXELS).width == 60
     comment = jpeg_segment(data, 0xFE, b"\xff\xda\xff\xd9" * 200)
-    assert read_header(comment, max_pixels=MOST_PIXELS).width == 60
+    assert read_header(comment, max_pixels=MAX_PIXELS).width == 60

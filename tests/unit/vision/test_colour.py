@@ -1,4 +1,4 @@
-"""Colours: profiles become sRGB, CMYK becomes RGB, and a broken profile costs nothing."""
+"""Colours: profiles become sRGB, CMYK becomes RGB, and a broken profile is ignored."""
 
 import zlib
 
@@ -55,7 +55,7 @@ def test_colour_profile_is_converted(format_: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
-def test_a_profile_is_converted_whatever_its_name_says(format_: str) -> None:
+def test_a_profile_with_the_name_of_srgb_is_converted_too(format_: str) -> None:
     image = decoded(
         encoded(Image.new("RGB", (32, 32), (128,) * 3), format_, icc_profile=linear_profile())
     )
@@ -81,12 +81,12 @@ def test_a_profile_of_srgb_changes_no_pixel_and_is_tried_once(
     assert len(tried) == 1
 
 
-def test_what_is_known_of_profiles_is_bounded() -> None:
-    picture = np.full((8, 8, 1), 128, np.uint8)
-    for number in range(colour.MOST_KNOWN + 9):
-        data = encoded(picture, "PNG", icc_profile=grey_profile(1 + number / 256))
+def test_the_number_of_remembered_profiles_is_bounded() -> None:
+    grey = np.full((8, 8, 1), 128, np.uint8)
+    for number in range(colour.MAX_REMEMBERED + 9):
+        data = encoded(grey, "PNG", icc_profile=grey_profile(1 + number / 256))
         decoded(data)
-    assert len(colour._known) == colour.MOST_KNOWN
+    assert len(colour._known) == colour.MAX_REMEMBERED
     assert decoded(data).rgb[0, 0, 0] != 128
 
 

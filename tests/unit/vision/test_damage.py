@@ -1,4 +1,4 @@
-"""Files cut short or damaged: an error, never a picture with grey where the rest should be."""
+"""Cut or damaged files give an error, never an image with a grey rest."""
 
 import struct
 import zlib
@@ -58,7 +58,7 @@ def test_a_png_with_too_few_rows_is_corrupt() -> None:
         decode(bytes(taller), max_pixels=PIXELS)
 
 
-def test_a_header_that_lies_about_the_size_is_corrupt() -> None:
+def test_two_headers_with_different_sizes_are_corrupt() -> None:
     """Two frame headers: the size that was checked is not the size that would be decoded."""
     whole = FILES["JPEG"]
     frame = whole.index(b"\xff\xc0")
@@ -83,13 +83,13 @@ def test_errors_of_the_decoder_become_image_errors(monkeypatch: pytest.MonkeyPat
         decode(FILES["PNG"], max_pixels=PIXELS)
 
 
-def test_what_a_library_says_of_a_file_is_not_told() -> None:
+def test_an_error_text_of_a_library_is_not_reported() -> None:
     cut = FILES["CMYK JPEG"][:-200]
     with pytest.raises(ImageError, match=r"^corrupt_image: the JPEG cannot be decoded$"):
         decode(cut, max_pixels=PIXELS)
 
 
-def test_lack_of_memory_is_not_the_images_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lack_of_memory_is_no_image_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise MemoryError
 

@@ -1,4 +1,4 @@
-"""Pixels, whatever they were stored as: upright, sRGB, 8 bits, and nothing beside them."""
+"""Decoded pixels: upright, sRGB, 8 bits, without metadata."""
 
 import struct
 
@@ -71,7 +71,7 @@ def test_orientation_as_a_long_number() -> None:
     "exif",
     [b"", b"II*\0", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff", tiff(9), tiff(0)[:30]],
 )
-def test_damaged_exif_is_ignored_in_silence(exif: bytes, cmyk: bool) -> None:
+def test_damaged_exif_is_ignored_without_a_warning(exif: bytes, cmyk: bool) -> None:
     source = Image.fromarray(quarters())
     data = encoded(source.convert("CMYK") if cmyk else source, "JPEG", quality=95)
     assert off(decoded(jpeg_segment(data, 0xE1, b"Exif\0\0" + exif)), quarters()) < 12
@@ -93,22 +93,22 @@ PNG_KINDS = [(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (2, 8), (2, 16), (3, 1), (
 )
 def test_every_kind_of_png(colour: int, depth: int, transparent: bool) -> None:
     rng = np.random.default_rng(depth)
-    most = 2**depth - 1
+    highest = 2**depth - 1
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
-    samples = rng.integers(0, most + 1, (11, 13, channels))
-    eight = np.rint(samples * 255 / most).astype(np.uint8)
+    samples = rng.integers(0, highest + 1, (11, 13, channels))
+    eight = np.rint(samples * 255 / highest).astype(np.uint8)
     alpha = np.full((11, 13), 255, np.uint8)
     rgb, chunks = np.repeat(eight[..., :1], 3, axis=2), []
     if colour in {2, 6}:
         rgb = eight[..., :3]
     if colour == 3:
-        palette = rng.integers(0, 256, (most + 1, 3), np.uint8)
+        palette = rng.integers(0, 256, (highest + 1, 3), np.uint8)
         rgb = palette[samples[..., 0]]
         chunks.append(chunk(b"PLTE", palette.tobytes()))
     if colour in {4, 6}:
         alpha = eight[..., -1]
     if transparent and colour == 3:
-        opacity = rng.integers(0, 256, most + 1, np.uint8)
+        opacity = rng.integers(0, 256, highest + 1, np.uint8)
         alpha = opacity[samples[..., 0]]
         chunks.append(chunk(b"tRNS", opacity.tobytes()))
     elif transparent:
@@ -126,7 +126,7 @@ def test_every_kind_of_png(colour: int, depth: int, transparent: bool) -> None:
 
 
 @pytest.mark.parametrize("format_", ["PNG", "WEBP"])
-def test_nothing_hides_under_full_transparency(format_: str) -> None:
+def test_transparent_pixels_lose_their_colour(format_: str) -> None:
     stored = np.dstack((smooth(), np.full((48, 64), 77, np.uint8)))
     stored[10:20, 10:30, 3] = 0
     image = decoded(encoded(stored, format_, lossless=True, exact=True))

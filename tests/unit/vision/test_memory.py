@@ -1,4 +1,4 @@
-"""Too little memory says nothing about an image, whatever the decoder calls it."""
+"""Lack of memory is reported as such, even if the decoder calls the file damaged."""
 
 import subprocess
 import sys
@@ -45,11 +45,11 @@ KINDS: dict[str, tuple[Callable[[Pixels], bytes], int]] = {
     ),
     "CMYK JPEG without room for its decoder": (_cmyk, 60),
 }  # fmt: skip
-"""How each is made, and the megabytes that it is left; a decoder of it needs more."""
+"""Function that makes the file, and free megabytes, of which its decoder needs more."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_good_file_is_not_called_damaged_for_want_of_memory(kind: str, tmp_path: Path) -> None:
+def test_a_good_file_is_not_called_damaged_for_lack_of_memory(kind: str, tmp_path: Path) -> None:
     make, left = KINDS[kind]
     file = tmp_path / "picture"
     file.write_bytes(make(np.zeros((2500, 3200, 3), np.uint8)))

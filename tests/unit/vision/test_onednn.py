@@ -1,4 +1,4 @@
-"""Convolution and activation in one step: the same answers, and the plain network where not."""
+"""Convolution and activation in one step: the same results, or the network as it was."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ def picture(height: int, width: int, *, images: int = 1) -> Tensor:
 
 @pytest.mark.parametrize("size", [(96, 128), (384, 640), (640, 448)])
 @torch.inference_mode()
-def test_answers_the_same_at_any_size(network: nn.Module, size: tuple[int, int]) -> None:
+def test_results_are_the_same_at_any_size(network: nn.Module, size: tuple[int, int]) -> None:
     fewer = onednn.in_one_step(network, picture(384, 640))
     assert not any(isinstance(module, nn.SiLU) for module in fewer.modules())
     batch = picture(*size, images=2)
@@ -64,24 +64,24 @@ def _infinite(weight: Tensor, *_: Any) -> Tensor:
 
 
 @pytest.mark.parametrize("lay_out", [_missing, _refusing, _wrong, _infinite])
-def test_where_it_fails_or_errs_the_plain_network_is_used(
+def test_the_plain_network_is_used_if_it_fails_or_differs(
     network: nn.Module, lay_out: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    getattr(torch.ops.mkldnn, LAY_OUT)  # so that it is there to be put back
+    getattr(torch.ops.mkldnn, LAY_OUT)  # creates the attribute, so that it can be restored
     monkeypatch.setattr(torch.ops.mkldnn, LAY_OUT, lay_out)
     assert onednn.in_one_step(network, picture(96, 128)) is network
 
 
 @torch.inference_mode()
-def test_what_the_operator_cannot_do_stays() -> None:
+def test_convolutions_that_the_operator_cannot_do_stay() -> None:
     class Conv(nn.Module):
         def __init__(self, convolution: nn.Conv2d, act: nn.Module) -> None:
             super().__init__()
             self.conv, self.act = convolution, act
 
         def forward(self, planes: Tensor) -> Tensor:
-            answer: Tensor = self.act(self.conv(planes))
-            return answer
+            result: Tensor = self.act(self.conv(planes))
+            return result
 
     plain = nn.Sequential(
         Conv(nn.Conv2d(3, 8, 3, padding="same"), nn.SiLU()),

@@ -1,4 +1,4 @@
-"""Checkpoints as ultralytics itself writes them: read without running them, or clearly refused."""
+"""Checkpoints that ultralytics writes: read without running their code, or clearly refused."""
 
 import warnings
 from pathlib import Path
@@ -16,7 +16,7 @@ from consumer.vision.no_telemetry import import_tasks
 from tests.unit.vision.networks import pictures
 
 tasks = import_tasks()
-# ultralytics is imported only after it was silenced.
+# ultralytics is imported only after its telemetry is disabled.
 from ultralytics import YOLO  # noqa: E402
 from ultralytics.cfg import get_cfg  # noqa: E402
 from ultralytics.engine.trainer import BaseTrainer  # noqa: E402
@@ -26,11 +26,11 @@ NAMES = {0: "plate", 1: "car"}
 
 
 def wrapped(config: str, *, channels: int = 3) -> Any:
-    """A new model of two classes in ultralytics' own wrapper."""
+    """Return a new model of two classes for 64 px in ultralytics' own wrapper."""
     architecture = {**tasks.yaml_model_load(config), "nc": len(NAMES), "channels": channels}
     model = YOLO(config)
-    kind = type(model.model)
-    model.model = kind(architecture, ch=channels, verbose=False)
+    model.ckpt = {"train_args": {"imgsz": 64}}
+    model.model = type(model.model)(architecture, ch=channels, verbose=False)
     model.model.names = NAMES
     return model
 
@@ -57,14 +57,14 @@ def test_obb_and_detect_models_of_any_number_of_classes(
     model = wrapped(config)
     model.save(tmp_path / "mine.pt")
     checkpoint = load_checkpoint(tmp_path / "mine.pt")
-    assert (checkpoint.head, checkpoint.names) == (head, NAMES)
+    assert (checkpoint.head, checkpoint.names, checkpoint.imgsz) == (head, NAMES, 64)
     expected = model.model.state_dict()
     for name, tensor in build_network(checkpoint).state_dict().items():
         assert torch.allclose(tensor, expected[name], rtol=2e-3, atol=2e-3), name
     detector = load_detector(
         tmp_path / "mine.pt", device="cpu", confidence=0.3, max_batch=1, classes=("car",)
     )
-    assert len(detector.detect(pictures(1))) == 1
+    assert len(detector.detect(pictures(1, 64, 96))) == 1
 
 
 @pytest.mark.parametrize("stripped", [False, True])

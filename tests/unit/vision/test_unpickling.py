@@ -1,4 +1,4 @@
-"""What a file may have called while it is read: nothing that computes, fetches or allocates."""
+"""Reading a file calls nothing that computes, downloads or allocates."""
 
 import zipfile
 from pathlib import Path
@@ -14,17 +14,17 @@ from consumer.vision.no_telemetry import import_tasks
 from tests.unit.vision.networks import network
 
 tasks = import_tasks()
-from ultralytics.nn.modules.block import TorchVision  # noqa: E402 - after it was silenced
+from ultralytics.nn.modules.block import TorchVision  # noqa: E402 - after import_tasks
 
 
 class Call:
     """Calls ``layer`` with arguments of its choice when it is unpickled."""
 
     def __init__(self, layer: type[nn.Module], *arguments: Any) -> None:
-        self.answer = (layer, arguments)
+        self.reduced = (layer, arguments)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return self.answer
+        return self.reduced
 
 
 @pytest.mark.parametrize("key", ["model", "train_args"])
@@ -43,14 +43,14 @@ def test_no_constructor_of_a_layer_is_called(
     path = tmp_path / "evil.pt"
     torch.save({"model": None, key: [call]}, path)
     called = []
-    layer = call.answer[0]
+    layer = call.reduced[0]
     monkeypatch.setattr(layer, "__init__", lambda *arguments, **_options: called.append(arguments))
     with pytest.raises(ModelError, match=r"evil\.pt"):
         load_checkpoint(path)
     assert called == []
 
 
-def test_no_code_of_a_layer_takes_in_its_state(
+def test_no_code_of_a_layer_receives_its_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.save({"model": network("Detect")}, tmp_path / "stock.pt")
@@ -64,7 +64,7 @@ def test_no_code_of_a_layer_takes_in_its_state(
     "name", ["ultralytics.nn.modules.nothing.Conv", "torch.nn.modules.linear.Nothing",
              "torch.nn.modules.utils._pair", "torch.nn.modules.linear.math"],
 )  # fmt: skip
-def test_what_is_no_layer_is_named(tmp_path: Path, name: str) -> None:
+def test_the_error_names_what_is_no_layer(tmp_path: Path, name: str) -> None:
     module, _, attribute = name.rpartition(".")
     path = tmp_path / "mine.pt"
     with zipfile.ZipFile(path, "w") as archive:
@@ -76,7 +76,7 @@ def test_what_is_no_layer_is_named(tmp_path: Path, name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_network_within_itself_is_refused(tmp_path: Path) -> None:
+def test_a_network_that_contains_itself_is_refused(tmp_path: Path) -> None:
     model = network("Detect")
     model.model[0].register_module("itself", model)
     torch.save({"model": model}, tmp_path / "mine.pt")

@@ -20,8 +20,8 @@ from consumer.vision.tiling import Tiling, closeups, views
 from consumer.worker import pipeline
 from consumer.worker.batch import Batcher
 from consumer.worker.pipeline import look
-from models.metrics import covered_share
-from models.scenes import Scene, draw_scene
+from models.drawing.scenes import Scene, draw_scene
+from models.evaluation.metrics import covered_share
 
 CHECKPOINT = Path(__file__).parents[4] / "models" / "plate-obb.pt"
 WIDTH, HEIGHT = 2400, 1350

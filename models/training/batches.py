@@ -1,4 +1,4 @@
-"""Training batches: which images, which drawn plates, in an order that a seed and a step fix."""
+"""Training batches: real images and drawn plates, reproducible from a seed and a step."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.augment import Sample, crop, damage, relight
 from models.dataset import Item, Quads, load, read_image
-from models.lookalikes import add_lookalikes
-from models.scenes import draw_scene
-from models.synthesis import add_plates, replace_plates
+from models.drawing.scenes import draw_scene
+from models.training.augment import Sample, crop, damage, relight
+from models.training.lookalikes import add_lookalikes
+from models.training.synthesis import add_plates, replace_plates
 
 MIN_PLATE_PX = 5.0
 
 
 @dataclass(frozen=True)
 class Mix:
-    """Shares of a batch: real images as they are, with plates replaced, and negatives.
+    """Shares of the kinds of samples in a batch; the rest are real images as they are.
 
-    ``added`` and ``lookalikes`` are the chances that a sample also gets drawn plates placed
-    freely and drawn look-alikes. ``scenes``: drawn streets, half of them without a car.
-    ``oriented_weight``: how often an image of an oriented source is drawn compared to another.
+    ``replaced``: real images with drawn plates over the labelled ones. ``negative``: images without
+    plates. ``scenes``: drawn streets, half of them without a car. ``added`` and ``lookalikes``:
+    chances that a sample also gets freely placed plates and look-alikes. ``oriented_weight``: how
+    often an image of an oriented source is chosen, compared with another.
     """
 
     replaced: float = 0.2
@@ -78,7 +79,7 @@ def scene_sample(rng: np.random.Generator, size: int) -> Sample:
 
 
 class Sampler:
-    """Draws training samples; the same seed, step and place give the same sample."""
+    """Makes training samples; the same seed, step and place give the same sample."""
 
     def __init__(self, items: Sequence[Item], mix: Mix, seed: int) -> None:
         self.plated = [item for item in items if len(item.quads)]
@@ -118,7 +119,7 @@ class Sampler:
         return collate(samples)
 
     def stream(self, start: int, count: int, sizes: Sequence[int]) -> Iterator[Batch]:
-        """Yield the batches of the steps from ``start`` on, prepared ahead in a thread."""
+        """Yield the batches of the steps from ``start`` on; a thread prepares two ahead."""
         with ThreadPoolExecutor(1) as pool:
             ahead = [pool.submit(self.batch, start + i, count, sizes) for i in range(2)]
             step = start + 2
@@ -129,7 +130,7 @@ class Sampler:
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Return samples of one size as tensors; plates too small to see are left out."""
+    """Return samples of one size as tensors, without plates under MIN_PLATE_PX."""
     boxes, exact, image = [], [], []
     for index, sample in enumerate(samples):
         for quad, known in zip(sample.quads, sample.exact, strict=True):

@@ -1,4 +1,4 @@
-"""From detections to scores: per plate, in groups, with confidence intervals."""
+"""From detections to scores: by plate, by groups of plates, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from consumer.vision.margins import cover_quads
 from consumer.vision.obb import Detections
 from models.dataset import Item, Quads
-from models.metrics import (
+from models.evaluation.metrics import (
     angle_error,
     area,
     bounds,
@@ -29,8 +29,8 @@ ANGLES = ((0.0, 3.0, "0-3°"), (3.0, 10.0, "3-10°"), (10.0, 25.0, "10-25°"), (
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the detector says of one image, in its pixels."""
+class DetectedImage:
+    """Detections of one image, in its pixels."""
 
     item: Item
     width: int
@@ -40,14 +40,13 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Plate:
-    """One labelled plate: how much of it is covered and by what.
+class PlateScore:
+    """How much of a labelled plate is covered.
 
-    ``ratio``: area of the covers on it over its own area; ``turn``: error of the best cover's
-    angle in degrees; both nan where nothing covers it or the label does not tell. ``hidden``:
-    covered when an upright label is compared with the upright bounds of the covers: such a label
-    holds the plate's surroundings too if the plate is tilted, and a cover that fits the plate
-    leaves its corners free.
+    ``share``: of its area that is covered. ``ratio``: area of the best cover over the plate's.
+    ``angle_error``: of the best cover, in degrees. Both are nan without a cover, the latter also
+    for an upright label. ``hidden``: whether it is covered if an upright label is compared with the
+    upright bounds of the covers; around a tilted plate the corners of such a label hold no plate.
     """
 
     image: int
@@ -58,19 +57,19 @@ class Plate:
     tilt: float
     share: float
     ratio: float
-    turn: float
+    angle_error: float
     covered: bool
     hidden: bool
 
 
 @dataclass(frozen=True)
-class Result:
+class Scores:
     """Scores of a set of images at one confidence and padding.
 
-    ``false_covers``: (image, quad) on images without plates; ``negatives``: their number.
+    ``false_covers``: (image, quad) on images without plates. ``negatives``: number of these images.
     """
 
-    plates: list[Plate]
+    plates: list[PlateScore]
     false_covers: list[tuple[int, Quads]]
     negatives: int
 
@@ -81,21 +80,24 @@ def inside_image(quads: Quads, width: int, height: int) -> Quads:
 
 
 def score_plate(
-    image: int, found: Found, label: Quads, raw: Quads, covers: Quads, needed: float
-) -> Plate:
-    """Return how a labelled plate fares under ``covers``, made of the ``raw`` quads."""
+    image: int, found: DetectedImage, label: Quads, raw: Quads, covers: Quads, needed: float
+) -> PlateScore:
+    """Return the score of a labelled plate under ``covers``, which were made of ``raw`` quads.
+
+    ``needed``: share of its area that must be covered.
+    """
     share = covered_share(label, list(covers))
     shared = [overlap(label, cover) for cover in covers]
     best = int(np.argmax(shared)) if shared and max(shared) > 0 else -1
-    ratio = turn = math.nan
+    ratio = error = math.nan
     if share >= needed and best >= 0:
         ratio = area(inside_image(covers[best : best + 1], found.width, found.height)[0])
         ratio /= max(1.0, area(label))
-        turn = angle_error(label, raw[best]) if found.item.oriented else math.nan
+        error = angle_error(label, raw[best]) if found.item.oriented else math.nan
     hidden = share >= needed
     if not hidden and not found.item.oriented:
         hidden = covered_share(label, [bounds(cover) for cover in covers]) >= needed
-    return Plate(
+    return PlateScore(
         image,
         label,
         found.item.source,
@@ -104,23 +106,23 @@ def score_plate(
         abs(long_angle(label)),
         share,
         ratio,
-        turn,
+        error,
         share >= needed,
         hidden,
     )
 
 
 def score(
-    found: Sequence[Found], confidence: float, padding: float, loose: Sequence[str]
-) -> Result:
-    """Return the scores of detections over ``confidence``, covered with a margin of ``padding``.
+    found: Sequence[DetectedImage], confidence: float, padding: float, loose: Sequence[str]
+) -> Scores:
+    """Return the scores of detections from ``confidence`` on, covered with a margin of ``padding``.
 
-    ``loose``: sources whose labels are larger than the plates, covered at 80 % of the area.
+    ``loose``: sources whose labels are larger than the plates; 80 % of the area must be covered.
     """
     plates, false_covers, negatives = [], [], 0
     for image, one in enumerate(found):
-        sure = one.detections[one.detections.scores >= confidence]
-        raw, covers = sure.quads, cover_quads(sure, padding)
+        certain = one.detections[one.detections.scores >= confidence]
+        raw, covers = certain.quads, cover_quads(certain, padding)
         size = np.array([one.width, one.height], np.float32)
         needed = COVERED_LOOSE if one.item.source in loose else COVERED
         plates += [
@@ -129,11 +131,11 @@ def score(
         if not len(one.item.quads):
             negatives += 1
             false_covers += [(image, quad) for quad in covers]
-    return Result(plates, false_covers, negatives)
+    return Scores(plates, false_covers, negatives)
 
 
-def recall(plates: Sequence[Plate]) -> dict[str, Any]:
-    """Return number, covered, share and Wilson interval of some plates.
+def recall(plates: Sequence[PlateScore]) -> dict[str, Any]:
+    """Return number, covered number, share and Wilson interval of plates.
 
     ``hidden``: the share when upright labels are compared with the covers' upright bounds.
     """
@@ -150,7 +152,9 @@ def recall(plates: Sequence[Plate]) -> dict[str, Any]:
 
 
 def grouped(
-    plates: Sequence[Plate], key: Callable[[Plate], float], bins: Sequence[tuple[float, float, str]]
+    plates: Sequence[PlateScore],
+    key: Callable[[PlateScore], float],
+    bins: Sequence[tuple[float, float, str]],
 ) -> dict[str, Any]:
     """Return the recall of plates by ranges [low, high) of a measure."""
     return {name: recall([p for p in plates if low <= key(p) < high]) for low, high, name in bins}
@@ -161,8 +165,8 @@ def _median(values: Sequence[float]) -> float | None:
     return round(float(np.median(known)), 3) if known else None
 
 
-def summarize(result: Result) -> dict[str, Any]:
-    """Return all figures of a result as plain values, ready for JSON."""
+def summarize(result: Scores) -> dict[str, Any]:
+    """Return all measures as plain values, ready for JSON."""
     plates = result.plates
     oriented = [p for p in plates if p.oriented]
     per_100 = 100 * len(result.false_covers) / result.negatives if result.negatives else None
@@ -179,6 +183,6 @@ def summarize(result: Result) -> dict[str, Any]:
         "false_covers_per_100": None if per_100 is None else round(per_100, 2),
         "area_ratio_oriented": _median([p.ratio for p in oriented]),
         "area_ratio_upright": _median([p.ratio for p in plates if not p.oriented]),
-        "angle_error_oriented": _median([p.turn for p in oriented]),
-        "angle_error_tilted": _median([p.turn for p in oriented if p.tilt >= 3]),
+        "angle_error_oriented": _median([p.angle_error for p in oriented]),
+        "angle_error_tilted": _median([p.angle_error for p in oriented if p.tilt >= 3]),
     }

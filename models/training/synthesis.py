@@ -1,7 +1,6 @@
 """Drawn plates pasted into real images, with exact corners.
 
-Plates go over annotated ones (the vehicle around them is real) or anywhere, in a known
-perspective.
+They replace labelled plates, on real vehicles, or are placed freely, in a known perspective.
 """
 
 from __future__ import annotations
@@ -11,18 +10,18 @@ import math
 import cv2
 import numpy as np
 
-from models.augment import Sample
-from models.compose import Array8, Quad, paste, project, quad_size
 from models.dataset import Quads
-from models.plate_styles import REGIONS, STYLES
-from models.plates import Style, draw_plate, pick_style
+from models.drawing.paste import Pixels, Quad, paste, project, quad_size
+from models.drawing.plates import Style, draw_plate, pick_style
+from models.drawing.styles import REGIONS, STYLES
+from models.training.augment import Sample
 
 
 def upright(quad: Quad) -> Quad:
-    """Return the quad's corners clockwise from its top left, the reading direction rightwards.
+    """Return the quad's corners clockwise from the top left of its text.
 
-    Annotated corners may start anywhere and run either way; the long sides are taken for top and
-    bottom, and the text for readable without turning the head over.
+    Labelled corners may start anywhere and run either way. The long sides are taken for top and
+    bottom, and the text for not upside down.
     """
     signed = cv2.contourArea(np.ascontiguousarray(quad, np.float32), oriented=True)
     ring = quad if signed >= 0 else quad[::-1]
@@ -38,9 +37,9 @@ def perspective_quad(
 ) -> Quad:
     """Return the corners of a plate of ``height`` px seen from a random side.
 
-    ``ratio`` is its width over its height before it is turned away from the camera.
+    ``ratio``: its width over its height, seen straight on.
     """
-    steep = rng.random() < 0.2  # seen along the car's side: higher than wide
+    steep = rng.random() < 0.2  # from the side of the car: higher than wide
     yaw = math.radians(float(rng.uniform(50, 74) if steep else np.clip(rng.normal(0, 25), -60, 60)))
     yaw *= float(rng.choice([-1, 1]))
     pitch = math.radians(float(np.clip(rng.normal(0, 12), -35, 35)))
@@ -61,8 +60,11 @@ def perspective_quad(
     return np.asarray(flat + centre, np.float32)
 
 
-def weather(rng: np.random.Generator, plate: Array8, brightness: float) -> Array8:
-    """Return a plate (H, W, 4) dirtied, shaded and lit to fit around ``brightness`` (0..255)."""
+def weather(rng: np.random.Generator, plate: Pixels, brightness: float) -> Pixels:
+    """Return a plate (H, W, 4) with dirt, a shadow and the light of its place.
+
+    ``brightness``: mean of the image around it, 0..255.
+    """
     height, width = plate.shape[:2]
     rgb = plate[..., :3].astype(np.float32)
     if rng.random() < 0.5:
@@ -87,15 +89,15 @@ def weather(rng: np.random.Generator, plate: Array8, brightness: float) -> Array
     return out
 
 
-def _around(rgb: Array8, quad: Quad) -> Array8:
-    """Return the part of an image around a quad (a view, never empty)."""
+def _around(rgb: Pixels, quad: Quad) -> Pixels:
+    """Return the part of an image around a quad: a NumPy view, never empty."""
     height, width = rgb.shape[:2]
     x, y = np.clip(quad.min(0).astype(int) - 3, 0, [width - 1, height - 1]).tolist()
     x2, y2 = np.clip(quad.max(0).astype(int) + 4, 1, [width, height]).tolist()
     return rgb[y : max(y2, y + 1), x : max(x2, x + 1)]
 
 
-def put_plate(rng: np.random.Generator, rgb: Array8, quad: Quad, style: Style) -> None:
+def put_plate(rng: np.random.Generator, rgb: Pixels, quad: Quad, style: Style) -> None:
     """Draw a plate of ``style`` into ``rgb`` in place, its corners at ``quad``."""
     view = _around(rgb, quad)
     plate, _ = draw_plate(rng, style, void=False)
@@ -106,7 +108,7 @@ def put_plate(rng: np.random.Generator, rgb: Array8, quad: Quad, style: Style) -
 
 
 def replace_plates(rng: np.random.Generator, sample: Sample) -> Sample:
-    """Return the sample with drawn plates over those of its annotated ones that a style fits."""
+    """Return the sample with drawn plates over those labelled plates whose shape fits a style."""
     rgb, quads, exact = sample.rgb.copy(), sample.quads.copy(), sample.exact.copy()
     for index, label in enumerate(sample.quads):
         quad = upright(label)
@@ -121,8 +123,8 @@ def replace_plates(rng: np.random.Generator, sample: Sample) -> Sample:
     return Sample(rgb, quads, exact)
 
 
-def _backing(rng: np.random.Generator, rgb: Array8, quad: Quad) -> None:
-    """Paint a panel behind a plate, as a bumper or lid would be."""
+def _backing(rng: np.random.Generator, rgb: Pixels, quad: Quad) -> None:
+    """Paint a panel behind a plate, like a bumper or boot lid."""
     tall, wide = 48, 128
     tone = rng.uniform(20, 230) * np.exp(rng.normal(0, 0.12, 3))
     ramp = np.linspace(float(rng.uniform(0.8, 1.3)), float(rng.uniform(0.5, 1.0)), tall)
@@ -140,13 +142,13 @@ def _backing(rng: np.random.Generator, rgb: Array8, quad: Quad) -> None:
 
 
 def overlaps(quad: Quad, quads: Quads) -> bool:
-    """Return whether the upright bounds of a quad touch those of any of ``quads``."""
+    """Whether the upright bounds of a quad touch those of any of ``quads``."""
     low, high = quad.min(0) - 2, quad.max(0) + 2
     return any(bool(((q.max(0) > low) & (q.min(0) < high)).all()) for q in quads)
 
 
 def add_plates(rng: np.random.Generator, sample: Sample, count: int) -> Sample:
-    """Return the sample with up to ``count`` more plates placed freely, none over another."""
+    """Return the sample with up to ``count`` more plates, placed freely and without overlap."""
     rgb, size = sample.rgb.copy(), sample.rgb.shape[0]
     quads, exact = list(sample.quads), list(sample.exact)
     for _ in range(count):
@@ -156,7 +158,7 @@ def add_plates(rng: np.random.Generator, sample: Sample, count: int) -> Sample:
         x, y = rng.uniform(0.05, 0.95, 2) * size
         quad = perspective_quad(rng, (float(x), float(y)), height, ratio)
         inside = bool((quad > 1).all() and (quad < size - 1).all())
-        # Room for the panel too: it must not hide a neighbour.
+        # The panel needs space too: it must not hide another plate.
         room = quad.mean(0) + (quad - quad.mean(0)) * 2.4
         if not inside or overlaps(room, np.array(quads, np.float32).reshape(-1, 4, 2)):
             continue

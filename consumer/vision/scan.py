@@ -1,7 +1,7 @@
-"""What a JPEG, PNG or WebP file says about itself, read without decoding any pixel.
+"""Read the structure of a JPEG, PNG or WebP file without decoding any pixel.
 
-Read here and not by Pillow: its parsers warn about damaged EXIF, its ``Image.open`` is replaced by
-ultralytics at import, and its WebP reader allocates the whole canvas to learn its size.
+Not with Pillow: its parsers warn about damaged EXIF, ultralytics replaces its ``Image.open`` at
+import, and its WebP reader allocates the whole canvas to learn its size.
 """
 
 import struct
@@ -38,8 +38,7 @@ def scan(data: bytes) -> Container:
 def orientation(exif: bytes | None) -> int:
     """Return the EXIF orientation, 1 to 8, of a TIFF block; 1 if there is none or it is damaged.
 
-    The first one counts that is a number from 1 to 8, in a directory entry as EXIF prescribes it,
-    or as a long number.
+    The first entry counts whose value is from 1 to 8, a short number as in EXIF, or a long one.
     """
     tiff = EXIF_MARK.sub(b"", exif or b"", count=1)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
@@ -115,7 +114,7 @@ def _note_png_chunk(container: Container, kind: bytes, body: bytes) -> None:
         case b"eXIf":
             container.exif = body if container.exif is None else container.exif
         case b"PLTE":
-            container.colour.setdefault(b"cICP", b"")  # its place is before the palette
+            container.colour.setdefault(b"cICP", b"")  # it is valid only before the palette
         case _ if kind in png_colour.CHUNKS and not container.colour_ends:
             container.colour.setdefault(kind, body)
         case _:
@@ -129,7 +128,7 @@ def _png_profile(container: Container) -> bytes:
 
 
 def _inflate(packed: bytes) -> bytes:
-    """Damage counts as no profile, as does what the limit cuts: pixels matter more than tint."""
+    """Return the profile; a damaged one is empty, and a longer one is cut at the limit."""
     try:
         return zlib.decompressobj().decompress(packed, _MAX_PROFILE_BYTES)
     except zlib.error:
@@ -152,11 +151,11 @@ def _scan_webp(data: bytes) -> Container:
     while position + 8 <= riff_length + 8:
         count = _counted(count)
         kind, length = struct.unpack_from("<4sI", data, position)
-        # libwebp passes over a canvas that comes later, and reads any other first chunk as pixels.
+        # libwebp ignores a later canvas, and reads any other first chunk as pixels.
         if kind not in _WEBP_FIRST if count == 1 else kind == b"VP8X":
             raise corrupt("the WebP's chunks are out of order")
-        shown = length if kind in {b"EXIF", b"ICCP"} else min(length, 16)
-        _note_webp_chunk(container, kind, data[position + 8 : position + 8 + shown])
+        size = length if kind in {b"EXIF", b"ICCP"} else min(length, 16)
+        _note_webp_chunk(container, kind, data[position + 8 : position + 8 + size])
         position += 8 + length + (length & 1)
     return container
 
@@ -174,7 +173,7 @@ def _note_webp_chunk(container: Container, kind: bytes, body: bytes) -> None:
             (bits,) = struct.unpack_from("<I", body, 1)
             container.frame((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
             container.alpha |= bool(bits >> 28 & 1)
-        case b"ALPH":  # decoded whether or not the canvas says so
+        case b"ALPH":  # decoded even if the canvas does not announce it
             container.alpha = True
         case b"VP8 ":
             if body[3:6] != b"\x9d\x01\x2a":

@@ -11,7 +11,7 @@ from torch import nn
 
 
 def freeze_stem(network: Any, layers: int) -> None:
-    """Keep the first layers as they are: they see edges, and cost the most to train.
+    """Keep the first layers unchanged: they detect edges, and cost the most to train.
 
     Their batch statistics are kept too, so call it again after every ``network.train()``.
     """
@@ -24,7 +24,7 @@ def freeze_stem(network: Any, layers: int) -> None:
 def make_optimizer(
     network: nn.Module, rate: float, decay: float = 5e-4, angle_factor: float = 4.0
 ) -> torch.optim.Optimizer:
-    """Return AdamW: no decay on biases and norms, and the new angle branch learns faster."""
+    """Return AdamW without decay on biases and norms, with a higher rate for the angle branch."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
@@ -47,7 +47,7 @@ def make_optimizer(
 def set_rate(optimizer: torch.optim.Optimizer, progress: float, warmup: float = 0.03) -> float:
     """Set the learning rates for a progress of 0..1: linear warm-up, then a cosine to zero.
 
-    Returns the factor applied to the top rates.
+    Return the factor applied to the top rates.
     """
     progress = min(1.0, max(0.0, progress))
     rise = min(1.0, (progress + 1e-3) / warmup)
@@ -58,7 +58,7 @@ def set_rate(optimizer: torch.optim.Optimizer, progress: float, warmup: float = 
 
 
 class Average:
-    """Exponential moving average of a network's weights; the average is what is kept."""
+    """Exponential moving average of a network's weights; the average is what is saved."""
 
     def __init__(self, network: nn.Module, decay: float = 0.998) -> None:
         self.network = copy.deepcopy(network).eval()
@@ -68,7 +68,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Move the average towards ``network``; early on faster, so that it is not stuck."""
+        """Move the average towards ``network``, faster in the first updates."""
         self.updates += 1
         decay = min(self.decay, self.updates / (self.updates + 10))
         mine, theirs = self.network.state_dict(), network.state_dict()

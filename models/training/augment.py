@@ -1,4 +1,4 @@
-"""From a labelled image to a training crop: geometry with exact labels, then light and damage."""
+"""From a labelled image to a training crop: geometry with its labels, then light and damage."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.dataset import Array8, Quads
+from models.dataset import Pixels, Quads
 
-# An upright box this wide for its height is a plate seen (nearly) straight on: it may be turned
-# together with the image and then is an exact oriented label.
+# An upright box at least this wide for its height is a plate seen nearly straight on. Turned with
+# the image, it is an exact oriented label.
 FRONTAL_RATIO = 3.0
 PLATE_PX = (7.0, 300.0)
 CLOSE_UP_SHARE = 0.1
@@ -22,9 +22,9 @@ _GREY = (114, 114, 114)
 
 
 class Sample(NamedTuple):
-    """``rgb`` (S, S, 3); ``quads`` (N, 4, 2) px; ``exact`` (N,): the quad tells the angle."""
+    """``rgb`` (S, S, 3); ``quads`` (N, 4, 2) px; ``exact`` (N,): the quad has the plate's angle."""
 
-    rgb: Array8
+    rgb: Pixels
     quads: Quads
     exact: npt.NDArray[np.bool_]
 
@@ -36,7 +36,7 @@ def short_side(quad: Quads) -> float:
 
 
 def is_frontal(quad: Quads) -> bool:
-    """Return whether an upright quad in px is wide enough to be a plate seen straight on."""
+    """Whether an upright quad in px is wide enough to be a plate seen straight on."""
     width, height = np.ptp(quad, axis=0)
     return bool(width >= FRONTAL_RATIO * height)
 
@@ -44,14 +44,17 @@ def is_frontal(quad: Quads) -> bool:
 def choose_scale(
     rng: np.random.Generator, quads: Quads, shape: tuple[int, int], size: int, focus: int
 ) -> float:
-    """Return the zoom of the crop: as at inference, a close-up, or the chosen plate at a size."""
+    """Return the zoom of the crop: as at inference, a close-up, or a random size of one plate.
+
+    ``focus``: the index of that plate.
+    """
     fit = size / max(shape)
     kind = rng.random()
     if not len(quads) or kind < 0.3:
         return fit * float(rng.uniform(0.7, 1.3))
     if kind < 0.3 + CLOSE_UP_SHARE:
         longest = float(np.linalg.norm(np.ptp(quads[focus], axis=0)))
-        # Enlarged further the plate would be mere blur, which no close-up shows.
+        # Enlarged further, the plate would be more blurred than in any real close-up.
         return min(6.0, float(rng.uniform(0.4, 0.95)) * size / max(1.0, longest))
     low, high = (math.log(px) for px in PLATE_PX)
     wanted = math.exp(low + (high - low) * float(rng.beta(1.0, 2.2)))
@@ -60,7 +63,7 @@ def choose_scale(
 
 
 def random_turn(rng: np.random.Generator) -> float:
-    """Return an angle in degrees: mostly small or none, rarely any (a camera on its side)."""
+    """Return an angle in degrees: mostly small or 0, rarely any (a camera on its side)."""
     kind = rng.random()
     if kind < LYING_SHARE:
         return float(rng.uniform(-90, 90))
@@ -72,7 +75,7 @@ def random_matrix(
 ) -> npt.NDArray[np.float64]:
     """Return a 2x3 matrix from image px to the crop of ``size`` px.
 
-    With ``turn`` it may rotate and shear; without, it keeps upright boxes upright.
+    With ``turn`` it may rotate and shear; without it, upright boxes stay upright.
     """
     height, width = shape
     focus = int(rng.integers(0, len(quads))) if len(quads) else 0
@@ -87,7 +90,7 @@ def random_matrix(
     centre = quads[focus].mean(0) if len(quads) else rng.uniform(0.2, 0.8, 2) * [width, height]
     target = rng.uniform(0.06, 0.94, 2) * size
     offset = target - linear @ centre
-    # Slide the crop back over the image where it hangs over an edge and need not.
+    # Move the crop back over the image where it reaches beyond an edge without need.
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) @ linear.T + offset
     low, high = corners.min(0), corners.max(0)
     for axis in range(2):
@@ -99,7 +102,7 @@ def random_matrix(
 
 
 def clip_quads(quads: Quads, size: int) -> tuple[Quads, npt.NDArray[np.intp]]:
-    """Return the quads seen in a crop, cut at its edges, and which of the input they are.
+    """Return the quads visible in a crop, cut at its edges, and their indexes in the input.
 
     A quad that is cut becomes the smallest rotated rectangle around what is left of it.
     """
@@ -125,31 +128,30 @@ def clip_quads(quads: Quads, size: int) -> tuple[Quads, npt.NDArray[np.intp]]:
 
 def crop(
     rng: np.random.Generator,
-    image: Array8,
+    image: Pixels,
     quads: Quads,
     *,
     oriented: bool,
     size: int,
-    backdrop: Array8 | None = None,
+    backdrop: Pixels | None = None,
 ) -> Sample:
     """Cut a random crop of ``size`` px out of an image whose ``quads`` are in its px.
 
-    Where the crop reaches beyond the image it shows ``backdrop`` (any image without plates),
-    or one colour.
+    Beyond the image the crop shows ``backdrop`` (an image without plates), or one colour.
     """
     frontal = np.array([oriented or is_frontal(q) for q in quads], np.bool_)
     turn = bool(frontal.all())
     height, width = image.shape[:2]
     matrix = random_matrix(rng, quads, (height, width), size, turn=turn)
     grow = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
-    if grow < 0.6:  # warpAffine does not average: reduce first, or small plates alias away
+    if grow < 0.6:  # warpAffine does not average: without this small plates would alias
         small = cv2.resize(image, None, fx=grow * 1.2, fy=grow * 1.2, interpolation=cv2.INTER_AREA)
         ratio = np.array([width / small.shape[1], height / small.shape[0]])
         image, pixels = np.asarray(small, np.uint8), matrix.copy()
         pixels[:, :2] *= ratio
     else:
         pixels = matrix.copy()
-    # From corner-based to centre-based coordinates and back.
+    # From coordinates of pixel corners to those of pixel centres and back.
     pixels[:, 2] += pixels[:, :2].sum(axis=1) * 0.5 - 0.5
     fill = _GREY if rng.random() < 0.7 else tuple(rng.integers(0, 256, 3).tolist())
     if backdrop is None:
@@ -169,8 +171,8 @@ def crop(
     return Sample(np.asarray(rgb, np.uint8), seen, frontal[kept])
 
 
-def relight(rng: np.random.Generator, rgb: Array8) -> Array8:
-    """Return the image under other light: gain, gamma, colour cast, night, grey."""
+def relight(rng: np.random.Generator, rgb: Pixels) -> Pixels:
+    """Return the image in another light: gain, gamma, colour cast, night, or grey."""
     gain, gamma = float(rng.uniform(0.6, 1.35)), float(np.exp(rng.normal(0, 0.25)))
     if rng.random() < 0.08:
         gain *= float(rng.uniform(0.25, 0.5))
@@ -184,8 +186,8 @@ def relight(rng: np.random.Generator, rgb: Array8) -> Array8:
     return out
 
 
-def damage(rng: np.random.Generator, rgb: Array8) -> Array8:
-    """Return the image after what cameras and networks do: blur, noise, JPEG."""
+def damage(rng: np.random.Generator, rgb: Pixels) -> Pixels:
+    """Return the image with the damage that cameras and networks do: blur, noise, JPEG."""
     draw = rng.random()
     if draw < 0.12:
         rgb = np.asarray(cv2.GaussianBlur(rgb, (0, 0), float(rng.uniform(0.4, 1.4))), np.uint8)

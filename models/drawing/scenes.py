@@ -1,7 +1,7 @@
-"""Drawn street scenes with cars and fictitious plates, made from a seed: no photograph needed.
+"""Draw street scenes with cars and fictitious plates, whose corners are known exactly.
 
-The acceptance tests, the README's image and the benchmark use them, so the scenes are drawn for
-the real detector to find the plates in, and every corner of every plate is known exactly.
+Tests, benchmark and the README's image use them, so the scenes are realistic enough for the real
+detector to find the plates.
 """
 
 from __future__ import annotations
@@ -13,20 +13,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.cars import HEIGHT_M, WIDTH_M, draw_car
-from models.compose import Array8, Quad, paste, project
-from models.plate_styles import BY_NAME
-from models.plates import Style, draw_plate
+from models.drawing.cars import HEIGHT_M, WIDTH_M, draw_car
+from models.drawing.paste import Pixels, Quad, paste, project
+from models.drawing.plates import Style, draw_plate
+from models.drawing.styles import BY_NAME
 
 SCENE_STYLES = ("ru", "ru", "ru_3", "ru_taxi", "eu_d", "eu_f", "eu_pl", "eu_ro", "eu_plain")
-# Plate width over the width of the car's image, about what a real car shows.
 _PLATE_WIDTH_M = 0.56
 
 
 class Scene(NamedTuple):
     """``rgb`` (H, W, 3) uint8; ``quads`` (N, 4, 2) float32 px, each TL, TR, BR, BL of a plate."""
 
-    rgb: Array8
+    rgb: Pixels
     quads: npt.NDArray[np.float32]
 
 
@@ -38,42 +37,42 @@ def _vertical(
     return np.broadcast_to(column, (max(1, height), width, 3)).copy()
 
 
-def _draw_houses(picture: Array8, rng: np.random.Generator, horizon: int) -> None:
-    """Blocks of flats along the horizon, out of focus."""
-    width = picture.shape[1]
+def _draw_houses(image: Pixels, rng: np.random.Generator, horizon: int) -> None:
+    """Draw blocks of flats along the horizon."""
+    width = image.shape[1]
     x = 0
     while x < width:
         wide = int(width * rng.uniform(0.1, 0.24))
         top = int(horizon * rng.uniform(0.15, 0.75))
         tone = rng.uniform(95, 190)
         wall = (tone * rng.uniform(0.92, 1.05), tone, tone * rng.uniform(0.82, 0.98))
-        cv2.rectangle(picture, (x, top), (x + wide, horizon), wall, -1)
+        cv2.rectangle(image, (x, top), (x + wide, horizon), wall, -1)
         step = max(6, wide // int(rng.integers(5, 9)))
         glass = (tone * 0.55, tone * 0.6, tone * 0.68)
         for wx in range(x + step // 2, x + wide - step // 2, step):
             for wy in range(top + step // 2, horizon - step // 2, int(step * 1.3)):
-                cv2.rectangle(picture, (wx, wy), (wx + step // 2, wy + int(step * 0.7)), glass, -1)
+                cv2.rectangle(image, (wx, wy), (wx + step // 2, wy + int(step * 0.7)), glass, -1)
         x += wide + int(width * rng.uniform(0, 0.03))
 
 
-def _draw_street(rng: np.random.Generator, width: int, height: int, horizon: int) -> Array8:
-    """Sky, houses, trees, pavement and road, with a little noise; (height, width, 3)."""
+def _draw_street(rng: np.random.Generator, width: int, height: int, horizon: int) -> Pixels:
+    """Return sky, houses, trees, pavement and road, (height, width, 3)."""
     warm = float(rng.uniform(0, 1))
     sky = _vertical(
         (95 + int(50 * warm), 150, 205), (215, 222 - int(12 * warm), 228), horizon, width
     )
     road = _vertical((128, 128, 126), (72, 73, 76), height - horizon, width)
-    picture = np.vstack([sky, road]).astype(np.uint8)
-    _draw_houses(picture, rng, horizon)
+    image = np.vstack([sky, road]).astype(np.uint8)
+    _draw_houses(image, rng, horizon)
     for _ in range(int(rng.integers(3, 8))):
         centre = int(rng.uniform(0, width)), int(horizon * rng.uniform(0.82, 0.98))
         size = int(horizon * rng.uniform(0.1, 0.3))
         leaf = (int(rng.uniform(40, 80)), int(rng.uniform(85, 125)), int(rng.uniform(40, 65)))
-        cv2.ellipse(picture, centre, (size, int(size * 0.8)), 0, 0, 360, leaf, -1, cv2.LINE_AA)
+        cv2.ellipse(image, centre, (size, int(size * 0.8)), 0, 0, 360, leaf, -1, cv2.LINE_AA)
     blur = max(1, round(min(width, height) / 180))
-    picture[: horizon + 1] = cv2.GaussianBlur(picture[: horizon + 1], (0, 0), blur)
+    image[: horizon + 1] = cv2.GaussianBlur(image[: horizon + 1], (0, 0), blur)
     kerb = horizon + (height - horizon) // 12
-    picture[horizon:kerb] = _vertical((150, 147, 140), (164, 160, 152), kerb - horizon, width)
+    image[horizon:kerb] = _vertical((150, 147, 140), (164, 160, 152), kerb - horizon, width)
     for lane in range(-5, 6):
         far = (width / 2 + lane * width * 0.11, kerb)
         near = (width / 2 + lane * width * 0.42, height)
@@ -84,13 +83,13 @@ def _draw_street(rng: np.random.Generator, width: int, height: int, horizon: int
             (near[0] + half, near[1]),
             (near[0] - half, near[1]),
         ]
-        cv2.fillPoly(picture, [np.array(corners, np.int32)], (186, 186, 182), cv2.LINE_AA)
-    return picture
+        cv2.fillPoly(image, [np.array(corners, np.int32)], (186, 186, 182), cv2.LINE_AA)
+    return image
 
 
-def _draw_shadow(picture: Array8, quad: Quad) -> None:
+def _draw_shadow(image: Pixels, quad: Quad) -> None:
     """Darken the road under a car whose image lies in ``quad``."""
-    mask = np.zeros(picture.shape[:2], np.uint8)
+    mask = np.zeros(image.shape[:2], np.uint8)
     left, right = quad[3], quad[2]
     centre = (left + right) / 2
     wide = float(np.linalg.norm(right - left))
@@ -106,11 +105,11 @@ def _draw_shadow(picture: Array8, quad: Quad) -> None:
         cv2.LINE_AA,
     )
     soft = cv2.GaussianBlur(mask, (0, 0), max(1.0, wide * 0.02)).astype(np.float32)[..., None]
-    picture[:] = (picture * (1 - 0.75 * soft / 255)).astype(np.uint8)
+    image[:] = (image * (1 - 0.75 * soft / 255)).astype(np.uint8)
 
 
 def _place_car(
-    picture: Array8,
+    image: Pixels,
     rng: np.random.Generator,
     centre_x: float,
     base_y: float,
@@ -132,8 +131,8 @@ def _place_car(
         ],
         np.float32,
     )
-    _draw_shadow(picture, quad)
-    paste(picture, car.picture, quad)
+    _draw_shadow(image, quad)
+    paste(image, car.rgba, quad)
     style = styles[int(rng.integers(0, len(styles)))]
     plate, _ = draw_plate(rng, style)
     wide = _PLATE_WIDTH_M * min(1.0, style.w / 520)
@@ -151,20 +150,20 @@ def _place_car(
     metres = np.array([[0, 0], [WIDTH_M, 0], [WIDTH_M, HEIGHT_M], [0, HEIGHT_M]], np.float32)
     matrix = cv2.getPerspectiveTransform(metres, quad)
     placed = project(np.asarray(matrix, np.float64), corners)
-    paste(picture, plate, placed)
+    paste(image, plate, placed)
     return placed
 
 
-def _finish(picture: Array8, rng: np.random.Generator, noise: float) -> Array8:
-    """Light falling off to the edges and sensor noise: a photograph is never flat."""
-    height, width = picture.shape[:2]
+def _finish(image: Pixels, rng: np.random.Generator, noise: float) -> Pixels:
+    """Return the image with the vignette and the sensor noise of a photograph."""
+    height, width = image.shape[:2]
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None]
     light = (1.04 - 0.12 * (x * x + y * y))[..., None]
-    # One coarse field of noise, tiled: cheap at 12 megapixels and the same on every machine.
+    # One tile of noise, repeated: fast at 12 megapixels, and the same on every machine.
     tile = rng.normal(0, noise, (256, 256, 1)).astype(np.float32)
     field = np.tile(tile, (height // 256 + 1, width // 256 + 1, 1))[:height, :width]
-    return np.asarray(np.rint((picture * light + field).clip(0, 255)), np.uint8)
+    return np.asarray(np.rint((image * light + field).clip(0, 255)), np.uint8)
 
 
 def draw_scene(
@@ -177,20 +176,22 @@ def draw_scene(
     *,
     noise: float = 3.0,
 ) -> Scene:
-    """Draw a street with ``plates`` cars, one plate each, every plate wholly inside the image.
+    """Draw a street with ``plates`` cars, each with one plate wholly inside the image.
 
-    ``angle`` rolls the camera: the plates end up turned by that many degrees, clockwise in the
-    image. ``noise``: standard deviation, of 255. The same generator state gives the same scene.
-    Raises ValueError below 64 px a side or for a negative number of plates.
+    ``angle``: degrees by which the plates are turned, clockwise, as by a rolled camera. ``noise``:
+    standard deviation, of 255. The same generator state gives the same scene.
+
+    Raises:
+        ValueError: a side is under 64 px, or the number of plates is negative.
     """
     if min(width, height) < 64 or plates < 0:
         raise ValueError(f"cannot draw {plates} plates in {width} x {height} px")
-    # The street is drawn large enough that rolling it leaves no empty corner.
+    # The street is drawn large enough to leave no empty corner when it is turned.
     turn = math.radians(angle)
     big_w = math.ceil(width * abs(math.cos(turn)) + height * abs(math.sin(turn)))
     big_h = math.ceil(width * abs(math.sin(turn)) + height * abs(math.cos(turn)))
     horizon = round(big_h / 2 - height * 0.08)
-    picture = _draw_street(rng, big_w, big_h, horizon)
+    image = _draw_street(rng, big_w, big_h, horizon)
     chosen = tuple(BY_NAME[name] for name in styles)
     columns = max(1, min(plates, math.ceil(math.sqrt(plates * max(1.0, width / height)))))
     rows = max(1, math.ceil(plates / columns))
@@ -205,26 +206,26 @@ def draw_scene(
         centre = big_w / 2 + (column - (columns - 1) / 2) * slot
         base = big_h / 2 + tall * (0.28 if rows == 1 else -0.45 + 0.88 * (row + 1) / rows)
         jitter = float(rng.uniform(-0.06, 0.06)) * slot
-        quads.append(_place_car(picture, rng, centre + jitter, base, car_width, chosen))
+        quads.append(_place_car(image, rng, centre + jitter, base, car_width, chosen))
     found = np.array(quads, np.float32).reshape(-1, 4, 2)
-    return _roll(_finish(picture, rng, noise), found, width, height, angle)
+    return _roll(_finish(image, rng, noise), found, width, height, angle)
 
 
 def _roll(
-    picture: Array8, quads: npt.NDArray[np.float32], width: int, height: int, angle: float
+    image: Pixels, quads: npt.NDArray[np.float32], width: int, height: int, angle: float
 ) -> Scene:
-    """Turn the image about its middle and cut out width x height px."""
-    big_h, big_w = picture.shape[:2]
+    """Turn the image about its centre and cut out width x height px."""
+    big_h, big_w = image.shape[:2]
     matrix = cv2.getRotationMatrix2D((big_w / 2, big_h / 2), -angle, 1.0)
     matrix[:, 2] += width / 2 - big_w / 2, height / 2 - big_h / 2
     full = np.vstack([matrix, [0, 0, 1]])
-    # Corners count pixel edges, warpAffine counts pixel centres: half a pixel apart.
+    # Corners are on pixel edges, but warpAffine uses pixel centres: half a pixel apart.
     shift = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     centres = np.linalg.inv(shift) @ full @ shift
     if angle:
-        picture = np.asarray(
-            cv2.warpAffine(picture, centres[:2], (width, height), borderMode=cv2.BORDER_REFLECT),
+        image = np.asarray(
+            cv2.warpAffine(image, centres[:2], (width, height), borderMode=cv2.BORDER_REFLECT),
             np.uint8,
         )
         quads = project(full, quads.reshape(-1, 2)).reshape(-1, 4, 2) if len(quads) else quads
-    return Scene(np.ascontiguousarray(picture[:height, :width]), quads)
+    return Scene(np.ascontiguousarray(image[:height, :width]), quads)

@@ -1,8 +1,8 @@
-"""Drawn licence plates with fictitious texts: an RGBA image of a plate from a style and a seed.
+"""Draw licence plates with fictitious texts: an RGBA image from a style and a random generator.
 
-Dimensions follow the standards where there is one (Russia: GOST R 50577-2018; EU: 520 x 110 mm),
-lettering is Pillow's built-in typeface squeezed into the plate's cells, so the images are the
-same on every machine. Scripts that this typeface does not have are drawn as made-up signs.
+Sizes follow the standards (Russia: GOST R 50577-2018; EU: 520 x 110 mm). The letters are Pillow's
+built-in typeface, squeezed into equal cells, so the images are the same on every machine. Made-up
+signs replace scripts that this typeface lacks.
 """
 
 from __future__ import annotations
@@ -16,8 +16,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from models.drawing.paste import Pixels
+
 RGB = tuple[int, int, int]
-Array8 = npt.NDArray[np.uint8]
+
+WHITE: RGB = (244, 245, 244)
+BLACK: RGB = (22, 22, 24)
+YELLOW: RGB = (250, 200, 20)
+BLUE: RGB = (14, 60, 150)
+RED: RGB = (190, 25, 35)
+GREEN: RGB = (20, 110, 60)
 
 PIXELS_PER_MM = 1.0
 _GLYPH_PX = 160
@@ -28,8 +36,8 @@ _LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 class Field:
     """Text in a box (x, y, width, height in mm, y downwards from the top edge).
 
-    ``pattern``: ``#`` digit of the running number, ``9`` other digit, ``A`` letter, ``~`` made-up
-    sign; everything else stands for itself, in upper case.
+    ``pattern``: ``#`` digit of the serial number, ``9`` other digit, ``A`` letter, ``~`` made-up
+    sign; other characters are written as they are, in upper case.
     """
 
     x: float
@@ -53,7 +61,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Style:
-    """How a kind of plate looks: size in mm, colours, bands below the text, and text fields."""
+    """A kind of plate: size in mm, colours, bands below the text, and text fields."""
 
     name: str
     w: float
@@ -69,11 +77,11 @@ class Style:
 
 
 @lru_cache(maxsize=256)
-def _glyph(char: str, *, bold: bool) -> Array8:
+def _glyph(char: str, *, bold: bool) -> Pixels:
     """Return the ink of a character as an 8-bit mask cropped to its bounding box."""
     font = ImageFont.load_default(_GLYPH_PX)
-    picture = Image.new("L", (3 * _GLYPH_PX, 3 * _GLYPH_PX))
-    ImageDraw.Draw(picture).text(
+    image = Image.new("L", (3 * _GLYPH_PX, 3 * _GLYPH_PX))
+    ImageDraw.Draw(image).text(
         (_GLYPH_PX, _GLYPH_PX),
         char,
         fill=255,
@@ -81,12 +89,12 @@ def _glyph(char: str, *, bold: bool) -> Array8:
         stroke_width=7 if bold else 2,
         stroke_fill=255,
     )
-    box = picture.getbbox() or (0, 0, 1, 1)
-    return np.asarray(picture.crop(box), dtype=np.uint8)
+    box = image.getbbox() or (0, 0, 1, 1)
+    return np.asarray(image.crop(box), dtype=np.uint8)
 
 
-def made_up_glyph(rng: np.random.Generator) -> Array8:
-    """Return a mask of a few thick strokes: at plate size it passes for a foreign script."""
+def made_up_glyph(rng: np.random.Generator) -> Pixels:
+    """Return a mask of a few thick strokes, like a foreign script at the size of a plate."""
     mask = np.zeros((_GLYPH_PX, _GLYPH_PX), np.uint8)
     for _ in range(int(rng.integers(3, 7))):
         kind = rng.integers(0, 3)
@@ -103,7 +111,7 @@ def made_up_glyph(rng: np.random.Generator) -> Array8:
 
 def draw_text(
     text: str, width: int, height: int, rng: np.random.Generator, *, bold: bool = True
-) -> Array8:
+) -> Pixels:
     """Return a mask (height, width) of ``text`` in equal cells, squeezed to fill the box."""
     mask = np.zeros((height, width), np.uint8)
     cell = width / max(1, len(text))
@@ -125,7 +133,7 @@ def draw_text(
 def fill_pattern(pattern: str, letters: str, rng: np.random.Generator, *, void: bool = True) -> str:
     """Return a text for ``pattern`` (see ``Field``).
 
-    With ``void`` the running number is all zeros, which no register issues.
+    With ``void`` the serial number is all zeros, which no authority issues.
     """
     out = []
     for char in pattern:
@@ -145,13 +153,13 @@ def _ground(style: Style, height: int, width: int) -> npt.NDArray[np.float32]:
     top = np.array(style.ground, np.float32)
     bottom = np.array(style.ground_to or style.ground, np.float32)
     ramp = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-    picture = np.broadcast_to(top * (1 - ramp) + bottom * ramp, (height, width, 3)).copy()
+    image = np.broadcast_to(top * (1 - ramp) + bottom * ramp, (height, width, 3)).copy()
     for band in style.bands:
         x, y = round(band.x * PIXELS_PER_MM), round(band.y * PIXELS_PER_MM)
         x2 = round((band.x + band.w) * PIXELS_PER_MM)
         y2 = round((band.y + band.h) * PIXELS_PER_MM)
-        picture[y:y2, x:x2] = band.colour
-    return picture
+        image[y:y2, x:x2] = band.colour
+    return image
 
 
 def _rounded(height: int, width: int, inset: float, radius: float) -> npt.NDArray[np.float32]:
@@ -165,17 +173,17 @@ def _rounded(height: int, width: int, inset: float, radius: float) -> npt.NDArra
     return mask
 
 
-def draw_plate(rng: np.random.Generator, style: Style, *, void: bool = True) -> tuple[Array8, str]:
+def draw_plate(rng: np.random.Generator, style: Style, *, void: bool = True) -> tuple[Pixels, str]:
     """Draw a plate; return its image (H, W, 4) RGBA at 1 px per mm, and its text.
 
-    The image is the plate and nothing else: its corners are the corners of the array.
+    The corners of the plate are the corners of the array.
     """
     height, width = round(style.h * PIXELS_PER_MM), round(style.w * PIXELS_PER_MM)
-    picture = _ground(style, height, width)
+    image = _ground(style, height, width)
     if style.border > 0:
         rim = 1 - _rounded(height, width, 2 + style.border, 8)
         rim *= _rounded(height, width, 2, 10)
-        picture += rim[..., None] * (np.array(style.ink, np.float32) - picture)
+        image += rim[..., None] * (np.array(style.ink, np.float32) - image)
     texts = []
     for field in style.fields:
         text = fill_pattern(field.pattern, style.letters, rng, void=void)
@@ -183,19 +191,19 @@ def draw_plate(rng: np.random.Generator, style: Style, *, void: bool = True) -> 
         w, h = max(2, round(field.w * PIXELS_PER_MM)), max(2, round(field.h * PIXELS_PER_MM))
         x, y = round(field.x * PIXELS_PER_MM), round(field.y * PIXELS_PER_MM)
         mask = draw_text(text, w, h, rng).astype(np.float32)[..., None] / 255
-        region = picture[y : y + h, x : x + w]
+        region = image[y : y + h, x : x + w]
         mask = mask[: region.shape[0], : region.shape[1]]
         ink = np.array(field.ink or style.ink, np.float32)
         region += mask * (ink - region)
     alpha = _rounded(height, width, 0, 9) * 255
-    rgba = np.dstack([picture, alpha]).clip(0, 255)
+    rgba = np.dstack([image, alpha]).clip(0, 255)
     return np.rint(rgba).astype(np.uint8), " ".join(texts)
 
 
 def pick_style(
     rng: np.random.Generator, styles: tuple[Style, ...], regions: Mapping[str, float]
 ) -> Style:
-    """Return a style, the region drawn by the weights of ``regions``, then any style of it."""
+    """Return a random style of a region that is chosen by the weights of ``regions``."""
     present = [r for r in regions if any(s.region == r for s in styles)]
     weights = np.array([regions[r] for r in present], np.float64)
     region = present[int(rng.choice(len(present), p=weights / weights.sum()))]

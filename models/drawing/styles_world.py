@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from models.plate_colours import BLACK, GREEN, WHITE, YELLOW
-from models.plates import RGB, Band, Field, Style
+from models.drawing.plates import BLACK, GREEN, RGB, WHITE, YELLOW, Band, Field, Style
 
 
 def _european(
@@ -16,7 +15,7 @@ def _european(
     ink: RGB = BLACK,
     band: RGB = (0, 51, 153),
 ) -> Style:
-    """One row, 520 x 110 mm, with the blue band at the left."""
+    """Return a style of one row, 520 x 110 mm, with a coloured band at the left."""
     fields = (Field(60, 18, 444, 76, pattern), Field(12, 74, 34, 22, country, ink=WHITE))
     bands = (
         Band(5, 5, 46, 100, band),
@@ -75,7 +74,7 @@ def european_styles() -> tuple[Style, ...]:
 
 
 def _american(name: str, pattern: str, top: RGB, bottom: RGB, ink: RGB, word: str) -> Style:
-    """305 x 152 mm: a word above and below, the number between."""
+    """Return a style of 305 x 152 mm: the number between two words."""
     return Style(
         name,
         305,

@@ -1,4 +1,4 @@
-"""Training loss: ultralytics' oriented loss, taught what an upright label does and does not say."""
+"""Training loss: ultralytics' oriented loss, adapted to upright labels of tilted plates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from models.network import make_anchors, probiou, rbox2dist, v8OBBLoss
+from models.training.network import make_anchors, probiou, rbox2dist, v8OBBLoss
 
 GAINS = {"box": 7.5, "cls": 0.5, "dfl": 1.5, "angle": 3.0}
 
@@ -25,9 +25,9 @@ def pad_targets(boxes: Tensor, exact: Tensor, image: Tensor, batch: int) -> tupl
     ``boxes`` (N, 5), ``exact`` (N,), ``image`` (N,) indices of the images they belong to.
     """
     counts = torch.bincount(image, minlength=batch)
-    most = int(counts.max()) if len(image) else 0
-    padded = torch.zeros(batch, most, 5)
-    flags = torch.zeros(batch, most)
+    longest = int(counts.max()) if len(image) else 0
+    padded = torch.zeros(batch, longest, 5)
+    flags = torch.zeros(batch, longest)
     for index in range(batch):
         mine = image == index
         padded[index, : int(counts[index])] = boxes[mine]
@@ -36,7 +36,7 @@ def pad_targets(boxes: Tensor, exact: Tensor, image: Tensor, batch: int) -> tupl
 
 
 class _Positives(NamedTuple):
-    """What the anchors (P) that answer for a plate predict and should.
+    """Predictions and goals of the anchors (P) that are assigned to a plate.
 
     ``boxes`` and ``goals`` (P, 5) xywhr in units of the stride, as ``anchors`` (P, 2);
     ``distances`` (P, 4 * reach); ``known`` (P,): the goal's angle counts; ``weight`` (P,).
@@ -53,9 +53,9 @@ class _Positives(NamedTuple):
 class PlateLoss:
     """Loss of a batch.
 
-    A label that is ``exact`` is learnt as it is, angle included. Any other label is an upright
-    box around a plate at an unknown angle: there the upright hull of the predicted box is
-    compared with it, so that a turned prediction inside is right, and no angle is taught.
+    A label that is ``exact`` is learnt as it is, with its angle. Any other label is an upright box
+    around a plate at an unknown angle. It is compared with the upright hull of the predicted box,
+    so that a tilted prediction inside it costs nothing, and it does not train the angle.
     """
 
     def __init__(self, network: Any) -> None:

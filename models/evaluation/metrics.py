@@ -39,7 +39,7 @@ def bounds(quad: Quad) -> Quad:
 
 
 def inside(points: npt.NDArray[np.float64], quad: Quad) -> npt.NDArray[np.bool_]:
-    """Return which points (N, 2) lie in the convex hull of a quad, borders included."""
+    """Return a mask (N,) of the points (N, 2) in the convex hull of a quad, borders included."""
     hull = cv2.convexHull(np.ascontiguousarray(quad, np.float32), clockwise=True)[:, 0]
     hull = hull.astype(np.float64)
     if len(hull) < 3:
@@ -74,7 +74,7 @@ def overlap(first: Quad, second: Quad) -> float:
 def long_angle(quad: Quad) -> float:
     """Return the direction of a quad's long sides in degrees, [-90, 90), 0 when level.
 
-    It does not matter where the corners start nor which way they run.
+    The corners may start anywhere and run either way.
     """
     sides = np.roll(quad, -1, axis=0) - quad
     lengths = np.linalg.norm(sides, axis=1)

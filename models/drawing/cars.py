@@ -1,4 +1,4 @@
-"""A drawn car, seen from the rear or the front, with the place where its plate belongs."""
+"""Draw a car, seen from the rear or the front, with the place of its plate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Array8 = npt.NDArray[np.uint8]
+from models.drawing.paste import Pixels
+
 Colour = tuple[float, float, float]
 
 WIDTH_M, HEIGHT_M = 2.1, 1.7
@@ -28,15 +29,15 @@ _PAINTS: tuple[Colour, ...] = (
 
 
 class Car(NamedTuple):
-    """``image`` (H, W, 4) RGBA; ``scale`` px per metre; plate centre (x, y) in metres."""
+    """``rgba`` (H, W, 4); ``scale`` px per metre; plate centre (x, y) in metres."""
 
-    picture: Array8
+    rgba: Pixels
     scale: float
     plate_centre_m: tuple[float, float]
 
 
 class _Canvas:
-    """Draws shapes given in metres, four times as fine as they end up."""
+    """Draws shapes given in metres."""
 
     def __init__(self, scale: float) -> None:
         self.scale = scale
@@ -46,7 +47,7 @@ class _Canvas:
         self.rows = np.linspace(0, HEIGHT_M, shape[0], dtype=np.float32)[:, None]
 
     def mask(self, points: list[tuple[float, float]], rounding: float = 0.0) -> npt.NDArray:  # type: ignore[type-arg]
-        """Return an anti-aliased polygon as weights 0..1, its corners rounded (metres)."""
+        """Return an anti-aliased polygon as weights 0..1, its corners rounded by metres."""
         shape = np.zeros(self.alpha.shape, np.uint8)
         corners = np.rint(np.array(points) * self.scale * 16).astype(np.int32)
         cv2.fillPoly(shape, [corners], 255, cv2.LINE_AA, 4)
@@ -64,7 +65,7 @@ class _Canvas:
         rounding: float = 0.0,
         opacity: float = 1.0,
     ) -> None:
-        """Fill a polygon with a vertical gradient over its own height."""
+        """Fill a polygon with a vertical gradient over its height."""
         weights = self.mask(points, rounding)[..., None] * opacity
         ys = [y for _, y in points]
         ramp = np.clip((self.rows - min(ys)) / max(1e-6, max(ys) - min(ys)), 0, 1)[..., None]
@@ -94,7 +95,7 @@ def _shade(paint: Colour, factor: float) -> Colour:
 
 
 def _draw_body(canvas: _Canvas, paint: Colour) -> None:
-    """Tyres, body shell, roof and window."""
+    """Draw tyres, body, roof and window."""
     canvas.both(_box(0.17, 1.2, 0.42, 1.64), (34, 34, 36), (12, 12, 13), 0.06)
     cabin = [(0.42, 0.68), (0.58, 0.16), (0.76, 0.08), (1.34, 0.08), (1.52, 0.16), (1.68, 0.68)]
     canvas.fill(cabin, _shade(paint, 1.25), _shade(paint, 0.85), 0.05)
@@ -126,7 +127,7 @@ def _draw_body(canvas: _Canvas, paint: Colour) -> None:
 
 
 def _draw_rear(canvas: _Canvas, paint: Colour) -> None:
-    """Lid, lamps, recess, bumper and exhausts of the rear."""
+    """Draw boot lid, lamps, plate recess, bumper and exhausts of the rear."""
     canvas.fill(_box(0.44, 0.72, 1.66, 1.3), _shade(paint, 0.5), None, 0.04, 0.35)
     canvas.fill(_box(0.45, 0.73, 1.65, 1.29), _shade(paint, 1.15), _shade(paint, 0.75), 0.04)
     lamp = [(0.15, 0.8), (0.46, 0.78), (0.5, 0.86), (0.44, 1.0), (0.16, 1.0)]
@@ -140,7 +141,7 @@ def _draw_rear(canvas: _Canvas, paint: Colour) -> None:
 
 
 def _draw_front(canvas: _Canvas, paint: Colour) -> None:
-    """Bonnet, lamps, grille and bumper of the front."""
+    """Draw bonnet, lamps, grille and bumper of the front."""
     canvas.fill(
         [(0.46, 0.64), (1.64, 0.64), (1.76, 0.84), (0.34, 0.84)],
         _shade(paint, 1.35),
@@ -160,12 +161,12 @@ def _draw_front(canvas: _Canvas, paint: Colour) -> None:
 
 
 def draw_car(rng: np.random.Generator, scale: float) -> Car:
-    """Draw a car at ``scale`` px per metre on a transparent ground, without its plate."""
+    """Draw a car at ``scale`` px per metre on a transparent background, without a plate."""
     canvas = _Canvas(scale)
     paint = _shade(_PAINTS[int(rng.integers(0, len(_PAINTS)))], float(rng.uniform(0.85, 1.15)))
     _draw_body(canvas, paint)
     rear = bool(rng.random() < 0.65)
     (_draw_rear if rear else _draw_front)(canvas, paint)
     rgba = np.dstack([canvas.rgb, canvas.alpha * 255])
-    picture = np.rint(rgba.clip(0, 255)).astype(np.uint8)
-    return Car(picture, scale, (WIDTH_M / 2, PLATE_Y_M + (0.0 if rear else 0.03)))
+    rgba = np.rint(rgba.clip(0, 255)).astype(np.uint8)
+    return Car(rgba, scale, (WIDTH_M / 2, PLATE_Y_M + (0.0 if rear else 0.03)))

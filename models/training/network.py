@@ -1,7 +1,7 @@
-"""The network that is trained, and what of ultralytics the training uses.
+"""The network that is trained, and the parts of ultralytics that training uses.
 
-Everything of ultralytics is imported through ``consumer.vision.no_telemetry``, which keeps it
-offline. The rest of ``models`` imports it through this module.
+``import_tasks`` keeps ultralytics offline, so it is called before anything else of ultralytics is
+imported; the rest of ``models`` imports ultralytics only through this module.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from consumer.vision.no_telemetry import import_tasks
 
 _tasks = import_tasks()
 
-from ultralytics.utils.loss import v8OBBLoss  # noqa: E402 - after it has been told to be quiet
+from ultralytics.utils.loss import v8OBBLoss  # noqa: E402 - after import_tasks
 from ultralytics.utils.metrics import probiou  # noqa: E402
 from ultralytics.utils.tal import make_anchors, rbox2dist  # noqa: E402
 
@@ -24,9 +24,9 @@ NAMES = {0: "plate"}
 
 
 def build_network(seed: int = 0) -> Any:
-    """Return a YOLOv8n-OBB network of one class with weights drawn from ``seed``.
+    """Return a YOLOv8n-OBB network of one class with random weights from ``seed``.
 
-    The random generator of the caller is left as it was.
+    torch's random state stays as it was.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Grain on even surfaces is told from detail, whatever the size of the picture."""
+"""The encoder's method by the backlog, and how much grain is in an image."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.vision.decoder import Pixels
-from consumer.vision.grain import grain_share
+from consumer.vision.webp_tuning import grain_share, highest_method, method_for
+
+SIDES = st.integers(1, 16383)
+QUALITIES = st.integers(1, 100)
+
+
+@given(st.integers(0, 6), SIDES, SIDES, QUALITIES, st.booleans())
+def test_a_number_is_what_it_says(
+    method: int, height: int, width: int, quality: int, backlog: bool
+) -> None:
+    chosen = method_for(method, height, width, quality=quality, backlog=backlog)
+    assert chosen == method == highest_method(method)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "quality", "backlog", "expected"),
+    [
+        (1080, 1920, 90, True, 0),
+        (1080, 1920, 90, False, 2),
+        (3024, 4032, 90, True, 0),
+        (3024, 4032, 90, False, 2),
+        (4000, 6000, 90, True, 2),
+        (1080, 1920, 89, True, 0),
+        (1080, 1920, 88, True, 2),
+        (1080, 1920, 98, True, 0),
+        (1080, 1920, 100, False, 2),
+    ],
+)
+def test_auto_is_fast_only_with_a_backlog_and_if_that_costs_few_bytes(
+    height: int, width: int, quality: int, backlog: bool, expected: int
+) -> None:
+    assert method_for("auto", height, width, quality=quality, backlog=backlog) == expected
+
+
+@given(SIDES, SIDES, QUALITIES, st.booleans())
+def test_auto_never_exceeds_the_highest_method(h: int, w: int, quality: int, backlog: bool) -> None:
+    assert method_for("auto", h, w, quality=quality, backlog=backlog) <= highest_method("auto")
 
 
 def noisy(rgb: Pixels, deviation: float) -> Pixels:
@@ -26,7 +62,7 @@ def test_grain_counts_and_smooth_surfaces_do_not() -> None:
     assert shares[-1] > 0.04
 
 
-def test_detail_that_stands_out_counts_for_little() -> None:
+def test_strong_detail_counts_for_little() -> None:
     stripes = np.tile(np.array([40, 220], np.uint8), (512, 256))
     bold = np.repeat(stripes[..., None], 3, axis=2)
     assert grain_share(bold) < 0.001
@@ -35,7 +71,7 @@ def test_detail_that_stands_out_counts_for_little() -> None:
 
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize(("width", "height"), [(1016, 1016), (1280, 960), (3000, 700)])
-def test_all_of_a_picture_is_looked_at(width: int, height: int, axis: int) -> None:
+def test_the_whole_image_is_sampled(width: int, height: int, axis: int) -> None:
     everywhere = noisy(even(width, height), 1.5)
     first_half = [everywhere.copy(), everywhere.copy()]
     middle = everywhere.shape[axis] // 2
@@ -47,7 +83,7 @@ def test_all_of_a_picture_is_looked_at(width: int, height: int, axis: int) -> No
 
 
 @given(st.integers(1, 40), st.integers(1, 40))
-def test_pictures_of_any_size(height: int, width: int) -> None:
+def test_grain_of_any_size(height: int, width: int) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     share = grain_share(noise)
     assert 0 <= share < 0.1
@@ -55,5 +91,5 @@ def test_pictures_of_any_size(height: int, width: int) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(16383, 8), (8, 16383), (16383, 16)])
-def test_long_thin_pictures(width: int, height: int) -> None:
+def test_grain_of_long_thin_images(width: int, height: int) -> None:
     assert grain_share(noisy(even(width, height), 2)) == pytest.approx(0.05, rel=0.2)

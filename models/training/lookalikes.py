@@ -1,35 +1,19 @@
-"""Hard negatives: lettered things that are not plates, drawn into an image without a label."""
+"""Hard negatives: drawn objects with letters that are not plates, added without a label."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from models.augment import Sample
-from models.compose import Array8, paste
-from models.plates import draw_text
-from models.synthesis import overlaps, perspective_quad, weather
+from models.drawing.paste import Pixels, paste
+from models.drawing.plates import draw_text
+from models.training.augment import Sample
+from models.training.synthesis import overlaps, perspective_quad, weather
 
 _WORDS = (
-    "bakery",
-    "market",
-    "flowers",
-    "taxi",
-    "hotel",
-    "sale",
-    "apteka",
-    "produkty",
-    "bank",
-    "cafe",
-    "service",
-    "open",
-    "exit",
-    "parking",
-    "center",
-    "studio",
-    "pizza",
-    "auto",
-)
+    "bakery", "market", "flowers", "taxi", "hotel", "sale", "apteka", "produkty", "bank", "cafe",
+    "service", "open", "exit", "parking", "center", "studio", "pizza", "auto",
+)  # fmt: skip
 _COLOURS = (
     (200, 30, 35),
     (20, 70, 160),
@@ -42,14 +26,14 @@ _COLOURS = (
 )
 
 
-def _panel(width: int, height: int, colour: tuple[int, ...]) -> Array8:
-    picture = np.zeros((height, width, 4), np.uint8)
-    picture[:] = (*colour, 255)
-    return picture
+def _panel(width: int, height: int, colour: tuple[int, ...]) -> Pixels:
+    image = np.zeros((height, width, 4), np.uint8)
+    image[:] = (*colour, 255)
+    return image
 
 
 def _write(
-    picture: Array8,
+    image: Pixels,
     rng: np.random.Generator,
     text: str,
     box: tuple[int, int, int, int],
@@ -58,7 +42,7 @@ def _write(
     """Write into a box (x, y, w, h) of an RGBA image, in place; the ink is opaque."""
     x, y, w, h = box
     mask = draw_text(text, w, h, rng, bold=bool(rng.random() < 0.6))[..., None] / 255.0
-    region = picture[y : y + h, x : x + w]
+    region = image[y : y + h, x : x + w]
     region[..., :3] = (region[..., :3] * (1 - mask) + np.array(ink) * mask).astype(np.uint8)
     region[..., 3:] = np.maximum(region[..., 3:], (mask * 255).astype(np.uint8))
 
@@ -71,74 +55,70 @@ def _word(rng: np.random.Generator) -> str:
     return _WORDS[int(rng.integers(0, len(_WORDS)))].upper()
 
 
-def draw_round_sign(rng: np.random.Generator) -> Array8:
-    """A speed limit or another round sign with a number."""
-    picture = np.zeros((120, 120, 4), np.uint8)
-    cv2.circle(picture, (60, 60), 58, (200, 25, 30, 255), -1, cv2.LINE_AA)
-    cv2.circle(picture, (60, 60), 45, (246, 246, 246, 255), -1, cv2.LINE_AA)
-    _write(picture, rng, _digits(rng, "90"), (26, 38, 68, 44), (20, 20, 22))
-    return picture
+def draw_round_sign(rng: np.random.Generator) -> Pixels:
+    """Draw a speed limit or another round sign with a number."""
+    image = np.zeros((120, 120, 4), np.uint8)
+    cv2.circle(image, (60, 60), 58, (200, 25, 30, 255), -1, cv2.LINE_AA)
+    cv2.circle(image, (60, 60), 45, (246, 246, 246, 255), -1, cv2.LINE_AA)
+    _write(image, rng, _digits(rng, "90"), (26, 38, 68, 44), (20, 20, 22))
+    return image
 
 
-def draw_road_board(rng: np.random.Generator) -> Array8:
-    """A direction board: blue or green, several lines with distances."""
+def draw_road_board(rng: np.random.Generator) -> Pixels:
+    """Draw a direction board: blue, green or white, several lines with distances."""
     lines = int(rng.integers(2, 5))
     colour = ((20, 70, 160), (20, 110, 60), (245, 245, 245))[int(rng.integers(0, 3))]
     ink = (245, 245, 245) if colour[0] < 100 else (25, 30, 40)
-    picture = _panel(280, 20 + 48 * lines, colour)
+    image = _panel(280, 20 + 48 * lines, colour)
     for line in range(lines):
-        _write(picture, rng, _word(rng), (16, 16 + 48 * line, 170, 30), ink)
-        _write(picture, rng, _digits(rng, "99"), (214, 16 + 48 * line, 46, 30), ink)
-    return picture
+        _write(image, rng, _word(rng), (16, 16 + 48 * line, 170, 30), ink)
+        _write(image, rng, _digits(rng, "99"), (214, 16 + 48 * line, 46, 30), ink)
+    return image
 
 
-def draw_shop_sign(rng: np.random.Generator) -> Array8:
-    """A long shop sign, one or two words in strong colours."""
+def draw_shop_sign(rng: np.random.Generator) -> Pixels:
+    """Draw a long shop sign, one or two words in strong colours."""
     colour = _COLOURS[int(rng.integers(0, len(_COLOURS)))]
     ink = _COLOURS[int(rng.integers(0, len(_COLOURS)))]
     text = f"{_word(rng)} {_word(rng)}" if rng.random() < 0.7 else _word(rng)
-    picture = _panel(46 * len(text) + 40, 90, colour)
-    _write(picture, rng, text, (20, 20, 46 * len(text), 50), ink)
-    return picture
+    image = _panel(46 * len(text) + 40, 90, colour)
+    _write(image, rng, text, (20, 20, 46 * len(text), 50), ink)
+    return image
 
 
-def draw_phone_number(rng: np.random.Generator) -> Array8:
-    """A phone number as on a van: letters straight on the paint, nothing around them."""
+def draw_phone_number(rng: np.random.Generator) -> Pixels:
+    """Draw a phone number as on a van: letters on the paint, without a panel."""
     text = _digits(
         rng,
         ("8-999-999-99-99", "+7 999 999-99-99", "99-99-99", "0800 999 999")[
             int(rng.integers(0, 4))
         ],
     )
-    picture = np.zeros((60, 34 * len(text), 4), np.uint8)
+    image = np.zeros((60, 34 * len(text), 4), np.uint8)
     _write(
-        picture,
-        rng,
-        text,
-        (0, 5, 34 * len(text), 50),
-        _COLOURS[int(rng.integers(0, len(_COLOURS)))],
+        image, rng, text, (0, 5, 34 * len(text), 50), _COLOURS[int(rng.integers(0, len(_COLOURS)))]
     )
-    return picture
+    return image
 
 
-def draw_sticker(rng: np.random.Generator) -> Array8:
-    """A bumper sticker: an oval or a small coloured panel with a few letters."""
-    picture = np.zeros((80, 120, 4), np.uint8)
+def draw_sticker(rng: np.random.Generator) -> Pixels:
+    """Draw a bumper sticker: a coloured oval with a few letters."""
+    image = np.zeros((80, 120, 4), np.uint8)
     colour = _COLOURS[int(rng.integers(0, len(_COLOURS)))]
-    cv2.ellipse(picture, (60, 40), (58, 38), 0, 0, 360, (*colour, 255), -1, cv2.LINE_AA)
+    cv2.ellipse(image, (60, 40), (58, 38), 0, 0, 360, (*colour, 255), -1, cv2.LINE_AA)
     ink = (20, 20, 24) if sum(colour) > 380 else (245, 245, 245)
-    _write(picture, rng, _word(rng)[: int(rng.integers(1, 4))], (26, 22, 68, 36), ink)
-    return picture
+    _write(image, rng, _word(rng)[: int(rng.integers(1, 4))], (26, 22, 68, 36), ink)
+    return image
 
 
-def draw_grid(rng: np.random.Generator) -> Array8:
-    """Rows of equal panes: a facade's windows, a grille, a fence, a radiator, a rack of shelves."""
+def draw_grid(rng: np.random.Generator) -> Pixels:
+    """Draw rows of equal panes, like windows, a grille, a fence, a radiator or shelves."""
     columns, rows = int(rng.integers(2, 9)), int(rng.integers(1, 7))
     wide, tall = int(rng.integers(16, 64)), int(rng.integers(12, 48))
     gap_x, gap_y = int(rng.integers(3, wide)), int(rng.integers(3, tall + 8))
     wall = float(rng.uniform(30, 225))
-    picture = _panel(columns * (wide + gap_x) + gap_x, rows * (tall + gap_y) + gap_y, (0, 0, 0))
-    picture[..., :3] = (wall * np.exp(rng.normal(0, 0.08, 3))).clip(0, 255)
+    image = _panel(columns * (wide + gap_x) + gap_x, rows * (tall + gap_y) + gap_y, (0, 0, 0))
+    image[..., :3] = (wall * np.exp(rng.normal(0, 0.08, 3))).clip(0, 255)
     tint = np.exp(rng.normal(0, 0.1, 3))
     pane = wall * float(np.exp(rng.choice([-0.6, 0.5]) + rng.normal(0, 0.25)))
     cross = rng.random() < 0.4
@@ -146,13 +126,13 @@ def draw_grid(rng: np.random.Generator) -> Array8:
         for column in range(columns):
             x, y = gap_x + column * (wide + gap_x), gap_y + row * (tall + gap_y)
             tone = (pane * tint * float(np.exp(rng.normal(0, 0.15)))).clip(0, 255)
-            picture[y : y + tall, x : x + wide, :3] = tone
+            image[y : y + tall, x : x + wide, :3] = tone
             if cross:
-                picture[y : y + tall, x + wide // 2 - 1 : x + wide // 2 + 1, :3] = 235
-    return picture
+                image[y : y + tall, x + wide // 2 - 1 : x + wide // 2 + 1, :3] = 235
+    return image
 
 
-def stamp_time(rng: np.random.Generator, rgb: Array8) -> None:
+def stamp_time(rng: np.random.Generator, rgb: Pixels) -> None:
     """Write a camera's timestamp along an edge of the image, in place."""
     size = rgb.shape[0]
     text = _digits(
@@ -182,19 +162,17 @@ _DRAW = (
 
 
 def add_lookalikes(rng: np.random.Generator, sample: Sample, count: int) -> Sample:
-    """Return the sample with up to ``count`` look-alikes, none of them over a plate."""
+    """Return the sample with up to ``count`` look-alikes, not over plates."""
     rgb, size = sample.rgb.copy(), sample.rgb.shape[0]
     if rng.random() < 0.3 and not len(sample.quads):
         stamp_time(rng, rgb)
     for _ in range(count):
         draw = _DRAW[int(rng.integers(0, len(_DRAW)))]
-        picture = draw(rng)
-        most = 320 if draw is draw_grid else 90
-        height = float(np.exp(rng.uniform(np.log(10), np.log(most))))
+        image = draw(rng)
+        max_height = 320 if draw is draw_grid else 90
+        height = float(np.exp(rng.uniform(np.log(10), np.log(max_height))))
         x, y = rng.uniform(0.05, 0.95, 2) * size
-        quad = perspective_quad(
-            rng, (float(x), float(y)), height, picture.shape[1] / picture.shape[0]
-        )
+        quad = perspective_quad(rng, (float(x), float(y)), height, image.shape[1] / image.shape[0])
         if not overlaps(quad, sample.quads):
-            paste(rgb, weather(rng, picture, float(rng.uniform(60, 150))), quad)
+            paste(rgb, weather(rng, image, float(rng.uniform(60, 150))), quad)
     return sample._replace(rgb=rgb)

@@ -1,4 +1,4 @@
-"""Images of an evaluation: curves, and contact sheets of what was missed or covered in vain."""
+"""Plots of an evaluation, and contact sheets of missed plates and false covers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from consumer.vision.margins import cover_quads
-from models.dataset import Array8, Quads, read_image
-from models.scoring import Found, Result
+from models.dataset import Pixels, Quads, read_image
+from models.evaluation.scoring import DetectedImage, Scores
 
 TILE = 200
 
 
-def tile(found: Found, quad: Quads, confidence: float, padding: float, caption: str) -> Array8:
+def tile(
+    found: DetectedImage, quad: Quads, confidence: float, padding: float, caption: str
+) -> Pixels:
     """Return the surroundings of a quad (TILE, TILE, 3) with label, covers and a caption.
 
     The quad is green, covers over the confidence are red, detections below it are yellow.
@@ -27,13 +29,13 @@ def tile(found: Found, quad: Quads, confidence: float, padding: float, caption: 
     reach = max(20.0, float(np.ptp(quad, axis=0).max()) * 1.1)
     matrix = np.array([[1, 0, reach - centre[0]], [0, 1, reach - centre[1]]]) * TILE / (2 * reach)
     view = np.asarray(cv2.warpAffine(image, matrix, (TILE, TILE)), np.uint8)
-    shown = [
+    outlines = [
         (corners, (230, 30, 30) if score >= confidence else (235, 205, 20))
         for corners, score in zip(
             cover_quads(found.detections, padding), found.detections.scores, strict=True
         )
     ]
-    for corners, colour in [*shown, (quad, (40, 220, 60))]:
+    for corners, colour in [*outlines, (quad, (40, 220, 60))]:
         points = np.rint((corners @ matrix[:, :2].T + matrix[:, 2]) * 16).astype(np.int32)
         cv2.polylines(
             view, [points], isClosed=True, color=colour, thickness=1, lineType=cv2.LINE_AA, shift=4
@@ -52,7 +54,7 @@ def tile(found: Found, quad: Quads, confidence: float, padding: float, caption: 
     return view
 
 
-def contact_sheet(tiles: Sequence[Array8], path: Path, columns: int = 8) -> None:
+def contact_sheet(tiles: Sequence[Pixels], path: Path, columns: int = 8) -> None:
     """Write tiles as one PNG; with none, a grey one."""
     blank = np.full((TILE, TILE, 3), 60, np.uint8)
     padded = list(tiles) + [blank] * (-len(tiles) % columns if tiles else columns)
@@ -61,8 +63,8 @@ def contact_sheet(tiles: Sequence[Array8], path: Path, columns: int = 8) -> None
 
 
 def write_sheets(
-    found: Sequence[Found],
-    result: Result,
+    found: Sequence[DetectedImage],
+    result: Scores,
     confidence: float,
     padding: float,
     folder: Path,

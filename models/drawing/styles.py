@@ -1,18 +1,17 @@
-"""The catalogue of plate styles: Russia first (GOST R 50577), then the rest of the world."""
+"""All plate styles: those of Russia (GOST R 50577), and of ``styles_world``."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from models.plate_colours import BLACK, BLUE, RED, WHITE, YELLOW
-from models.plate_styles_world import american_styles, asian_styles, european_styles
-from models.plates import RGB, Band, Field, Style
+from models.drawing.plates import BLACK, BLUE, RED, RGB, WHITE, YELLOW, Band, Field, Style
+from models.drawing.styles_world import american_styles, asian_styles, european_styles
 
 RU_LETTERS = "ABEKMHOPCTYX"
 
 
 def _flag(x: float, y: float, w: float, h: float) -> tuple[Band, ...]:
-    """The Russian tricolour."""
+    """Return the bands of the Russian flag."""
     third = h / 3
     colours: tuple[RGB, ...] = ((250, 250, 250), (30, 60, 160), (205, 30, 40))
     return tuple(Band(x, y + i * third, w, third, c) for i, c in enumerate(colours))
@@ -21,7 +20,7 @@ def _flag(x: float, y: float, w: float, h: float) -> tuple[Band, ...]:
 def _russian(
     name: str, ground: RGB, ink: RGB, pattern: tuple[str, str, str], region: str = "99"
 ) -> Style:
-    """One row, 520 x 112 mm: letters and number left of the rule, the region right of it."""
+    """Return a style of one row, 520 x 112 mm: the region stands right of a vertical line."""
     fields = []
     x = 20.0
     unit = 350.0 / sum(len(p) for p in pattern)
@@ -92,5 +91,5 @@ STYLES: tuple[Style, ...] = (
     *asian_styles(),
 )
 BY_NAME = {style.name: style for style in STYLES}
-# Shares of drawn plates in training: Russia is the first market and barely in the photographs.
+# Shares of drawn plates in training: many are Russian, as few in the photographs are.
 REGIONS = {"ru": 0.45, "eu": 0.25, "us": 0.1, "asia": 0.2}

@@ -1,4 +1,4 @@
-"""Pasting a drawn image onto a photograph or scene with a known perspective."""
+"""Paste a drawn image into a photograph or scene, in a known perspective."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Array8 = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 Quad = npt.NDArray[np.float32]
 
 
@@ -18,17 +18,17 @@ def quad_size(quad: Quad) -> tuple[float, float]:
     return (top + bottom) / 2, (left + right) / 2
 
 
-def shrink_to(picture: Array8, width: float, height: float) -> Array8:
+def shrink_to(patch: Pixels, width: float, height: float) -> Pixels:
     """Reduce an image to about the given size (px) so that warping it does not alias."""
-    h, w = picture.shape[:2]
+    h, w = patch.shape[:2]
     new_w = max(2, min(w, round(width * 1.15)))
     new_h = max(2, min(h, round(height * 1.15)))
     if (new_w, new_h) == (w, h):
-        return picture
-    return np.asarray(cv2.resize(picture, (new_w, new_h), interpolation=cv2.INTER_AREA), np.uint8)
+        return patch
+    return np.asarray(cv2.resize(patch, (new_w, new_h), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def paste(image: Array8, picture: Array8, quad: Quad) -> None:
+def paste(image: Pixels, patch: Pixels, quad: Quad) -> None:
     """Blend an RGBA image (h, w, 4) onto ``image`` (H, W, 3) in place.
 
     ``quad`` (4, 2) says where the corners of the image go, in px: TL, TR, BR, BL; a pixel's
@@ -40,12 +40,12 @@ def paste(image: Array8, picture: Array8, quad: Quad) -> None:
     y1 = min(height, int(np.ceil(quad[:, 1].max())) + 1)
     if x1 <= x0 or y1 <= y0:
         return
-    picture = shrink_to(picture, *quad_size(quad))
-    h, w = picture.shape[:2]
+    patch = shrink_to(patch, *quad_size(quad))
+    h, w = patch.shape[:2]
     source = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32) - 0.5
     target = (quad - np.array([x0, y0], np.float32) - 0.5).astype(np.float32)
     matrix = cv2.getPerspectiveTransform(source, target)
-    premultiplied = picture.astype(np.float32)
+    premultiplied = patch.astype(np.float32)
     premultiplied[..., :3] *= premultiplied[..., 3:] / 255
     layer = cv2.warpPerspective(premultiplied, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)
     region = image[y0:y1, x0:x1]

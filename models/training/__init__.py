@@ -1,0 +1,1 @@
+"""What training is made of: samples, batches, the network, its loss and optimiser."""
