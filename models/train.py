@@ -30,7 +30,7 @@ LOG_EVERY = 20
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """Parameters of a run; they are part of the report."""
 
     batch: int = 16
@@ -45,7 +45,7 @@ class Plan:
 class Trainer:
     """A training run: network, average, optimiser and progress."""
 
-    def __init__(self, plan: Plan, start: Path, work: Path) -> None:
+    def __init__(self, plan: TrainingPlan, start: Path, work: Path) -> None:
         self.plan, self.work = plan, work
         torch.manual_seed(plan.seed)
         network: Any = build_network(load_checkpoint(start))
@@ -181,7 +181,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)
     args.work.mkdir(parents=True, exist_ok=True)
-    plan = Plan(
+    plan = TrainingPlan(
         args.batch, tuple(args.sizes), args.rate, args.freeze, args.steps, args.seed, args.bfloat16
     )
     items = apply_fixes(read_folder(args.dataset, "train"), *args.fixes)

@@ -5,8 +5,8 @@ at any precision of the network, and only for the few anchors with a sufficient 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,18 +57,6 @@ class Head:
     def rows(self) -> int:
         """Numbers per anchor: sides, a logit per class, and the angle in radians if oriented."""
         return _SIDES * self.reg_max + self.classes + int(self.oriented)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {**asdict(self), "strides": list(self.strides)}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Head":
-        """Return the head of ``as_dict``'s values. Raises LookupError, TypeError or ValueError."""
-        return cls(
-            str(values["kind"]), int(values["classes"]), int(values["reg_max"]),
-            tuple(int(stride) for stride in values["strides"]),
-        )  # fmt: skip
 
     def anchors(self, height: int, width: int) -> int:
         """Return the number of anchors for an input of this size."""

@@ -5,14 +5,14 @@ of its head. The file has a description of it, as JSON under the key KEY.
 """
 
 import hashlib
-import json
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from consumer.errors import ModelError
 from consumer.vision.backends.base import Forward, Network, Precision
@@ -20,7 +20,6 @@ from consumer.vision.heads import Head
 from consumer.vision.no_telemetry import import_openvino
 
 KEY = "plate_detect"
-FORMAT = "plate-detect-export/1"
 INPUT, OUTPUT = "images", "raw"
 
 
@@ -32,28 +31,26 @@ class Label:
     names: dict[int, str]
     imgsz: int
     source: str
+    format: Literal["plate-detect-export/1"] = "plate-detect-export/1"
 
     def as_json(self) -> str:
         """Return the text for the file."""
-        values = {
-            "format": FORMAT, "head": self.head.as_dict(), "imgsz": self.imgsz,
-            "names": {str(index): name for index, name in self.names.items()},
-            "source": self.source,
-        }  # fmt: skip
-        return json.dumps(values)
+        return _LABEL.dump_json(self).decode()
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> "Label":
         """Read the text of ``as_json``. Raises ModelError: another text."""
         try:
-            values = json.loads(text)
-            if values["format"] != FORMAT:
-                raise ValueError(f"its format is {values['format']!r}")
-            names = {int(index): str(name) for index, name in values["names"].items()}
-            head = Head.from_dict(values["head"])
-            return cls(head, names, int(values["imgsz"]), str(values["source"]))
-        except (LookupError, TypeError, ValueError) as error:
-            raise ModelError(f"{path}: not written by `plate-detect export`: {error}") from error
+            return _LABEL.validate_json(text)
+        except ValidationError as error:
+            reason = error.errors()[0]
+            place = ".".join(map(str, reason["loc"]))
+            raise ModelError(
+                f"{path}: not written by `plate-detect export`: {place}: {reason['msg']}"
+            ) from error
+
+
+_LABEL = TypeAdapter(Label)
 
 
 def load_openvino(

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -99,6 +99,7 @@ def test_lack_of_memory_is_no_image_error(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("name", FILES)
+@settings(max_examples=40)
 @given(data=st.data())
 @pytest.mark.filterwarnings("error")
 def test_flipped_bytes_raise_nothing_but_image_errors(name: str, data: st.DataObject) -> None:

@@ -1,18 +1,32 @@
-"""From a head's numbers to boxes. Agreement with ultralytics: see test_detector."""
+"""From the raw output of a head to boxes. Agreement with ultralytics: see test_detector."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumer.errors import ModelError
+from consumer.vision.backends.exported import Label
 from consumer.vision.heads import Head
 
 OBB = Head("OBB", 2, 16, (8, 16, 32))
 PLAIN = Head("Detect", 1, 1, (8,))
 
 
-def test_describes_itself_and_is_read_back() -> None:
-    assert Head.from_dict(OBB.as_dict()) == OBB
+def test_a_label_with_a_head_is_read_back_from_json() -> None:
+    label = Label(OBB, {0: "plate", 1: "car"}, 640, "digest")
+    assert Label.from_json(label.as_json(), Path("m.xml")) == label
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "no json", '{"format": "other/1", "head": {}}'])
+def test_another_text_is_no_label(text: str) -> None:
+    with pytest.raises(ModelError, match=r"^m\.xml: not written by `plate-detect export`: .+$"):
+        Label.from_json(text, Path("m.xml"))
+
+
+def test_size_of_the_output() -> None:
     assert (OBB.rows, OBB.oriented, OBB.anchors(64, 96)) == (67, True, 96 + 24 + 6)
     assert (PLAIN.rows, PLAIN.oriented) == (5, False)
 
