@@ -1,4 +1,4 @@
-"""The size at which a checkpoint is evaluated is the worker's, whatever the file was made for."""
+"""A checkpoint is evaluated at the size of the worker, not of its file."""
 
 from pathlib import Path
 

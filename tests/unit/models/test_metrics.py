@@ -1,4 +1,4 @@
-"""The evaluation's measures on cases whose answers are known."""
+"""Measures of the evaluation on cases with known results."""
 
 import math
 from pathlib import Path

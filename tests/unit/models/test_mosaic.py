@@ -14,7 +14,7 @@ GREEN = (0, 255, 0)
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    """Grey pictures whose plates are green: upright, tilted, none."""
+    """Grey images whose plates are green: upright, tilted, none."""
     folder = tmp_path / "data"
     for part in ("images", "labels"):
         (folder / part / "val").mkdir(parents=True)
@@ -22,12 +22,12 @@ def dataset(tmp_path: Path) -> Path:
     tilted = np.array([(200, 100), (300, 120), (294, 150), (194, 130)], np.float32)
     for source, quad in (("flat", upright), ("turned", tilted), ("empty", None)):
         for index in range(3):
-            picture = np.full((400, 500, 3), 90 + index, np.uint8)
+            image = np.full((400, 500, 3), 90 + index, np.uint8)
             line = ""
             if quad is not None:
-                cv2.fillConvexPoly(picture, quad.astype(np.int32), GREEN)
+                cv2.fillConvexPoly(image, quad.astype(np.int32), GREEN)
                 line = "0 " + " ".join(map(str, (quad / (500, 400)).ravel()))
-            cv2.imwrite(str(folder / f"images/val/{source}_{index}.png"), picture)
+            cv2.imwrite(str(folder / f"images/val/{source}_{index}.png"), image)
             (folder / f"labels/val/{source}_{index}.txt").write_text(line)
     return folder
 
@@ -54,17 +54,17 @@ def test_labels_lie_on_the_plates_and_nothing_else_is_one(dataset: Path, tmp_pat
     assert plates > 5
 
 
-def test_kinds_are_told_by_the_file_name(dataset: Path, tmp_path: Path) -> None:
+def test_the_file_name_has_the_kind(dataset: Path, tmp_path: Path) -> None:
     items = read_folder(make(dataset, tmp_path / "out"), "val")
-    told = {item.source: (item.oriented, bool(len(item.quads))) for item in items}
-    assert told == {
+    kinds_found = {item.source: (item.oriented, bool(len(item.quads))) for item in items}
+    assert kinds_found == {
         "street_upright": (False, True),
         "street_oriented": (True, True),
         "street_negative": (False, False),
     }
 
 
-def test_same_seed_same_pictures(dataset: Path, tmp_path: Path) -> None:
+def test_same_seed_same_images(dataset: Path, tmp_path: Path) -> None:
     one, same, other = (
         make(dataset, tmp_path / name, seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )

@@ -13,14 +13,14 @@ from models.drawing.styles import BY_NAME, REGIONS, STYLES
 
 @pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
 def test_every_style_draws_a_plate_of_its_size_with_readable_contrast(style):
-    picture, text = draw_plate(np.random.default_rng(1), style)
-    assert picture.shape == (round(style.h), round(style.w), 4)
-    assert picture.dtype == np.uint8
+    image, text = draw_plate(np.random.default_rng(1), style)
+    assert image.shape == (round(style.h), round(style.w), 4)
+    assert image.dtype == np.uint8
     assert text.strip()
-    inner = picture[12:-12, 12:-12, :3].astype(int).sum(2)
+    inner = image[12:-12, 12:-12, :3].astype(int).sum(2)
     assert np.ptp(inner) > 200, "letters must differ from the ground"
-    assert picture[picture.shape[0] // 2, picture.shape[1] // 2, 3] == 255
-    assert picture[0, 0, 3] == 0, "the corners are round"
+    assert image[image.shape[0] // 2, image.shape[1] // 2, 3] == 255
+    assert image[0, 0, 3] == 0, "the corners are round"
 
 
 def test_same_seed_same_plate_and_another_seed_another_plate():

@@ -22,7 +22,7 @@ from models.training.optimizer import Average, make_optimizer, set_rate
 CHECKPOINT = Path(__file__).parents[3] / "models" / "plate-obb.pt"
 
 
-def test_transfer_takes_every_tensor_and_answers_angle_zero(tmp_path):
+def test_transfer_takes_every_tensor_and_sets_the_angle_to_zero(tmp_path):
     donor = {k: v for k, v in build_network(seed=3).state_dict().items() if ".cv4." not in k}
     assert len(donor) == 355
     network = transfer(donor).eval()
@@ -34,7 +34,7 @@ def test_transfer_takes_every_tensor_and_answers_angle_zero(tmp_path):
     assert load_checkpoint(tmp_path / "x.pt").head == "OBB"
 
 
-def test_transfer_refuses_what_does_not_fit():
+def test_transfer_refuses_other_tensors():
     donor = {k: v for k, v in build_network().state_dict().items() if ".cv4." not in k}
     name = next(iter(donor))
     with pytest.raises(ValueError, match="are missing"):
@@ -74,7 +74,7 @@ def test_upright_hull():
 
 
 def losses_at(angle, *, exact):
-    """Losses of a network that answers one angle everywhere, for a plate tilted by 0.3."""
+    """Return the losses of a network with one angle everywhere, for a plate tilted by 0.3."""
     network = build_network().train()
     with torch.no_grad():
         for branch in network.model[-1].cv4:
@@ -139,7 +139,7 @@ def dataset(tmp_path):
     return tmp_path / "data"
 
 
-def test_training_runs_stops_goes_on_and_writes_a_checkpoint_the_service_loads(dataset, tmp_path):
+def test_training_can_be_stopped_and_continued_and_writes_a_usable_checkpoint(dataset, tmp_path):
     work, output = tmp_path / "work", tmp_path / "trained.pt"
     options = ["--work", str(work), "--output", str(output), "--start", str(CHECKPOINT)]
     options += ["--batch", "2", "--sizes", "128", "--threads", "1", "--fixes", str(DEFAULT_FIXES)]

@@ -24,7 +24,7 @@ from models.training.synthesis import (
 RED = (250, 10, 10)
 
 
-def picture_with_plate(quad):
+def image_with_plate(quad):
     image = np.full((240, 320, 3), 90, np.uint8)
     cv2.fillPoly(image, [np.rint(quad * 16).astype(np.int32)], RED, cv2.LINE_8, 4)
     return image
@@ -46,7 +46,7 @@ def folder(tmp_path):
     for part in ("images", "labels"):
         (tmp_path / part / "train").mkdir(parents=True)
     for name, quads in cases.items():
-        image = picture_with_plate(quads[0]) if quads else np.full((240, 320, 3), 60, np.uint8)
+        image = image_with_plate(quads[0]) if quads else np.full((240, 320, 3), 60, np.uint8)
         path = tmp_path / "images/train" / f"{name}.png"
         cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         lines = ["0 " + " ".join(f"{v:.6f}" for v in (q / [320, 240]).ravel()) for q in quads]
@@ -91,7 +91,7 @@ def test_a_crop_keeps_the_label_on_the_plate(seed, oriented):
     quad = np.array([[60, 60], [220, 60], [220, 100], [60, 100]], np.float32)
     sample = crop(
         np.random.default_rng(seed),
-        picture_with_plate(quad),
+        image_with_plate(quad),
         quad[None],
         oriented=oriented,
         size=256,
@@ -124,16 +124,16 @@ def test_upright_starts_at_the_top_left_wherever_the_label_starts(start, directi
 
 def test_paste_puts_the_picture_between_its_corners_and_nowhere_else():
     image = np.zeros((100, 160, 3), np.uint8)
-    picture = np.zeros((50, 200, 4), np.uint8)
-    picture[:] = (*RED, 255)
+    patch = np.zeros((50, 200, 4), np.uint8)
+    patch[:] = (*RED, 255)
     quad = np.array([[30.0, 20], [120, 30], [118, 60], [28, 50]], np.float32)
-    paste(image, picture, quad)
+    paste(image, patch, quad)
     inside, caught = red_share(image, quad)
     assert inside > 0.93
     assert caught > 0.97
     far = np.array([[500.0, 20], [600, 30], [600, 60], [500, 50]], np.float32)
     before = image.copy()
-    paste(image, picture, far)
+    paste(image, patch, far)
     assert np.array_equal(image, before)
 
 

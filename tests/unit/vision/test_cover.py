@@ -219,7 +219,7 @@ def test_transparent_parts_of_a_stub_show_the_fill(tmp_path: Path) -> None:
     assert (stub.rgb[:, 10:] == FILL).all()
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no picture", encoded(quarters(), "JPEG")])
+@pytest.mark.parametrize("content", [None, b"", b"no image", encoded(quarters(), "JPEG")])
 def test_an_unusable_stub_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "mine.png"
     if content is not None:

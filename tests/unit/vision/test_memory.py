@@ -51,7 +51,7 @@ KINDS: dict[str, tuple[Callable[[Pixels], bytes], int]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_good_file_is_not_called_damaged_for_lack_of_memory(kind: str, tmp_path: Path) -> None:
     make, left = KINDS[kind]
-    file = tmp_path / "picture"
+    file = tmp_path / "image"
     file.write_bytes(make(np.zeros((2500, 3200, 3), np.uint8)))
     ended = subprocess.run(
         [sys.executable, "-c", DECODES_WITH_LITTLE_MEMORY, str(file), str(left << 20)],

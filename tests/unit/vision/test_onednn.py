@@ -22,17 +22,17 @@ def network() -> nn.Module:
     return plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def picture(height: int, width: int, *, images: int = 1) -> Tensor:
-    noise = torch.rand((images, 3, height, width), generator=torch.Generator().manual_seed(1))
-    return noise.to(memory_format=torch.channels_last)
+def noise(height: int, width: int, *, images: int = 1) -> Tensor:
+    planes = torch.rand((images, 3, height, width), generator=torch.Generator().manual_seed(1))
+    return planes.to(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("size", [(96, 128), (384, 640), (640, 448)])
 @torch.inference_mode()
 def test_results_are_the_same_at_any_size(network: nn.Module, size: tuple[int, int]) -> None:
-    fewer = onednn.in_one_step(network, picture(384, 640))
+    fewer = onednn.in_one_step(network, noise(384, 640))
     assert not any(isinstance(module, nn.SiLU) for module in fewer.modules())
-    batch = picture(*size, images=2)
+    batch = noise(*size, images=2)
     torch.testing.assert_close(fewer(batch), network(batch), rtol=1e-3, atol=1e-3)
     assert any(isinstance(module, nn.SiLU) for module in network.modules()), "it was changed"
 
@@ -69,7 +69,7 @@ def test_the_plain_network_is_used_if_it_fails_or_differs(
 ) -> None:
     getattr(torch.ops.mkldnn, LAY_OUT)  # creates the attribute, so that it can be restored
     monkeypatch.setattr(torch.ops.mkldnn, LAY_OUT, lay_out)
-    assert onednn.in_one_step(network, picture(96, 128)) is network
+    assert onednn.in_one_step(network, noise(96, 128)) is network
 
 
 @torch.inference_mode()
@@ -90,7 +90,7 @@ def test_convolutions_that_the_operator_cannot_do_stay() -> None:
         Conv(nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=8), nn.SiLU()),
         Conv(nn.Conv2d(8, 8, 1), nn.ReLU()),
     ).eval()
-    fewer = onednn.in_one_step(plain, picture(32, 48))
+    fewer = onednn.in_one_step(plain, noise(32, 48))
     kept = [isinstance(module, nn.SiLU) for module in fewer.modules()]
     assert sum(kept) == 2
-    torch.testing.assert_close(fewer(picture(64, 64)), plain(picture(64, 64)))
+    torch.testing.assert_close(fewer(noise(64, 64)), plain(noise(64, 64)))

@@ -1,4 +1,4 @@
-"""Which way up a picture is: what Chromium 156 did with the same files, but where it says so."""
+"""Orientation of an image: as in Chromium 156, with the exceptions named here."""
 
 import struct
 
@@ -24,7 +24,7 @@ XMP = b"http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation='6'/>"
 
 
 def jpeg(*segments: bytes) -> bytes:
-    """A JPEG of a picture that lies on its side, with these APP1 segments."""
+    """Return a JPEG of an image on its side, with these APP1 segments."""
     data = encoded(stored_as(6), "JPEG", quality=95)
     for body in reversed(segments):
         data = jpeg_segment(data, 0xE1, body)
@@ -47,7 +47,7 @@ def webp(*bodies: bytes) -> bytes:
 
 
 def is_turned(data: bytes) -> bool:
-    """Whether the picture is upright; otherwise it must be as it is stored."""
+    """Whether the image is upright; otherwise it must be as it is stored."""
     rgb = decoded(data).rgb
     upright = rgb.shape == quarters().shape
     assert off(decoded(data), quarters() if upright else stored_as(6)) < 12
