@@ -19,7 +19,7 @@ from consumer.vision.obb import (
 )
 
 import_tasks()
-from ultralytics.utils.metrics import batch_probiou  # noqa: E402 - only after it was silenced
+from ultralytics.utils.metrics import batch_probiou  # noqa: E402 - after import_tasks
 
 Boxes = NDArray[np.float32]
 ANGLES = st.floats(-np.pi / 4, 3 * np.pi / 4)
