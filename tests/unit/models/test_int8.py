@@ -23,7 +23,7 @@ from models.export.int8 import (
     split,
 )
 from models.export.parity import ParityError
-from tests.unit.models.test_export import Fixed
+from tests.unit.models.detectors import Fixed
 from tests.unit.vision.networks import pictures, write
 
 CHECKPOINT = Path(__file__).parents[3] / "models" / "plate-obb.pt"
