@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import cv2
 import numpy as np
 
@@ -9,6 +12,8 @@ from models.drawing.paste import Pixels, paste
 from models.drawing.plates import draw_text
 from models.training.augment import Sample
 from models.training.synthesis import overlaps, perspective_quad, weather
+
+Choice = TypeVar("Choice")
 
 _WORDS = (
     "bakery", "market", "flowers", "taxi", "hotel", "sale", "apteka", "produkty", "bank", "cafe",
@@ -51,8 +56,12 @@ def _digits(rng: np.random.Generator, pattern: str) -> str:
     return "".join(str(rng.integers(0, 10)) if c == "9" else c for c in pattern)
 
 
+def _pick(rng: np.random.Generator, choices: Sequence[Choice]) -> Choice:
+    return choices[int(rng.integers(0, len(choices)))]
+
+
 def _word(rng: np.random.Generator) -> str:
-    return _WORDS[int(rng.integers(0, len(_WORDS)))].upper()
+    return _pick(rng, _WORDS).upper()
 
 
 def draw_round_sign(rng: np.random.Generator) -> Pixels:
@@ -67,7 +76,7 @@ def draw_round_sign(rng: np.random.Generator) -> Pixels:
 def draw_road_board(rng: np.random.Generator) -> Pixels:
     """Draw a direction board: blue, green or white, several lines with distances."""
     lines = int(rng.integers(2, 5))
-    colour = ((20, 70, 160), (20, 110, 60), (245, 245, 245))[int(rng.integers(0, 3))]
+    colour = _pick(rng, ((20, 70, 160), (20, 110, 60), (245, 245, 245)))
     ink = (245, 245, 245) if colour[0] < 100 else (25, 30, 40)
     image = _panel(280, 20 + 48 * lines, colour)
     for line in range(lines):
@@ -78,8 +87,8 @@ def draw_road_board(rng: np.random.Generator) -> Pixels:
 
 def draw_shop_sign(rng: np.random.Generator) -> Pixels:
     """Draw a long shop sign, one or two words in strong colours."""
-    colour = _COLOURS[int(rng.integers(0, len(_COLOURS)))]
-    ink = _COLOURS[int(rng.integers(0, len(_COLOURS)))]
+    colour = _pick(rng, _COLOURS)
+    ink = _pick(rng, _COLOURS)
     text = f"{_word(rng)} {_word(rng)}" if rng.random() < 0.7 else _word(rng)
     image = _panel(46 * len(text) + 40, 90, colour)
     _write(image, rng, text, (20, 20, 46 * len(text), 50), ink)
@@ -88,23 +97,17 @@ def draw_shop_sign(rng: np.random.Generator) -> Pixels:
 
 def draw_phone_number(rng: np.random.Generator) -> Pixels:
     """Draw a phone number as on a van: letters on the paint, without a panel."""
-    text = _digits(
-        rng,
-        ("8-999-999-99-99", "+7 999 999-99-99", "99-99-99", "0800 999 999")[
-            int(rng.integers(0, 4))
-        ],
-    )
+    formats = ("8-999-999-99-99", "+7 999 999-99-99", "99-99-99", "0800 999 999")
+    text = _digits(rng, _pick(rng, formats))
     image = np.zeros((60, 34 * len(text), 4), np.uint8)
-    _write(
-        image, rng, text, (0, 5, 34 * len(text), 50), _COLOURS[int(rng.integers(0, len(_COLOURS)))]
-    )
+    _write(image, rng, text, (0, 5, 34 * len(text), 50), _pick(rng, _COLOURS))
     return image
 
 
 def draw_sticker(rng: np.random.Generator) -> Pixels:
     """Draw a bumper sticker: a coloured oval with a few letters."""
     image = np.zeros((80, 120, 4), np.uint8)
-    colour = _COLOURS[int(rng.integers(0, len(_COLOURS)))]
+    colour = _pick(rng, _COLOURS)
     cv2.ellipse(image, (60, 40), (58, 38), 0, 0, 360, (*colour, 255), -1, cv2.LINE_AA)
     ink = (20, 20, 24) if sum(colour) > 380 else (245, 245, 245)
     _write(image, rng, _word(rng)[: int(rng.integers(1, 4))], (26, 22, 68, 36), ink)
@@ -135,15 +138,14 @@ def draw_grid(rng: np.random.Generator) -> Pixels:
 def stamp_time(rng: np.random.Generator, rgb: Pixels) -> None:
     """Write a camera's timestamp along an edge of the image, in place."""
     size = rgb.shape[0]
-    text = _digits(
-        rng, ("2099-99-99 99:99:99", "99/99/2099 99:99", "CAM 9  99:99:99")[int(rng.integers(0, 3))]
-    )
+    formats = ("2099-99-99 99:99:99", "99/99/2099 99:99", "CAM 9  99:99:99")
+    text = _digits(rng, _pick(rng, formats))
     height = int(rng.integers(8, 22))
     width = min(size - 8, int(height * 0.7 * len(text)))
     label = np.zeros((height + 4, width + 4, 4), np.uint8)
     if rng.random() < 0.4:
         label[..., 3] = 255
-    ink = ((250, 250, 250), (250, 225, 60), (255, 150, 30))[int(rng.integers(0, 3))]
+    ink = _pick(rng, ((250, 250, 250), (250, 225, 60), (255, 150, 30)))
     _write(label, rng, text, (2, 2, width, height), ink)
     x = int(rng.uniform(0, size - width - 4))
     y = 2 if rng.random() < 0.5 else size - height - 6
@@ -167,7 +169,7 @@ def add_lookalikes(rng: np.random.Generator, sample: Sample, count: int) -> Samp
     if rng.random() < 0.3 and not len(sample.quads):
         stamp_time(rng, rgb)
     for _ in range(count):
-        draw = _DRAW[int(rng.integers(0, len(_DRAW)))]
+        draw = _pick(rng, _DRAW)
         image = draw(rng)
         max_height = 320 if draw is draw_grid else 90
         height = float(np.exp(rng.uniform(np.log(10), np.log(max_height))))
