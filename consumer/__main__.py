@@ -3,9 +3,9 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -19,16 +19,35 @@ from schemas import process
 from schemas.redis.client import refuse_cluster
 from schemas.settings.base import SettingsError
 
+if TYPE_CHECKING:
+    from consumer.vision.detector import Detector
+
 log = structlog.get_logger()
 
 
-def main() -> int:
+async def worker(settings: WorkerSettings, detector: "Detector | None" = None) -> None:
+    """Run a worker and its monitor; `detector` is used in place of the settings' model."""
+    # Imported here: the dispatcher needs neither torch nor OpenCV.
+    from consumer.host import keep_large_blocks
+    from consumer.metrics import WorkerMetrics
+    from consumer.worker.process import run_worker
+
+    keep_large_blocks()
+    registry, health = CollectorRegistry(), Health()
+    async with _observed("worker", settings, registry, health) as stop:
+        await run_worker(settings, WorkerMetrics(registry), health, stop, detector)
+
+
+RunWorker = Callable[[WorkerSettings], Coroutine[object, object, None]]
+
+
+def main(run_worker: RunWorker = worker) -> int:
     """Read the settings, run the role until SIGTERM or SIGINT; return 0 after a clean stop."""
     role = sys.argv[1] if len(sys.argv) == 2 else ""
     try:
         match role:
             case "worker":
-                process.run(worker(WorkerSettings.load()))
+                process.run(run_worker(WorkerSettings.load()))
             case "dispatcher":
                 # Not on uvloop: see ResponseKeepingSocket in consumer.dispatcher.connection.
                 asyncio.run(dispatcher(DispatcherSettings.load()))
@@ -52,19 +71,6 @@ def _reasons(error: BaseException) -> Iterator[str]:
         return
     for one in error.exceptions:
         yield from _reasons(one)
-
-
-async def worker(settings: WorkerSettings) -> None:
-    """Run a worker and its monitor."""
-    # Imported here: the dispatcher needs neither torch nor OpenCV.
-    from consumer.allocator import keep_large_blocks
-    from consumer.metrics import WorkerMetrics
-    from consumer.worker.process import run_worker
-
-    keep_large_blocks()
-    registry, health = CollectorRegistry(), Health()
-    async with _observed("worker", settings, registry, health) as stop:
-        await run_worker(settings, WorkerMetrics(registry), health, stop)
 
 
 async def dispatcher(settings: DispatcherSettings) -> None:
@@ -105,10 +111,10 @@ def _report(line: str) -> int:
     return 2
 
 
-def run() -> NoReturn:
+def run(run_worker: RunWorker = worker) -> NoReturn:
     """Run `main` as a process; report a defect as Python does, but without its wait for threads."""
     try:
-        status = main()
+        status = main(run_worker)
     except Exception:  # noqa: BLE001 - whatever it was, a thread that hangs must not keep it here
         sys.excepthook(*sys.exc_info())
         status = 1

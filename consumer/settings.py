@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from standardwebhooks import Webhook
 
 from consumer.addresses import HttpAddress, http_address, proxy_for, proxy_setting, webhook_url
-from consumer.cpus import usable_cpus
+from consumer.host import usable_cpus
 from consumer.vision.margins import DEFAULT_PADDING
 from schemas.settings.base import Hours, NonNegativeSeconds, Seconds, Settings
 

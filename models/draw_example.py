@@ -11,9 +11,9 @@ from PIL import Image
 
 from consumer.vision.cover import cover, load_stub
 from consumer.vision.detector import load_detector
-from consumer.vision.looks import look
+from consumer.vision.finding import find_plates, run_steps
 from consumer.vision.margins import DEFAULT_PADDING, cover_quads
-from consumer.vision.merge import merge
+from consumer.vision.tiling import views
 from models.drawing.scenes import draw_scene
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,10 +28,10 @@ def main() -> None:
     detector = load_detector(
         ROOT / "models/plate-obb.pt", device="cpu", confidence=0.3, max_batch=1
     )
-    found = merge(*look(before, 640, "auto", detector.detect))
+    found = run_steps(find_plates(views(before, 640, "auto")), detector.detect)
     after = before.copy()
     stub = load_stub(ROOT / "static/cover.png")
-    cover(after, cover_quads(found, DEFAULT_PADDING), stub=stub)
+    cover(after, cover_quads(found.plates, DEFAULT_PADDING), stub=stub)
     sheet = np.full((HEIGHT, 2 * WIDTH + GAP, 3), 255, np.uint8)
     sheet[:, :WIDTH], sheet[:, WIDTH + GAP :] = before, after
     buffer = io.BytesIO()

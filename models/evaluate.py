@@ -23,11 +23,11 @@ import numpy as np
 from consumer.vision.backends.base import PRECISIONS
 from consumer.vision.decoder import decode
 from consumer.vision.detector import NetworkDetector, load_detector
-from consumer.vision.looks import look
+from consumer.vision.finding import find_plates, run_steps
 from consumer.vision.margins import DEFAULT_PADDING
 from consumer.vision.merge import merge
 from consumer.vision.obb import Detections, joined
-from consumer.vision.tiling import TILINGS, Tiling
+from consumer.vision.tiling import TILINGS, Tiling, views
 from consumer.vision.view import View
 from models.dataset import LOOSE_SOURCES, Item, read_folder
 from models.evaluation.input_size import warn_of_other_size, worker_imgsz
@@ -72,10 +72,10 @@ def detect(detector: NetworkDetector, item: Item, imgsz: int, tiling: Tiling) ->
     data = item.image.read_bytes()
     started = time.perf_counter()
     rgb = decode(data, max_pixels=MAX_PIXELS).rgb
-    seen, answers = look(rgb, imgsz, tiling, detector.detect)
+    found = run_steps(find_plates(views(rgb, imgsz, tiling)), detector.detect)
     seconds = time.perf_counter() - started
-    bare = [view.without_pixels() for view in seen]
-    return DetectedViews(item, rgb.shape[1], rgb.shape[0], bare, answers, seconds)
+    bare = [view.without_pixels() for view in found.views]
+    return DetectedViews(item, rgb.shape[1], rgb.shape[0], bare, found.results, seconds)
 
 
 def detect_all(

@@ -33,19 +33,21 @@ class Detector(Protocol):
     @property
     def stride(self) -> int: ...
 
-    def detect(self, batch: NDArray[np.uint8], *, alone: bool = False) -> list[Detections]:
+    def detect(self, batch: NDArray[np.uint8], *, wide: bool = False) -> list[Detections]:
         """Return one ``Detections`` per image of ``batch``, uint8 (N, h, w, 3) RGB.
 
-        ``alone``: nothing else wants the CPU, so that the pass may have all of it. Quads are in
-        pixels of the batch. The same image gives the same plates in any batch (within 0.5 px and
-        0.001 of score). Raises ModelError if the network's output is not finite: then
-        no image of the batch has a result. On a CPU several threads may call it at the same time.
+        ``wide``: the pass may use all CPUs, since nothing else needs them. Quads are in pixels of
+        the batch. The same image gives the same plates in any batch (within 0.5 px and 0.001 of
+        score). On a CPU several threads may call it at the same time.
+
+        Raises:
+            ModelError: the network's output is not finite; no image of the batch has a result.
         """
         ...
 
 
 class NetworkDetector:
-    """``Detector`` that asks a network, whatever runs it."""
+    """``Detector`` that runs a network on any back end."""
 
     stride = STRIDE
 
@@ -65,25 +67,26 @@ class NetworkDetector:
         self._unwanted = sorted(set(names) - set(chosen_classes(classes, names)))
         self._confidence, self._iou, self._max_batch = confidence, iou, max_batch
 
-    def detect(self, batch: NDArray[np.uint8], *, alone: bool = False) -> list[Detections]:
+    def detect(self, batch: NDArray[np.uint8], *, wide: bool = False) -> list[Detections]:
         if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3:
             raise ValueError(f"expected uint8 (N, h, w, 3), got {batch.dtype} {batch.shape}")
         if batch.shape[1] % self.stride or batch.shape[2] % self.stride:
             raise ValueError(f"{batch.shape[1:3]} are not multiples of {self.stride}")
         found: list[Detections] = []
-        forward = self._network.alone if alone and self._network.alone else self._network.forward
+        forward = self._network.wide if wide and self._network.wide else self._network.forward
         # A pass of large tiles must not take more memory than one of as many small images.
         fitting = self._max_batch * _PIXELS_PER_IMAGE // (batch.shape[1] * batch.shape[2])
-        most = 1 if self._network.one_by_one else max(1, min(self._max_batch, fitting))
-        for start in range(0, len(batch), most):
-            part = batch[start : start + most]
+        size = 1 if self._network.one_by_one else max(1, min(self._max_batch, fitting))
+        for start in range(0, len(batch), size):
+            part = batch[start : start + size]
             found.extend(self._read(raw, *part.shape[1:3]) for raw in self._checked(forward, part))
         return found
 
     def warm_up(self) -> None:
         """Run the smallest and the largest batch once, so that the first real one is not slow.
 
-        Raises ModelError if the network does not answer as its head should.
+        Raises:
+            ModelError: the output of the network does not fit its head.
         """
         sizes = {1, self._max_batch} if self._network.batches_matter else {1}
         for size in sorted(sizes):
@@ -99,7 +102,7 @@ class NetworkDetector:
         raw = forward(batch)
         anchors = self._head.anchors(*batch.shape[1:3])
         if raw.shape != (len(batch), self._head.rows, anchors):
-            raise ModelError(f"the network answered with shape {raw.shape}, not a detection")
+            raise ModelError(f"the network returned shape {raw.shape}, which is not a detection")
         if not np.isfinite(raw).all():
             raise ModelError("the network's output is not finite")
         return raw
@@ -119,18 +122,26 @@ def load_detector(  # noqa: PLR0913 - all but the path by name
 ) -> NetworkDetector:
     """Load the model file ``path`` on ``device`` (cpu, cuda or cuda:N) and warm it up.
 
-    The back end goes by the file: ``.onnx`` and ``.xml`` are what ``plate-detect export`` writes,
-    for ONNX Runtime and OpenVINO; all others are checkpoints, for PyTorch.
-    ``confidence``: plates below this score (0 to 1) are not reported. ``iou``: overlap over which
-    two boxes count as one plate. Batches are cut into parts of ``max_batch``. ``classes``: names
-    or ids of the classes that are reported; all if empty. ``precision``: of the network's numbers.
-    ``threads``: of one pass on the CPU; 0: as the back end likes. PyTorch's hold for the process.
-    ``passes``: how many run at the same time.
-    Raises ModelError: file missing or not a detector that runs, no such device or class.
+    The file's suffix chooses the back end: ``.onnx`` and ``.xml`` files, which
+    ``plate-detect export`` writes, run on ONNX Runtime and OpenVINO; all others are checkpoints for
+    PyTorch.
+
+    Args:
+        confidence: plates below this score (0 to 1) are not returned.
+        iou: overlap over which two boxes count as one plate.
+        max_batch: larger batches are cut into parts of this size.
+        classes: names or ids of the classes that are returned; all if empty.
+        precision: of the network's numbers.
+        threads: of one pass on the CPU; 0: the back end's default. For PyTorch it holds for the
+            whole process.
+        passes: how many run at the same time.
+
+    Raises:
+        ModelError: the file is missing or not a detector that runs, no such device or class.
     """
     network = _load_network(path, device, precision, threads, passes)
     if max(network.head.strides) > STRIDE:
-        # It would run on some shapes of image only: those of a coarser (P6) output.
+        # With a coarser (P6) output it would run on some shapes only.
         raise ModelError(
             f"{path}: an output has stride {max(network.head.strides)}; up to {STRIDE} are"
             " supported"

@@ -1,10 +1,10 @@
-"""When one look is not enough: the image is looked at again from further away.
+"""When an image needs a further view at half the scale.
 
-A detector knows plates of the sizes that it was trained on. One that fills half of the image is
-found, but its ends are not: measured, of plates over 96 pixels high in the detector's input only
-half were covered to nine tenths, and nearly all of them at half the scale. And an image without
-any certain plate is given a second chance: of the plates over 24 pixels that went unseen, most were
-seen with certainty at half the scale, for a quarter of a look.
+A detector knows plates of the sizes that it was trained on. It finds one that fills half of the
+image, but not its ends: measured, of plates over 96 pixels high in the detector's input only half
+were covered to nine tenths, and nearly all of them at half the scale. An image without any certain
+plate gets a second chance, too: of the undetected plates over 24 pixels, most were detected with
+certainty at half the scale, for a quarter of the time of the first view.
 """
 
 from collections.abc import Sequence
@@ -23,51 +23,51 @@ from consumer.vision.view import View, in_image, turned
 TOO_NEAR = 64.0
 """Height of a plate, in pixels of the view, from which on its ends are uncertain."""
 CERTAIN = 0.7
-"""Score of a plate from which on a look is taken to have overlooked no other one."""
+"""Score of a plate from which on its view is assumed to show all plates."""
 SECOND_CHANCE = 0.5
-"""Score from which on what only the second look shows counts."""
-_SAME = 0.3  # so much of the smaller one of two: they are about the same thing
-_SEEN_BY_THE_WHOLE = 40.0  # pixels of the whole view: a plate this high does not escape it
-_SMALLEST_VIEW = 64  # pixels of its shorter side: there is nothing to step back to
+"""Score from which on what only the second view shows counts."""
+_SAME = 0.3  # two quads that share this part of the smaller one show the same object
+_SEEN_BY_THE_WHOLE = 40.0  # pixels of the whole view: it shows every plate of this height
+_SMALLEST_VIEW = 64  # pixels of the shorter side of a view
 
 
 def too_near(quads: Array, view: View) -> NDArray[np.bool_]:
-    """Return which of (N, 4, 2) quads, in a view's pixels, are better seen from further away.
+    """Return which of (N, 4, 2) quads, in a view's pixels, a view at a smaller scale shows better.
 
-    What is higher than the view is no plate seen too near: not one of its ends is in the image.
+    What is higher than the view is excluded: none of its ends is in the image.
     """
     sides = np.linalg.norm(quads[:, [1, 3]] - quads[:, [0, 0]], axis=2).min(axis=1)
     return np.asarray((sides >= TOO_NEAR) & (sides < view.pixels.shape[0]), np.bool_)
 
 
-def wants_downscale(views: Sequence[View], answers: Sequence[Detections]) -> bool:
-    """Return whether the image should be looked at from further away than it was so far.
+def wants_downscale(views: Sequence[View], results: Sequence[Detections]) -> bool:
+    """Return whether the image needs a view at half the smallest scale so far.
 
     ``views`` are all turned alike, as for the other functions of this module.
     """
-    view, answer = max(zip(views, answers, strict=True), key=lambda both: both[0].downscales)
+    view, result = max(zip(views, results, strict=True), key=lambda both: both[0].downscales)
     if min(view.pixels.shape[:2]) // 2 < _SMALLEST_VIEW:
         return False
-    return bool(too_near(answer.quads, view).any()) or (
-        not view.downscales and needs_second_chance(views, answers)
+    return bool(too_near(result.quads, view).any()) or (
+        not view.downscales and needs_second_chance(views, results)
     )
 
 
-def needs_second_chance(views: Sequence[View], answers: Sequence[Detections]) -> bool:
-    """Return whether the first look, closer views included, shows no certain plate."""
+def needs_second_chance(views: Sequence[View], results: Sequence[Detections]) -> bool:
+    """Return whether the first views, whole and closer, show no certain plate."""
     first = [i for i, view in enumerate(views) if not view.downscales]
-    looked = credible([views[i] for i in first], [answers[i] for i in first])
-    return not any((found.scores[likely] >= CERTAIN).any() for found, likely in looked)
+    found_first = credible([views[i] for i in first], [results[i] for i in first])
+    return not any((found.scores[likely] >= CERTAIN).any() for found, likely in found_first)
 
 
 def credible(
-    views: Sequence[View], answers: Sequence[Detections]
+    views: Sequence[View], results: Sequence[Detections]
 ) -> list[tuple[Detections, NDArray[np.bool_]]]:
     """Return each view's detections in image pixels, and which of them may be plates.
 
-    What is large even in the whole view, the first, but is only seen closer up, is none.
+    What is large in the whole view, the first, but is detected only in closer views, is none.
     """
-    mapped = [in_image(answer, view) for view, answer in zip(views, answers, strict=True)]
+    mapped = [in_image(result, view) for view, result in zip(views, results, strict=True)]
     whole = views[0]
     shows_all = [i for i, view in enumerate(views) if view is whole or view.downscales]
     evidence = np.concatenate([mapped[i].quads for i in shows_all])
@@ -79,7 +79,7 @@ def credible(
 
 
 def about(quad: Array, others: Array) -> NDArray[np.bool_]:
-    """Return which of ``others`` (N, 4, 2) are about the same thing as ``quad`` (4, 2)."""
+    """Return which of ``others`` (N, 4, 2) show the same object as ``quad`` (4, 2)."""
     area = cv2.contourArea(quad)
     shared = [shared_area(quad, other) for other in others]
     least = [_SAME * min(area, cv2.contourArea(other)) for other in others]
@@ -89,8 +89,8 @@ def about(quad: Array, others: Array) -> NDArray[np.bool_]:
 def _imagined(quads: Array, certain: Array, whole: View) -> NDArray[np.bool_]:
     """Return which of (N, 4, 2) quads are large in the whole view though it shows no plate there.
 
-    Much enlarged, windows and panels have a plate's shape and nothing around them that tells them
-    apart. In both arguments coordinates are the image's.
+    Windows and panels that are much enlarged have a plate's shape, and nothing around them shows
+    what they are. Both arguments are in image pixels.
     """
     sides = np.linalg.norm(quads[:, [1, 3]] - quads[:, [0, 0]], axis=2)
     imagined = np.asarray(sides.min(axis=1) * min(whole.scale) >= _SEEN_BY_THE_WHOLE, np.bool_)

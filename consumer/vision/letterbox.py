@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 STRIDE = 32
-# On one cell of the coarsest map, oneDNN's bfloat16 convolutions for AMX read memory that nobody
-# wrote (seen with PyTorch 2.13): a column 32 pixels wide came back with wrong numbers or NaN.
+# On one cell of the coarsest map, oneDNN's bfloat16 convolutions for AMX read uninitialised
+# memory (seen with PyTorch 2.13): a column 32 pixels wide came back with wrong numbers or NaN.
 MIN_SIDE = 2 * STRIDE
-# The grey that ultralytics pads with in training: a network meets no unknown border.
+# The grey that ultralytics pads with in training: the network knows it.
 PADDING = 114
 
 

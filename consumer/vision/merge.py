@@ -1,4 +1,4 @@
-"""From the detections of an image's views to those of the image."""
+"""Merge the detections of an image's views into those of the image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,24 +23,24 @@ from consumer.vision.view import View, in_image
 
 SAME_PLATE_IOU = 0.5
 """Overlap over which detections of two views are one plate."""
-_INSIDE = 0.8  # so much of a detection within another one: it adds nothing
-_HIDDEN = 0.95  # so much of a detection within another one: the margin of its cover hides the rest
-_EDGE = 6.0  # pixels of the tile: what ends closer than this to a cut side may go on beyond it
+_INSIDE = 0.8  # a detection with this share of its area in another one adds nothing
+_HIDDEN = 0.95  # with this share, the margin of the other one's cover hides the rest
+_EDGE = 6.0  # pixels of the tile: what ends closer to a cut side may continue beyond it
 
 
-def merge(views: Sequence[View], answers: Sequence[Detections]) -> Detections:
+def merge(views: Sequence[View], results: Sequence[Detections]) -> Detections:
     """Return the plates of an image in its pixels, the most certain first.
 
-    ``answers``: for each view its detections, in its pixels. A plate seen in several views is
-    reported once. The first view shows the whole image: what is large even there, but is only seen
-    closer up, is no plate. A plate too near in one view is taken from one further away, enlarged by
-    what only the nearer one shows of it. What a tile's side may have cut off counts as found only
-    where no view shows the plate whole: then part of a plate is better than none of it. What the
-    turned views show counts only where they show a certain plate.
+    ``results``: for each view its detections, in its pixels. A plate that several views show is
+    returned once. The first view shows the whole image: what is large in it, but is detected only
+    in closer views, is not a plate. A plate that is too near in one view is taken from a view that
+    is further away, enlarged by what only the nearer view shows of it. What a tile's side may have
+    cut off counts only if no view shows the whole plate: a part is better than nothing. What turned
+    views show counts only if they show a certain plate.
     """
     if len(views) == 1:
-        return in_image(answers[0], views[0])
-    plates = {turns: _plates(*both) for turns, both in by_turns(views, answers).items()}
+        return in_image(results[0], views[0])
+    plates = {turns: _plates(*both) for turns, both in by_turns(views, results).items()}
     called = _called_for({turns: found for turns, (found, _) in plates.items()}, views)
     counting = [plates[turns] for turns, found in called.items() if not turns or is_certain(found)]
     found = joined([found for found, _ in counting])
@@ -49,10 +49,10 @@ def merge(views: Sequence[View], answers: Sequence[Detections]) -> Detections:
 
 
 def _with_stored(found: Detections, kept: NDArray[np.intp], stored: int) -> NDArray[np.intp]:
-    """Return the indexes ``kept`` and those of certain plates of the image as it is stored.
+    """Return the indexes ``kept`` and those of certain plates in the views that are not turned.
 
-    These are the first ``stored`` ones: a turned look may see a plate with more confidence and yet
-    less of it. Covers of both then hide it. What is hidden already is not added.
+    These are the first ``stored`` ones. A turned view may show a plate with a higher score and yet
+    less of it: then both are covered. What the others hide already is not added.
     """
     certain = np.setdiff1d(np.flatnonzero(found.scores[:stored] >= CERTAIN), kept)
     others = found.quads[kept]
@@ -61,34 +61,34 @@ def _with_stored(found: Detections, kept: NDArray[np.intp], stored: int) -> NDAr
     return order[np.argsort(-found.scores[order], kind="stable")]
 
 
-def unsettled(views: Sequence[View], answers: Sequence[Detections]) -> float:
+def uncovered_score(views: Sequence[View], results: Sequence[Detections]) -> float:
     """Return the highest score of what only turned views show, if no view shows a certain plate.
 
-    ``merge`` leaves that out, so a person should look. 0 if there is nothing of the kind.
+    ``merge`` leaves that out, so a person should review the image. 0 if there is none.
     """
-    called = _called_for(plates_by_turns(views, answers), views)
+    called = _called_for(plates_by_turns(views, results), views)
     if any(is_certain(found) for found in called.values()):
         return 0.0
     scores = [score for turns, found in called.items() if turns for score in found.scores.tolist()]
     return max(scores, default=0.0)
 
 
-Look = tuple[list[View], list[Detections]]
+ViewGroup = tuple[list[View], list[Detections]]
 
 
-def by_turns(views: Sequence[View], answers: Sequence[Detections]) -> dict[int, Look]:
-    """Return views that are turned alike together, with the answers to them."""
-    looks: dict[int, Look] = {}
-    for view, answer in zip(views, answers, strict=True):
-        seen, answered = looks.setdefault(view.turns, ([], []))
-        seen.append(view)
-        answered.append(answer)
-    return looks
+def by_turns(views: Sequence[View], results: Sequence[Detections]) -> dict[int, ViewGroup]:
+    """Return the views with their results, grouped by the turns of the views."""
+    groups: dict[int, ViewGroup] = {}
+    for view, result in zip(views, results, strict=True):
+        members, results_of = groups.setdefault(view.turns, ([], []))
+        members.append(view)
+        results_of.append(result)
+    return groups
 
 
-def plates_by_turns(views: Sequence[View], answers: Sequence[Detections]) -> dict[int, Detections]:
-    """Return what the views that are turned alike show by themselves, in image pixels."""
-    return {turns: _plates(*both)[0] for turns, both in by_turns(views, answers).items()}
+def plates_by_turns(views: Sequence[View], results: Sequence[Detections]) -> dict[int, Detections]:
+    """Return for each group of views that are turned alike its plates, in image pixels."""
+    return {turns: _plates(*both)[0] for turns, both in by_turns(views, results).items()}
 
 
 def longest_side(views: Sequence[View]) -> float:
@@ -98,7 +98,10 @@ def longest_side(views: Sequence[View]) -> float:
 
 
 def _called_for(plates: dict[int, Detections], views: Sequence[View]) -> dict[int, Detections]:
-    """Return those looks that the others call for: of more confident answers perhaps fewer."""
+    """Return the plates of those turns that the plates of the others call for.
+
+    With a higher confidence these may be fewer than were used.
+    """
     called = {0: plates[0]}
     while (turns := next_turn(called, longest_side(views))) in plates:
         called[turns] = plates[turns]
@@ -106,15 +109,15 @@ def _called_for(plates: dict[int, Detections], views: Sequence[View]) -> dict[in
 
 
 def _plates(
-    views: Sequence[View], answers: Sequence[Detections]
+    views: Sequence[View], results: Sequence[Detections]
 ) -> tuple[Detections, NDArray[np.bool_]]:
     """Return what views that are turned alike show, in image pixels, and what may be cut off."""
     seen = []
-    for view, answer, (found, likely) in zip(views, answers, credible(views, answers), strict=True):
-        cut, near = is_cut(answer.quads, view), too_near(answer.quads, view)
+    for view, result, (found, likely) in zip(views, results, credible(views, results), strict=True):
+        cut, near = is_cut(result.quads, view), too_near(result.quads, view)
         seen.append(_Seen(view, found, cut, near))
         seen[-1].keep(likely)
-    _take_from_further_away(seen, chance=needs_second_chance(views, answers))
+    _take_from_further_away(seen, chance=needs_second_chance(views, results))
     found, cut = joined([one.found for one in seen]), np.concatenate([one.cut for one in seen])
     kept = _distinct(found.quads, found.scores, cut)
     return found[kept], cut[kept]
@@ -134,10 +137,10 @@ class _Seen:
 
 
 def _take_from_further_away(seen: Sequence[_Seen], *, chance: bool) -> None:
-    """Take what is too near in one view from those that are further away.
+    """Replace what is too near in one view by what the views further away show of it.
 
-    These add nothing of their own, unless the image is given a second ``chance``: then what the
-    whole view shows is too uncertain to stand against them, too.
+    Those add nothing else, unless the image gets a second ``chance``: then they also replace what
+    the whole view shows, which is too uncertain.
     """
     whole, *others = seen
     back = [whole, *(one for one in others if one.view.downscales)]
@@ -155,10 +158,10 @@ def _take_from_further_away(seen: Sequence[_Seen], *, chance: bool) -> None:
 
 
 def _absorbed(one: _Seen, further: Detections) -> NDArray[np.bool_]:
-    """Return which detections too near in one view others are about, and enlarge one of these.
+    """Return which detections too near in one view others replace, and enlarge one of the others.
 
-    A plate may be seen better from further away and yet not all of it: its cover hides both. Only
-    the one that shares most with it grows: a smaller find on the plate would take its place.
+    A view further away may show a plate better and yet not all of it: its cover hides both. Only
+    the detection that shares the largest area with it is enlarged.
     """
     gone = np.zeros(len(one.near), np.bool_)
     for index in np.flatnonzero(one.near):
@@ -203,7 +206,7 @@ def _distinct(quads: Array, scores: Array, cut: NDArray[np.bool_]) -> NDArray[np
     """Return the indexes of the quads to keep, best first, equal scores in input order.
 
     Greedy NMS in which whole plates come before those that may be cut, whatever their scores: a
-    part seen clearly must not displace the whole. Nor does a part displace another, unless it
+    part with a high score must not displace the whole. A part displaces another part only if it
     holds it: together they may hide a plate that neither holds.
     """
     boxes = _boxes(quads)

@@ -11,8 +11,8 @@ _SLIGHTLY_SMALLER = 0.995
 def shared_part(quad: Array, other: Array) -> float:
     """Return the part of a convex ``quad`` (4, 2) that lies in a convex ``other``, 0 to 1.
 
-    To within a per cent: OpenCV may find half or nothing in common of quads that are the same to a
-    thousandth of a pixel, so it is asked about a slightly smaller ``quad``. 0 for one without area.
+    To within a per cent: for quads that are equal to a thousandth of a pixel, OpenCV may return
+    half or nothing, so it gets a slightly smaller ``quad``. 0 for one without area.
     """
     middle = quad.mean(axis=0)
     smaller = np.asarray(middle + (quad - middle) * _SLIGHTLY_SMALLER, np.float32)

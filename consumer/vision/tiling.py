@@ -1,7 +1,7 @@
-"""Which views of an image the detector is given: all of it, and a large image also closer up.
+"""Which views of an image the detector gets: the whole image, and closer views of a large one.
 
-A small input makes small plates of a large photo invisible. Such an image is looked at again at a
-larger scale, whole where that fits one input, else in tiles of one shape that overlap.
+A small input makes small plates of a large photo invisible. Such an image gets further views at a
+larger scale: the whole image if that fits one input, else tiles of one shape that overlap.
 """
 
 from collections.abc import Iterator
@@ -23,18 +23,18 @@ _AUTO_BASE_PIXELS, _AUTO_SHARE = 459_000, 0.2245
 # image's pixels is a share of its time; the base is for frames that are hardly larger than 2 MP.
 # 1920 x 1080 is seen at 1280 x 720 and 4000 x 3000 at 2048 x 1536, for less than twice the whole
 # time of one view, in float32 too.
-_WORTHWHILE = 1.5  # a second look at less than this times the first one's scale finds little
+_WORTHWHILE = 1.5  # a second view at less than this times the first one's scale shows little more
 _FULL_AFTER = 4.0  # a larger step between two scales gets one between them
 TILE_PIXELS = 3_200_000
-"""Most pixels of one tile, so that memory of a forward pass stays bounded."""
+"""Maximum pixels of one tile, so that memory of a forward pass stays bounded."""
 OVERLAP = 160
-"""Least overlap of neighbouring tiles, pixels of the tile: wider plates the whole view sees."""
-_MOST_PARTS = 64
+"""Minimum overlap of neighbouring tiles, pixels of the tile. The whole view shows wider plates."""
+_MAX_PARTS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Closeup:
-    """An image scaled to ``height`` x ``width``, seen in ``rows`` x ``columns`` equal tiles."""
+    """An image scaled to ``height`` x ``width``, in ``rows`` x ``columns`` equal tiles."""
 
     height: int
     width: int
@@ -50,12 +50,12 @@ class Closeup:
 
     @property
     def tile_pixels(self) -> int:
-        """Pixels of all tiles together: what the detector has to look at."""
+        """Pixels of all tiles together: the detector's work."""
         return self.tiles * self.tile_height * self.tile_width
 
 
 def closeups(height: int, width: int, imgsz: int, tiling: Tiling) -> list[Closeup]:
-    """Return what is looked at beyond the whole view of an image at input size ``imgsz``."""
+    """Return the closer views that an image gets beside the whole one at input size ``imgsz``."""
     whole = imgsz / max(height, width)
     auto = _auto_scale(height, width)
     scales: list[float] = []
@@ -68,7 +68,7 @@ def closeups(height: int, width: int, imgsz: int, tiling: Tiling) -> list[Closeu
 
 
 def closeup(height: int, width: int, scale: float) -> Closeup:
-    """Return the tiles of an image seen at ``scale``: as few pixels as the overlap allows."""
+    """Return the tiles of an image at ``scale``: as few pixels as the overlap allows."""
     height, width = max(1, round(height * scale)), max(1, round(width * scale))
     return min(_divisions(height, width), key=lambda it: (it.tile_pixels, it.tiles))
 
@@ -76,10 +76,10 @@ def closeup(height: int, width: int, scale: float) -> Closeup:
 def view_bytes(height: int, width: int, imgsz: int, tiling: Tiling) -> int:
     """Return the memory that the views of an image take, in bytes, and their copies in a batch.
 
-    Of the turned views those of one turn: the pixels of earlier turns are dropped.
+    Of the turned views only those of one turn: the pixels of earlier turns are dropped.
     """
     box_height, box_width = letterbox_shape(height, width, imgsz)
-    # The whole view as stored, turned and in a batch; less than once all those from further away.
+    # The whole view itself, turned and in a batch; all views at smaller scales take less than one.
     pixels = 4 * box_height * box_width
     for near in closeups(height, width, imgsz, tiling):
         pixels += near.height * near.width + 2 * near.tile_pixels
@@ -109,9 +109,9 @@ def _auto_scale(height: int, width: int) -> float:
 
 def _divisions(height: int, width: int) -> Iterator[Closeup]:
     """Yield, for each number of rows, the fewest columns that make the tiles small enough."""
-    for rows in range(1, _MOST_PARTS):
+    for rows in range(1, _MAX_PARTS):
         tile_height = _side(height, rows)
-        for columns in range(1, _MOST_PARTS):
+        for columns in range(1, _MAX_PARTS):
             tile_width = _side(width, columns)
             if tile_height * tile_width <= TILE_PIXELS:
                 yield Closeup(height, width, tile_height, tile_width, rows, columns)

@@ -1,4 +1,4 @@
-"""One input of the detector, and the way from its pixels back to the image's."""
+"""One input of the detector, and how its pixels map to the image's."""
 
 from dataclasses import dataclass, replace
 
@@ -21,9 +21,9 @@ class View:
     """One input of the detector, uint8 ``pixels`` (h, w, 3).
 
     An image point p lies at ``p * scale + offset``, both (x, y), before the view is turned
-    clockwise by 90° as often as ``turns`` says, 0 to 3. ``cut``: whether the image goes on beyond
-    each side of ``pixels``. ``downscales``: how often the scale of the whole view was halved for
-    this one.
+    clockwise by 90°, ``turns`` times (0 to 3). ``cut``: whether the image continues beyond each
+    side of ``pixels``. ``downscales``: how often the scale of the whole view was halved for this
+    view.
     """
 
     pixels: Pixels
@@ -34,7 +34,7 @@ class View:
     turns: int = 0
 
     def without_pixels(self) -> "View":
-        """Return the view with pixels that take no memory: for what was answered already."""
+        """Return the view with pixels that take no memory, once the detector has had them."""
         return replace(self, pixels=np.broadcast_to(np.uint8(0), self.pixels.shape))
 
 

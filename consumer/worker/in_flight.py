@@ -31,14 +31,14 @@ class InFlight:
 
     @property
     def entry_ids(self) -> list[str]:
-        """Entries whose leases are to be renewed."""
+        """The entries whose leases are renewed."""
         return list(self._entries)
 
     @asynccontextmanager
-    async def reserve(self, *, timeout_seconds: float | None = None) -> AsyncIterator[int]:
-        """Wait for free slots and reserve them for one read; yields their number.
+    async def reserve(self, *, timeout_seconds: float) -> AsyncIterator[int]:
+        """Wait for free slots and reserve them for one read; yield their number.
 
-        Yields 0 after `close`, or if there is no free slot in time (None: no time limit).
+        Yields 0 after `close`, or if there is no free slot in time.
         """
         has_turn = await self._wait(
             lambda: not self._waiting_exclusive and not self._waiting_ahead and self._free() > 0,
@@ -48,8 +48,8 @@ class InFlight:
             yield free
 
     @asynccontextmanager
-    async def reserve_ahead(self, most: int, *, timeout_seconds: float) -> AsyncIterator[int]:
-        """Wait for free slots before any read does, and reserve up to `most`; yields how many.
+    async def reserve_ahead(self, max_slots: int, *, timeout_seconds: float) -> AsyncIterator[int]:
+        """Wait for free slots before any read does; reserve up to `max_slots`, yield how many.
 
         Each read reserves all free slots, and one read follows the other: without precedence, a
         redelivery would never get one. Yields 0 after `close`, or if there is none in time.
@@ -59,7 +59,7 @@ class InFlight:
             has_turn = await self._wait(lambda: self._free() > 0, timeout_seconds)
         finally:
             self._waiting_ahead -= 1
-        async with self._reserving(min(most, self._free()) if has_turn else 0) as free:
+        async with self._reserving(min(max_slots, self._free()) if has_turn else 0) as free:
             yield free
 
     @asynccontextmanager
@@ -85,7 +85,7 @@ class InFlight:
         self._entries[entry.id] = entry
 
     async def remove(self, entry_id: str) -> None:
-        """Remove an entry: it is settled, or left to be redelivered."""
+        """Remove an entry: it is settled, or it will be redelivered."""
         self._entries.pop(entry_id, None)
         await self._change()
 
@@ -106,7 +106,7 @@ class InFlight:
     def _is_free(self) -> bool:
         return not self._entries and not self._reserved
 
-    async def _wait(self, condition: Callable[[], bool], timeout_seconds: float | None) -> bool:
+    async def _wait(self, condition: Callable[[], bool], timeout_seconds: float) -> bool:
         """Return whether the condition came true in time, before `close`."""
         try:
             async with asyncio.timeout(timeout_seconds), self._changed:

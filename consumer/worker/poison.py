@@ -1,20 +1,21 @@
 """Finding poison images: those on which a worker process ends, again and again.
 
-Deliveries alone prove nothing: workers are restarted, evicted and disconnected whatever they have
-in flight, and an image that waits for a server is in flight for long. So an image that was
-redelivered more than once is processed exclusively, and an attempt counts as failed only if an
+The number of deliveries proves nothing: workers are restarted, evicted and disconnected whatever
+they have in flight, and an image that waits for a server is in flight for long. So an image that
+was redelivered more than once is processed exclusively, and an attempt counts as failed only if an
 error or the end of the process comes while its pixels are being worked on.
 
-Most ends of processes have nothing to do with images. So at its first redelivery an image is
-processed like a new one: it takes a slot, shares batches, and no attempt is counted. So a poison
-image may end two processes while healthy images are in flight: the one that read it, and the one
-that claimed it first. From then on it is exclusive (with a MAX_DELIVERIES of 2, one delivery
-earlier). No attempt of a healthy image is counted then, since none of them was exclusive.
+Most processes end for reasons that have nothing to do with images. So at its first redelivery an
+image is processed like a new one: it takes a slot, shares batches, and no attempt is counted. A
+poison image may therefore end two processes while healthy images are in flight: the one that read
+it, and the one that claimed it first. From then on it is exclusive (with a MAX_DELIVERIES of 2, one
+delivery earlier). No attempt of a healthy image is counted then, since none was exclusive.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -27,72 +28,71 @@ DELIVERIES_WITHOUT_PROOF = 4
 """Factor of MAX_DELIVERIES after which an entry is dead-lettered without a failed attempt: for an
 entry that ends the process before its pixels are reached, such as one too large to read."""
 
-LAST_WORD_SECONDS = 1.0
-"""Longest wait to clear an image's attempts when its process ends."""
+CLEAR_TIMEOUT_SECONDS = 1.0
+"""Maximum wait to clear an image's attempts when its process ends."""
 
 
-def shared_deliveries(max_deliveries: int) -> int:
-    """Return how many deliveries of an image are shared: two if that leaves one exclusive."""
-    return min(2, max(1, max_deliveries - 1))
-
-
+@dataclass(eq=False, repr=False)
 class PoisonGuard:
     """Counts the failed attempts of redelivered images, in their tasks.
 
-    Args:
-        stop: ends waiting for a Redis that is unavailable.
-        max_deliveries: an image is dead-lettered when all of these but the shared ones were
-            exclusive and have failed on its pixels.
+    `stop` ends waiting for a Redis that is unavailable. An image is dead-lettered when all its
+    `max_deliveries` but the shared ones were exclusive and have failed on its pixels.
     """
 
-    def __init__(
-        self,
-        store: TaskStore,
-        stop: asyncio.Event,
-        limits: ContractLimits,
-        *,
-        max_deliveries: int,
-    ) -> None:
-        self._store = store
-        self._stop = stop
-        self._limits = limits
-        self._max_deliveries = max_deliveries
-        self._shared_deliveries = shared_deliveries(max_deliveries)
+    store: TaskStore
+    limits: ContractLimits
+    max_deliveries: int
+    stop: asyncio.Event
+
+    def __post_init__(self) -> None:
+        self._shared_deliveries = min(2, max(1, self.max_deliveries - 1))
+
+    def is_shared(self, deliveries: int) -> bool:
+        """Return whether an entry that had so many deliveries shares the process in the next one.
+
+        The first two deliveries are shared if that leaves an exclusive one.
+        """
+        return deliveries < self._shared_deliveries
+
+    def is_suspect(self, deliveries: int) -> bool:
+        """Return whether an entry that had so many deliveries may be poison."""
+        return deliveries >= self.max_deliveries
 
     async def is_poison(self, entry: Entry) -> bool:
-        """Return whether an entry that has had `max_deliveries` is to be dead-lettered.
+        """Return whether a suspect entry is to be dead-lettered.
 
-        So is one whose task has become something else: no delivery of it can ever be settled.
+        So is one whose task has become something else: no delivery can ever settle it.
         """
-        if entry.deliveries >= self._max_deliveries * DELIVERIES_WITHOUT_PROOF:
+        if entry.deliveries >= self.max_deliveries * DELIVERIES_WITHOUT_PROOF:
             return True
         try:
-            message = ImageMessage.from_fields(entry.fields, self._limits)
+            message = ImageMessage.from_fields(entry.fields, self.limits)
         except ContractError:
             return True
         try:
             failed = await retry_until_stopped(
-                lambda: self._store.failed_attempts(entry.id, message, entry.deliveries), self._stop
+                lambda: self.store.failed_attempts(entry.id, message, entry.deliveries), self.stop
             )
         except ResponseError:
             return True
-        return failed >= self._max_deliveries - self._shared_deliveries
+        return failed >= self.max_deliveries - self._shared_deliveries
 
     @asynccontextmanager
     async def watch(self, entry: Entry, message: ImageMessage) -> AsyncIterator[None]:
         """Count an attempt that fails inside the block, if the image is exclusive."""
         if entry.deliveries <= self._shared_deliveries:
-            yield  # it shares the process: a failure would prove nothing
+            yield  # it shares the process: a failure proves nothing
             return
         await retry_until_stopped(
-            lambda: self._store.start_attempt(entry.id, message, entry.deliveries), self._stop
+            lambda: self.store.start_attempt(entry.id, message, entry.deliveries), self.stop
         )
         try:
             yield
         except asyncio.CancelledError:
-            # The drain has run out of time: the image did not cause that.
+            # The drain has timed out: the image did not cause that.
             with suppress(RedisError, OSError, TimeoutError):
-                async with asyncio.timeout(LAST_WORD_SECONDS):
-                    await self._store.clear_attempts(message)
+                async with asyncio.timeout(CLEAR_TIMEOUT_SECONDS):
+                    await self.store.clear_attempts(message)
             raise
-        await retry_until_stopped(lambda: self._store.clear_attempts(message), self._stop)
+        await retry_until_stopped(lambda: self.store.clear_attempts(message), self.stop)

@@ -1,7 +1,7 @@
-"""What a result tells of its covers: their scores, whether a person should look, and where.
+"""What a result reports of its covers: scores, quads, and whether a person should review it.
 
-A task keeps this in Redis for as long as it lives, so single covers are told up to a limit; of an
-image with more, the least certain, which are what a review is about.
+A task keeps this in Redis for its whole life, so only a limited number of covers is reported: of an
+image with more, those with the lowest scores, which a review is about.
 """
 
 from dataclasses import dataclass
@@ -18,23 +18,11 @@ _CORNER_DECIMALS = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Reporting:
-    """What is told.
-
-    `review_confidence`: the score below which a cover asks for a review, and from which on what is
-    not covered and may be a plate does.
-    """
-
-    review_confidence: float
-    detections: bool
-
-
-@dataclass(frozen=True, slots=True)
 class CoverReport:
     """The covers of one image.
 
-    `plates` is their number, `scores` those of the least certain, best first; `detections` has
-    their quads too, None if that is not wanted.
+    `plates` is their number, `scores` the lowest of them, best first; `detections` has their quads
+    too, None if that is not wanted.
     """
 
     plates: int
@@ -43,20 +31,30 @@ class CoverReport:
     detections: list[Detection] | None
 
 
-def report(found: Detections, reporting: Reporting, unsettled: float = 0.0) -> CoverReport:
-    """Tell of what was found; its quads are in pixels of the result, without padding.
+def report(
+    found: Detections,
+    *,
+    review_confidence: float,
+    detections: bool,
+    uncovered_score: float = 0.0,
+) -> CoverReport:
+    """Report what was found; quads are in pixels of the result, without padding.
 
-    ``unsettled``: score of what may be a plate and is not covered.
+    Args:
+        review_confidence: a cover with a lower score needs a review, and so does an uncovered find
+            with this score or a higher one; 0: none.
+        detections: whether quads are reported.
+        uncovered_score: the highest score of what may be a plate and is not covered.
     """
-    # Rounded before it is compared: who reads the score comes to the same answer.
+    # Rounded before they are compared, so that a reader of the scores comes to the same result.
     scores = _rounded(found.scores, _SCORE_DECIMALS)
-    threshold = reporting.review_confidence
     least = np.argsort(-scores, kind="stable")[-MAX_REPORTED_COVERS:]
+    is_unsure = (scores < review_confidence).any() or 0 < review_confidence <= uncovered_score
     return CoverReport(
         plates=len(scores),
         scores=scores[least].tolist(),
-        needs_review=bool((scores < threshold).any() or 0 < threshold <= unsettled),
-        detections=_detections(found.quads[least], scores[least]) if reporting.detections else None,
+        needs_review=bool(is_unsure),
+        detections=_detections(found.quads[least], scores[least]) if detections else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Images that were there whenever a worker was killed, and had nothing to do with it."""
+"""Images that were in flight whenever a worker was killed, and did not cause it."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 MAX_DELIVERIES = 2
 
 
-def test_an_image_that_waits_for_storage_is_not_charged_with_kills(
+def test_an_image_that_waits_for_storage_is_not_poison(
     own_redis: RedisServer, tmp_path: Path
 ) -> None:
     with running(
@@ -31,14 +31,14 @@ def test_an_image_that_waits_for_storage_is_not_charged_with_kills(
         redis.xgroup_create("{plates}:images", "workers", "0", mkstream=True)
         task_id = service.submit(("a.jpg", scene_file()))
         (original,) = (service.storage / task_id / "input").iterdir()
-        away = original.rename(tmp_path / "away")
-        os.mkfifo(original)  # as a share that has gone: whoever opens it waits
+        moved = original.rename(tmp_path / "away")
+        os.mkfifo(original)  # as on a share that is unavailable: opening it waits
         service.start_unready("worker")
         for kills in range(1, MAX_DELIVERIES + 3):
             wait_until(lambda: deliveries() == [kills], 30, lambda: service.logs)  # noqa: B023
             service.roles["worker"].restart()
         assert service.status(task_id)["status"] != "failed"
-        away.replace(original)
+        moved.replace(original)
         ended = service.wait_final(task_id, timeout=100)
         assert ended["errors"] == []
         assert redis.xlen("{plates}:dead-letters") == 0

@@ -15,7 +15,7 @@ import typer
 
 from cli.output import fail
 from cli.settings_table import MODELS
-from consumer.cpus import usable_cpus
+from consumer.host import usable_cpus
 from consumer.settings import WorkerSettings
 from consumer.vision.tiling import AUTO_FROM_PIXELS
 from schemas.settings.base import SettingsError

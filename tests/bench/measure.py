@@ -14,7 +14,7 @@ import numpy as np
 from redis.asyncio import Redis
 
 from cli.launcher import ManagedProcess
-from consumer.cpus import usable_cpus
+from consumer.host import usable_cpus
 from schemas.redis.keys import Keys
 from schemas.settings.base import Settings
 from tests.bench import likeness

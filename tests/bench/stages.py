@@ -5,89 +5,70 @@ model and no threads in the one that makes the load. The worker's settings come 
 environment.
 """
 
-import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 
-from consumer.allocator import keep_large_blocks
+from consumer.host import keep_large_blocks
 from consumer.settings import WorkerSettings
-from consumer.vision.cover import Stub, cover, load_stub
-from consumer.vision.decoder import DecodedImage, decode, read_header
-from consumer.vision.detector import Detector, load_detector
-from consumer.vision.encoder import encode_webp
-from consumer.vision.heads import Array
-from consumer.vision.looks import answered
-from consumer.vision.margins import cover_quads
-from consumer.vision.merge import merge
-from consumer.vision.obb import Detections
-from consumer.vision.tiling import views
-from consumer.vision.view import View
-from consumer.vision.webp_tuning import method_for
+from consumer.vision.detector import load_detector
+from consumer.vision.finding import CoveredImage, cover_plates, needed_bytes, run_steps
+from consumer.worker.process import cover_options
 from tests.bench.images import SAMPLE, from_folder
-
-T = TypeVar("T")
 
 REPEATS = 5
 
 
 class Stages:
-    """The stages of an image, each timed: its best of REPEATS."""
+    """Times the stages of covering an image: the best of REPEATS."""
 
     def __init__(self, settings: WorkerSettings, *, backlog: bool) -> None:
-        self._settings = settings
+        self._options = cover_options(settings)
         self._backlog = backlog
-        self._detector: Detector = load_detector(
+        self._detector = load_detector(
             settings.model_path, device=settings.processing_device, threads=1,
             confidence=settings.detect_confidence, max_batch=1,
             precision=settings.inference_precision,
         )  # fmt: skip
-        image = settings.cover_mode == "image"
-        self._stub: Stub | None = load_stub(settings.cover_image_path) if image else None
         self.seconds: dict[str, list[float]] = {}
         self.covers: list[list[list[list[float]]]] = []  # of each image, corners x, y
 
-    def run(self, data: bytes) -> None:
-        """Take one image through all stages, and note what each costs."""
-        image, seen = self._time("decode", lambda: self._decode(data))
-        seen, answers = self._time("inference", lambda: answered(seen, self._detector.detect))
-        covers = self._time("cover", lambda: self._cover(image, seen, answers))
-        self.covers.append(covers.tolist())
-        self._time("encode", lambda: self._encode(image))
-
-    def _decode(self, data: bytes) -> tuple[DecodedImage, list[View]]:
-        limit = self._settings.max_image_pixels
-        read_header(data, max_pixels=limit)
-        image = decode(data, max_pixels=limit)
-        return image, views(image.rgb, self._settings.detect_imgsz, self._settings.detect_tiling)
-
-    def _cover(self, image: DecodedImage, seen: list[View], answers: list[Detections]) -> Array:
-        covers = cover_quads(merge(seen, answers), self._settings.cover_padding)
-        cover(image.rgb, covers, stub=self._stub, alpha=image.alpha)
-        return covers
-
-    def _encode(self, image: DecodedImage) -> bytes:
-        height, width = image.rgb.shape[:2]
-        setting, quality = self._settings.webp_method, self._settings.webp_quality
-        method = method_for(setting, height, width, quality=quality, backlog=self._backlog)
-        webp = encode_webp(image, quality=quality, method=method)
-        hashlib.sha256(webp).hexdigest()
-        return webp
-
-    def _time(self, stage: str, call: Callable[[], T]) -> T:
-        times = []
+    def measure(self, data: bytes) -> None:
+        """Cover one image several times, and note what each stage costs and the covers."""
+        times: dict[str, list[float]] = {}
         for _ in range(REPEATS):
+            covered, spent = self._cover(data)
+            for stage, seconds in spent.items():
+                times.setdefault(stage, []).append(seconds)
+        for stage, all_ in times.items():
+            self.seconds.setdefault(stage, []).append(min(all_))
+        self.covers.append(covered.covers.tolist())
+
+    def _cover(self, data: bytes) -> tuple[CoveredImage, dict[str, float]]:
+        """Return the covered image and the seconds of each stage; "inference" is all the rest."""
+        spent: dict[str, float] = defaultdict(float)
+
+        @contextmanager
+        def stage(name: str) -> Iterator[None]:
             started = time.perf_counter()
-            result = call()
-            times.append(time.perf_counter() - started)
-        self.seconds.setdefault(stage, []).append(min(times))
-        return result
+            yield
+            spent[name] += time.perf_counter() - started
+
+        started = time.perf_counter()
+        with stage("decode"):
+            needed_bytes(data, self._options)
+        steps = cover_plates(data, self._options, has_backlog=lambda: self._backlog, stage=stage)
+        covered = run_steps(steps, self._detector.detect)
+        spent["inference"] = time.perf_counter() - started - sum(spent.values())
+        return covered, spent
 
 
 def main() -> None:
@@ -102,7 +83,7 @@ def main() -> None:
     for name, backlog in (("busy", True), ("idle", False)):
         stages = Stages(WorkerSettings.load(), backlog=backlog)
         for _, data in files:
-            stages.run(data)
+            stages.measure(data)
         found[name] = {stage: fmean(seconds) for stage, seconds in stages.seconds.items()}
         found["covers"] = stages.covers  # the same both times
     Path(sys.argv[2]).write_text(json.dumps(found), encoding="utf-8")

@@ -3,9 +3,10 @@
 import asyncio
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ import requests
 
 from cli.launcher import ManagedProcess, role_command
 from tests.support.ports import free_port
+from tests.support.stand_in import chosen_stand_in
 
 T = TypeVar("T")
 
@@ -39,6 +41,13 @@ def on_launcher_loop(coroutine: Coroutine[object, object, T]) -> T:
     return asyncio.run_coroutine_threadsafe(coroutine, launcher_loop()).result(END_TIMEOUT_SECONDS)
 
 
+def role_arguments(name: str, environment: Mapping[str, str]) -> list[str]:
+    """Return the arguments of Python that start a role; a worker perhaps with the stand-in."""
+    if name.startswith("worker") and chosen_stand_in(environment.get("MODEL_PATH", "")):
+        return ["-m", "tests.support.worker"]
+    return role_command(name)[1:]
+
+
 class Role:
     """One process of the service; its log goes to a file that a failed test can show."""
 
@@ -47,7 +56,11 @@ class Role:
         self.environment = environment
         self._log = folder / f"{name}.log"
         self.process = ManagedProcess(
-            name, role_command(name), environment=environment, folder=folder, log=self._log
+            name,
+            [sys.executable, *role_arguments(name, environment)],
+            environment=environment,
+            folder=folder,
+            log=self._log,
         )
 
     def start(self) -> None:

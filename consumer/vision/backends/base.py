@@ -1,4 +1,4 @@
-"""What every back end gives: a loaded network, ready to be asked."""
+"""What every back end returns: a loaded network, ready to run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +18,12 @@ Forward = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A network that can be asked; on a CPU from several threads at the same time.
+    """A network; on a CPU several threads may run it at the same time.
 
-    ``names``: of its classes. ``one_by_one``: whether only images asked alone get the same answer
-    every time. ``batches_matter``: whether the first batch of a new size is slow. ``alone``: the
-    same with the threads of all passes, for one that has the CPU to itself; it answers alike.
+    ``names``: of its classes. ``one_by_one``: whether only batches of one image give the same
+    result every time. ``batches_matter``: whether the first batch of a new size is slow. ``wide``:
+    the same network with the threads of all passes, for a pass that has the CPU to itself; its
+    results are the same.
     """
 
     forward: Forward
@@ -33,4 +34,4 @@ class Network:
     names: dict[int, str]
     one_by_one: bool = False
     batches_matter: bool = False
-    alone: Forward | None = None
+    wide: Forward | None = None

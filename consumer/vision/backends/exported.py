@@ -75,13 +75,13 @@ def load_openvino(
         compiled = core.compile_model(model, "CPU", {**options, "NUM_STREAMS": passes})
         # Streams share no threads: one pass on all of them needs a network of one stream.
         whole = {**options, "NUM_STREAMS": 1}
-        alone = core.compile_model(model, "CPU", whole) if passes > 1 else None
+        wide = core.compile_model(model, "CPU", whole) if passes > 1 else None
         used = compiled.get_property("INFERENCE_PRECISION_HINT")
     except RuntimeError as error:
         raise ModelError(f"{path}: OpenVINO cannot load it: {_one_line(error)}") from error
     return _network(
         path, digest, Label.from_json(str(text), path), _forward_of(compiled),
-        one_by_one=used != openvino.Type.f32, alone=_forward_of(alone) if alone else None,
+        one_by_one=used != openvino.Type.f32, wide=_forward_of(wide) if wide else None,
     )  # fmt: skip
 
 
@@ -142,11 +142,11 @@ def _network(
     forward: Forward,
     *,
     one_by_one: bool = False,
-    alone: Forward | None = None,
+    wide: Forward | None = None,
 ) -> Network:
     return Network(
         forward, label.head, path.name, digest, label.imgsz, label.names,
-        one_by_one=one_by_one, alone=alone,
+        one_by_one=one_by_one, wide=wide,
     )  # fmt: skip
 
 

@@ -39,8 +39,8 @@ def load(path: Path, device: str, precision: Precision, threads: int, passes: in
     can_spread = threads and passes > 1 and target.type == "cpu"
     return Network(
         forward, head, checkpoint.name, checkpoint.digest, checkpoint.imgsz, checkpoint.names,
-        alone=replace(forward, threads=threads * passes) if can_spread else None,
-        # A batch adds up in another order than an image alone, and so coarse a number shows it.
+        wide=replace(forward, threads=threads * passes) if can_spread else None,
+        # A batch adds up in another order than a single image, and so coarse a number shows it.
         # On a CPU, where this is used, batches are no faster anyway.
         one_by_one=dtype is torch.bfloat16,
         batches_matter=target.type == "cuda",

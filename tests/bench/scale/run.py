@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from consumer.cpus import usable_cpus
+from consumer.host import usable_cpus
 from tests.bench.scale import aftermath, curve, depth, pressure, submit, weight
 from tests.bench.scale.curve import Point
 from tests.bench.scale.depth import Steps

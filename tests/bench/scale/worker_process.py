@@ -15,12 +15,14 @@ from consumer.settings import WorkerSettings
 from consumer.worker.process import run_worker
 from schemas import process
 from schemas.logs import configure_logging
+from tests.support.stand_in import chosen_stand_in
 
 
 async def _one_worker(settings: WorkerSettings, stop: asyncio.Event) -> None:
     health = Health()
     async with guarded(health):
-        await run_worker(settings, WorkerMetrics(CollectorRegistry()), health, stop)
+        detector = chosen_stand_in(settings.model_path)
+        await run_worker(settings, WorkerMetrics(CollectorRegistry()), health, stop, detector)
 
 
 async def _run(settings: WorkerSettings, workers: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from cli.launcher import ManagedProcess
-from consumer.cpus import usable_cpus
+from consumer.host import usable_cpus
 from tests.support.service import END_TIMEOUT_SECONDS, ROOT, on_launcher_loop
 
 MAX_PROCESSES = 8

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from typer.testing import CliRunner
 
 from cli.main import app
-from consumer.worker.quarantine import QuarantiningStore
+from consumer.worker.dead_letters import QuarantiningStore
 from schemas.contract.messages import ImageMessage
 from schemas.redis.keys import WORKERS_GROUP, Keys
 from schemas.redis.task_store import TaskStore

@@ -1,4 +1,4 @@
-"""A worker in this process, on a real server, a real folder and the real model."""
+"""A worker in this process, on a real server and a real folder, mostly with the stand-in."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -14,11 +14,14 @@ from redis.asyncio import Redis
 from consumer.health import Health
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
+from consumer.vision.detector import Detector, load_detector
 from consumer.worker.process import run_worker
 from schemas.contract.tasks import TaskState
 from schemas.redis.keys import Keys
 from schemas.redis.task_store import TaskStore
 from schemas.storage.storage import Storage
+from tests.support.service import ROOT
+from tests.support.stand_in import StandInDetector
 
 KEYS = Keys("{plates}")
 
@@ -57,13 +60,13 @@ class Bench:
         return state
 
     async def until_settled(self) -> None:
-        """Wait until no entry is waiting or in hand."""
+        """Wait until no entry is waiting or in flight."""
         async with asyncio.timeout(30):
             while await self.store.backlog():
                 await asyncio.sleep(0.02)
 
     def result(self, task_id: str, name: str) -> bytes:
-        """A stored result."""
+        """Return a stored result."""
         return (self.folder / task_id / "output" / name).read_bytes()
 
 
@@ -81,17 +84,33 @@ async def bench(redis_server: str, tmp_path: Path) -> AsyncIterator[Bench]:
 Start = Callable[..., AbstractAsyncContextManager[WorkerMetrics]]
 
 
+STAND_IN = StandInDetector()
+
+
+@pytest.fixture(scope="session")
+def model() -> Detector:
+    """The real model, loaded once."""
+    return load_detector(
+        ROOT / "models/plate-obb.pt", device="cpu", confidence=0.3, max_batch=16, threads=1
+    )
+
+
 @pytest.fixture
 def worker(bench: Bench) -> Start:
-    """Start a worker for the length of a block; it must stop by itself when told."""
+    """Start a worker for the length of a block, with a detector or, if None, the settings' model.
+
+    At the end of the block it must stop by itself.
+    """
 
     @asynccontextmanager
     async def start(
-        health: Health | None = None, **changes: object
+        detector: Detector | None = STAND_IN, health: Health | None = None, **changes: object
     ) -> AsyncIterator[WorkerMetrics]:
         metrics, stop = WorkerMetrics(CollectorRegistry()), asyncio.Event()
         settings = bench.settings.model_copy(update=changes)
-        task = asyncio.create_task(run_worker(settings, metrics, health or Health(), stop))
+        task = asyncio.create_task(
+            run_worker(settings, metrics, health or Health(), stop, detector)
+        )
         try:
             yield metrics
         finally:

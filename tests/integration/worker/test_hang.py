@@ -1,4 +1,4 @@
-"""A worker whose detector hangs, or fails everything, ends itself; others take its images."""
+"""A worker whose detector hangs, or fails every image, ends itself; others take its images."""
 
 import asyncio
 import sys
@@ -14,8 +14,8 @@ from consumer.errors import SickDetectorError
 from consumer.health import EXIT_STATUS, Health
 from consumer.metrics import WorkerMetrics
 from consumer.vision.obb import Detections
-from consumer.worker import process
-from consumer.worker.batch import Pixels
+from consumer.vision.view import Pixels
+from consumer.worker.process import run_worker
 from tests.integration.worker.conftest import KEYS, Bench
 from tests.support.pictures import scene_file
 from tests.support.service import Service, wait_until
@@ -32,10 +32,9 @@ def test_hung_forward_pass(redis_server: str, tmp_path: Path) -> None:
         redis.xadd("{plates}:images", {"v": 1, "task_id": "t1", "image": scene_file()})
         try:
             hung.start("worker")
-            # Until its model is loaded it complains of that.
             wait_until(
                 lambda: any(r.startswith("a forward pass has hung for") for r in reasons(hung)), 30,
-                lambda: f"a complaint\n{hung.logs}",
+                lambda: f"the problem\n{hung.logs}",
             )  # fmt: skip
             assert hung.roles["worker"].wait() == EXIT_STATUS
             [pending] = redis.xpending_range("{plates}:images", "workers", "-", "+", 10)
@@ -50,11 +49,11 @@ def test_hung_forward_pass(redis_server: str, tmp_path: Path) -> None:
             hung.stop()
             sound.stop()
     assert "watchdog ends the process" in hung.logs
-    assert "consumer/vision/standin.py" in hung.logs, "where it hung is in the log"
+    assert "tests/support/stand_in.py" in hung.logs, "where it hung is in the log"
 
 
 def reasons(service: Service) -> list[str]:
-    """What `/health` complains of; nothing as long as it says that all is well."""
+    """Return the problems that `/health` reports."""
     url = service.metrics_url("worker").replace("/metrics", "/health")
     try:
         answer = requests.get(url, timeout=5)
@@ -73,21 +72,18 @@ class SickDetector:
     name = digest = "sick"
     imgsz, stride = 640, 32
 
-    def detect(self, batch: Pixels, *, alone: bool = False) -> list[Detections]:
+    def detect(self, batch: Pixels, *, wide: bool = False) -> list[Detections]:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 
-async def test_sick_detector_spends_no_second_delivery(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(process, "_load_detector", lambda _: SickDetector())
+async def test_sick_detector_spends_no_second_delivery(bench: Bench) -> None:
     settings = bench.settings.model_copy(update={"max_images_in_hand": 6, "lease_seconds": 20})
     metrics = WorkerMetrics(CollectorRegistry())
     for index in range(6):
         await bench.publish(task_id="t1", index=index, total=6, image=scene_file(index))
     with pytest.raises(ExceptionGroup) as raised:
         async with asyncio.timeout(20):
-            await process.run_worker(settings, metrics, Health(), asyncio.Event())
+            await run_worker(settings, metrics, Health(), asyncio.Event(), SickDetector())
     assert raised.group_contains(SickDetectorError)
     rows = await bench.redis.xpending_range(KEYS.images, "workers", "-", "+", 10)
     assert [row["times_delivered"] for row in rows] == [1] * 6
@@ -100,6 +96,5 @@ async def test_sick_detector_ends_the_process_with_a_status(
     async def ends(settings: object) -> None:
         raise ExceptionGroup("", [ExceptionGroup("", [SickDetectorError("it fails everything")])])
 
-    monkeypatch.setattr(entry_point, "worker", ends)
     monkeypatch.setattr(sys, "argv", ["consumer", "worker"])
-    assert await asyncio.to_thread(entry_point.main) == EXIT_STATUS
+    assert await asyncio.to_thread(entry_point.main, ends) == EXIT_STATUS

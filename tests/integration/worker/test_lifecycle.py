@@ -1,9 +1,10 @@
-"""A worker starting and stopping, and what it reads from vanishing under way."""
+"""A worker that starts and stops, and whose stream or group is deleted while it runs."""
 
 import asyncio
 from typing import Any
 
 import pytest
+import structlog
 from prometheus_client import CollectorRegistry
 
 from consumer.health import Health
@@ -13,6 +14,7 @@ from schemas.contract.tasks import TaskStatus
 from schemas.redis.keys import WORKERS_GROUP
 from tests.integration.worker.conftest import KEYS, Bench, Start
 from tests.support.pictures import scene_file
+from tests.support.stand_in import StandInDetector
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
@@ -20,13 +22,15 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 async def test_stop_before_redis_was_ever_there(bench: Bench) -> None:
     settings = bench.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
     stop = asyncio.Event()
-    task = asyncio.create_task(
-        run_worker(settings, WorkerMetrics(CollectorRegistry()), Health(), stop)
-    )
-    await asyncio.sleep(3)  # the model is loaded, Redis is being asked in vain
-    stop.set()
-    async with asyncio.timeout(20):
-        await task
+    metrics = WorkerMetrics(CollectorRegistry())
+    with structlog.testing.capture_logs() as lines:
+        task = asyncio.create_task(run_worker(settings, metrics, Health(), stop, StandInDetector()))
+        async with asyncio.timeout(20):
+            while not lines:
+                await asyncio.sleep(0.01)
+            assert lines[0]["event"] == "waiting for a server"
+            stop.set()
+            await task
 
 
 async def test_group_destroyed_under_way_is_made_again(bench: Bench, worker: Start) -> None:
@@ -47,10 +51,12 @@ async def test_flushall_under_way_does_not_stop_new_work(bench: Bench, worker: S
         assert (await bench.final("after")).status is TaskStatus.COMPLETED
 
 
-async def test_stop_finishes_what_is_in_hand_and_takes_no_more(bench: Bench, worker: Start) -> None:
+async def test_stop_finishes_what_is_in_flight_and_takes_no_more(
+    bench: Bench, worker: Start
+) -> None:
     for index in range(40):
         await bench.publish(task_id="t1", index=index, total=40, image=scene_file(index % 3))
-    async with worker(max_images_in_hand=8):
+    async with worker(StandInDetector(20), max_images_in_hand=8):
         async with asyncio.timeout(30):
             while (state := await bench.store.state("t1")) is None or state.progress.done < 3:
                 await asyncio.sleep(0.01)
@@ -64,7 +70,7 @@ async def test_stop_at_any_moment_of_the_start(bench: Bench, turns: int) -> None
     metrics, health, stop = WorkerMetrics(CollectorRegistry()), Health(), asyncio.Event()
     beaten = asyncio.Event()
     health.beat = lambda *_, **__: beaten.set()  # type: ignore[method-assign]
-    task = asyncio.create_task(run_worker(bench.settings, metrics, health, stop))
+    task = asyncio.create_task(run_worker(bench.settings, metrics, health, stop, StandInDetector()))
     if turns:
         # A loop is in the middle of a Redis call some turns of the event loop after its beat.
         await beaten.wait()

@@ -1,4 +1,4 @@
-"""A worker whose connection breaks just when an outcome has been written."""
+"""A worker whose connection breaks when an outcome has just been written."""
 
 import asyncio
 import hashlib
@@ -16,10 +16,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 
 class Swallowing:
-    """Stands between a client and Redis, and breaks the connection instead of answering a script.
+    """A proxy of Redis that breaks the connection instead of returning a script's response.
 
     Args:
-        times: how many answers are lost; the script itself has run each time.
+        times: how many responses are lost; the script itself has run each time.
     """
 
     def __init__(self, server_url: str, script: str, times: int) -> None:
@@ -71,20 +71,18 @@ async def _answer(
     back.close()
 
 
-async def test_an_outcome_whose_answer_is_lost_counts_as_done(
+async def test_an_outcome_whose_response_is_lost_counts_as_done(
     bench: Bench, worker: Start, redis_server: str
 ) -> None:
-    # Known to the server beforehand: else the lost answer would be that it knows no such script.
+    # Known to the server beforehand: else the lost response would be that the script is unknown.
     await bench.redis.script_load(scripts.source("finish"))
     swallowing = Swallowing(redis_server, "finish", times=2)
     async with swallowing.listening():
         with structlog.testing.capture_logs() as lines:
-            async with worker(
-                redis_url=swallowing.url, model_path=bench.folder / "stand-in:1"
-            ) as told:
+            async with worker(redis_url=swallowing.url) as metrics:
                 await bench.publish(task_id="t1", image=scene_file(width=320))
                 await bench.event("t1")
     assert swallowing.left == 0
-    outcomes = {labels[0]: one._value.get() for labels, one in told.images._metrics.items()}
+    outcomes = {labels[0]: one._value.get() for labels, one in metrics.images._metrics.items()}
     assert outcomes == {"covered": 1}
     assert [line["event"] for line in lines].count("task finished") == 1

@@ -1,6 +1,4 @@
-"""Addresses of results with PUBLIC_URL, where no request says how the service is reached."""
-
-from pathlib import Path
+"""Addresses of results with PUBLIC_URL: events have no request that names the service."""
 
 import pytest
 
@@ -15,7 +13,7 @@ async def test_event_and_status_name_the_same_address(
     bench: Bench, worker: Start, public_url: str
 ) -> None:
     await bench.publish(task_id="t1", filename="мой a.jpg", image=scene_file())
-    async with worker(public_url=public_url, model_path=Path("stand-in:1")):
+    async with worker(public_url=public_url):
         event = await bench.event("t1")
     state = await bench.store.state("t1")
     assert state is not None

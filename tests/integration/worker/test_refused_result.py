@@ -1,4 +1,4 @@
-"""Results that storage does not take: one alone is given up, those of a full disk are kept."""
+"""Results that storage refuses: a single one fails its image, a full disk is waited for."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import structlog
 
-from consumer.worker import pipeline
+from consumer.worker.processor import STORAGE_ATTEMPTS
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.tasks import TaskState, TaskStatus
 from schemas.storage.storage import Storage, StorageFullError
@@ -33,7 +33,7 @@ async def test_an_image_whose_result_is_refused_ends_and_blocks_no_other(
     for task_id in (*refused, *good):
         await bench.storage.put(f"{task_id}/input/0", ORIGINAL)
         await bench.publish(task_id=task_id, object=f"{task_id}/input/0")
-    async with worker(model_path=bench.folder / "stand-in:1", max_images_in_hand=SLOTS):
+    async with worker(max_images_in_hand=SLOTS):
         for task_id in refused:
             state = await bench.final(task_id)
             assert (state.status, codes(state)) == (
@@ -45,11 +45,13 @@ async def test_an_image_whose_result_is_refused_ends_and_blocks_no_other(
     assert {str(path) for path in left} == {f"{id_}/output/covered_image.webp" for id_ in good}
 
 
-async def test_a_failed_image_has_no_result_from_a_try_before(bench: Bench, worker: Start) -> None:
+async def test_a_failed_image_has_no_result_of_an_earlier_attempt(
+    bench: Bench, worker: Start
+) -> None:
     result = "t1/output/covered_image.webp"
     await bench.storage.put(result, b"stored by a worker that died then")
     await bench.publish(task_id="t1", image=b"no picture")
-    async with worker(model_path=bench.folder / "stand-in:1"):
+    async with worker():
         assert codes(await bench.final("t1")) == [ImageErrorCode.UNSUPPORTED_FORMAT]
     assert not (bench.folder / result).exists()
 
@@ -57,23 +59,23 @@ async def test_a_failed_image_has_no_result_from_a_try_before(bench: Bench, work
 async def test_a_disk_with_room_for_a_few_bytes_is_waited_for(
     bench: Bench, worker: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put, tries, given_up = Storage.put, 0, asyncio.Event()
+    put, attempts, enough = Storage.put, 0, asyncio.Event()
     is_full = True
 
     async def put_little(storage: Storage, key: str, data: Any) -> None:
-        nonlocal tries
+        nonlocal attempts
         if is_full and len(data) > 100:
-            tries += "/output/" in key
-            if tries > pipeline.WRITE_TRIES:
-                given_up.set()
+            attempts += "/output/" in key
+            if attempts > STORAGE_ATTEMPTS:
+                enough.set()
             raise StorageFullError("put: disk full")
         await put(storage, key, data)
 
     monkeypatch.setattr(Storage, "put", put_little)
     with structlog.testing.capture_logs() as lines:
-        async with worker(model_path=bench.folder / "stand-in:1"):
+        async with worker():
             await bench.publish(task_id="t1", image=ORIGINAL)
-            await given_up.wait()
+            await enough.wait()
             assert (await bench.store.backlog()) == 1
             is_full = False
             assert (await bench.final("t1")).status is TaskStatus.COMPLETED

@@ -1,4 +1,4 @@
-"""A stop ends the process in time, whatever its threads are at; a clean one ends with 0."""
+"""A stop ends the process in time, even if its threads hang; a clean one ends with 0."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ import pytest
 from redis import Redis
 
 from tests.support.pictures import scene_file
-from tests.support.service import ROOT, running, wait_until
+from tests.support.service import ROOT, role_arguments, running, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
@@ -25,10 +25,10 @@ GRACE_SECONDS = 15.0
 HANGS = {
     "worker": """
         import consumer.worker.process as process
-        def hang(settings):
+        def hang(*_, **__):
             print("begun", flush=True)
             time.sleep(600)
-        process._load_detector = hang
+        process.load_detector = hang
     """,
     "dispatcher": """
         from consumer.dispatcher.events import EventReader
@@ -38,14 +38,13 @@ HANGS = {
         EventReader.reclaim = hang
     """,
 }
-"""A thread of each role that never comes back, as on a mount that is gone."""
+"""A thread of each role that hangs, as on a mount that is unavailable."""
 
 FAILS_IN_WORK = """
-        from consumer.worker.loops import WorkerLoops
-        async def fail(loops):
-            if len(loops._in_flight):
-                raise RuntimeError("a defect")
-        WorkerLoops._measure = fail
+        from schemas.redis.task_store import TaskStore
+        async def fail(*_):
+            raise RuntimeError("a defect")
+        TaskStore.renew = fail
 """
 
 
@@ -53,12 +52,13 @@ FAILS_IN_WORK = """
 def started(
     role: str, change: str, redis_url: str, folder: Path, **settings: str
 ) -> Iterator[subprocess.Popen[str]]:
-    """A role as a process, with a defect of its own."""
+    """Start a role as a process, with a defect."""
+    _, module, *arguments = role_arguments(role, settings)
     lines = [line.removeprefix("        ") for line in change.splitlines()]
     code = "\n".join(
         (
-            "import asyncio, runpy, sys, time", *lines, f"sys.argv[1:] = [{role!r}]",
-            "runpy.run_module('consumer', run_name='__main__', alter_sys=True)",
+            "import asyncio, runpy, sys, time", *lines, f"sys.argv[1:] = {arguments}",
+            f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)",
         )
     )  # fmt: skip
     environment = {
@@ -106,15 +106,15 @@ def test_a_clean_stop_leaves_no_thread(redis_server: str, tmp_path: Path) -> Non
             lambda: service.logs,
         )  # fmt: skip
         assert [role.terminate() for role in service.roles.values()] == [0, 0]
-        for told in ("left", "out of time", "watchdog"):
-            assert told not in service.logs
+        for text in ("left at work", "timed out", "cut off", "watchdog"):
+            assert text not in service.logs
 
 
 @pytest.mark.parametrize("role", HANGS)
 def test_a_thread_that_hangs_does_not_keep_the_process(
     role: str, redis_server: str, tmp_path: Path
 ) -> None:
-    with started(role, HANGS[role], redis_server, tmp_path, MODEL_PATH="stand-in:1") as process:
+    with started(role, HANGS[role], redis_server, tmp_path) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         process.send_signal(signal.SIGTERM)
@@ -134,7 +134,7 @@ def test_a_defect_ends_the_process_while_a_pass_hangs(redis_server: str, tmp_pat
         assert "ended by an error" in log
 
 
-def test_a_wrong_cover_is_told_before_anything_is_waited_for(tmp_path: Path) -> None:
+def test_a_wrong_cover_is_reported_before_anything_is_waited_for(tmp_path: Path) -> None:
     cover, model = tmp_path / "cover.png", tmp_path / "model.pt"
     for file in (cover, model):
         file.write_text("neither a picture nor a checkpoint")

@@ -1,4 +1,4 @@
-"""The worker as its neighbours see it: entries in; results, task hashes, events and letters out."""
+"""The worker from outside: entries in; results, task hashes, events and dead letters out."""
 
 import asyncio
 import re
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from consumer.vision.detector import Detector
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.tasks import TaskStatus
 from tests.integration.worker.conftest import KEYS, Bench, Start
@@ -14,9 +15,11 @@ from tests.support.pictures import assert_covered, encoded, scene, scene_file
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
 
-async def test_inline_image_of_a_direct_publisher(bench: Bench, worker: Start) -> None:
+async def test_inline_image_of_a_direct_publisher(
+    bench: Bench, worker: Start, model: Detector
+) -> None:
     await bench.publish(task_id="t1", filename="авто.jpg", image=scene_file())
-    async with worker() as metrics:
+    async with worker(model) as metrics:
         event = await bench.event("t1")
         state = await bench.store.state("t1")
     assert state is not None
@@ -37,13 +40,11 @@ async def test_stored_originals_are_deleted_and_results_stay(bench: Bench, worke
     async with worker():
         state = await bench.final("t1")
     assert [r.filename for r in state.results] == [f"covered_a_{i}.webp" for i in range(3)]
-    for index in range(3):
-        assert_covered(scene(index), bench.result("t1", f"covered_a_{index}.webp"))
     kept = sorted(path.name for path in bench.folder.rglob("*") if path.is_file())
     assert kept == [f"covered_a_{i}.webp" for i in range(3)]
 
 
-async def test_bad_images_fail_alone(bench: Bench, worker: Start) -> None:
+async def test_bad_images_fail_no_others(bench: Bench, worker: Start) -> None:
     good = scene_file()
     for index, image in enumerate((good, good[: len(good) // 2], b"GIF89a....", good)):
         await bench.publish(task_id="t1", index=index, total=4, image=image, filename=f"{index}.x")
@@ -123,7 +124,11 @@ async def test_outputs_that_receivers_misread_are_stored_under_names_of_their_ow
 ) -> None:
     for index, output in enumerate(("a;b.webp", "a_b.webp", 'a"b.webp')):
         await bench.publish(
-            task_id="t1", index=index, total=3, output=output, image=scene_file(index)
+            task_id="t1",
+            index=index,
+            total=3,
+            output=output,
+            image=scene_file(index, width=320 + 32 * index),
         )
     async with worker():
         state = await bench.final("t1")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from consumer.vision.detector import load_detector
+from consumer.vision.finding import find_plates, run_steps
 from consumer.vision.margins import DEFAULT_PADDING, cover_quads
-from consumer.vision.merge import merge
 from consumer.vision.tiling import views
 from models.drawing.scenes import draw_scene
 from models.evaluation.metrics import covered_share, long_angle
@@ -77,9 +77,8 @@ def test_the_real_checkpoint_covers_the_plates_and_nothing_else():
     for seed in range(6):
         number = 1 + seed % 3
         scene = draw_scene(np.random.default_rng(seed), 960, 720, number)
-        seen = views(scene.rgb, 640, "auto")
-        found = merge(seen, [detector.detect(view.pixels[None])[0] for view in seen])
-        covers = cover_quads(found, DEFAULT_PADDING)
+        found = run_steps(find_plates(views(scene.rgb, 640, "auto")), detector.detect)
+        covers = cover_quads(found.plates, DEFAULT_PADDING)
         covered += sum(covered_share(quad, list(covers)) >= 0.9 for quad in scene.quads)
         plates += number
         extra += max(0, len(covers) - number)

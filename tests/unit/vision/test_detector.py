@@ -206,7 +206,7 @@ def test_runs_as_a_graph_that_needs_no_interpreter(detector: NetworkDetector) ->
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_pass_that_is_alone_takes_all_threads_and_finds_the_same(
+def test_a_wide_pass_takes_all_threads_and_finds_the_same(
     model_file: Path, precision: Precision
 ) -> None:
     detector = load_detector(
@@ -217,7 +217,7 @@ def test_a_pass_that_is_alone_takes_all_threads_and_finds_the_same(
         for image in pictures():
             [narrow] = detector.detect(image[None])
             assert torch.get_num_threads() == 1
-            [wide] = detector.detect(image[None], alone=True)
+            [wide] = detector.detect(image[None], wide=True)
             assert torch.get_num_threads() == 2
             assert_same(narrow, wide)
         other.submit(detector.detect, pictures(1)).result()

@@ -1,4 +1,4 @@
-"""Looking again from further away: when, at what, and what is taken from it."""
+"""Views at a smaller scale: when they are needed, of what, and what is taken from them."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ from consumer.vision.downscale import (
     too_near,
     wants_downscale,
 )
+from consumer.vision.finding import find_plates, run_steps
 from consumer.vision.letterbox import STRIDE
-from consumer.vision.looks import answered, look
 from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
 from consumer.vision.tiling import views
@@ -43,7 +43,7 @@ SMALL = (100.0, 100.0, 300.0, 150.0)
 
 
 @pytest.mark.parametrize(("height", "width"), [(480, 640), (720, 1280), (333, 1000), (95, 700)])
-def test_a_step_back_shows_the_whole_at_half_the_scale(height: int, width: int) -> None:
+def test_a_downscaled_view_shows_the_whole_at_half_the_scale(height: int, width: int) -> None:
     rgb = np.zeros((height, width, 3), np.uint8)
     low, high = np.array((width // 2, height // 3)), np.array((width // 2 + 64, height // 3 + 32))
     rgb[low[1] : high[1], low[0] : high[0]] = 255
@@ -70,18 +70,18 @@ def test_a_step_back_shows_the_whole_at_half_the_scale(height: int, width: int) 
         ([(SMALL, 0.9), (NEAR, 0.4)], True),
     ],
 )
-def test_another_look_is_for_near_plates_and_for_pictures_without_certain_ones(
+def test_near_plates_and_images_without_certain_ones_need_a_downscaled_view(
     plates: list[tuple[Box, float]], wanted: bool
 ) -> None:
     assert wants_downscale([WHOLE], [seen(WHOLE, *plates)]) is wanted
 
 
 def test_a_certain_plate_in_a_tile_is_one() -> None:
-    answers = [seen(WHOLE), seen(TILE, (SMALL, 0.9))]
-    assert not wants_downscale([WHOLE, TILE], answers)
+    results = [seen(WHOLE), seen(TILE, (SMALL, 0.9))]
+    assert not wants_downscale([WHOLE, TILE], results)
 
 
-def test_the_second_look_leads_to_a_third_only_for_a_plate_still_too_near() -> None:
+def test_a_third_scale_is_only_for_a_plate_still_too_near() -> None:
     huge = (0.0, 0.0, 1200.0, 600.0)  # 300 pixels high in the whole view, 150 in the half
     assert not wants_downscale([WHOLE, HALF], [seen(WHOLE), seen(HALF)])
     assert not wants_downscale([WHOLE, HALF], [seen(WHOLE, (NEAR, 0.9)), seen(HALF, (NEAR, 0.9))])
@@ -93,7 +93,7 @@ def test_what_is_higher_than_the_view_is_not_too_near() -> None:
     assert too_near(quads, WHOLE).tolist() == [False, True]
 
 
-def test_looking_ends_whatever_the_detector_says() -> None:
+def test_views_end_whatever_the_detector_returns() -> None:
     asked: list[tuple[int, ...]] = []
 
     def detect(batch: NDArray[np.uint8]) -> list[Detections]:
@@ -102,11 +102,12 @@ def test_looking_ends_whatever_the_detector_says() -> None:
         view = View(batch[0], (1, 1), (0, 0))
         return [seen(view, ((0, 0, float(width), max(TOO_NEAR, height - 1)), 0.9))]
 
-    found, answers = look(np.zeros((1500, 2000, 3), np.uint8), 640, "off", detect)
+    large, tiny = np.zeros((1500, 2000, 3), np.uint8), np.zeros((9, 9, 3), np.uint8)
+    found = run_steps(find_plates(views(large, 640, "off")), detect)
     assert asked == [(480, 640), (256, 320), (128, 160), (64, 96)]
-    assert [view.downscales for view in found] == [0, 1, 2, 3]
-    assert len(answers) == 4
-    assert len(answered(views(np.zeros((9, 9, 3), np.uint8), 64, "off"), detect)[0]) == 1
+    assert [view.downscales for view in found.views] == [0, 1, 2, 3]
+    assert len(found.results) == 4
+    assert len(run_steps(find_plates(views(tiny, 64, "off")), detect).views) == 1
 
 
 def test_a_near_plate_is_taken_from_further_away() -> None:
@@ -129,19 +130,19 @@ def test_pieces_of_a_near_plate_give_way_to_the_whole() -> None:
 def test_the_furthest_view_of_a_plate_counts() -> None:
     quarter = downscale([WHOLE, HALF])
     sizes = [(100.0, 100.0, 700.0, 500.0), (60.0, 80.0, 900.0, 560.0), (20.0, 40.0, 1200.0, 640.0)]
-    answers = [
+    results = [
         seen(view, (box, 0.9)) for view, box in zip((WHOLE, HALF, quarter), sizes, strict=True)
     ]
-    assert boxes(merge([WHOLE, HALF, quarter], answers)) == [sizes[2]]
+    assert boxes(merge([WHOLE, HALF, quarter], results)) == [sizes[2]]
 
 
 def test_a_small_plate_is_left_to_the_whole_view() -> None:
     near = (400.0, 400.0, 1200.0, 600.0)
-    answers = [
+    results = [
         seen(WHOLE, (SMALL, 0.8), (near, 0.9)),
         seen(HALF, ((90.0, 90.0, 320.0, 160.0), 0.9), (near, 0.9)),
     ]
-    assert sorted(boxes(merge([WHOLE, HALF], answers))) == [SMALL, near]
+    assert sorted(boxes(merge([WHOLE, HALF], results))) == [SMALL, near]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,7 @@ def test_a_plate_too_near_in_a_tile_is_taken_from_the_whole_view() -> None:
 
 
 @pytest.mark.parametrize("far", [(100.0, 100.0, 500.0, 300.0), (640.0, 90.0, 1180.0, 290.0)])
-def test_what_only_the_nearer_look_shows_of_a_plate_stays_covered(far: Box) -> None:
+def test_what_only_the_nearer_view_shows_of_a_plate_stays_covered(far: Box) -> None:
     found = merge([WHOLE, HALF], [seen(WHOLE, (NEAR, 0.95)), seen(HALF, (far, 0.31))])
     [quad] = found.quads
     for whole in (seen(WHOLE, (NEAR, 1)), seen(WHOLE, (far, 1))):
@@ -188,7 +189,7 @@ def test_a_tilted_plate_grows_along_its_own_sides() -> None:
 
 
 @pytest.mark.parametrize("share", [0.4, 0.6, 0.9])
-def test_a_second_chance_takes_nothing_from_the_first_look(share: float) -> None:
+def test_a_second_chance_takes_nothing_from_the_first_view(share: float) -> None:
     whole, part = (200.0, 200.0, 400.0, 250.0), (200.0, 200.0, 200 + 200 * share, 250.0)
     found = merge([WHOLE, HALF], [seen(WHOLE, (whole, 0.65)), seen(HALF, (part, 0.9))])
     assert (
@@ -209,7 +210,7 @@ def test_a_certain_plate_that_is_not_believed_does_not_end_the_search() -> None:
 def test_a_find_on_a_near_plate_does_not_take_the_plates_place() -> None:
     near, true = (300.0, 100.0, 1000.0, 300.0), (60.0, 100.0, 1240.0, 300.0)
     letter = (310.0, 110.0, 450.0, 280.0)
-    answers = [seen(WHOLE, (near, 0.85)), seen(HALF, (letter, 0.9), (true, 0.75))]
-    found = merge([WHOLE, HALF], answers)
+    results = [seen(WHOLE, (near, 0.85)), seen(HALF, (letter, 0.9), (true, 0.75))]
+    found = merge([WHOLE, HALF], results)
     [whole] = in_image(seen(WHOLE, (true, 1)), WHOLE).quads
     assert covered_share(whole, list(found.quads)) > 0.999

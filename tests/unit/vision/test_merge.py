@@ -32,8 +32,8 @@ def seen(view: View, *plates: tuple[Box, float]) -> Detections:
 
 def merged(*plates: list[tuple[Box, float]]) -> list[tuple[Box, float]]:
     """The plates that are left of those that each of VIEWS reports."""
-    answers = [seen(view, *some) for view, some in zip(VIEWS, plates, strict=True)]
-    found = merge(VIEWS, answers)
+    results = [seen(view, *some) for view, some in zip(VIEWS, plates, strict=True)]
+    found = merge(VIEWS, results)
     return [
         ((*map(float, quad[0].round(2)), *map(float, quad[2].round(2))), round(float(score), 3))  # type: ignore[misc]
         for quad, score in zip(found.quads, found.scores, strict=True)
@@ -86,10 +86,10 @@ def test_both_parts_of_a_plate_wider_than_the_overlap_stay() -> None:
     assert merged([], [(parts[0], 0.6)], [(parts[1], 0.7)]) == [(parts[1], 0.7), (parts[0], 0.6)]
 
 
-def test_what_only_a_closer_look_takes_for_a_large_plate_is_none() -> None:
+def test_a_large_plate_that_only_a_closer_view_shows_is_none() -> None:
     window = (50.0, 50.0, 350.0, 140.0)  # 45 pixels high in the whole view
     assert merged([], [(window, 0.9)], []) == []
-    small = (50.0, 50.0, 350.0, 122.0)  # 36 there: the whole view may well overlook it
+    small = (50.0, 50.0, 350.0, 122.0)  # 36 there: the whole view may miss it
     assert merged([], [(small, 0.9)], []) == [(small, 0.9)]
     # The whole view shows something there, if not as clearly, or only a part of it.
     assert merged([((60.0, 55.0, 340.0, 118.0), 0.35)], [(window, 0.9)], []) == [(window, 0.9)]
@@ -99,6 +99,14 @@ def test_what_only_a_closer_look_takes_for_a_large_plate_is_none() -> None:
 def test_what_lies_at_the_pictures_own_border_is_whole() -> None:
     border, larger = (0.0, 100.0, 60.0, 130.0), (0.0, 90.0, 130.0, 140.0)
     assert merged([(larger, 0.3)], [(border, 0.9)], []) == [(border, 0.9), (larger, 0.3)]
+
+
+def test_a_few_pixels_beside_a_cut_side_count_as_cut() -> None:
+    """A detection may end a little before the side at which the tile cuts its plate."""
+    right = [((400.0, 50.0, 600.0 - gap, 70.0), 1.0) for gap in (0, 5, 7)]
+    assert is_cut(seen(LEFT, *right).quads, LEFT).tolist() == [True, True, False]
+    part, plate = (530.0, 100.0, 595.0, 130.0), (530.0, 100.0, 680.0, 130.0)
+    assert merged([], [(part, 0.9)], [(plate, 0.4)]) == [(plate, 0.4)]
 
 
 def test_only_inner_sides_cut() -> None:
@@ -121,15 +129,15 @@ def test_nothing_goes_but_what_another_covers(
     right: list[tuple[Box, float]],
 ) -> None:
     """Each detection that is dropped lies for the most part under one that stays."""
-    answers = []
+    results = []
     for view, some in zip(VIEWS, (whole, left, right), strict=True):
         boxes = [((x, y, x + w, y + h), score) for (x, y, w, h), score in some]
         raw = seen(LEFT, *boxes)
         quads = raw.quads * np.float32(0.5 if view is WHOLE else 1)
-        answers.append(Detections.exact(quads, raw.scores))
-    found = merge(VIEWS, answers)
+        results.append(Detections.exact(quads, raw.scores))
+    found = merge(VIEWS, results)
     assert (np.diff(found.scores) <= 0).all()
-    for view, answer in zip(VIEWS, answers, strict=True):
-        for alone in merge([view], [answer]).quads:
-            shares = [shared_part(alone, kept) for kept in found.quads]
+    for view, result in zip(VIEWS, results, strict=True):
+        for single in merge([view], [result]).quads:
+            shares = [shared_part(single, kept) for kept in found.quads]
             assert max(shares) > SAME_PLATE_IOU / 2

@@ -1,6 +1,4 @@
-"""Pictures that lie on their side or upside down: which turns are asked for, and what they add."""
-
-from pathlib import Path
+"""Images that lie on their side or upside down: which turns they need, and what these add."""
 
 import numpy as np
 import pytest
@@ -9,13 +7,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from consumer.vision.downscale import CERTAIN, downscale
-from consumer.vision.looks import answered, further
-from consumer.vision.merge import is_cut, merge, unsettled
+from consumer.vision.finding import find_plates, further_views, run_steps
+from consumer.vision.merge import is_cut, merge, uncovered_score
 from consumer.vision.obb import Detections
-from consumer.vision.standin import chosen_standin
 from consumer.vision.tiling import view_bytes, views
 from consumer.vision.turning import HINT, next_turn
 from consumer.vision.view import View, in_image, turned
+from tests.support.stand_in import StandInDetector
 
 Corners = NDArray[np.float32]
 SIDES = st.integers(1, 90)
@@ -114,7 +112,7 @@ def test_a_side_that_cuts_cuts_in_the_turned_view(turns: int, side: int) -> None
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 @pytest.mark.parametrize(("height", "width"), [(480, 640), (333, 1000), (1000, 217)])
-def test_a_step_back_from_a_turned_view(height: int, width: int, turns: int) -> None:
+def test_a_turned_view_downscaled(height: int, width: int, turns: int) -> None:
     [whole] = views(np.zeros((height, width, 3), np.uint8), 640, "off")
     first = turned(whole, turns)
     second = downscale([first])
@@ -126,7 +124,7 @@ def test_a_step_back_from_a_turned_view(height: int, width: int, turns: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("looks", "expected"),
+    ("seen", "expected"),
     [
         ({0: plate(CERTAIN)}, None),
         ({0: plate(CERTAIN - 0.01)}, 1),
@@ -146,8 +144,8 @@ def test_a_step_back_from_a_turned_view(height: int, width: int, turns: int) -> 
         ({0: plate(HINT), 1: plate(HINT), 3: NOTHING, 2: plate(HINT)}, None),
     ],
 )
-def test_the_next_turn(looks: dict[int, Detections], expected: int | None) -> None:
-    assert next_turn(looks, WIDTH) == expected
+def test_the_next_turn(seen: dict[int, Detections], expected: int | None) -> None:
+    assert next_turn(seen, WIDTH) == expected
 
 
 def test_a_plate_on_end_beside_a_certain_level_one_asks_for_a_turn() -> None:
@@ -160,82 +158,80 @@ def test_a_plate_on_end_beside_a_certain_level_one_asks_for_a_turn() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(640, 640), (1000, 300), (300, 1000)])
 def test_what_fills_the_picture_needs_no_turn(height: int, width: int) -> None:
-    standin = chosen_standin(Path("stand-in:0"))
-    assert standin is not None
-    seen, _ = answered(views(np.zeros((height, width, 3), np.uint8), 640, "auto"), standin.detect)
-    assert {view.turns for view in seen} == {0}
+    first = views(np.zeros((height, width, 3), np.uint8), 640, "auto")
+    found = run_steps(find_plates(first), StandInDetector().detect)
+    assert {view.turns for view in found.views} == {0}
 
 
 @pytest.mark.parametrize("turns", [1, 3])
 @pytest.mark.parametrize("score", [CERTAIN, 0.95])
-def test_a_certain_plate_of_a_turned_look_counts_with_all_that_it_shows(
+def test_a_certain_plate_of_a_turned_view_counts_with_all_that_it_shows(
     turns: int, score: float
 ) -> None:
     whole = whole_view()
-    looks = [whole, turned(whole, 1), turned(whole, 3)][: 2 if turns == 1 else 3]
+    seen = [whole, turned(whole, 1), turned(whole, 3)][: 2 if turns == 1 else 3]
     quads = np.stack((ON_END, ON_END + 200))
     both = Detections.exact(quads, np.array([score, 0.31], np.float32))
     hint = plate(HINT, SQUARE + 300)
-    answers = [NOTHING, *([shown_in(looks[1], hint)] if turns == 3 else []),
-               shown_in(looks[-1], both)]  # fmt: skip
-    found = merge(looks, answers)
+    results = [NOTHING, *([shown_in(seen[1], hint)] if turns == 3 else []),
+               shown_in(seen[-1], both)]  # fmt: skip
+    found = merge(seen, results)
     assert np.allclose(found.scores, both.scores)
     assert np.allclose(np.sort(found.quads, axis=1), np.sort(quads, axis=1), atol=1e-2)
-    assert unsettled(looks, answers) == 0
+    assert uncovered_score(seen, results) == 0
 
 
-def test_an_uncertain_find_of_a_turned_look_is_not_covered_but_told() -> None:
+def test_an_uncertain_find_of_a_turned_view_is_not_covered_but_reported() -> None:
     whole = whole_view()
-    looks = [whole, turned(whole, 1), turned(whole, 3)]
-    answers = [NOTHING, shown_in(looks[1], plate(0.6)), shown_in(looks[2], plate(0.65))]
-    assert not len(merge(looks, answers).quads)
-    assert unsettled(looks, answers) == pytest.approx(0.65)
-    assert unsettled(looks[:1], answers[:1]) == 0
+    seen = [whole, turned(whole, 1), turned(whole, 3)]
+    results = [NOTHING, shown_in(seen[1], plate(0.6)), shown_in(seen[2], plate(0.65))]
+    assert not len(merge(seen, results).quads)
+    assert uncovered_score(seen, results) == pytest.approx(0.65)
+    assert uncovered_score(seen[:1], results[:1]) == 0
 
 
-def test_a_plate_that_both_looks_show_is_covered_once() -> None:
+def test_a_plate_that_both_views_show_is_covered_once() -> None:
     whole = whole_view()
-    looks = [whole, turned(whole, 1)]
-    answers = [plate(0.5, ON_END), plate(0.9, ON_END)]
-    found = merge(looks, [shown_in(v, a) for v, a in zip(looks, answers, strict=True)])
+    seen = [whole, turned(whole, 1)]
+    results = [plate(0.5, ON_END), plate(0.9, ON_END)]
+    found = merge(seen, [shown_in(v, a) for v, a in zip(seen, results, strict=True)])
     assert found.scores.tolist() == [np.float32(0.9)]
 
 
-def test_a_turned_look_takes_nothing_from_a_certain_plate() -> None:
+def test_a_turned_view_takes_nothing_from_a_certain_plate() -> None:
     whole = whole_view()
-    looks = [whole, turned(whole, 1)]
+    seen = [whole, turned(whole, 1)]
     smaller = SQUARE + np.array([(0, 0), (-8, 0), (-8, -8), (0, -8)], np.float32)
-    answers = [plate(0.75, SQUARE), shown_in(looks[1], plate(0.9, smaller))]
-    found = merge(looks, answers)
+    results = [plate(0.75, SQUARE), shown_in(seen[1], plate(0.9, smaller))]
+    found = merge(seen, results)
     assert found.scores.tolist() == [np.float32(0.9), np.float32(0.75)]
     assert np.allclose(found.quads[1], SQUARE, atol=1e-2)
-    # One that is not certain gives way, as it would to a better view of the same look.
-    answers[0] = plate(0.6, SQUARE)
-    assert merge(looks, answers).scores.tolist() == [np.float32(0.9)]
+    # One that is not certain gives way, as it would to a better view of the same turn.
+    results[0] = plate(0.6, SQUARE)
+    assert merge(seen, results).scores.tolist() == [np.float32(0.9)]
 
 
-def test_with_more_confidence_a_look_that_nothing_calls_for_any_more_does_not_count() -> None:
+def test_with_more_confidence_a_view_that_is_not_needed_any_more_does_not_count() -> None:
     whole = whole_view()
-    looks = [whole, turned(whole, 1), turned(whole, 3)]
-    sure = shown_in(looks[2], plate(0.9))
-    assert len(merge(looks, [NOTHING, shown_in(looks[1], plate(HINT)), sure]).quads) == 1
-    assert not len(merge(looks, [NOTHING, NOTHING, sure]).quads)
+    seen = [whole, turned(whole, 1), turned(whole, 3)]
+    sure = shown_in(seen[2], plate(0.9))
+    assert len(merge(seen, [NOTHING, shown_in(seen[1], plate(HINT)), sure]).quads) == 1
+    assert not len(merge(seen, [NOTHING, NOTHING, sure]).quads)
 
 
-def test_all_turns_are_asked_for_in_order_and_only_one_is_kept_in_memory() -> None:
+def test_all_turns_come_in_order_and_only_one_is_kept_in_memory() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), np.uint8)
     seen = views(rgb, 640, "auto")
     first = list(seen)
     assert len(first) == 2
-    answers = [shown_in(view, plate(HINT)) for view in seen]
+    results = [shown_in(view, plate(HINT)) for view in seen]
     turns = []
-    while make := further(seen, answers):
-        fresh = make()
+    while fresh := further_views(seen, results):
         taken = sum(view.pixels.nbytes for view in (*seen, *fresh) if view.pixels.strides[0])
         assert taken <= view_bytes(1500, 2000, 640, "auto")
         turns += [(view.turns, view.downscales) for view in fresh]
         seen += fresh
-        answers += [shown_in(view, plate(HINT)) for view in fresh]
+        results += [shown_in(view, plate(HINT)) for view in fresh]
     assert turns == [(0, 1), *[(k, back) for k in (1, 3, 2) for back in (0, 0, 1)]]
     for view in seen:
         if not view.downscales:

@@ -1,4 +1,4 @@
-"""What a worker holds: bounded, and a redelivered entry never beside another."""
+"""What a worker has in flight: bounded, and an exclusive entry never beside another."""
 
 import asyncio
 
@@ -18,23 +18,23 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_room_is_what_is_left() -> None:
+async def test_a_read_reserves_the_free_slots() -> None:
     in_flight = InFlight(3)
-    async with in_flight.reserve() as free:
+    async with in_flight.reserve(timeout_seconds=60) as free:
         assert free == 3
         in_flight.add(entry("1"))
         in_flight.add(entry("2"))
-    async with in_flight.reserve() as free:
+    async with in_flight.reserve(timeout_seconds=60) as free:
         assert free == 1
     assert in_flight.entry_ids == ["1-0", "2-0"]
 
 
-async def test_full_hand_waits_for_a_drop() -> None:
+async def test_without_a_free_slot_a_read_waits_for_a_removal() -> None:
     in_flight = InFlight(1)
     in_flight.add(entry("1"))
 
     async def read() -> int:
-        async with in_flight.reserve() as free:
+        async with in_flight.reserve(timeout_seconds=60) as free:
             return free
 
     waiting = asyncio.create_task(read())
@@ -44,7 +44,7 @@ async def test_full_hand_waits_for_a_drop() -> None:
     assert await waiting == 1
 
 
-async def test_wait_for_room_ends_in_time_so_that_the_loop_is_seen_to_turn() -> None:
+async def test_wait_for_a_slot_times_out() -> None:
     in_flight = InFlight(1)
     in_flight.add(entry("1"))
     async with in_flight.reserve(timeout_seconds=0.01) as free:
@@ -54,39 +54,39 @@ async def test_wait_for_room_ends_in_time_so_that_the_loop_is_seen_to_turn() -> 
         assert free == 1
 
 
-async def test_alone_waits_for_held_entries_and_for_a_read_under_way() -> None:
+async def test_exclusive_waits_for_entries_in_flight_and_for_a_read() -> None:
     in_flight = InFlight(4)
     in_flight.add(entry("1"))
-    alone = asyncio.Event()
+    exclusive = asyncio.Event()
 
     async def redelivered() -> None:
         async with in_flight.exclusive(timeout_seconds=60) as allowed:
             assert allowed
-            alone.set()
+            exclusive.set()
             await asyncio.sleep(0)
             assert len(in_flight) == 0
 
-    async with in_flight.reserve():
+    async with in_flight.reserve(timeout_seconds=60):
         task = asyncio.create_task(redelivered())
         await settled()
         await in_flight.remove("1-0")
         await settled()
-        assert not alone.is_set(), "a read was under way"
+        assert not exclusive.is_set(), "a read was running"
     await task
-    assert alone.is_set()
+    assert exclusive.is_set()
 
 
-async def test_no_read_starts_while_one_waits_to_be_alone() -> None:
+async def test_no_read_starts_while_one_waits_to_be_exclusive() -> None:
     in_flight = InFlight(4)
     in_flight.add(entry("1"))
     order: list[str] = []
 
     async def redelivered() -> None:
         async with in_flight.exclusive(timeout_seconds=60):
-            order.append("alone")
+            order.append("exclusive")
 
     async def read() -> None:
-        async with in_flight.reserve():
+        async with in_flight.reserve(timeout_seconds=60):
             order.append("read")
 
     tasks = [asyncio.create_task(redelivered())]
@@ -96,15 +96,15 @@ async def test_no_read_starts_while_one_waits_to_be_alone() -> None:
     assert order == []
     await in_flight.remove("1-0")
     await asyncio.gather(*tasks)
-    assert order == ["alone", "read"]
+    assert order == ["exclusive", "read"]
 
 
-async def test_closed_hand_takes_nothing_more() -> None:
+async def test_nothing_is_reserved_after_close() -> None:
     in_flight = InFlight(1)
     in_flight.add(entry("1"))
 
     async def read() -> int:
-        async with in_flight.reserve() as free:
+        async with in_flight.reserve(timeout_seconds=60) as free:
             return free
 
     async def redelivered() -> bool:
@@ -118,32 +118,32 @@ async def test_closed_hand_takes_nothing_more() -> None:
         assert await waiting == [0, False]
 
 
-async def test_alone_gives_up_when_an_entry_does_not_end() -> None:
+async def test_exclusive_times_out_when_an_entry_does_not_end() -> None:
     in_flight = InFlight(2)
     in_flight.add(entry("1"))
     async with in_flight.exclusive(timeout_seconds=0.01) as allowed:
         assert not allowed
-    async with asyncio.timeout(1), in_flight.reserve() as free:
-        assert free == 1, "reading goes on"
+    async with asyncio.timeout(1), in_flight.reserve(timeout_seconds=60) as free:
+        assert free == 1, "reading continues"
 
 
-async def test_cancelled_wait_for_alone_lets_reads_go_on() -> None:
+async def test_a_cancelled_wait_for_exclusive_lets_reads_continue() -> None:
     in_flight = InFlight(2)
     in_flight.add(entry("1"))
 
     async def redelivered() -> None:
         async with in_flight.exclusive(timeout_seconds=60):
-            pytest.fail("was never alone")
+            pytest.fail("was never exclusive")
 
     task = asyncio.create_task(redelivered())
     await settled()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    async with asyncio.timeout(1), in_flight.reserve() as free:
+    async with asyncio.timeout(1), in_flight.reserve(timeout_seconds=60) as free:
         assert free == 1
 
 
-async def test_who_waits_ahead_has_the_next_free_slots_and_reads_the_rest() -> None:
+async def test_a_reservation_ahead_has_the_next_free_slots_and_reads_the_rest() -> None:
     in_flight = InFlight(3)
     order: list[tuple[str, int]] = []
 
@@ -154,10 +154,10 @@ async def test_who_waits_ahead_has_the_next_free_slots_and_reads_the_rest() -> N
                 in_flight.add(entry(f"old-{number}"))
 
     async def read() -> None:
-        async with in_flight.reserve() as free:
+        async with in_flight.reserve(timeout_seconds=60) as free:
             order.append(("read", free))
 
-    async with in_flight.reserve() as free:
+    async with in_flight.reserve(timeout_seconds=60) as free:
         assert free == 3
         tasks = [asyncio.create_task(ahead())]
         await settled()
@@ -170,13 +170,16 @@ async def test_who_waits_ahead_has_the_next_free_slots_and_reads_the_rest() -> N
 
 async def test_two_reservations_never_share_a_slot() -> None:
     in_flight = InFlight(4)
-    async with in_flight.reserve_ahead(3, timeout_seconds=1) as ahead, in_flight.reserve() as read:
+    async with (
+        in_flight.reserve_ahead(3, timeout_seconds=1) as ahead,
+        in_flight.reserve(timeout_seconds=60) as read,
+    ):
         assert (ahead, read) == (3, 1)
         async with in_flight.reserve_ahead(1, timeout_seconds=0.01) as none:
             assert none == 0
 
 
-async def test_closed_hand_gives_nothing_ahead_either() -> None:
+async def test_nothing_is_reserved_ahead_after_close() -> None:
     in_flight = InFlight(2)
     await in_flight.close()
     async with in_flight.reserve_ahead(1, timeout_seconds=60) as free:

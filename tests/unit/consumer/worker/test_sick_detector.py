@@ -1,4 +1,4 @@
-"""A detector that fails everything is told from images that are to blame themselves."""
+"""A detector that fails every image is distinguished from images that fail in any detector."""
 
 import asyncio
 
@@ -7,11 +7,12 @@ import pytest
 
 from consumer.errors import SickDetectorError
 from consumer.vision.obb import Detections
-from consumer.worker.batch import FAILURES_BEFORE_PROBE, Batcher, Pixels
+from consumer.vision.view import Pixels
+from consumer.worker.batcher import FAILURES_BEFORE_PROBE, Batcher
 
 
 class FailingDetector:
-    """Fails flat pictures, or everything."""
+    """Fails flat images, or all."""
 
     digest = name = "failing"
     imgsz, stride = 64, 32
@@ -20,7 +21,7 @@ class FailingDetector:
         self.sick = sick
         self.inputs = 0
 
-    def detect(self, batch: Pixels, *, alone: bool = False) -> list[Detections]:
+    def detect(self, batch: Pixels, *, wide: bool = False) -> list[Detections]:
         self.inputs += len(batch)
         if self.sick or (batch == batch[:, :1, :1]).all(axis=(1, 2, 3)).any():
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
@@ -29,7 +30,7 @@ class FailingDetector:
 
 
 def batcher(detector: FailingDetector) -> Batcher:
-    return Batcher(detector, batch_size=1, max_wait_seconds=0, observe=lambda *_: None)
+    return Batcher(detector, (), batch_size=1, observe=lambda *_: None)
 
 
 def flat(value: int) -> Pixels:
@@ -39,7 +40,7 @@ def flat(value: int) -> Pixels:
 async def test_sick_detector_ends_the_batcher_after_a_few_images() -> None:
     detector = FailingDetector(sick=True)
     tested = batcher(detector)
-    waiting = [asyncio.ensure_future(tested.detect(flat(v))) for v in range(20)]
+    waiting = [asyncio.ensure_future(tested.detect([flat(v)])) for v in range(20)]
     with pytest.raises(SickDetectorError, match="illegal memory access"):
         async with asyncio.timeout(10):
             await tested.run()
@@ -55,7 +56,7 @@ async def test_bad_images_in_a_row_do_not_end_it() -> None:
     running = asyncio.create_task(tested.run())
     async with asyncio.timeout(10):
         answers = await asyncio.gather(
-            *(tested.detect(flat(v)) for v in range(10)), return_exceptions=True
+            *(tested.detect([flat(v)]) for v in range(10)), return_exceptions=True
         )
     assert all(isinstance(answer, RuntimeError) for answer in answers)
     assert not running.done()

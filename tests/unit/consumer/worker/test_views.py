@@ -1,25 +1,20 @@
 """Views of large images, batched, with the real checkpoint: the same plates in any batch."""
 
 import asyncio
-import threading
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from consumer.vision import looks
 from consumer.vision.detector import Detector, NetworkDetector, load_detector
+from consumer.vision.finding import find_plates
 from consumer.vision.margins import DEFAULT_PADDING, cover_quads
-from consumer.vision.merge import merge
 from consumer.vision.obb import Detections
-from consumer.vision.standin import StandInDetector
 from consumer.vision.tiling import Tiling, closeups, views
-from consumer.worker import pipeline
-from consumer.worker.batch import Batcher
-from consumer.worker.pipeline import look
+from consumer.worker.batcher import Batcher
+from consumer.worker.pipeline import run_batched
 from models.drawing.scenes import Scene, draw_scene
 from models.evaluation.metrics import covered_share
 
@@ -59,22 +54,19 @@ async def together(
     """Plates of pictures that share batches, as the worker finds them, and the batches' sizes."""
     sizes: list[int] = []
     batcher = Batcher(
-        detector,
-        batch_size=8,
-        max_wait_seconds=0,
-        observe=lambda size, _seconds: sizes.append(size),
+        detector, pictures, batch_size=8, observe=lambda size, _seconds: sizes.append(size)
     )
     task = asyncio.create_task(batcher.run())
     try:
         async with asyncio.timeout(100):
-            seen = [views(rgb, 640, tiling) for rgb in pictures]
-            looked = await asyncio.gather(
-                *(look(some, batcher, asyncio.to_thread) for some in seen)
+            steps = [find_plates(views(rgb, 640, tiling)) for rgb in pictures]
+            found = await asyncio.gather(
+                *(run_batched(each, batcher, asyncio.to_thread) for each in steps)
             )
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    return [merge(*both) for both in looked], sizes
+    return [each.plates for each in found], sizes
 
 
 def assert_alike(found: list[Detections], others: list[Detections]) -> None:
@@ -107,20 +99,6 @@ async def test_a_near_plate_is_found_alike_in_any_batch(detector: NetworkDetecto
     assert_alike(found, alone)
 
 
-async def test_finds_are_compared_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a car park, that takes as long as the event loop must never be blocked."""
-    threads: list[int] = []
-
-    def noting(*both: Any) -> Any:
-        threads.append(threading.get_ident())
-        return looks.further(*both)
-
-    monkeypatch.setattr(pipeline, "further", noting)
-    await together(StandInDetector(0), [np.zeros((600, 800, 3), np.uint8)], "auto")
-    assert threads
-    assert threading.get_ident() not in threads
-
-
 @lru_cache
 def drawn(seed: int, width: int, height: int) -> Scene:
     return draw_scene(np.random.default_rng(seed), width, height, plates=2)
@@ -148,7 +126,7 @@ async def test_plates_are_found_however_the_picture_lies(
 
 
 @pytest.mark.slow
-async def test_turned_looks_are_alike_in_any_batch(detector: NetworkDetector) -> None:
+async def test_turned_views_are_alike_in_any_batch(detector: NetworkDetector) -> None:
     torch.set_num_threads(1)
     scenes = [draw_scene(np.random.default_rng(seed), 800, 600, plates=1) for seed in range(4)]
     pictures = [lying(scene, turns)[0] for scene, turns in zip(scenes, (1, 3, 1, 1), strict=True)]
@@ -176,34 +154,3 @@ async def test_closer_views_find_what_the_whole_view_does_not(detector: NetworkD
     assert len(near.scores) > len(far.scores)
     for quad in far.quads:
         assert np.abs(near.quads.mean(axis=1) - quad.mean(axis=0)).max(axis=1).min() < 20
-
-
-async def test_a_view_that_fails_fails_its_image_and_ends_the_others() -> None:
-    class Failing:
-        passes = 0
-
-        def detect(self, batch: np.ndarray, *, alone: bool = False) -> list[Detections]:
-            self.passes += 1
-            if batch.shape[1] == 64:
-                raise RuntimeError("poison")
-            empty = np.zeros((0, 4, 2), np.float32)
-            return [Detections.exact(empty, empty[:, 0, 0]) for _ in batch]
-
-    detector = Failing()
-    batcher = Batcher(
-        detector,  # type: ignore[arg-type]
-        batch_size=1,
-        max_wait_seconds=0,
-        observe=lambda _size, _seconds: None,
-    )
-    task = asyncio.create_task(batcher.run())
-    shapes = [(32, 32, 3), (64, 64, 3), *[(96, 96, 3)] * 20]
-    try:
-        async with asyncio.timeout(20):
-            with pytest.raises(RuntimeError, match="poison"):
-                await batcher.detect_all([np.zeros(shape, np.uint8) for shape in shapes])
-            assert len(await batcher.detect_all([np.zeros((32, 32, 3), np.uint8)])) == 1
-        assert detector.passes < 10
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -1,32 +1,33 @@
-"""Batching with a detector that records what it was given (the real one is tested elsewhere)."""
+"""Batching with a detector that records its inputs (other tests use the real one)."""
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sized
 from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
 
 from consumer.vision.obb import Detections
-from consumer.worker.batch import Batcher, Pixels
+from consumer.vision.view import Pixels
+from consumer.worker.batcher import Batcher
 
 
 class RecordingDetector:
-    """Answers each input with its own first pixel as score; fails on the value 13."""
+    """Returns each input's first pixel as its score; fails on the value 13."""
 
     digest = "recording"
 
     def __init__(self) -> None:
         self.batches: list[tuple[int, ...]] = []
-        self.alone: list[bool] = []
+        self.wide: list[bool] = []
         self.free = threading.Event()
         self.free.set()
 
-    def detect(self, batch: Pixels, *, alone: bool = False) -> list[Detections]:
+    def detect(self, batch: Pixels, *, wide: bool = False) -> list[Detections]:
         assert self.free.wait(5)
         self.batches.append(batch.shape)
-        self.alone.append(alone)
+        self.wide.append(wide)
         if (batch[:, 0, 0, 0] == 13).any():
             raise RuntimeError("poison")
         empty = np.zeros((1, 4, 2), np.float32)
@@ -39,10 +40,10 @@ def pixels(value: int, height: int = 32, width: int = 64) -> Pixels:
 
 @asynccontextmanager
 async def running(
-    detector: RecordingDetector, wait: float = 0, passes: int = 1
+    detector: RecordingDetector, wait: float = 0, passes: int = 1, images: Sized = ()
 ) -> AsyncIterator[Batcher]:
     batcher = Batcher(
-        detector, batch_size=4, max_wait_seconds=wait, passes=passes,
+        detector, images, batch_size=4, max_wait_seconds=wait, passes=passes,
         observe=lambda _size, _seconds: None,
     )  # fmt: skip
     task = asyncio.create_task(batcher.run())
@@ -55,14 +56,15 @@ async def running(
 
 
 async def score(batcher: Batcher, image: Pixels) -> float:
-    return float((await batcher.detect(image)).scores[0])
+    [found] = await batcher.detect([image])
+    return float(found.scores[0])
 
 
-async def test_each_image_gets_its_own_answer_in_full_batches() -> None:
+async def test_each_image_gets_its_own_result_in_full_batches() -> None:
     detector = RecordingDetector()
     async with running(detector) as batcher:
-        answers = await asyncio.gather(*(score(batcher, pixels(v)) for v in range(10)))
-    assert answers == list(range(10))
+        results = await asyncio.gather(*(score(batcher, pixels(v)) for v in range(10)))
+    assert results == list(range(10))
     assert [shape[0] for shape in detector.batches] == [4, 4, 2]
 
 
@@ -75,14 +77,14 @@ async def test_only_one_shape_in_a_batch_oldest_first() -> None:
     assert [shape[:2] for shape in detector.batches] == [(2, 64), (2, 32)]
 
 
-async def test_poison_fails_alone() -> None:
+async def test_an_input_that_fails_fails_no_other() -> None:
     detector = RecordingDetector()
     async with running(detector) as batcher:
-        answers = await asyncio.gather(
+        results = await asyncio.gather(
             *(score(batcher, pixels(v)) for v in (1, 2, 13, 4)), return_exceptions=True
         )
-    assert [answers[i] for i in (0, 1, 3)] == [1, 2, 4]
-    assert isinstance(answers[2], RuntimeError)
+    assert [results[i] for i in (0, 1, 3)] == [1, 2, 4]
+    assert isinstance(results[2], RuntimeError)
 
 
 async def test_idle_detector_does_not_wait_on_a_cpu() -> None:
@@ -93,7 +95,7 @@ async def test_idle_detector_does_not_wait_on_a_cpu() -> None:
     assert [shape[0] for shape in detector.batches] == [1, 1]
 
 
-async def test_gpu_waits_for_company_but_not_past_the_limit() -> None:
+async def test_gpu_waits_for_more_inputs_but_not_past_the_limit() -> None:
     detector = RecordingDetector()
     async with running(detector, wait=0.2) as batcher:
         first = asyncio.create_task(score(batcher, pixels(1)))
@@ -149,13 +151,13 @@ class CountingDetector(RecordingDetector):
         self.running: list[int] = []
         self.most = 0
 
-    def detect(self, batch: Pixels, *, alone: bool = False) -> list[Detections]:
+    def detect(self, batch: Pixels, *, wide: bool = False) -> list[Detections]:
         with self._lock:
             self.running.append(batch.shape[1])
             self.most = max(self.most, len(self.running))
         try:
             self._barrier.wait(5)
-            return super().detect(batch, alone=alone)
+            return super().detect(batch, wide=wide)
         finally:
             with self._lock:
                 self.running.remove(batch.shape[1])
@@ -164,12 +166,12 @@ class CountingDetector(RecordingDetector):
 async def test_several_passes_run_at_the_same_time_and_share_what_is_ready() -> None:
     detector = CountingDetector(2)
     async with running(detector, passes=2) as batcher:
-        answers = await asyncio.gather(*(score(batcher, pixels(v)) for v in range(4)))
-    assert answers == list(range(4))
+        results = await asyncio.gather(*(score(batcher, pixels(v)) for v in range(4)))
+    assert results == list(range(4))
     assert (detector.most, [shape[0] for shape in detector.batches]) == (2, [2, 2])
 
 
-async def test_large_inputs_are_passed_one_after_the_other_and_let_small_ones_by() -> None:
+async def test_large_inputs_run_one_after_the_other_beside_small_ones() -> None:
     detector = CountingDetector(1)
     large, small = (1024, 1024), (32, 64)
     detector.free.clear()
@@ -188,21 +190,33 @@ async def test_large_inputs_are_passed_one_after_the_other_and_let_small_ones_by
 async def test_one_failing_pass_does_not_end_the_others() -> None:
     detector = CountingDetector(1)
     async with running(detector, passes=2) as batcher:
-        answers = await asyncio.gather(
+        results = await asyncio.gather(
             *(score(batcher, pixels(v)) for v in (1, 13, 2, 3)), return_exceptions=True
         )
         assert await score(batcher, pixels(5)) == 5
-    assert [answers[i] for i in (0, 2, 3)] == [1, 2, 3]
-    assert isinstance(answers[1], RuntimeError)
+    assert [results[i] for i in (0, 2, 3)] == [1, 2, 3]
+    assert isinstance(results[1], RuntimeError)
 
 
-async def test_a_pass_may_have_all_cpus_only_while_nothing_else_is_there() -> None:
-    detector = RecordingDetector()
-    async with running(detector, passes=2) as batcher:
-        await batcher.detect(pixels(1), alone=True)
-        await batcher.detect(pixels(2), alone=False)  # other images are being decoded, say
-    assert detector.alone == [True, False]
+async def test_a_pass_is_wide_only_if_it_has_the_machine_to_itself() -> None:
+    detector, images = RecordingDetector(), ["first"]
+    async with running(detector, passes=2, images=images) as batcher:
+        await batcher.detect([pixels(1)])
+        images.append("second, which is being decoded")
+        await batcher.detect([pixels(2)])
+    assert detector.wide == [True, False]
     together = CountingDetector(2)
     async with running(together, passes=2) as batcher:
-        await batcher.detect_all([pixels(3), pixels(4)], alone=True)
-    assert together.alone == [False, False]
+        await batcher.detect([pixels(3), pixels(4)])
+    assert together.wide == [False, False]
+
+
+async def test_an_input_that_fails_fails_its_image_and_cancels_the_others() -> None:
+    detector = RecordingDetector()
+    shapes = [(32, 64), (64, 64), *[(96, 96)] * 40]
+    async with running(detector) as batcher:
+        inputs = [pixels(13 if shape == (64, 64) else 1, *shape) for shape in shapes]
+        with pytest.raises(RuntimeError, match="poison"):
+            await batcher.detect(inputs)
+        assert await score(batcher, pixels(1)) == 1
+    assert len(detector.batches) < 10

@@ -1,4 +1,4 @@
-"""Admission by memory: how many images are decoded at once depends on their size, not number."""
+"""How many images are decoded at once depends on the memory they need, not on their number."""
 
 import asyncio
 from collections import deque
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 class MemoryBudget:
     """Bytes that decoded images may take together. First come, first served.
 
-    An image that is larger than the whole budget is admitted when it is the only one.
+    An image that is larger than the whole budget is admitted when no other one is.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -24,22 +24,20 @@ class MemoryBudget:
         try:
             yield
         finally:
-            self.used_bytes -= size_bytes
-            self._admit()
+            self._release(size_bytes)
 
     @contextmanager
-    def keep(self, size_bytes: int) -> Iterator[None]:
-        """Hold `size_bytes` at once, for what is in memory already.
+    def hold_now(self, size_bytes: int) -> Iterator[None]:
+        """Hold `size_bytes` of what is in memory already, without waiting.
 
-        Nothing waits here, and what is held beside it cannot leave before it: called while the
-        image is held that it was made from, it leaves no gap that another image could take.
+        Enter it for a result while its image's memory is still held: then no other image can take
+        the memory in between.
         """
         self.used_bytes += size_bytes
         try:
             yield
         finally:
-            self.used_bytes -= size_bytes
-            self._admit()
+            self._release(size_bytes)
 
     async def _acquire(self, size_bytes: int) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -52,6 +50,10 @@ class MemoryBudget:
                 self.used_bytes -= size_bytes
             self._admit()
             raise
+
+    def _release(self, size_bytes: int) -> None:
+        self.used_bytes -= size_bytes
+        self._admit()
 
     def _admit(self) -> None:
         while self._waiting:

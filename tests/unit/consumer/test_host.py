@@ -10,7 +10,7 @@ CODE = """
 import resource, sys, threading
 import numpy as np
 if sys.argv[1] == "kept":
-    from consumer.allocator import keep_large_blocks
+    from consumer.host import keep_large_blocks
     assert keep_large_blocks()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

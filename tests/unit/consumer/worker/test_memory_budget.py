@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from consumer.worker.admission import MemoryBudget
+from consumer.worker.memory_budget import MemoryBudget
 
 
 async def test_budget_is_never_exceeded_and_all_get_their_turn() -> None:
@@ -27,7 +27,7 @@ async def test_budget_is_never_exceeded_and_all_get_their_turn() -> None:
     assert budget.used_bytes == 0
 
 
-async def test_larger_than_the_budget_runs_alone() -> None:
+async def test_larger_than_the_budget_is_admitted_if_nothing_else_is() -> None:
     budget, seen = MemoryBudget(10), []
 
     async def image(size: int) -> None:
@@ -52,7 +52,7 @@ async def test_first_come_first_served() -> None:
     assert order == ["a", "big", "small"], "a small one must not starve a big one"
 
 
-async def test_what_is_done_waits_for_nobody_and_keeps_its_place() -> None:
+async def test_a_result_does_not_wait_and_its_memory_goes_to_no_other() -> None:
     budget = MemoryBudget(10)
     room = ExitStack()
     admitted = asyncio.Event()
@@ -64,7 +64,7 @@ async def test_what_is_done_waits_for_nobody_and_keeps_its_place() -> None:
     async with budget.hold(10):
         waiting = asyncio.create_task(next_one())
         await asyncio.sleep(0)
-        room.enter_context(budget.keep(1))
+        room.enter_context(budget.hold_now(1))
     for _ in range(3):
         await asyncio.sleep(0)
     assert budget.used_bytes == 1

@@ -1,0 +1,263 @@
+"""What happens to one entry: it ends with a result, an error or a dead letter, or was settled.
+
+Every way ends in one atomic step that also acks and deletes the entry, or in an exception, after
+which the entry is redelivered.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from consumer.errors import ImageError
+from consumer.metrics import WorkerMetrics
+from consumer.settings import WorkerSettings
+from consumer.vision.finding import CoveredImage
+from consumer.worker.dead_letters import (
+    RECORDED,
+    DeadLetterRecorder,
+    delete_files,
+    image_failure,
+    log_task_end,
+)
+from consumer.worker.memory_budget import MemoryBudget
+from consumer.worker.pipeline import ImagePipeline
+from consumer.worker.poison import PoisonGuard
+from consumer.worker.report import report
+from consumer.worker.stream import Entry
+from schemas.contract.errors import ImageErrorCode
+from schemas.contract.messages import ContractError, ContractLimits, ImageMessage
+from schemas.contract.names import result_url
+from schemas.contract.tasks import ImageFailure, ImageResult
+from schemas.logs import described
+from schemas.redis.task_store import BeginAnswer, FinishAnswer, TaskStore
+from schemas.retry import Backoff, retry_until_stopped
+from schemas.storage.layout import output_key
+from schemas.storage.storage import ObjectTooLargeError, Storage, StorageError, StorageFullError
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+STORAGE_ATTEMPTS = 6
+"""Attempts to read one original or to write one result, over some seconds, while storage works
+otherwise."""
+
+_SETTLED = (BeginAnswer.DUPLICATE, BeginAnswer.GONE)
+_TOO_LATE = (FinishAnswer.CLOSED, FinishAnswer.GONE)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ImageProcessor:
+    """Processes entries, one call each: load, cover, store, finish.
+
+    ``model``: SHA-256 of the model file, for the outcomes. ``stop`` ends waiting for a server that
+    is unavailable.
+    """
+
+    settings: WorkerSettings
+    store: TaskStore
+    storage: Storage
+    pipeline: ImagePipeline
+    poison: PoisonGuard
+    dead_letters: DeadLetterRecorder
+    metrics: WorkerMetrics
+    limits: ContractLimits
+    model: str
+    stop: asyncio.Event
+
+    def __post_init__(self) -> None:
+        self._load_slots = asyncio.Semaphore(self.settings.threads + 1)
+        self._budget = MemoryBudget(self.settings.memory_budget_mb << 20)
+
+    async def process(self, entry: Entry) -> None:
+        """Settle an entry; raises StoppedError if a server is unavailable until the stop."""
+        self.metrics.observe_stage("queue", max(0.0, time.time() - entry.added_at))
+        try:
+            message = ImageMessage.from_fields(entry.fields, self.limits)
+        except ContractError as error:
+            await self.dead_letters.refuse(entry, str(error))
+            return
+        answer, message = await self._begin(entry, message)
+        if answer is BeginAnswer.RUN:
+            await self._run(entry, message)
+        elif answer in _SETTLED:
+            self.metrics.images.labels(answer).inc()
+            await delete_files(self.storage, *_original(message))
+        elif answer is BeginAnswer.TOTAL_TOO_LARGE:
+            await self.dead_letters.refuse(entry, f"total: more than {self.limits.max_total}")
+        else:
+            await self.dead_letters.reject(entry, message, answer)
+
+    async def _begin(self, entry: Entry, message: ImageMessage) -> tuple[BeginAnswer, ImageMessage]:
+        """Begin an image; the returned message has a name of the result that no other image has."""
+        for name in (message.output_name, message.distinct_output_name):
+            begin = partial(
+                self.store.begin, entry.id, message,
+                output=name, max_total=self.limits.max_total,
+            )  # fmt: skip
+            answer = await retry_until_stopped(begin, self.stop)
+            if answer is not BeginAnswer.OUTPUT_TAKEN:
+                return answer, message.model_copy(update={"output": name})
+        return BeginAnswer.OUTPUT_CONFLICT, message
+
+    async def _run(self, entry: Entry, message: ImageMessage) -> None:
+        try:
+            covered = await self._cover_and_store(entry, message)
+        except ImageError as error:
+            await self._finish_failed(entry, message, error)
+        else:
+            await self._finish_covered(entry, message, covered)
+
+    async def _cover_and_store(self, entry: Entry, message: ImageMessage) -> CoveredImage:
+        """Make and store a result; repeat each of the two while storage is unavailable.
+
+        Other errors are not repeated: they could hold the image for ever.
+        """
+        transient = (StorageError,)
+        # While the result waits for storage, it is part of the memory budget.
+        with ExitStack() as room:
+            load_and_cover = partial(self._load_and_cover, entry, message, room)
+            covered = await retry_until_stopped(load_and_cover, self.stop, transient=transient)
+            store_result = partial(self._store_result, message, covered.webp)
+            await retry_until_stopped(store_result, self.stop, transient=transient)
+        return covered
+
+    async def _load_and_cover(
+        self, entry: Entry, message: ImageMessage, room: ExitStack
+    ) -> CoveredImage:
+        async with AsyncExitStack() as held:
+            # The slot is held until the image has its memory, so that files that are not decoded
+            # yet are bounded too.
+            async with self._load_slots:
+                data = await self._load(message)
+                await held.enter_async_context(self.poison.watch(entry, message))
+                needed = await self.pipeline.needed_bytes(data)
+                await held.enter_async_context(self._budget.hold(needed))
+            covered = await self.pipeline.cover(data)
+            room.enter_context(self._budget.hold_now(len(covered.webp)))
+            return covered
+
+    async def _load(self, message: ImageMessage) -> bytes:
+        if message.image is not None:
+            return message.image
+        key, limit = message.object or "", self.settings.max_file_size_bytes
+        try:
+            with self.metrics.stage("load"):
+                return await self._while_storage_works(
+                    lambda: self.storage.get(key, max_bytes=limit),
+                    "storage refuses to read the original",
+                )
+        except FileNotFoundError:
+            raise ImageError(ImageErrorCode.INPUT_MISSING, "not in storage") from None
+        except ObjectTooLargeError:
+            raise ImageError(ImageErrorCode.FILE_TOO_LARGE, f"over {limit} bytes") from None
+
+    async def _store_result(self, message: ImageMessage, webp: bytes) -> None:
+        async def put() -> None:
+            with self.metrics.stage("store"):
+                await self.storage.put(output_key(message.task_id, message.output_name), webp)
+
+        await self._while_storage_works(put, "storage refuses to write the result")
+
+    async def _while_storage_works(self, call: Callable[[], Awaitable[T]], refusal: str) -> T:
+        """Repeat a call for one file a few times, while storage works otherwise.
+
+        Raises:
+            ImageError: storage refuses this file only.
+            StorageError: storage is full or unavailable.
+        """
+        backoff = Backoff(base=0.2)
+        for _ in range(STORAGE_ATTEMPTS):
+            try:
+                return await call()
+            except StorageFullError:
+                raise
+            except StorageError:
+                await self.storage.check()
+                await asyncio.sleep(backoff.next_delay())
+        raise ImageError(ImageErrorCode.INTERNAL_ERROR, refusal)
+
+    async def _finish_failed(self, entry: Entry, message: ImageMessage, error: ImageError) -> None:
+        failure = image_failure(message, error.code, error.detail)
+        done = await self._finish(entry, message, failure, {"code": error.code})
+        self._count(error.code, done)
+        line = _log_fields(entry, message, done)
+        if error.__cause__ is not None:
+            line["cause"] = described(error.__cause__)
+        log.info("image failed", code=str(error.code), **line)
+        # An earlier attempt, or one whose response was lost, may have stored a result.
+        has_result = done in RECORDED or done is FinishAnswer.GONE
+        await self._delete(message, result=has_result)
+
+    async def _finish_covered(
+        self, entry: Entry, message: ImageMessage, covered: CoveredImage
+    ) -> None:
+        settings = self.settings
+        covers = report(
+            covered.plates,
+            review_confidence=settings.review_confidence,
+            detections=settings.detections,
+            uncovered_score=covered.uncovered_score,
+        )
+        result = ImageResult(
+            filename=message.output_name,
+            url=result_url(message.task_id, message.output_name, settings.public_url),
+            needs_review=covers.needs_review,
+            detections=covers.detections,
+        )
+        provenance: dict[str, object] = {
+            "input_sha256": covered.input_sha256,
+            "output_sha256": covered.output_sha256,
+            "plates": covers.plates,
+            "scores": covers.scores,
+            "model": self.model,
+        }
+        done = await self._finish(entry, message, result, provenance)
+        self._count("covered", done)
+        log.debug("image covered", plates=covers.plates, **_log_fields(entry, message, done))
+        if done not in _TOO_LATE:
+            self.metrics.plates.inc(covers.plates)
+            self.metrics.needing_review.inc(covers.needs_review)
+        await self._delete(message, result=done is FinishAnswer.GONE)
+
+    async def _finish(
+        self,
+        entry: Entry,
+        message: ImageMessage,
+        public: ImageResult | ImageFailure,
+        provenance: dict[str, object],
+    ) -> FinishAnswer:
+        # `call` is the same in each repeat of this call and in no other worker's: so a repeat after
+        # a lost response differs from a second outcome, which comes too late.
+        provenance = {"stream_id": entry.id, "call": secrets.token_hex(8), **provenance}
+        done = await retry_until_stopped(
+            lambda: self.store.finish(entry.id, message, public, provenance), self.stop
+        )
+        log_task_end(message.task_id, done)
+        return done
+
+    def _count(self, outcome: str, done: FinishAnswer) -> None:
+        self.metrics.images.labels("superseded" if done in _TOO_LATE else outcome).inc()
+
+    async def _delete(self, message: ImageMessage, *, result: bool) -> None:
+        """Delete the original; the result too if there is to be none."""
+        keys = [output_key(message.task_id, message.output_name)] if result else []
+        await delete_files(self.storage, *_original(message), *keys)
+
+
+def _original(message: ImageMessage) -> list[str]:
+    return [] if message.object is None else [message.object]
+
+
+def _log_fields(entry: Entry, message: ImageMessage, done: FinishAnswer) -> dict[str, object]:
+    return {
+        "task_id": message.task_id, "index": message.index, "entry": entry.id,
+        "filename": message.filename, "outcome": str(done),
+    }  # fmt: skip
