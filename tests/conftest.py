@@ -32,7 +32,7 @@ def redis_server(running_redis: RedisServer) -> str:
 
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server that only this test uses, with its data on disk: the test may kill and restart it."""
+    """A server of one test, with its data on disk: the test may kill and restart it."""
     folder = tmp_path / "redis"
     folder.mkdir()
     server = RedisServer(server_binaries()["valkey"], folder)
