@@ -13,12 +13,11 @@ forget_settings()
 
 
 @pytest.fixture(scope="session")
-def running_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Valkey server for the whole session, in memory.
-
-    Tests of ``schemas`` run on Redis too: their conftest.py overrides this fixture.
-    """
-    with shared_server("valkey", tmp_path_factory) as server:
+def running_redis(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer]:
+    """A server for the whole session, in memory: Valkey, unless `ON_EACH_SERVER` marks the test."""
+    with shared_server(getattr(request, "param", "valkey"), tmp_path_factory) as server:
         yield server
 
 

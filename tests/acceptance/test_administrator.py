@@ -11,7 +11,7 @@ from tests.support.pictures import scene_file
 from tests.support.receiver import Receiver, receiving
 from tests.support.service import Service, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(150)]
 
 IMAGES, EVENTS = "{plates}:images", "{plates}:events"
 

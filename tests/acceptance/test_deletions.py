@@ -16,7 +16,7 @@ from tests.support.receiver import Receiver, receiving
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, running, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(150)]
 
 CLIENTS, SECONDS, SEED = 4, 8.0, 4
 IMAGES = [(f"{seed}.jpg", scene_file(seed, width=320)) for seed in range(3)]

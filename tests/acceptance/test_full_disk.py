@@ -16,7 +16,7 @@ from tests.support.pictures import pixels_of, scene_file
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, running, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(120)]
 
 SIZE_MB = 6
 WATCHED_SECONDS = 4.0

@@ -14,6 +14,7 @@ from tests.support.service import running, wait_until
 
 pytestmark = [
     pytest.mark.acceptance,
+    pytest.mark.slow,
     pytest.mark.timeout(120),
     pytest.mark.skipif(not shutil.which("openssl"), reason="certificates need openssl"),
 ]

@@ -16,7 +16,7 @@ from tests.support.service import running, wait_until
 
 NEVER = 1_000_000
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 def test_what_is_queued_outlasts_a_disk_that_is_away(

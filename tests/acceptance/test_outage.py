@@ -12,7 +12,7 @@ from tests.support.pictures import scene_file
 from tests.support.redis_server import RedisServer
 from tests.support.service import running, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(120)]
 
 LEASE_SECONDS = 6.0
 ABSENCE_SECONDS = 7.7

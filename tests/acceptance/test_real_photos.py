@@ -16,6 +16,7 @@ SHARED = ROOT.parent / "shared"
 
 pytestmark = [
     pytest.mark.acceptance,
+    pytest.mark.slow,
     pytest.mark.timeout(300),
     pytest.mark.skipif(not SHARED.is_dir(), reason="no folder ../shared with photographs"),
 ]

@@ -21,7 +21,7 @@ from tests.support.redis_server import NEEDS_TLS_SERVER, TlsServer, server_binar
 from tests.support.service import Service, running, wait_until
 
 REDIS = server_binaries().get("redis")
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120), *NEEDS_TLS_SERVER]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(120), *NEEDS_TLS_SERVER]
 
 ROLES = ("producer", "worker", "dispatcher")
 WATCHED_SECONDS = 4.0

@@ -16,7 +16,7 @@ from tests.support.receiver import Receiver, receiving
 from tests.support.redis_server import RedisServer, SentinelServer, server_binaries
 from tests.support.service import Service, running, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(120)]
 
 TASKS, IMAGES = 8, 3
 
@@ -53,9 +53,9 @@ class Cluster:
             return state
 
 
-@pytest.fixture(params=sorted(server_binaries()))
-def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
-    binary = server_binaries()[request.param]
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    binary = server_binaries()["valkey"]
     with ExitStack() as stack:
 
         def started(server: RedisServer) -> None:

@@ -13,10 +13,10 @@ from redis.exceptions import OutOfMemoryError
 
 from tests.support.pictures import scene_file
 from tests.support.receiver import Receiver, receiving
-from tests.support.redis_server import RedisServer, server_binaries
+from tests.support.redis_server import RedisServer
 from tests.support.service import Service, running, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(120)]
 
 ROLES = ("producer", "worker", "dispatcher")
 IMAGES = "{plates}:images"
@@ -24,19 +24,9 @@ EVENTS = "{plates}:events"
 WATCHED_SECONDS = 3.0
 
 
-@pytest.fixture(params=sorted(server_binaries()))
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServer]:
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    server = RedisServer(server_binaries()[request.param], folder)
-    server.start()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
-def redis(server: RedisServer) -> Iterator[Redis]:
-    with Redis.from_url(server.url) as client:
+def redis(own_redis: RedisServer) -> Iterator[Redis]:
+    with Redis.from_url(own_redis.url) as client:
         yield client
 
 
@@ -47,9 +37,9 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def service(server: RedisServer, receiver: Receiver, tmp_path: Path) -> Iterator[Service]:
+def service(own_redis: RedisServer, receiver: Receiver, tmp_path: Path) -> Iterator[Service]:
     with running(
-        server.url, tmp_path, *ROLES, MODEL_PATH="stand-in:200", SWEEP_INTERVAL_SECONDS="0.4",
+        own_redis.url, tmp_path, *ROLES, MODEL_PATH="stand-in:200", SWEEP_INTERVAL_SECONDS="0.4",
         UPLOAD_GRACE_SECONDS="2", PROCESSING_BATCH_SIZE="1", MAX_IMAGES_IN_HAND="3",
         BACKEND_CALLBACK_URL=f"{receiver.url}/callback",
     ) as service:  # fmt: skip

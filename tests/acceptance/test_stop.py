@@ -16,7 +16,7 @@ from tests.support.receiver import receiving
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, running, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(180)]
 
 ROLES = ("producer", "worker", "dispatcher")
 CLIENTS, IMAGES, DRAIN_SECONDS = 4, 3, 20

@@ -14,7 +14,7 @@ from tests.support.receiver import receiving
 from tests.support.redis_server import RedisServer
 from tests.support.service import running, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(120)]
 
 SUPERSEDED = 'plate_images_total{outcome="superseded"} 2.0'
 

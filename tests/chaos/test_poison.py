@@ -9,7 +9,7 @@ from redis import Redis
 from tests.chaos.ledger import picture, sha256
 from tests.support.service import Service, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(120)]
 
 POISONED = (1, 4, 5)
 IMAGES = 12

@@ -27,6 +27,11 @@ def server_binaries() -> dict[str, str]:
     return found
 
 
+ON_EACH_SERVER = pytest.mark.parametrize(
+    "running_redis", sorted(server_binaries()), indirect=True, scope="session"
+)
+"""For tests of what the servers may do differently; all others run on the embedded one."""
+
 NEEDS_TLS_SERVER = (
     pytest.mark.skipif(
         "redis" not in server_binaries(),

@@ -1,4 +1,4 @@
-"""Both kinds of server, with the work stream, and the store on it."""
+"""A server with the work stream, and the store on it; each test runs on both kinds of server."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -15,7 +15,7 @@ from tests.support.redis_server import RedisServer, server_binaries, shared_serv
 def running_redis(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RedisServer]:
-    """A server of each kind that is installed: the scripts must do the same on both."""
+    """A server of each kind that is installed: the Lua steps must do the same on both."""
     with shared_server(request.param, tmp_path_factory) as server:
         yield server
 
