@@ -3,11 +3,9 @@
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 import requests
 from redis import Redis
@@ -15,6 +13,7 @@ from redis.exceptions import NoPermissionError
 
 from tests.support.access import PASSWORD, USER, documented_rules
 from tests.support.certificates import Certificates, make_certificates
+from tests.support.cpu import cpu_shares
 from tests.support.pictures import scene_file
 from tests.support.receiver import Receiver, receiving
 from tests.support.redis_server import NEEDS_TLS_SERVER, TlsServer, server_binaries
@@ -151,25 +150,18 @@ def test_wrong_access_is_said_clearly_and_waited_for(
         other = make_certificates(folder)
         settings, said = access(files, REDIS_CA_FILE=str(other.ca)), "CERTIFICATE_VERIFY_FAILED"
     service = Service(server.address, tmp_path, **settings, MODEL_PATH="stand-in:1")
-    processes = {}
     try:
-        for name in ROLES:
-            service.start_unready(name)
-            processes[name] = psutil.Process(service.roles[name].pid)
+        service.start_unready(*ROLES)
         wait_until(lambda: asked(service), 60, lambda: service.logs)
         for name in ROLES:
             role = service.roles[name]
             wait_until(lambda role=role: re.search(said, role.log), 60, lambda: service.logs)
         assert "guessed" not in service.logs
-        before = {name: busy_seconds(process) for name, process in processes.items()}
         lines = {name: service.roles[name].log.count("\n") for name in ROLES}
-        time.sleep(WATCHED_SECONDS)
-        for name, process in processes.items():
-            share = (busy_seconds(process) - before[name]) / WATCHED_SECONDS
-            written = service.roles[name].log.count("\n") - lines[name]
-            print(f"{wrong}: {name} used {share:.1%} of a core, wrote {written} lines")
+        pids = {name: service.roles[name].pid for name in ROLES}
+        for name, share in cpu_shares(pids, WATCHED_SECONDS).items():
             assert share < 0.2
-            assert written <= 4 * WATCHED_SECONDS
+            assert service.roles[name].log.count("\n") - lines[name] <= 4 * WATCHED_SECONDS
         for name in ROLES:
             assert service.roles[name].terminate() == 0
     finally:
@@ -184,8 +176,3 @@ def asked(service: Service) -> bool:
         return False
     assert answer.status_code == 503
     return "Redis cannot be reached" in answer.text
-
-
-def busy_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)

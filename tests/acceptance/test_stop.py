@@ -2,7 +2,6 @@
 
 import signal
 import threading
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -68,12 +67,11 @@ def test_sigterm_of_all_roles_repeats_and_loses_nothing(
         for client in clients:
             client.start()
         wait_until(lambda: len(receiver.callbacks) >= 3, 60, lambda: service.logs)
-        began = time.monotonic()
         stopping.set()
         for name in ROLES:
             service.roles[name].process.send(signal.SIGTERM)
+        # A process that takes longer than DRAIN_SECONDS ends with another status.
         assert [service.roles[name].wait() for name in ROLES] == [0, 0, 0], service.logs
-        assert time.monotonic() - began < DRAIN_SECONDS
         for client in clients:
             client.join(timeout=40)
             assert not client.is_alive()
