@@ -40,11 +40,11 @@ coverage: $(VENV)/.installed-dev ## line and branch coverage of `make test`, wit
 	$(BIN)/coverage report
 
 chaos: $(VENV)/.installed-dev ## ten minutes of kills, stops and cuts; writes its figures into the README
-	$(BIN)/python -m tests.chaos --readme $(ARGS)
-	$(BIN)/python -m tests.chaos --recovery --readme
+	$(BIN)/python -m tests.stress.chaos --readme $(ARGS)
+	$(BIN)/python -m tests.stress.chaos --recovery --readme
 
 flood: $(VENV)/.installed-dev ## ten minutes of more than can be done; writes the memory it took into the README
-	$(BIN)/python -m tests.flood --readme $(ARGS)
+	$(BIN)/python -m tests.stress.flood --readme $(ARGS)
 
 eval: $(VENV)/.installed-dev ## measure the detector: make eval DATASET=folder [CHECKPOINT=file.pt] [OUT=folder]
 	@test -n "$(DATASET)" || { echo "Name a YOLO-OBB folder: make eval DATASET=folder" >&2; exit 1; }

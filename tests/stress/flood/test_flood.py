@@ -1,17 +1,17 @@
-"""A short flood: more arrives than can be done, and no role's memory follows."""
+"""A short overload: more arrives than can be processed, and no role's memory grows with it."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.flood.__main__ import FLAT, WORKER_MIB, markdown
-from tests.flood.run import Plan, run
+from tests.stress.flood.__main__ import FLAT, WORKER_MIB, markdown
+from tests.stress.flood.run import FloodPlan, run
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 def test_memory_does_not_follow_the_queue(tmp_path: Path) -> None:
-    plan = Plan(seconds=20, clients=6, images=12, max_backlog=30)
+    plan = FloodPlan(seconds=20, clients=6, images=12, max_backlog=30)
     figures = run(plan, tmp_path, print)
     print(markdown(figures))
     assert figures.unexpected == []
