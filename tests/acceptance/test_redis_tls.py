@@ -83,7 +83,7 @@ def test_the_documented_rights_are_enough_and_not_more(
 
 
 def use_everything(service: Service, admin: Redis, receiver: Receiver) -> None:
-    """Each kind of step once: work, take-over, deletion, dead letter, lost and skipped entries."""
+    """Run each kind of step once: work, redelivery, deletion, dead letter, lost and skipped entries."""
     first = service.submit(*[(f"{number}.jpg", scene_file(0)) for number in range(6)])
     wait_until(lambda: service.status(first)["status"] == "processing", 30, lambda: service.logs)
     service.roles["worker-2"].kill()
@@ -125,7 +125,7 @@ def watched_to_its_end(service: Service) -> None:
 
 
 def refused(server: TlsServer, files: Certificates) -> None:
-    """What the user may not do."""
+    """Check what the user may not do."""
     with Redis.from_url(
         server.address, username=USER, password=PASSWORD, ssl_ca_certs=str(files.ca),
         ssl_certfile=str(files.client), ssl_keyfile=str(files.client_key),
@@ -139,7 +139,7 @@ def refused(server: TlsServer, files: Certificates) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["password", "authority"])
-def test_wrong_access_is_said_clearly_and_waited_for(
+def test_wrong_access_is_reported_and_retried(
     server: TlsServer, files: Certificates, tmp_path: Path, wrong: str
 ) -> None:
     if wrong == "password":
@@ -169,7 +169,7 @@ def test_wrong_access_is_said_clearly_and_waited_for(
 
 
 def asked(service: Service) -> bool:
-    """Whether the producer says that it is not ready; it looks only when asked."""
+    """Whether the producer reports that it is not ready; it connects to Redis only on a request."""
     try:
         answer = requests.get(f"{service.url}/ready", timeout=10)
     except requests.RequestException:

@@ -1,4 +1,4 @@
-"""A failover by Sentinel in the middle of work: master, replica and three Sentinels on loopback."""
+"""A failover by Sentinel during work: master, replica and three Sentinels on loopback."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -22,7 +22,7 @@ TASKS, IMAGES = 8, 3
 
 @dataclass
 class Cluster:
-    """Five servers."""
+    """A master, its replica and three Sentinels."""
 
     master: RedisServer
     replica: RedisServer
@@ -101,7 +101,7 @@ def test_work_goes_on_with_the_new_master(cluster: Cluster, tmp_path: Path) -> N
         tasks.append(submit_when_possible(service))
         wait_until(lambda: ended(service, tasks) == len(tasks), 60, lambda: service.logs)
         check(cluster.replica, service, receiver, tasks)
-        # For some seconds the old one, too, calls itself a master; nobody must believe it.
+        # For some seconds the old server reports itself as master, too; no client may use it.
         cluster.master.start()
         tasks.append(service.submit(*pictures(99)))
         assert service.wait_final(tasks[-1])["status"] == "completed"
@@ -113,13 +113,13 @@ def test_work_goes_on_with_the_new_master(cluster: Cluster, tmp_path: Path) -> N
 def check(
     redis_server: RedisServer, service: Service, receiver: Receiver, tasks: list[str]
 ) -> None:
-    """Every task has ended once, and everybody was told."""
+    """Check that every task has ended once, with one event and one webhook."""
     for task_id in tasks:
         state: Any = service.status(task_id)
         results, errors = state["results"], state["errors"]
         assert len(results) + len(errors) == state["progress"]["total"]
         assert len({result["filename"] for result in results}) == len(results)
-        # Done by the old master alone, in its last moment: the original was already deleted.
+        # Written only to the old master: the original was already deleted.
         assert {error["code"] for error in errors} <= {"input_missing"}
     with Redis.from_url(redis_server.url) as redis:
         assert redis.info("replication")["role"] == "master"
@@ -141,7 +141,7 @@ def pictures(seed: int) -> list[tuple[str, bytes]]:
 
 
 def ended(service: Service, tasks: list[str]) -> int:
-    """How many have ended; while there is no master, nobody knows."""
+    """Return how many tasks have ended; 0 while there is no master."""
     states = []
     for task_id in tasks:
         answer = requests.get(f"{service.url}/api/v1/task-status/{task_id}", timeout=30)

@@ -1,4 +1,4 @@
-"""What may happen to a server that stays up: full, flushed, its group or its stream deleted."""
+"""Faults of a running server: full, flushed, its group or its stream deleted."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_a_full_server_refuses_new_work_and_finishes_the_rest(
     assert {path.name for path in service.storage.iterdir()} <= {task_id, ".ready"}
     with pytest.raises(OutOfMemoryError):
         redis.xadd(IMAGES, {"v": 1, "task_id": "direct"})
-    # Also by who only joins now: else nothing would ever free the memory.
+    # A new worker must do so, too: only finished work frees memory.
     service.roles["worker"].restart()
     assert results_of(service.wait_final(task_id)) == {f"covered_{n}.webp" for n in range(8)}
     wait_until(lambda: len(receiver.callbacks) == 1, 20, lambda: service.logs)
@@ -107,7 +107,9 @@ def test_work_stream_deleted(service: Service, redis: Redis, receiver: Receiver)
     tasks = [service.submit(*pictures(6)) for _ in range(3)]
     service.start("worker-2")
     in_work(service, tasks[0])
-    service.roles["worker"].kill()  # what it held is known to nobody now; the other ends its own
+    service.roles[
+        "worker"
+    ].kill()  # the entries in flight of this worker are lost; the other finishes its own
     redis.delete(IMAGES)
     (service.storage / tasks[2] / "input" / "5").unlink()
     service.roles["worker"].start()
@@ -138,7 +140,7 @@ def test_rights_taken_away_and_given_back(
 
 
 def settled(redis: Redis, receiver: Receiver, tasks: list[str]) -> None:
-    """One event and one webhook for each task; nothing waits, nothing was given up."""
+    """Check for one event and one webhook per task; no entry waits, no dead letters."""
     wait_until(lambda: redis.xlen(IMAGES) == 0, 20, "an empty stream")
     wait_until(lambda: len(receiver.callbacks) >= len(tasks), 20, "webhooks")
     told = [fields[b"task_id"].decode() for _, fields in redis.xrange(EVENTS)]
@@ -148,7 +150,7 @@ def settled(redis: Redis, receiver: Receiver, tasks: list[str]) -> None:
 
 
 def groups(redis: Redis) -> dict[str, str]:
-    """Each stream with the names of its consumer groups."""
+    """Return each stream with the names of its consumer groups."""
     streams: dict[str, Any] = {stream: redis.xinfo_groups(stream) for stream in GROUPS}
     return {
         stream: ",".join(row["name"].decode() for row in rows) for stream, rows in streams.items()

@@ -1,4 +1,4 @@
-"""The whole service as its users meet it: real processes, real server, real model."""
+"""The whole service as users see it: real processes, real server, real model."""
 
 import json
 import subprocess

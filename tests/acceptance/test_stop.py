@@ -1,4 +1,4 @@
-"""A rolling restart: everybody is asked to stop in the middle of the work, and nobody notices."""
+"""A rolling restart: all processes get SIGTERM during work, and no task is lost or repeated."""
 
 import signal
 import threading
@@ -22,8 +22,8 @@ CLIENTS, IMAGES, DRAIN_SECONDS = 4, 3, 20
 MAX_BACKLOG = 60
 
 
-class Client(threading.Thread):
-    """Sends tasks until nobody is there to take them; only `202` is a promise.
+class UploadingClient(threading.Thread):
+    """Sends tasks until the producer has stopped; only `202` accepts a task.
 
     Until `stopping` is set a refusal means that the backlog is full, and it goes on sending.
     """
@@ -63,7 +63,7 @@ def test_sigterm_of_all_roles_repeats_and_loses_nothing(
         MAX_BACKLOG_IMAGES=str(MAX_BACKLOG),
     ) as service, Redis.from_url(own_redis.url) as redis:  # fmt: skip
         stopping = threading.Event()
-        clients = [Client(service, files, stopping) for _ in range(CLIENTS)]
+        clients = [UploadingClient(service, files, stopping) for _ in range(CLIENTS)]
         for client in clients:
             client.start()
         wait_until(lambda: len(receiver.callbacks) >= 3, 60, lambda: service.logs)
@@ -79,13 +79,13 @@ def test_sigterm_of_all_roles_repeats_and_loses_nothing(
         promised = {task_id for client in clients for task_id in client.promised}
         for stream, group in (("images", "workers"), ("events", "dispatcher")):
             pending: Any = redis.xpending(f"{{plates}}:{stream}", group)
-            assert pending["pending"] == 0, f"{stream} are left in hand"
+            assert pending["pending"] == 0, f"{stream} are left in flight"
 
         service.start(*ROLES)
         for task_id in promised:
             state: Any = service.wait_final(task_id)
             assert (state["status"], len(state["results"])) == ("completed", IMAGES)
-        # Whom the stop had cut off before the answer may still have been accepted.
+        # A task may have been accepted although its client got no response.
         wait_until(
             lambda: promised <= {body["task_id"] for _, body in receiver.callbacks},
             60, lambda: service.logs,
@@ -101,7 +101,7 @@ def test_sigterm_of_all_roles_repeats_and_loses_nothing(
         assert "plate_redeliveries_total 0.0" in metrics
 
 
-def test_tasks_outlast_a_dispatcher_that_is_away_for_longer_than_their_ttl(
+def test_tasks_survive_without_a_dispatcher_for_longer_than_their_ttl(
     own_redis: RedisServer, tmp_path: Path
 ) -> None:
     ttl_hours = 0.002
@@ -113,7 +113,7 @@ def test_tasks_outlast_a_dispatcher_that_is_away_for_longer_than_their_ttl(
         task_id = service.submit(("a.jpg", scene_file(0)), ("b.jpg", scene_file(1)))
         wait_until(
             lambda: not redis.exists(f"{{plates}}:task:{task_id}"), ttl_hours * 3600 + 10,
-            "nobody to be left who keeps the task alive",
+            "the task's hash to expire",
         )  # fmt: skip
         service.start("worker", "dispatcher")
         wait_until(lambda: receiver.callbacks, 30, lambda: service.logs)

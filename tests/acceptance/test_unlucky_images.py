@@ -1,4 +1,4 @@
-"""Images that were there whenever a worker was killed, and had nothing to do with it."""
+"""Images that only waited when their worker was killed are not dead-lettered."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(180)
 MAX_DELIVERIES = 2
 
 
-def test_an_image_that_waits_for_storage_is_not_charged_with_kills(
+def test_an_image_that_waits_for_storage_is_not_blamed_for_kills(
     own_redis: RedisServer, tmp_path: Path
 ) -> None:
     with running(
@@ -32,7 +32,7 @@ def test_an_image_that_waits_for_storage_is_not_charged_with_kills(
         task_id = service.submit(("a.jpg", scene_file()))
         (original,) = (service.storage / task_id / "input").iterdir()
         away = original.rename(tmp_path / "away")
-        os.mkfifo(original)  # as a share that has gone: whoever opens it waits
+        os.mkfifo(original)  # like an unavailable network share: opening it waits
         service.start_unready("worker")
         for kills in range(1, MAX_DELIVERIES + 3):
             wait_until(lambda: deliveries() == [kills], 30, lambda: service.logs)  # noqa: B023
