@@ -28,10 +28,8 @@ def test_queued_work_waits_for_an_unmounted_disk(own_redis: RedisServer, tmp_pat
             own_redis.url, tmp_path, "producer", "worker", "dispatcher", MODEL_PATH="stand-in:1",
             BACKEND_UPLOAD_URL=f"{receiver.url}/upload", WEBHOOK_RETRY_SECONDS="1",
         ) as service:  # fmt: skip
-            for role in (
-                "worker",
-                "dispatcher",
-            ):
+            # A role that starts without the disk would accept the empty folder.
+            for role in ("worker", "dispatcher"):
                 wait_until(
                     lambda role=role: f"{role} ready" in service.roles[role].log, 30,
                     lambda: service.logs,

@@ -59,7 +59,7 @@ def segment(marker: int, content: bytes) -> bytes:
 
 
 def jpeg(pixels: Pixels) -> bytes:
-    """Return a JPEG with Exif, XMP, IPTC, FlashPix, a comment, a thumbnail in JFXX and a tail."""
+    """Return a JPEG with Exif, XMP, IPTC, FlashPix, a comment, a thumbnail, trailing data."""
     plain = encoded(pixels, exif=exif(), subsampling=0, comment=SECRET)
     thumbnail = encoded(np.ascontiguousarray(pixels[::8, ::8]))
     planted = b"".join((
@@ -73,7 +73,7 @@ def jpeg(pixels: Pixels) -> bytes:
 
 
 def png(pixels: Pixels) -> bytes:
-    """Return a PNG with all three kinds of text, Exif, a private chunk and pixels hidden under alpha 0."""
+    """Return a PNG with all kinds of text, Exif, a private chunk and pixels under alpha 0."""
     alpha = np.full(pixels.shape[:2], 255, np.uint8)
     hidden = pixels.copy()
     hidden[:40, :40], alpha[:40, :40] = STRIPE, 0

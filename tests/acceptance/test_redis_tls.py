@@ -83,7 +83,7 @@ def test_the_documented_rights_are_enough_and_not_more(
 
 
 def use_everything(service: Service, admin: Redis, receiver: Receiver) -> None:
-    """Run each kind of step once: work, redelivery, deletion, dead letter, lost and skipped entries."""
+    """Run each kind of step once: work, redelivery, deletion, dead letter, lost entries."""
     first = service.submit(*[(f"{number}.jpg", scene_file(0)) for number in range(6)])
     wait_until(lambda: service.status(first)["status"] == "processing", 30, lambda: service.logs)
     service.roles["worker-2"].kill()

@@ -107,9 +107,8 @@ def test_work_stream_deleted(service: Service, redis: Redis, receiver: Receiver)
     tasks = [service.submit(*pictures(6)) for _ in range(3)]
     service.start("worker-2")
     in_work(service, tasks[0])
-    service.roles[
-        "worker"
-    ].kill()  # the entries in flight of this worker are lost; the other finishes its own
+    # Its entries in flight are lost with the stream; the other worker finishes its own.
+    service.roles["worker"].kill()
     redis.delete(IMAGES)
     (service.storage / tasks[2] / "input" / "5").unlink()
     service.roles["worker"].start()

@@ -34,7 +34,7 @@ class RealReceiver:
         return f"http://127.0.0.1:{self.port}"
 
     def read(self) -> dict[str, Any]:
-        """Return what it read of the next upload: `task_id`, `images` (name, SHA-256), `headers`."""
+        """Return the next upload: `task_id`, `images` (name, SHA-256) and `headers`."""
         upload: dict[str, Any] = json.loads(self._lines.get(timeout=20))
         return upload
 
