@@ -58,6 +58,7 @@ def test_sigterm_of_all_roles_repeats_and_loses_nothing(
     files = [(f"{seed}.jpg", scene_file(seed, width=640)) for seed in range(IMAGES)]
     with receiving() as receiver, running(
         own_redis.url, tmp_path, *ROLES, DRAIN_SECONDS=str(DRAIN_SECONDS),
+        MODEL_PATH="stand-in:100",
         BACKEND_UPLOAD_URL=f"{receiver.url}/upload",
         BACKEND_CALLBACK_URL=f"{receiver.url}/callback", SWEEP_INTERVAL_SECONDS="0.5",
         MAX_BACKLOG_IMAGES=str(MAX_BACKLOG),

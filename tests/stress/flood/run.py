@@ -15,6 +15,7 @@ from tests.support.service import Service, running, wait_until
 
 MIB = 1 << 20
 SAMPLE_SECONDS = 0.25
+EXTRA_SECONDS = 90.0
 ROLES = ("producer", "worker", "dispatcher")
 
 
@@ -27,6 +28,8 @@ class FloodPlan:
     images: int = 50
     width: int = 4240
     max_backlog: int = 500
+    min_images_done: int = 0
+    """The run continues after `seconds` until so many are done, at most for EXTRA_SECONDS."""
 
 
 @dataclass
@@ -55,14 +58,14 @@ class FloodClient(threading.Thread):
     """Sends the same task repeatedly; waits as Retry-After says."""
 
     def __init__(
-        self, service: Service, files: list[tuple[str, bytes]], figures: FloodFigures, end: float
+        self, service: Service, files: list[tuple[str, bytes]], figures: FloodFigures
     ) -> None:
         super().__init__()
-        self._service, self._files, self._figures, self._end = service, files, figures, end
+        self._service, self._files, self._figures = service, files, figures
         self.stopped = threading.Event()
 
     def run(self) -> None:
-        while time.monotonic() < self._end:
+        while not self.stopped.is_set():
             try:
                 self._send()
             except requests.RequestException as error:
@@ -109,11 +112,17 @@ def _flooded(
     tell(f"idle: {figures.idle}")
     started = time.monotonic()
     end = started + plan.seconds
-    clients = [FloodClient(service, files, figures, end) for _ in range(plan.clients)]
+
+    def is_over(now: float) -> bool:
+        if now < end:
+            return False
+        return images_done(service) >= plan.min_images_done or now > end + EXTRA_SECONDS
+
+    clients = [FloodClient(service, files, figures) for _ in range(plan.clients)]
     for client in clients:
         client.start()
     told = started
-    while (now := time.monotonic()) < end:
+    while not is_over(now := time.monotonic()):
         figures.samples.append((now - started, memory_of(processes)))
         if now - told > 30:
             told = now
