@@ -39,11 +39,11 @@ coverage: $(VENV)/.installed-dev ## line and branch coverage of `make test`, wit
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-chaos: $(VENV)/.installed-dev ## ten minutes of kills, stops and cuts; writes its figures into the README
+chaos: $(VENV)/.installed-dev ## ten minutes of kills, stops and cuts; writes its figures into docs/
 	$(BIN)/python -m tests.stress.chaos --readme $(ARGS)
 	$(BIN)/python -m tests.stress.chaos --recovery --readme
 
-flood: $(VENV)/.installed-dev ## ten minutes of more than can be done; writes the memory it took into the README
+flood: $(VENV)/.installed-dev ## ten minutes of overload; writes the memory of the processes into docs/
 	$(BIN)/python -m tests.stress.flood --readme $(ARGS)
 
 eval: $(VENV)/.installed-dev ## measure the detector: make eval DATASET=folder [CHECKPOINT=file.pt] [OUT=folder]

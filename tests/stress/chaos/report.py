@@ -1,4 +1,4 @@
-"""ChaosFigures of a run as a table."""
+"""The figures of a run as a table."""
 
 from tests.stress.chaos.run import ChaosFigures
 
