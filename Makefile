@@ -23,15 +23,28 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 run: $(VENV)/.installed ## start everything; Ctrl-C stops it
 	@$(BIN)/plate-detect run $(ARGS)
 
-test: $(VENV)/.installed-dev ## the whole test suite
-	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+# Marked as slow: most acceptance tests, the corpus, and short forms of chaos, flood and the benchmarks.
+.PHONY: test-slow test-all coverage
+test: $(VENV)/.installed-dev ## the tests that take minutes: all but those marked as slow
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m "not slow" $(ARGS)
 
-chaos: $(VENV)/.installed-dev ## ten minutes of kills, stops and cuts; writes its figures into the README
-	$(BIN)/python -m tests.chaos --readme $(ARGS)
-	$(BIN)/python -m tests.chaos --recovery --readme
+test-slow: $(VENV)/.installed-dev ## what `make test` leaves out
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile -m slow $(ARGS)
 
-flood: $(VENV)/.installed-dev ## ten minutes of more than can be done; writes the memory it took into the README
-	$(BIN)/python -m tests.flood --readme $(ARGS)
+test-all: test test-slow ## all tests, as in .ci/run
+
+coverage: $(VENV)/.installed-dev ## line and branch coverage of `make test`, with the processes that tests start
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not slow" $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+chaos: $(VENV)/.installed-dev ## ten minutes of kills, stops and cuts; writes its figures into docs/
+	$(BIN)/python -m tests.stress.chaos --readme $(ARGS)
+	$(BIN)/python -m tests.stress.chaos --recovery --readme
+
+flood: $(VENV)/.installed-dev ## ten minutes of overload; writes the memory of the processes into docs/
+	$(BIN)/python -m tests.stress.flood --readme $(ARGS)
 
 eval: $(VENV)/.installed-dev ## measure the detector: make eval DATASET=folder [CHECKPOINT=file.pt] [OUT=folder]
 	@test -n "$(DATASET)" || { echo "Name a YOLO-OBB folder: make eval DATASET=folder" >&2; exit 1; }
@@ -43,6 +56,7 @@ bench: $(VENV)/.installed-dev ## throughput, latency and memory beside a naive s
 scale: $(VENV)/.installed-dev ## cost and throughput with up to 64 workers; writes its figures into docs/
 	$(BIN)/python -m tests.bench.scale --readme $(ARGS)
 
+# With pre-commit installed, `pre-commit install` makes git run these before each commit.
 check: lint types imports deploy-check ## everything but the tests
 
 lint: $(VENV)/.installed-dev
@@ -76,7 +90,7 @@ lock: ## rewrite constraints.txt from the newest versions that pyproject.toml al
 	deploy/lock $(PYTHON) $(TORCH_INDEX_URL)
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 
 # A stamp is touched only after a complete install, so an interrupted one is taken up again.
 $(VENV)/.installed: pyproject.toml constraints.txt

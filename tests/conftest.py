@@ -7,21 +7,18 @@ import pytest
 from redis import Redis
 
 from tests.support.environment import forget_settings
-from tests.support.redis_server import RedisServer, server_binaries
+from tests.support.redis_server import RedisServer, server_binaries, shared_server
 
 forget_settings()
 
 
-@pytest.fixture(scope="session", params=sorted(server_binaries()))
+@pytest.fixture(scope="session")
 def running_redis(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RedisServer]:
-    """A server for the whole session, once per kind of server that is installed."""
-    folder: Path = tmp_path_factory.mktemp(request.param)
-    server = RedisServer(server_binaries()[request.param], folder)
-    server.start()
-    yield server
-    server.stop()
+    """A server for the whole session, in memory: Valkey, unless `ON_EACH_SERVER` marks the test."""
+    with shared_server(getattr(request, "param", "valkey"), tmp_path_factory) as server:
+        yield server
 
 
 @pytest.fixture
@@ -34,7 +31,7 @@ def redis_server(running_redis: RedisServer) -> str:
 
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server of the test's own, which it may kill and start again."""
+    """A server of one test, with its data on disk: the test may kill and restart it."""
     folder = tmp_path / "redis"
     folder.mkdir()
     server = RedisServer(server_binaries()["valkey"], folder)

@@ -1,4 +1,4 @@
-"""What an administrator may type into the server of the running service: every task ends, once."""
+"""Commands of an administrator on the server of the running service: every task ends once."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.support.pictures import scene_file
 from tests.support.receiver import Receiver, receiving
 from tests.support.service import Service, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(150)]
 
 IMAGES, EVENTS = "{plates}:images", "{plates}:events"
 
@@ -30,7 +30,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def service(redis_server: str, tmp_path: Path, receiver: Receiver) -> Iterator[Service]:
-    """A producer alone, whose tasks wait until the test starts the other roles."""
+    """A producer alone: its tasks wait until the test starts the other roles."""
     found = Service(
         redis_server, tmp_path, MODEL_PATH="stand-in:20", LEASE_SECONDS="2",
         SWEEP_INTERVAL_SECONDS="1", TASK_TIMEOUT_SECONDS="20",

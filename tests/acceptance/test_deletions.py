@@ -1,4 +1,4 @@
-"""Tasks deleted at any moment of their life, while workers and dispatcher are killed."""
+"""Tasks deleted at any moment, while workers and the dispatcher are killed."""
 
 import random
 import time
@@ -16,20 +16,20 @@ from tests.support.receiver import Receiver, receiving
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, running, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(150)]
 
 CLIENTS, SECONDS, SEED = 4, 8.0, 4
 IMAGES = [(f"{seed}.jpg", scene_file(seed, width=320)) for seed in range(3)]
 
 
-def test_what_was_deleted_leaves_nothing_whatever_dies(
+def test_deleted_tasks_leave_nothing_while_processes_are_killed(
     own_redis: RedisServer, tmp_path: Path
 ) -> None:
     with receiving() as receiver, running(
         own_redis.url, tmp_path, "producer", "worker", "worker-2", "dispatcher",
         MODEL_PATH="stand-in:40", SWEEP_INTERVAL_SECONDS="0.5", MAX_BACKLOG_IMAGES="100",
         BACKEND_CALLBACK_URL=f"{receiver.url}/callback", WEBHOOK_TIMEOUT_SECONDS="3",
-        MAX_DELIVERIES="50",  # the kills are no image's fault
+        MAX_DELIVERIES="50",  # no image causes the kills
     ) as service, Redis.from_url(own_redis.url) as redis:  # fmt: skip
         end = time.monotonic() + SECONDS
         with ThreadPoolExecutor(CLIENTS) as clients:
@@ -49,7 +49,7 @@ def test_what_was_deleted_leaves_nothing_whatever_dies(
 
 
 def customer(service: Service, end: float, seed: int) -> dict[str, bool]:
-    """Send tasks and delete some, young and old ones; returns which were deleted."""
+    """Send tasks and delete some; return for each task whether it was deleted."""
     rng, fates = random.Random(seed), dict[str, bool]()
     while time.monotonic() < end:
         images = [("files", image) for image in IMAGES[: rng.randint(1, 3)]]
@@ -65,19 +65,19 @@ def customer(service: Service, end: float, seed: int) -> dict[str, bool]:
 
 
 def check(service: Service, redis: Redis, receiver: Receiver, fates: dict[str, bool]) -> None:
-    """One event and one webhook id for each task; files of the others' results alone."""
+    """Check events, webhooks and files: only results of tasks that were not deleted remain."""
     rows: Any = redis.xrange("{plates}:events")
     events = [(row[b"task_id"].decode(), row[b"type"].decode()) for _, row in rows]
     assert sorted(task_id for task_id, _ in events) == sorted(fates)
-    # Of a task that ended and was deleted before its webhook went out, nobody is told any more.
-    to_be_told = {
+    # A task that was deleted after its end, before its webhook was sent, is not reported.
+    expected = {
         task_id for task_id, kind in events if not fates[task_id] or kind == "task.failed"
     }  # fmt: skip
 
-    def untold() -> set[str]:
-        return to_be_told - {body["task_id"] for _, body in receiver.callbacks}
+    def missing() -> set[str]:
+        return expected - {body["task_id"] for _, body in receiver.callbacks}
 
-    wait_until(lambda: not untold(), 30, lambda: f"{untold()}\n{service.logs}")
+    wait_until(lambda: not missing(), 30, lambda: f"{missing()}\n{service.logs}")
     ids = defaultdict(set)
     for webhook_id, body in receiver.callbacks:
         ids[body["task_id"]].add(webhook_id)

@@ -1,4 +1,4 @@
-"""Storage whose disk is unmounted for a while: images wait for it, and so do uploads."""
+"""Storage whose disk is unmounted for a while: images and upload webhooks wait for it."""
 
 import asyncio
 from pathlib import Path
@@ -16,12 +16,10 @@ from tests.support.service import running, wait_until
 
 NEVER = 1_000_000
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(120)]
 
 
-def test_what_is_queued_outlasts_a_disk_that_is_away(
-    own_redis: RedisServer, tmp_path: Path
-) -> None:
+def test_queued_work_waits_for_an_unmounted_disk(own_redis: RedisServer, tmp_path: Path) -> None:
     folder = tmp_path / "tasks_storage"
     folder.mkdir()
     with small_disk(tmp_path / "disk", 8), receiving(refuse=NEVER) as receiver:
@@ -30,7 +28,8 @@ def test_what_is_queued_outlasts_a_disk_that_is_away(
             own_redis.url, tmp_path, "producer", "worker", "dispatcher", MODEL_PATH="stand-in:1",
             BACKEND_UPLOAD_URL=f"{receiver.url}/upload", WEBHOOK_RETRY_SECONDS="1",
         ) as service:  # fmt: skip
-            for role in ("worker", "dispatcher"):  # what starts without the disk does not miss it
+            # A role that starts without the disk would accept the empty folder.
+            for role in ("worker", "dispatcher"):
                 wait_until(
                     lambda role=role: f"{role} ready" in service.roles[role].log, 30,
                     lambda: service.logs,

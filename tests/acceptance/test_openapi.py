@@ -10,16 +10,14 @@ import pytest
 from tests.support.redis_server import RedisServer
 from tests.support.service import running
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(300)]
 
 KEY = "a-key-of-the-test-0123456789"
-SECONDS = 60.0
+TIMEOUT_SECONDS = 240.0
 
 
-def test_every_answer_is_one_that_the_document_promises(
-    own_redis: RedisServer, tmp_path: Path
-) -> None:
-    """Generated requests, good and bad, of every operation, and chains of them."""
+def test_every_response_is_documented(own_redis: RedisServer, tmp_path: Path) -> None:
+    """Send generated requests, valid and invalid, of every operation, and sequences of them."""
     with running(
         own_redis.url, tmp_path, "worker", "producer", MODEL_PATH="stand-in:0", API_KEYS=KEY,
         UPLOAD_IDLE_TIMEOUT_SECONDS="5",
@@ -29,9 +27,9 @@ def test_every_answer_is_one_that_the_document_promises(
                 sys.executable, "-m", "schemathesis.cli",
                 "--config-file", str(Path(__file__).with_name("schemathesis.toml")), "--no-color",
                 "run", f"{service.url}/openapi.json", "--header", f"X-API-Key: {KEY}",
-                "--generation-deterministic", "--max-examples", "40", "--request-timeout", "10",
+                "--generation-deterministic", "--max-examples", "25", "--request-timeout", "10",
             ],
-            cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS, check=False,
+            cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False,
         )  # fmt: skip
         assert run.returncode == 0, run.stdout[-20_000:] + run.stderr
         assert re.search(r"Operations: +8 selected / 8 total", run.stdout)

@@ -1,4 +1,4 @@
-"""An absence of the server that outlasts the leases is nobody's death."""
+"""A server that is unavailable for longer than the lease: workers keep their images."""
 
 import time
 from pathlib import Path
@@ -12,13 +12,13 @@ from tests.support.pictures import scene_file
 from tests.support.redis_server import RedisServer
 from tests.support.service import running, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(120)]
 
 LEASE_SECONDS = 6.0
 ABSENCE_SECONDS = 7.7
 
 
-def test_what_the_living_hold_is_not_taken_from_them(
+def test_images_of_running_workers_are_not_redelivered(
     own_redis: RedisServer, tmp_path: Path
 ) -> None:
     workers = ("worker-1", "worker-2", "worker-3")
@@ -41,13 +41,13 @@ def test_what_the_living_hold_is_not_taken_from_them(
             return redis.hget("{plates}:task:t1", "status") == b"completed"
 
         wait_until(ended, 60, lambda: service.logs)
-        assert seen == {1}, "the image was delivered again though its worker lived"
+        assert seen == {1}, "the image was redelivered although its worker was running"
         taken = [metric(service.metrics_url(name)) for name in workers]
     assert taken == [0, 0, 0]
 
 
 def deliveries(redis: Redis) -> list[int]:
-    """Delivery counts of what is held."""
+    """Return the delivery counts of entries in flight."""
     try:
         rows = redis.xpending_range("{plates}:images", "workers", "-", "+", 10)
     except ResponseError:
@@ -56,7 +56,7 @@ def deliveries(redis: Redis) -> list[int]:
 
 
 def metric(url: str) -> float:
-    """Images that a worker has taken over."""
+    """Return how many images a worker has taken over."""
     [line] = [
         line
         for line in requests.get(url, timeout=5).text.splitlines()

@@ -1,4 +1,4 @@
-"""Nothing that a picture carries beside its pixels, and no plate, comes out anywhere."""
+"""Metadata and plates of an image appear nowhere in results, Redis, logs or metrics."""
 
 import io
 import struct
@@ -17,23 +17,23 @@ from tests.support.receiver import receiving
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, running, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(180)]
 
 SECRET = b"planted-57f1"
 """Written into every place of a file that can hold text."""
 
 NAME = "owner-57f1-van"
-"""The file's name: its owner is told it, no log and no metric is."""
+"""Name of the file: it may appear in the task's status, not in logs or metrics."""
 
 STRIPE = np.array((255, 0, 255))
-"""A colour that only the plate has."""
+"""A colour that appears only on the plate."""
 
 EXIF_DESCRIPTION, EXIF_MAKER_NOTE, EXIF_COMMENT = 0x010E, 0x927C, 0x9286
 EXIF_FOLDER, GPS_FOLDER, GPS_AREA = 0x8769, 0x8825, 0x001C
 
 
 def striped() -> Pixels:
-    """A drawn scene whose plate has a stripe of STRIPE through its middle."""
+    """Return a drawn scene whose plate has a stripe of colour STRIPE."""
     drawn = scene(0)
     pixels = drawn.rgb.copy()
     for quad in drawn.quads:
@@ -44,7 +44,7 @@ def striped() -> Pixels:
 
 
 def exif() -> bytes:
-    """Exif with the secret in main, private and GPS folders."""
+    """Return Exif with the secret in the main, private and GPS folders."""
     data = Image.Exif()
     data[EXIF_DESCRIPTION] = SECRET.decode()
     data.get_ifd(EXIF_FOLDER)[EXIF_MAKER_NOTE] = SECRET
@@ -54,12 +54,12 @@ def exif() -> bytes:
 
 
 def segment(marker: int, content: bytes) -> bytes:
-    """A segment of a JPEG file."""
+    """Return a segment of a JPEG file."""
     return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
 
 
 def jpeg(pixels: Pixels) -> bytes:
-    """With Exif, XMP, IPTC, FlashPix, a comment, a thumbnail in JFXX and a tail."""
+    """Return a JPEG with Exif, XMP, IPTC, FlashPix, a comment, a thumbnail, trailing data."""
     plain = encoded(pixels, exif=exif(), subsampling=0, comment=SECRET)
     thumbnail = encoded(np.ascontiguousarray(pixels[::8, ::8]))
     planted = b"".join((
@@ -73,7 +73,7 @@ def jpeg(pixels: Pixels) -> bytes:
 
 
 def png(pixels: Pixels) -> bytes:
-    """With all three kinds of text, Exif, a private chunk and pixels hidden under alpha 0."""
+    """Return a PNG with all kinds of text, Exif, a private chunk and pixels under alpha 0."""
     alpha = np.full(pixels.shape[:2], 255, np.uint8)
     hidden = pixels.copy()
     hidden[:40, :40], alpha[:40, :40] = STRIPE, 0
@@ -90,23 +90,23 @@ def png(pixels: Pixels) -> bytes:
 
 
 def webp(pixels: Pixels) -> bytes:
-    """With Exif and XMP."""
+    """Return a WebP with Exif and XMP."""
     return encoded(pixels, "WEBP", exif=exif(), xmp=SECRET)
 
 
 def assert_clean(result: bytes) -> None:
-    """Neither the secret nor anything of the stripe's colour."""
+    """Check that neither the secret nor the colour of the stripe is left."""
     assert SECRET not in result
     with Image.open(io.BytesIO(result)) as image:
         assert not set(image.info) & {"exif", "xmp", "icc_profile", "comment"}
-        # Transparency is kept: what lies under it is looked at like everything else.
+        # Transparency is kept; the colours below it are checked too.
         pixels = np.asarray(image)[..., :3].astype(int)
     distance = np.abs(pixels - STRIPE).max(axis=2)
     assert distance.min() > 60, "the colour of the plate is still there"
 
 
 def everything_kept(service: Service, redis: Redis) -> dict[str, bytes]:
-    """All files of storage and all keys of the server, by name."""
+    """Return the content of all files in storage and of all keys in Redis, by name."""
     kept = {str(path): path.read_bytes() for path in service.storage.rglob("*") if path.is_file()}
     for key in redis.scan_iter():
         kept[key.decode()] = repr(read_key(redis, key)).encode()
@@ -114,7 +114,7 @@ def everything_kept(service: Service, redis: Redis) -> dict[str, bytes]:
 
 
 def read_key(redis: Redis, key: bytes) -> object:
-    """Whatever the key holds."""
+    """Return the value of a key of any type."""
     kind = redis.type(key)
     if kind == b"hash":
         return redis.hgetall(key)
@@ -179,7 +179,7 @@ def test_planted_strings_and_colours_come_out_nowhere(
             for url in (f"{service.url}/metrics", service.metrics_url("worker"),
                         service.metrics_url("dispatcher"))
         )  # fmt: skip
-        for told in (service.logs, metrics):
-            assert len(told) > 500
-            assert NAME not in told
-            assert SECRET.decode() not in told
+        for text in (service.logs, metrics):
+            assert len(text) > 500
+            assert NAME not in text
+            assert SECRET.decode() not in text

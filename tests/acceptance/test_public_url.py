@@ -1,4 +1,4 @@
-"""PUBLIC_URL on the real processes: one address of a result, whoever is asked for it."""
+"""PUBLIC_URL: status, event and callback name the same address of a result."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Real photographs, where a folder of them lies beside the checkout; they are no part of it."""
+"""Real photographs, if a folder with them lies beside the checkout."""
 
 import csv
 from pathlib import Path
@@ -16,13 +16,14 @@ SHARED = ROOT.parent / "shared"
 
 pytestmark = [
     pytest.mark.acceptance,
+    pytest.mark.slow,
     pytest.mark.timeout(300),
     pytest.mark.skipif(not SHARED.is_dir(), reason="no folder ../shared with photographs"),
 ]
 
 
-def covered_pictures(service: Service, files: list[Path]) -> list[bytes]:
-    """Results of one task, in the order of the files."""
+def covered_images(service: Service, files: list[Path]) -> list[bytes]:
+    """Process files as one task; return the results in their order."""
     state = service.wait_final(service.submit(*((f.name, f.read_bytes()) for f in files)), 120)
     assert state["errors"] == []
     results: Any = state["results"]
@@ -32,7 +33,7 @@ def covered_pictures(service: Service, files: list[Path]) -> list[bytes]:
 def test_phone_photos_keep_all_but_their_plates(own_redis: RedisServer, tmp_path: Path) -> None:
     photos = sorted((SHARED / "photos").glob("*.jpg"))
     with running(own_redis.url, tmp_path, "worker", "producer") as service:
-        results = covered_pictures(service, photos)
+        results = covered_images(service, photos)
     with_covers = 0
     for photo, result in zip(photos, results, strict=True):
         before = cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB)
@@ -56,7 +57,7 @@ def test_labelled_plates_are_covered(own_redis: RedisServer, tmp_path: Path) -> 
         ][:40]
     images = [SHARED / f"dataset/images/val/{name}.jpg" for name in names]
     with running(own_redis.url, tmp_path, "worker", "producer") as service:
-        results = covered_pictures(service, images)
+        results = covered_images(service, images)
     plates = covered = 0
     for image, result in zip(images, results, strict=True):
         before, after = pixels_of(image.read_bytes()), pixels_of(result)

@@ -1,6 +1,5 @@
-"""A failover by Sentinel in the middle of work: master, replica and three Sentinels on loopback."""
+"""A failover by Sentinel during work: master, replica and three Sentinels on loopback."""
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,14 +15,14 @@ from tests.support.receiver import Receiver, receiving
 from tests.support.redis_server import RedisServer, SentinelServer, server_binaries
 from tests.support.service import Service, running, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(120)]
 
 TASKS, IMAGES = 8, 3
 
 
 @dataclass
 class Cluster:
-    """Five servers."""
+    """A master, its replica and three Sentinels."""
 
     master: RedisServer
     replica: RedisServer
@@ -53,9 +52,9 @@ class Cluster:
             return state
 
 
-@pytest.fixture(params=sorted(server_binaries()))
-def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
-    binary = server_binaries()[request.param]
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    binary = server_binaries()["valkey"]
     with ExitStack() as stack:
 
         def started(server: RedisServer) -> None:
@@ -99,13 +98,10 @@ def test_work_goes_on_with_the_new_master(cluster: Cluster, tmp_path: Path) -> N
             done = ended(service, tasks)
         cluster.master.kill()
         assert done < TASKS / 2, "the master must die in the middle of work"
-        started = time.monotonic()
         tasks.append(submit_when_possible(service))
-        back = time.monotonic() - started
-        print(f"new tasks are taken {back:.1f} s after the master was killed")
         wait_until(lambda: ended(service, tasks) == len(tasks), 60, lambda: service.logs)
         check(cluster.replica, service, receiver, tasks)
-        # For some seconds the old one, too, calls itself a master; nobody must believe it.
+        # For some seconds the old server reports itself as master, too; no client may use it.
         cluster.master.start()
         tasks.append(service.submit(*pictures(99)))
         assert service.wait_final(tasks[-1])["status"] == "completed"
@@ -117,13 +113,13 @@ def test_work_goes_on_with_the_new_master(cluster: Cluster, tmp_path: Path) -> N
 def check(
     redis_server: RedisServer, service: Service, receiver: Receiver, tasks: list[str]
 ) -> None:
-    """Every task has ended once, and everybody was told."""
+    """Check that every task has ended once, with one event and one webhook."""
     for task_id in tasks:
         state: Any = service.status(task_id)
         results, errors = state["results"], state["errors"]
         assert len(results) + len(errors) == state["progress"]["total"]
         assert len({result["filename"] for result in results}) == len(results)
-        # Done by the old master alone, in its last moment: the original was already deleted.
+        # Written only to the old master: the original was already deleted.
         assert {error["code"] for error in errors} <= {"input_missing"}
     with Redis.from_url(redis_server.url) as redis:
         assert redis.info("replication")["role"] == "master"
@@ -145,7 +141,7 @@ def pictures(seed: int) -> list[tuple[str, bytes]]:
 
 
 def ended(service: Service, tasks: list[str]) -> int:
-    """How many have ended; while there is no master, nobody knows."""
+    """Return how many tasks have ended; 0 while there is no master."""
     states = []
     for task_id in tasks:
         answer = requests.get(f"{service.url}/api/v1/task-status/{task_id}", timeout=30)
@@ -157,16 +153,20 @@ def ended(service: Service, tasks: list[str]) -> int:
 
 
 def submit_when_possible(service: Service) -> str:
-    """As a client does that is told to try again."""
-    deadline = time.monotonic() + 30
-    while True:
+    """Send a task as a client does that retries after a refusal; return its id."""
+    accepted: list[str] = []
+
+    def submitted() -> bool:
         answer = requests.post(
             f"{service.url}/api/v1/process-task/",
             files=[("files", ("late.jpg", scene_file(5)))], timeout=60,
         )  # fmt: skip
         if answer.status_code == 202:
-            return str(answer.json()["task_id"])
-        assert answer.status_code == 503, answer.text
-        assert "Retry-After" in answer.headers
-        assert time.monotonic() < deadline, "no new task was taken"
-        time.sleep(0.5)
+            accepted.append(str(answer.json()["task_id"]))
+        else:
+            assert answer.status_code == 503, answer.text
+            assert "Retry-After" in answer.headers
+        return bool(accepted)
+
+    wait_until(submitted, 30, lambda: service.logs)
+    return accepted[0]

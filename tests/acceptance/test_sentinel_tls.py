@@ -22,7 +22,7 @@ from tests.support.redis_server import (
 from tests.support.service import Service, running, wait_until
 
 REDIS = server_binaries().get("redis")
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120), *NEEDS_TLS_SERVER]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(120), *NEEDS_TLS_SERVER]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def files(tmp_path: Path) -> Certificates:
 
 @pytest.fixture
 def servers(files: Certificates, tmp_path: Path) -> Iterator[tuple[RedisServer, ...]]:
-    """Master, replica and Sentinel."""
+    """A master, its replica and a Sentinel."""
     assert REDIS is not None
     with ExitStack() as stack:
 
@@ -93,7 +93,7 @@ def test_a_failover_behind_tls(
 
 
 def taken(service: Service) -> bool:
-    """Whether a new task is taken; then it also comes to its end."""
+    """Whether a new task is accepted and ends."""
     answer = requests.post(
         f"{service.url}/api/v1/process-task/",
         files=[("files", ("late.jpg", scene_file(1)))], timeout=60,

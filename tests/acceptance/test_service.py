@@ -1,4 +1,4 @@
-"""The whole service as its users meet it: real processes, real server, real model."""
+"""The whole service as users see it: real processes, real server, real model."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from redis import Redis
 from tests.support.pictures import assert_covered, scene, scene_file
 from tests.support.programs import needed_program
 from tests.support.receiver import Receiver, receiving
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import ON_EACH_SERVER, RedisServer
 from tests.support.service import Service, running, wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
@@ -48,6 +48,7 @@ def stored_files(service: Service) -> list[str]:
     )
 
 
+@ON_EACH_SERVER
 def test_http_to_webhooks(redis_server: str, tmp_path: Path) -> None:
     with receiving(refuse=2) as receiver, start(redis_server, tmp_path, receiver) as service:
         task_id = service.submit(
@@ -78,6 +79,7 @@ def test_http_to_webhooks(redis_server: str, tmp_path: Path) -> None:
         assert original.status_code == 404
 
 
+@pytest.mark.slow
 def test_the_documented_curl_examples(redis_server: str, tmp_path: Path) -> None:
     curl = needed_program("curl")
     (tmp_path / "image1.jpg").write_bytes(scene_file(7))
@@ -120,6 +122,7 @@ def test_direct_publish_is_the_same_as_http(redis_server: str, tmp_path: Path) -
         assert list(receiver.uploads[0].images) == ["covered_van.webp"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["producer", "worker", "dispatcher"])
 def test_killing_one_role_in_the_middle_loses_nothing(
     role: str, own_redis: RedisServer, tmp_path: Path
@@ -154,6 +157,7 @@ def _ids(callbacks: list[tuple[str, dict[str, Any]]]) -> set[str]:
     return {webhook_id for webhook_id, _ in callbacks}
 
 
+@pytest.mark.slow
 def test_server_restart_in_the_middle_loses_nothing(own_redis: RedisServer, tmp_path: Path) -> None:
     files = [(f"{seed}.jpg", scene_file(seed, width=640)) for seed in range(10)]
     with receiving() as receiver, start(own_redis.url, tmp_path, receiver) as service:
@@ -170,6 +174,7 @@ def test_server_restart_in_the_middle_loses_nothing(own_redis: RedisServer, tmp_
         wait_until(lambda: len(_ids(receiver.callbacks)) == 3, 30, "callbacks")
 
 
+@pytest.mark.slow
 def test_sigterm_under_load_redelivers_nothing(own_redis: RedisServer, tmp_path: Path) -> None:
     files = [(f"{seed}.jpg", scene_file(seed)) for seed in range(20)]
     with running(own_redis.url, tmp_path, "worker", "producer") as service:
@@ -187,6 +192,7 @@ def test_sigterm_under_load_redelivers_nothing(own_redis: RedisServer, tmp_path:
         assert "plate_redeliveries_total 0.0" in metrics
 
 
+@pytest.mark.slow
 def test_nothing_of_a_task_outlives_its_ttl(own_redis: RedisServer, tmp_path: Path) -> None:
     settings = {"TASK_STORAGE_TTL_HOURS": "0.002", "UPLOAD_GRACE_SECONDS": "1"}
     with receiving() as receiver, start(own_redis.url, tmp_path, receiver, **settings) as service:

@@ -1,8 +1,7 @@
-"""A rolling restart: everybody is asked to stop in the middle of the work, and nobody notices."""
+"""A rolling restart: all processes get SIGTERM during work, and no task is lost or repeated."""
 
 import signal
 import threading
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,15 @@ from tests.support.receiver import receiving
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, running, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(180)]
 
 ROLES = ("producer", "worker", "dispatcher")
 CLIENTS, IMAGES, DRAIN_SECONDS = 4, 3, 20
 MAX_BACKLOG = 60
 
 
-class Client(threading.Thread):
-    """Sends tasks until nobody is there to take them; only `202` is a promise.
+class UploadingClient(threading.Thread):
+    """Sends tasks until the producer has stopped; only `202` accepts a task.
 
     Until `stopping` is set a refusal means that the backlog is full, and it goes on sending.
     """
@@ -59,21 +58,21 @@ def test_sigterm_of_all_roles_repeats_and_loses_nothing(
     files = [(f"{seed}.jpg", scene_file(seed, width=640)) for seed in range(IMAGES)]
     with receiving() as receiver, running(
         own_redis.url, tmp_path, *ROLES, DRAIN_SECONDS=str(DRAIN_SECONDS),
+        MODEL_PATH="stand-in:100",
         BACKEND_UPLOAD_URL=f"{receiver.url}/upload",
         BACKEND_CALLBACK_URL=f"{receiver.url}/callback", SWEEP_INTERVAL_SECONDS="0.5",
         MAX_BACKLOG_IMAGES=str(MAX_BACKLOG),
     ) as service, Redis.from_url(own_redis.url) as redis:  # fmt: skip
         stopping = threading.Event()
-        clients = [Client(service, files, stopping) for _ in range(CLIENTS)]
+        clients = [UploadingClient(service, files, stopping) for _ in range(CLIENTS)]
         for client in clients:
             client.start()
         wait_until(lambda: len(receiver.callbacks) >= 3, 60, lambda: service.logs)
-        began = time.monotonic()
         stopping.set()
         for name in ROLES:
             service.roles[name].process.send(signal.SIGTERM)
+        # A process that takes longer than DRAIN_SECONDS ends with another status.
         assert [service.roles[name].wait() for name in ROLES] == [0, 0, 0], service.logs
-        assert time.monotonic() - began < DRAIN_SECONDS
         for client in clients:
             client.join(timeout=40)
             assert not client.is_alive()
@@ -81,13 +80,13 @@ def test_sigterm_of_all_roles_repeats_and_loses_nothing(
         promised = {task_id for client in clients for task_id in client.promised}
         for stream, group in (("images", "workers"), ("events", "dispatcher")):
             pending: Any = redis.xpending(f"{{plates}}:{stream}", group)
-            assert pending["pending"] == 0, f"{stream} are left in hand"
+            assert pending["pending"] == 0, f"{stream} are left in flight"
 
         service.start(*ROLES)
         for task_id in promised:
             state: Any = service.wait_final(task_id)
             assert (state["status"], len(state["results"])) == ("completed", IMAGES)
-        # Whom the stop had cut off before the answer may still have been accepted.
+        # A task may have been accepted although its client got no response.
         wait_until(
             lambda: promised <= {body["task_id"] for _, body in receiver.callbacks},
             60, lambda: service.logs,
@@ -103,7 +102,7 @@ def test_sigterm_of_all_roles_repeats_and_loses_nothing(
         assert "plate_redeliveries_total 0.0" in metrics
 
 
-def test_tasks_outlast_a_dispatcher_that_is_away_for_longer_than_their_ttl(
+def test_tasks_survive_without_a_dispatcher_for_longer_than_their_ttl(
     own_redis: RedisServer, tmp_path: Path
 ) -> None:
     ttl_hours = 0.002
@@ -115,7 +114,7 @@ def test_tasks_outlast_a_dispatcher_that_is_away_for_longer_than_their_ttl(
         task_id = service.submit(("a.jpg", scene_file(0)), ("b.jpg", scene_file(1)))
         wait_until(
             lambda: not redis.exists(f"{{plates}}:task:{task_id}"), ttl_hours * 3600 + 10,
-            "nobody to be left who keeps the task alive",
+            "the task's hash to expire",
         )  # fmt: skip
         service.start("worker", "dispatcher")
         wait_until(lambda: receiver.callbacks, 30, lambda: service.logs)

@@ -1,4 +1,4 @@
-"""A worker that stands still for longer than its lease, and then goes on as if nothing were."""
+"""A worker that is stopped for longer than its lease, and then continues."""
 
 import os
 import signal
@@ -14,12 +14,12 @@ from tests.support.receiver import receiving
 from tests.support.redis_server import RedisServer
 from tests.support.service import running, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(120)]
 
 SUPERSEDED = 'plate_images_total{outcome="superseded"} 2.0'
 
 
-def test_what_comes_too_late_changes_nothing(own_redis: RedisServer, tmp_path: Path) -> None:
+def test_a_late_result_changes_nothing(own_redis: RedisServer, tmp_path: Path) -> None:
     with receiving() as receiver, running(
         own_redis.url, tmp_path, "producer", "worker", "dispatcher", MODEL_PATH="stand-in:800",
         BACKEND_CALLBACK_URL=f"{receiver.url}/callback", MAX_IMAGES_IN_HAND="2",

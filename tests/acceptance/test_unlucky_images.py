@@ -1,4 +1,4 @@
-"""Images that were in flight whenever a worker was killed, and did not cause it."""
+"""Images that only waited when their worker was killed are not dead-lettered."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.support.pictures import scene_file
 from tests.support.redis_server import RedisServer
 from tests.support.service import running, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(180)]
 
 MAX_DELIVERIES = 2
 
@@ -31,8 +31,8 @@ def test_an_image_that_waits_for_storage_is_not_poison(
         redis.xgroup_create("{plates}:images", "workers", "0", mkstream=True)
         task_id = service.submit(("a.jpg", scene_file()))
         (original,) = (service.storage / task_id / "input").iterdir()
-        moved = original.rename(tmp_path / "away")
-        os.mkfifo(original)  # as on a share that is unavailable: opening it waits
+        moved = original.rename(tmp_path / "unavailable")
+        os.mkfifo(original)  # like an unavailable network share: opening it waits
         service.start_unready("worker")
         for kills in range(1, MAX_DELIVERIES + 3):
             wait_until(lambda: deliveries() == [kills], 30, lambda: service.logs)  # noqa: B023

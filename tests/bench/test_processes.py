@@ -21,8 +21,6 @@ from tests.support.pictures import scene_file
 from tests.support.receiver import Receiver, receiving
 from tests.support.service import ROOT, wait_until
 
-acceptance = pytest.mark.acceptance
-
 TASK = "11111111-1111-1111-1111-111111111111"
 
 
@@ -52,7 +50,8 @@ def result_of_no_task(storage: Path) -> Path:
     return path
 
 
-@acceptance
+@pytest.mark.acceptance
+@pytest.mark.slow
 async def test_storage_backend_and_keys_of_the_service_in_use_are_left_alone(
     in_use: Path, tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,7 +94,8 @@ def is_dispatched(redis: Redis) -> bool:
     return bool(groups) and all((it["lag"], it["pending"]) == (0, 0) for it in groups)
 
 
-@acceptance
+@pytest.mark.acceptance
+@pytest.mark.slow
 def test_a_signal_leaves_no_process_and_no_file(in_use: Path, tmp_path: Path) -> None:
     (in_use / "images").mkdir()
     (in_use / "images" / "a.jpg").write_bytes(scene_file(width=320))
@@ -138,14 +138,16 @@ def roles_of(pid: int) -> list[psutil.Process]:
     return found
 
 
-@acceptance
+@pytest.mark.acceptance
+@pytest.mark.slow
 async def test_a_role_that_ends_is_not_waited_for(in_use: Path, tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"^producer has ended: .*MAX_EVENT_STREAMS"):
         async with processes.service(tmp_path / "work", {"MAX_EVENT_STREAMS": "-1"}, 1):
             pass
 
 
-@acceptance
+@pytest.mark.acceptance
+@pytest.mark.slow
 async def test_a_baseline_finds_nothing_of_the_service_in_use(
     in_use: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,1 +1,1 @@
-"""Bad and odd inputs by the hundred, each with exactly what is to become of it."""
+"""Hundreds of invalid and unusual inputs, each with its expected result."""

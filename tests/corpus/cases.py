@@ -1,4 +1,4 @@
-"""What a case of the corpus is."""
+"""The kinds of case in the corpus: an input with its expected result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,8 +18,8 @@ SECRET = b"PLANTED-SECRET"
 
 
 @dataclass(frozen=True)
-class Shown:
-    """An image that gets through: the size of its result in pixels, upright.
+class ExpectedImage:
+    """The expected result of an image: its size in pixels, upright.
 
     ``like``: the result's colours, (H, W, 3). ``hidden``: a colour of invisible pixels, which no
     pixel of the result may have.
@@ -32,22 +32,22 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A file that somebody uploads."""
+class ImageCase:
+    """An image file that a client uploads."""
 
     name: str
     data: bytes
-    expected: Shown | ImageErrorCode
+    expected: ExpectedImage | ImageErrorCode
 
     @property
     def refused(self) -> bool:
-        """Whether its first bytes have the whole request refused."""
+        """Whether the whole request is refused because of its first bytes."""
         return self.expected is ImageErrorCode.UNSUPPORTED_FORMAT
 
 
 @dataclass(frozen=True)
-class Named:
-    """File names of one upload, what is kept of them, and what the results are called."""
+class NameCase:
+    """File names of one upload, the names that are kept, and the names of the results."""
 
     name: str
     sent: tuple[str, ...]
@@ -56,10 +56,10 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Request:
+class RequestCase:
     """Bytes that a client sends. ``kind``: of the problem; none if HTTP itself is broken.
 
-    ``drips``: the client goes on with a byte now and then until it is answered.
+    ``drips``: the client sends one more byte at intervals until it has a response.
     """
 
     name: str
@@ -73,7 +73,7 @@ Fields = dict[str | bytes, str | bytes | int]
 
 
 @dataclass(frozen=True)
-class Letter:
+class ExpectedDeadLetter:
     """A dead letter: its reason and a part of its detail."""
 
     reason: str
@@ -81,7 +81,7 @@ class Letter:
 
 
 @dataclass(frozen=True)
-class Publication:
+class EntryCase:
     """Stream entries of one task, each published when the one before is settled.
 
     ``entries`` makes them for a task id. ``errors``: code of each failed image by its index;
@@ -90,7 +90,7 @@ class Publication:
 
     name: str
     entries: Callable[[str], list[Fields]]
-    letters: tuple[Letter, ...] = ()
+    letters: tuple[ExpectedDeadLetter, ...] = ()
     errors: dict[int, ImageErrorCode] = field(default_factory=dict)
     results: tuple[str, ...] = ()
     status: str | None = None

@@ -1,23 +1,24 @@
-"""Stream entries of publishers who did not read the contract, or read it too well."""
+"""Stream entries that break the contract, or are unusual but valid."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 from schemas.contract.errors import ImageErrorCode as Code
-from tests.corpus.cases import INLINE_MAX_BYTES, Fields, Letter, Publication
+from tests.corpus.cases import INLINE_MAX_BYTES, EntryCase, ExpectedDeadLetter, Fields
 from tests.unit.vision.pictures import encoded, quarters
 
 IMAGE = encoded(quarters(), "JPEG")
 OTHER_IMAGE = encoded(quarters(), "PNG")
 VICTIM = "victim"
-"""A task of somebody else, with an original that must stay where it is."""
+"""The task of another client; its original must not be read or deleted."""
 
 _INVALID = "invalid_message"
 
 
 @cache
-def publications() -> tuple[Publication, ...]:
-    """All of them, each under a name of its own."""
+def entry_cases() -> tuple[EntryCase, ...]:
+    """Return all cases, each with a unique name."""
     made = (*unaddressed(), *addressed(), *strange_objects(), *odd_but_fine(), *bad_images(),
             *contradictions())  # fmt: skip
     assert len({case.name for case in made}) == len(made)
@@ -25,8 +26,8 @@ def publications() -> tuple[Publication, ...]:
 
 
 def _entry(task: str, **changes: str | bytes | int | None) -> Fields:
-    """A good entry with these fields changed, or without those that are None."""
-    fields = {"v": "1", "task_id": task, "image": IMAGE} | changes
+    """Return a valid entry with these fields changed, or removed if None."""
+    fields: dict[str, Any] = {"v": "1", "task_id": task, "image": IMAGE, **changes}
     return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -34,8 +35,8 @@ def _with(**changes: str | bytes | int | None) -> Callable[[str], list[Fields]]:
     return lambda task: [_entry(task, **changes)]
 
 
-def unaddressed() -> Iterator[Publication]:
-    """No task can be charged with these: a dead letter, and nothing else."""
+def unaddressed() -> Iterator[EntryCase]:
+    """Entries that name no task: each becomes a dead letter, nothing else."""
     broken: dict[str, tuple[dict[str, str | bytes | int | None], str]] = {
         "v missing": ({"v": None}, "v: missing"), "v 2": ({"v": "2"}, "v: unknown"),
         "v empty": ({"v": ""}, "v: unknown"), "v 01": ({"v": "01"}, "v: unknown"),
@@ -74,27 +75,39 @@ def unaddressed() -> Iterator[Publication]:
         "index above total": ({"index": "9", "total": "2"}, "index must be below total"),
     }  # fmt: skip
     for name, (changes, detail) in broken.items():
-        yield Publication(name, _with(**changes), (Letter(_INVALID, detail),))
-    yield Publication(
-        "index without total", _with(index=3), (Letter("index_out_of_range", "index"),)
+        yield EntryCase(name, _with(**changes), (ExpectedDeadLetter(_INVALID, detail),))
+    yield EntryCase(
+        "index without total", _with(index=3), (ExpectedDeadLetter("index_out_of_range", "index"),)
     )
-    capitals = {"V": "1", "TASK_ID": "t", "IMAGE": b"x"}
-    yield Publication("names in capitals", lambda _: [capitals], (Letter(_INVALID, "v: missing"),))
-    json = {"message": '{"v":1,"task_id":"t"}'}
-    yield Publication("one field of JSON", lambda _: [json], (Letter(_INVALID, "v: missing"),))
-    yield Publication("binary names", lambda _: [{b"\xff\0": b"\xff"}], (Letter(_INVALID, "v"),))
+    capitals: Fields = {"V": "1", "TASK_ID": "t", "IMAGE": b"x"}
+    yield EntryCase(
+        "names in capitals", lambda _: [capitals], (ExpectedDeadLetter(_INVALID, "v: missing"),)
+    )
+    json: Fields = {"message": '{"v":1,"task_id":"t"}'}
+    yield EntryCase(
+        "one field of JSON", lambda _: [json], (ExpectedDeadLetter(_INVALID, "v: missing"),)
+    )
+    yield EntryCase(
+        "binary names", lambda _: [{b"\xff\0": b"\xff"}], (ExpectedDeadLetter(_INVALID, "v"),)
+    )
     many: Fields = {f"f{n}": "x" for n in range(5000)}
-    yield Publication("5000 alien fields", lambda _: [many], (Letter(_INVALID, "v: missing"),))
-
-
-def _failing(name: str, entries: Callable[[str], list[Fields]], detail: str) -> Publication:
-    return Publication(
-        name, entries, (Letter(_INVALID, detail),), {0: Code.INVALID_MESSAGE}, status="failed"
+    yield EntryCase(
+        "5000 alien fields", lambda _: [many], (ExpectedDeadLetter(_INVALID, "v: missing"),)
     )
 
 
-def addressed() -> Iterator[Publication]:
-    """Broken, but it is clear whose image it is: that one fails."""
+def _failing(name: str, entries: Callable[[str], list[Fields]], detail: str) -> EntryCase:
+    return EntryCase(
+        name,
+        entries,
+        (ExpectedDeadLetter(_INVALID, detail),),
+        {0: Code.INVALID_MESSAGE},
+        status="failed",
+    )
+
+
+def addressed() -> Iterator[EntryCase]:
+    """Invalid entries that name their task and index: this image fails."""
     broken: dict[str, tuple[dict[str, str | bytes | int | None], str]] = {
         "neither object nor image": ({"image": None}, "exactly one"),
         "too large inline": ({"image": bytes(INLINE_MAX_BYTES + 1)}, "image: more than"),
@@ -117,8 +130,8 @@ def addressed() -> Iterator[Publication]:
     yield _failing("both object and image", both, "exactly one")
 
 
-def strange_objects() -> Iterator[Publication]:
-    """Objects that are not the task's own: refused, whoever's they are."""
+def strange_objects() -> Iterator[EntryCase]:
+    """Objects outside the input folder of the task: refused."""
     objects: dict[str, Callable[[str], str | bytes]] = {
         "another task's": lambda _: f"{VICTIM}/input/0",
         "another task's, by a detour": lambda task: f"{task}/input/../../{VICTIM}/input/0",
@@ -142,13 +155,13 @@ def strange_objects() -> Iterator[Publication]:
         detail = "not UTF-8" if name == "not UTF-8" else "object"
         yield _failing(f"object {name}", publishing(key), detail)
     missing = publishing(lambda task: f"{task}/input/none")
-    yield Publication(
+    yield EntryCase(
         "object that is not there", missing, (), {0: Code.INPUT_MISSING}, status="failed"
     )
 
 
-def odd_but_fine() -> Iterator[Publication]:
-    """Unusual, and yet within the contract."""
+def odd_but_fine() -> Iterator[EntryCase]:
+    """Unusual entries that the contract allows."""
     fine: dict[str, tuple[dict[str, str | bytes | int | None], str]] = {
         "alien fields": ({"colour": b"\xff", "": "x", "Image": b"x"}, "covered_image.webp"),
         "leading zeros": ({"index": "000", "total": "01"}, "covered_image.webp"),
@@ -162,11 +175,11 @@ def odd_but_fine() -> Iterator[Publication]:
         "traceparent of noise": ({"traceparent": "??"}, "covered_image.webp"),
     }  # fmt: skip
     for name, (changes, result) in fine.items():
-        yield Publication(name, _with(**changes), results=(result,), status="completed")
+        yield EntryCase(name, _with(**changes), results=(result,), status="completed")
 
 
-def bad_images() -> Iterator[Publication]:
-    """A good entry around something that is no picture."""
+def bad_images() -> Iterator[EntryCase]:
+    """Valid entries whose bytes are not an image."""
     images = {
         "empty": (b"", Code.UNSUPPORTED_FORMAT), "text": (b"hello", Code.UNSUPPORTED_FORMAT),
         "an address": (b"https://example.org/a.jpg", Code.UNSUPPORTED_FORMAT),
@@ -175,40 +188,41 @@ def bad_images() -> Iterator[Publication]:
         "a JPEG's start": (IMAGE[:3], Code.CORRUPT_IMAGE),
     }  # fmt: skip
     for name, (image, code) in images.items():
-        yield Publication(f"image: {name}", _with(image=image), (), {0: code}, status="failed")
+        yield EntryCase(f"image: {name}", _with(image=image), (), {0: code}, status="failed")
 
 
-def contradictions() -> Iterator[Publication]:
-    """Entries that contradict those before them: the first one holds."""
+def contradictions() -> Iterator[EntryCase]:
+    """Entries that contradict earlier ones: the first one is valid."""
 
-    def both(first: Fields, second: Fields) -> Callable[[str], list[Fields]]:
-        return lambda task: [_entry(task, **first), _entry(task, **second)]  # type: ignore[arg-type]
+    def both(first: dict[str, Any], second: dict[str, Any]) -> Callable[[str], list[Fields]]:
+        return lambda task: [_entry(task, **first), _entry(task, **second)]
 
     one, done = ("covered_image.webp",), "completed"
-    yield Publication("the same twice", both({}, {}), results=one, status=done)
-    yield Publication(
+    yield EntryCase("the same twice", both({}, {}), results=one, status=done)
+    yield EntryCase(
         "another image for the same index", both({}, {"image": OTHER_IMAGE}),
-        (Letter("index_conflict", ""),), results=one, status=done,
+        (ExpectedDeadLetter("index_conflict", ""),), results=one, status=done,
     )  # fmt: skip
-    yield Publication(
+    yield EntryCase(
         "another total", both({"total": 2}, {"total": 3, "index": 1}),
-        (Letter("total_conflict", ""),), results=("covered_image_0.webp",), status="processing",
+        (ExpectedDeadLetter("total_conflict", ""),),
+        results=("covered_image_0.webp",), status="processing",
     )  # fmt: skip
-    yield Publication(
+    yield EntryCase(
         "another total after the end", both({}, {"total": 2, "index": 1}),
-        (Letter("total_conflict", ""),), results=one, status=done,
+        (ExpectedDeadLetter("total_conflict", ""),), results=one, status=done,
     )  # fmt: skip
-    yield Publication(
+    yield EntryCase(
         "an index beyond the first total", both({"total": 2}, {"index": 2}),
-        (Letter("index_out_of_range", ""),), results=("covered_image_0.webp",),
+        (ExpectedDeadLetter("index_out_of_range", ""),), results=("covered_image_0.webp",),
         status="processing",
     )  # fmt: skip
-    yield Publication(
+    yield EntryCase(
         "the output of another image",
         both({"total": 2, "output": "a.webp"}, {"total": 2, "index": 1, "output": "a.webp"}),
-        (Letter("output_conflict", ""),), {1: Code.INVALID_MESSAGE}, ("a.webp",), done,
+        (ExpectedDeadLetter("output_conflict", ""),), {1: Code.INVALID_MESSAGE}, ("a.webp",), done,
     )  # fmt: skip
-    yield Publication(
+    yield EntryCase(
         "a broken one after a good one", both({}, {"image": None}),
-        (Letter(_INVALID, "exactly one"),), results=one, status=done,
+        (ExpectedDeadLetter(_INVALID, "exactly one"),), results=one, status=done,
     )  # fmt: skip

@@ -1,19 +1,19 @@
-"""File names that users should not have chosen."""
+"""Unusual and hostile file names."""
 
 from functools import cache
 
-from tests.corpus.cases import Named
+from tests.corpus.cases import NameCase
 
 _LONG = "x" * 300
 
 
-def _one(name: str, sent: str, kept: str, output: str) -> Named:
-    return Named(name, (sent,), (kept,), (output,))
+def _one(name: str, sent: str, kept: str, output: str) -> NameCase:
+    return NameCase(name, (sent,), (kept,), (output,))
 
 
 @cache
-def named() -> tuple[Named, ...]:
-    """All of them. What reaches the service is UTF-8 in a quoted `filename`."""
+def name_cases() -> tuple[NameCase, ...]:
+    """Return all cases. The service receives UTF-8 in a quoted `filename`."""
     return (
         _one("up", "../../etc/passwd", "passwd", "covered_passwd.webp"),
         _one("up, percent-encoded", "..%2f..%2fpasswd", "..%2f..%2fpasswd",
@@ -47,17 +47,17 @@ def named() -> tuple[Named, ...]:
         _one("quotes", 'a"b\'c.jpg', 'a"b\'c.jpg', "covered_a_b'c.webp"),
         _one("braces", "a{0}.jpg", "a{0}.jpg", "covered_a{0}.webp"),
         _one("format", "%s%n.jpg", "%s%n.jpg", "covered__s_n.webp"),
-        Named("twice the same", ("a.jpg",) * 3, ("a.jpg",) * 3,
+        NameCase("twice the same", ("a.jpg",) * 3, ("a.jpg",) * 3,
               ("covered_a.webp", "covered_a_2.webp", "covered_a_3.webp")),
-        Named("the same but for case", ("a.jpg", "A.JPG"), ("a.jpg", "A.JPG"),
+        NameCase("the same but for case", ("a.jpg", "A.JPG"), ("a.jpg", "A.JPG"),
               ("covered_a.webp", "covered_A_2.webp")),
-        Named("the same but for the ending", ("a.jpg", "a.png"), ("a.jpg", "a.png"),
+        NameCase("the same but for the ending", ("a.jpg", "a.png"), ("a.jpg", "a.png"),
               ("covered_a.webp", "covered_a_2.webp")),
-        Named("the same as one made unique", ("a", "a", "a_2"), ("a", "a", "a_2"),
+        NameCase("the same as one made unique", ("a", "a", "a_2"), ("a", "a", "a_2"),
               ("covered_a.webp", "covered_a_2.webp", "covered_a_2_2.webp")),
-        Named("the same but for what multipart headers escape", ("a;b.jpg", "a_b.jpg", 'a"b.jpg'),
+        NameCase("the same but for escapes in multipart headers", ("a;b.jpg", "a_b.jpg", 'a"b.jpg'),
               ("a;b.jpg", "a_b.jpg", 'a"b.jpg'),
               ("covered_a_b.webp", "covered_a_b_2.webp", "covered_a_b_3.webp")),
-        Named("the same when cut", (f"{_LONG}1.jpg", f"{_LONG}2.jpg"), ("x" * 200,) * 2,
+        NameCase("the same when cut", (f"{_LONG}1.jpg", f"{_LONG}2.jpg"), ("x" * 200,) * 2,
               (f"covered_{'x' * 170}.webp", f"covered_{'x' * 170}_2.webp")),
     )  # fmt: skip

@@ -5,7 +5,7 @@ import gzip
 from collections.abc import Iterator
 from functools import cache
 
-from tests.corpus.cases import MAX_FILE_BYTES, Request
+from tests.corpus.cases import MAX_FILE_BYTES, RequestCase
 from tests.unit.vision.pictures import encoded, quarters
 
 IMAGE = encoded(quarters(), "JPEG")
@@ -15,18 +15,18 @@ FORM = b"multipart/form-data; boundary=B"
 
 
 def part(disposition: bytes, content: bytes, *headers: bytes) -> bytes:
-    """One part of a form with the boundary B."""
+    """Return one part of a form with the boundary B."""
     head = b"\r\n".join((b"Content-Disposition: " + disposition, *headers))
     return b"--B\r\n" + head + b"\r\n\r\n" + content + b"\r\n"
 
 
 def quoted(name: str) -> bytes:
-    """A name as it stands between quotes."""
+    """Return a name as it is written between quotes."""
     return name.replace("\\", "\\\\").replace('"', '\\"').encode()
 
 
 def file(content: bytes = IMAGE, name: bytes = b"a.jpg", *headers: bytes) -> bytes:
-    """A file field."""
+    """Return a file field."""
     return part(b'form-data; name="files"; filename="' + name + b'"', content, *headers)
 
 
@@ -42,7 +42,7 @@ def post(
     length: int | bytes | None = -1,
     path: bytes = b"/api/v1/process-task/",
 ) -> bytes:
-    """An upload as it goes over the wire. ``length``: -1 is the true one, None sends none."""
+    """Return the bytes of an upload. ``length``: -1 is the true length, None sends none."""
     lines = [b"POST " + path + b" HTTP/1.1", b"Host: x", b"Connection: close", *headers]
     if content_type is not None:
         lines.append(b"Content-Type: " + content_type)
@@ -53,23 +53,23 @@ def post(
 
 
 def chunked(*chunks: bytes, end: bool = True) -> bytes:
-    """An upload without a length, in these chunks."""
+    """Return an upload without a length, in these chunks."""
     body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
     body += b"0\r\n\r\n" if end else b""
     return post(body, b"Transfer-Encoding: chunked", length=None)
 
 
 @cache
-def requests() -> tuple[Request, ...]:
-    """All of them, each under a name of its own."""
+def request_cases() -> tuple[RequestCase, ...]:
+    """Return all cases, each with a unique name."""
     made = (*forms(), *boundaries(), *wholes(), *lengths(), *chunks(), *slow(), *broken_http(),
             *contents(), *elsewhere())  # fmt: skip
     assert len({case.name for case in made}) == len(made)
     return made
 
 
-def forms() -> Iterator[Request]:
-    """Bodies that are no form, or not one with files."""
+def forms() -> Iterator[RequestCase]:
+    """Bodies that are not a form, or a form without files."""
     text = part(b'form-data; name="files"', b"text")
     inner = b"--C\r\n\r\nx\r\n--C--"
     encoded = b"Content-Transfer-Encoding: base64"
@@ -100,18 +100,18 @@ def forms() -> Iterator[Request]:
         "a JPEG that falsely says base64": file(IMAGE, b"a", encoded) + END,
     }  # fmt: skip
     for name, body in bodies.items():
-        yield Request(name, post(body), 400, "malformed-request")
+        yield RequestCase(name, post(body), 400, "malformed-request")
     unfilled = part(b'form-data; name="files"; filename=""', b"")
     for name, body in {
         "an empty form": END,
         "other fields alone": NOTE * 3 + END,
         "a file field left empty": unfilled + END,
     }.items():
-        yield Request(name, post(body), 400, "no-files")
+        yield RequestCase(name, post(body), 400, "no-files")
 
 
-def boundaries() -> Iterator[Request]:
-    """A Content-Type that does not fit the body."""
+def boundaries() -> Iterator[RequestCase]:
+    """A Content-Type that does not match the body."""
     types = {
         "no Content-Type": None, "JSON": b"application/json", "an image's": b"image/jpeg",
         "a simple form's": b"application/x-www-form-urlencoded",
@@ -125,77 +125,77 @@ def boundaries() -> Iterator[Request]:
     }  # fmt: skip
     for name, kind in types.items():
         sent = post(GOOD, content_type=kind)
-        yield Request(f"Content-Type: {name}", sent, 400, "malformed-request")
+        yield RequestCase(f"Content-Type: {name}", sent, 400, "malformed-request")
 
 
-def wholes() -> Iterator[Request]:
-    """Too much of something, or headers that forbid it."""
-    yield Request("10000 files", post(file() * 10_000 + END), 413, "request-too-large")
-    yield Request("51 files", post(file() * 51 + END), 413, "too-many-files")
-    yield Request("1500 tiny files", post(file(IMAGE[:9]) * 1500 + END), 413, "too-many-files")
+def wholes() -> Iterator[RequestCase]:
+    """Requests above a limit, and headers that refuse the request."""
+    yield RequestCase("10000 files", post(file() * 10_000 + END), 413, "request-too-large")
+    yield RequestCase("51 files", post(file() * 51 + END), 413, "too-many-files")
+    yield RequestCase("1500 tiny files", post(file(IMAGE[:9]) * 1500 + END), 413, "too-many-files")
     large = IMAGE + bytes(MAX_FILE_BYTES)
-    yield Request("a file too large", post(file(large) + END), 413, "file-too-large")
+    yield RequestCase("a file too large", post(file(large) + END), 413, "file-too-large")
     huge = post(GOOD, length=9_999_999_999)
-    yield Request("a length too large", huge, 413, "request-too-large")
+    yield RequestCase("a length too large", huge, 413, "request-too-large")
     flood = chunked(*[part(b'form-data; name="x"', bytes(1 << 20)) for _ in range(9)], END)
-    yield Request("chunks too large", flood, 413, "request-too-large")
+    yield RequestCase("chunks too large", flood, 413, "request-too-large")
     for coding in (b"gzip", b"deflate", b"br", b"x-unknown"):
         sent = post(gzip.compress(GOOD), b"Content-Encoding: " + coding)
-        yield Request(f"Content-Encoding: {coding.decode()}", sent, 415, "unsupported-type")
+        yield RequestCase(f"Content-Encoding: {coding.decode()}", sent, 415, "unsupported-type")
     for name, key in {
         "empty": b"", "of 256": b"k" * 256, "with a space": b"a b", "not ASCII": b"\xd0\xb1",
     }.items():  # fmt: skip
         sent = post(GOOD, b"Idempotency-Key: " + key)
-        yield Request(f"Idempotency-Key {name}", sent, 400, "malformed-request")
+        yield RequestCase(f"Idempotency-Key {name}", sent, 400, "malformed-request")
     twice = post(GOOD, b"Idempotency-Key: a", b"Idempotency-Key: b")
-    yield Request("two Idempotency-Keys", twice, 400, "malformed-request")
+    yield RequestCase("two Idempotency-Keys", twice, 400, "malformed-request")
     expecting = post(GOOD, b"Expect: a miracle")
-    yield Request("an unknown expectation", expecting, 417)
+    yield RequestCase("an unknown expectation", expecting, 417)
 
 
-def lengths() -> Iterator[Request]:
+def lengths() -> Iterator[RequestCase]:
     """A Content-Length that is not the body's."""
-    yield Request("length too short", post(GOOD, length=len(GOOD) - 20), 400)
-    yield Request("length 0", post(GOOD, length=0), 400)
-    yield Request("no length at all", post(GOOD, length=None), 400)
-    yield Request("length too long, silent", post(GOOD[:-9], length=9999), 408, "slow-upload")
+    yield RequestCase("length too short", post(GOOD, length=len(GOOD) - 20), 400)
+    yield RequestCase("length 0", post(GOOD, length=0), 400)
+    yield RequestCase("no length at all", post(GOOD, length=None), 400)
+    yield RequestCase("length too long, silent", post(GOOD[:-9], length=9999), 408, "slow-upload")
     for name, said in {
         "negative": b"-5", "not a number": b"ten", "hexadecimal": b"0x10", "signed": b"+10",
         "of 400 digits": b"9" * 400, "twice": b"5\r\nContent-Length: 6", "a list": b"5, 5",
     }.items():  # fmt: skip
-        yield Request(f"length {name}", post(GOOD, length=said), 400)
+        yield RequestCase(f"length {name}", post(GOOD, length=said), 400)
     both = post(GOOD, b"Transfer-Encoding: chunked")
-    yield Request("length and chunks", both, 400)
+    yield RequestCase("length and chunks", both, 400)
 
 
-def chunks() -> Iterator[Request]:
-    """Chunked bodies that end wrong, or not at all."""
-    yield Request("chunks without an end", chunked(GOOD[:200], end=False), 408, "slow-upload")
-    yield Request("chunks that end too soon", chunked(GOOD[:200]), 400, "malformed-request")
+def chunks() -> Iterator[RequestCase]:
+    """Chunked bodies with a wrong end or without an end."""
+    yield RequestCase("chunks without an end", chunked(GOOD[:200], end=False), 408, "slow-upload")
+    yield RequestCase("chunks that end too soon", chunked(GOOD[:200]), 400, "malformed-request")
     for name, body in {
         "no number": b"zz\r\nabc\r\n0\r\n\r\n", "a negative number": b"-1\r\nabc\r\n0\r\n\r\n",
         "a number too large": b"f" * 40 + b"\r\nabc\r\n0\r\n\r\n",
         "a wrong number": b"2\r\nabcdef\r\n0\r\n\r\n",
     }.items():  # fmt: skip
         sent = post(body, b"Transfer-Encoding: chunked", length=None)
-        yield Request(f"chunks with {name}", sent, 400)
+        yield RequestCase(f"chunks with {name}", sent, 400)
     for coding in (b"gzip", b"chunked, chunked", b"identity, chunked;q=1"):
         sent = post(GOOD, b"Transfer-Encoding: " + coding, length=None)
-        yield Request(f"Transfer-Encoding: {coding.decode()}", sent, 400)
+        yield RequestCase(f"Transfer-Encoding: {coding.decode()}", sent, 400)
 
 
-def slow() -> Iterator[Request]:
-    """Clients that take their time."""
-    yield Request("silence after the head", post(b"", length=500), 408, "slow-upload")
-    yield Request("silence in a file", post(file()[:300], length=9999), 408, "slow-upload")
+def slow() -> Iterator[RequestCase]:
+    """Slow clients."""
+    yield RequestCase("silence after the head", post(b"", length=500), 408, "slow-upload")
+    yield RequestCase("silence in a file", post(file()[:300], length=9999), 408, "slow-upload")
     drip = post(file()[:-2], length=99_999)
-    yield Request("a dripping file", drip, 408, "slow-upload", drips=True)
+    yield RequestCase("a dripping file", drip, 408, "slow-upload", drips=True)
     drip = post(b"--B\r\nA: ", length=99_999)
-    yield Request("a dripping part header", drip, 408, "slow-upload", drips=True)
+    yield RequestCase("a dripping part header", drip, 408, "slow-upload", drips=True)
 
 
-def broken_http() -> Iterator[Request]:
-    """Not HTTP, or hardly."""
+def broken_http() -> Iterator[RequestCase]:
+    """Bytes that are not valid HTTP."""
     line = b"GET /health HTTP/1.1\r\n"
     for name, sent in {
         "a huge header": line + b"A: " + b"b" * 100_000 + b"\r\n\r\n",
@@ -210,26 +210,26 @@ def broken_http() -> Iterator[Request]:
         "SSH": b"SSH-2.0-OpenSSH_9.9\r\n\r\n",
         "Redis": b"*1\r\n$4\r\nPING\r\n\r\n", "a bad method": b"G@T / HTTP/1.1\r\n\r\n",
     }.items():  # fmt: skip
-        yield Request(name, sent, 400)
+        yield RequestCase(name, sent, 400)
 
 
-def contents() -> Iterator[Request]:
-    """Forms of which one file spoils the whole."""
+def contents() -> Iterator[RequestCase]:
+    """Forms that are refused because of one file."""
     for name, content in {
         "a GIF": b"GIF89a" + bytes(99),
         "nothing": b"",
         "2 bytes": b"\xff\xd8",
     }.items():
         body = file() + file(content) + file() + END
-        yield Request(f"{name} between two images", post(body), 415, "unsupported-type")
+        yield RequestCase(f"{name} between two images", post(body), 415, "unsupported-type")
     late = file() * 3 + NOTE + file(b"BM" + bytes(99)) + END
-    yield Request("a BMP after three images", post(late), 415, "unsupported-type")
+    yield RequestCase("a BMP after three images", post(late), 415, "unsupported-type")
     lie = file(b"GIF89a" + bytes(99), b"a.jpg", b"Content-Type: image/jpeg") + END
-    yield Request("a GIF that claims to be a JPEG", post(lie), 415, "unsupported-type")
+    yield RequestCase("a GIF that claims to be a JPEG", post(lie), 415, "unsupported-type")
 
 
-def elsewhere() -> Iterator[Request]:
-    """Paths that lead nowhere, above all not out of the results' folder."""
+def elsewhere() -> Iterator[RequestCase]:
+    """Unknown paths, and paths that try to leave the folder of results."""
     head = b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     for path in (
         b"/tasks_storage/../../etc/passwd", b"/tasks_storage/%2e%2e/output/passwd",
@@ -241,15 +241,15 @@ def elsewhere() -> Iterator[Request]:
         b"/api/v1/task-status/" + b"x" * 65, b"/api/v1/task-status/%0a", b"/.env",
         b"/api/v1/task-events/*", b"//health",
     ):  # fmt: skip
-        yield Request(f"GET {path.decode()[:60]}", b"GET " + path + head, 404, "*")
+        yield RequestCase(f"GET {path.decode()[:60]}", b"GET " + path + head, 404, "*")
     for method, path in ((b"PUT", b"/api/v1/process-task/"), (b"DELETE", b"/health"),
                          (b"POST", b"/tasks_storage/t/output/a.webp")):  # fmt: skip
         name = f"{method.decode()} {path.decode()}"
-        yield Request(name, method + b" " + path + head, 405, "about:blank")
+        yield RequestCase(name, method + b" " + path + head, 405, "about:blank")
 
 
 @cache
-def accepted() -> tuple[Request, ...]:
+def accepted_requests() -> tuple[RequestCase, ...]:
     """Unusual forms that are well-formed: each becomes a task of one image."""
     image = part(b'form-data; name="files"; filename="a.jpg"', IMAGE)
     charset = part(b'form-data; name="_charset_"', b"u" * 99)
@@ -271,12 +271,12 @@ def accepted() -> tuple[Request, ...]:
         "a part that falsely says gzip": file(IMAGE, b"a", b"Content-Encoding: gzip") + END,
         "an empty file field before it": part(b'form-data; name="files"; filename=""', b"") + GOOD,
     }  # fmt: skip
-    made = [Request(name, post(body), 202) for name, body in bodies.items()]
-    made.append(Request("a quoted boundary", post(GOOD, content_type=quoted), 202))
+    made = [RequestCase(name, post(body), 202) for name, body in bodies.items()]
+    made.append(RequestCase("a quoted boundary", post(GOOD, content_type=quoted), 202))
     one_by_one = [GOOD[place : place + 1] for place in range(len(GOOD))]
-    made.append(Request("chunks of one byte", chunked(*one_by_one), 202))
+    made.append(RequestCase("chunks of one byte", chunked(*one_by_one), 202))
     capitals = post(GOOD, content_type=b"MULTIPART/FORM-DATA; BOUNDARY=B")
-    made.append(Request("a type in capitals", capitals, 202))
+    made.append(RequestCase("a type in capitals", capitals, 202))
     without = post(GOOD, path=b"/api/v1/process-task")
-    made.append(Request("a path without its slash", without, 202))
+    made.append(RequestCase("a path without its slash", without, 202))
     return tuple(made)

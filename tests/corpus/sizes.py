@@ -1,4 +1,4 @@
-"""Pictures that are too large, in one way or another, and those that just are not."""
+"""Images above a size limit, and images just below it."""
 
 import struct
 from collections.abc import Iterator
@@ -7,8 +7,7 @@ import numpy as np
 from PIL import Image
 
 from schemas.contract.errors import ImageErrorCode as Code
-from tests.corpus.cases import Picture, Shown
-from tests.corpus.makers import (
+from tests.corpus.builders import (
     PLAIN,
     blank,
     jpeg_of,
@@ -17,6 +16,7 @@ from tests.corpus.makers import (
     webp_of,
     zeros,
 )
+from tests.corpus.cases import ExpectedImage, ImageCase
 from tests.unit.vision.pictures import (
     chunk,
     encoded,
@@ -25,49 +25,49 @@ from tests.unit.vision.pictures import (
 )
 
 
-def sides() -> Iterator[Picture]:
-    """As long as a side may be, and longer."""
+def sides() -> Iterator[ImageCase]:
+    """The longest side allowed, and longer ones."""
     for width, height in ((16383, 1), (1, 16383), (16383, 9)):
-        yield Picture(f"PNG {width}x{height}", blank(width, height), Shown(width, height))
+        yield ImageCase(f"PNG {width}x{height}", blank(width, height), ExpectedImage(width, height))
     for width, height in ((16384, 1), (1, 16384), (65535, 1), (1, 65535)):
-        yield Picture(f"PNG {width}x{height}", blank(width, height), Code.SIDE_TOO_LONG)
+        yield ImageCase(f"PNG {width}x{height}", blank(width, height), Code.SIDE_TOO_LONG)
     turned_round = blank(16384, 2)
     exif = turned_round[:33] + chunk(b"eXIf", tiff(6)) + turned_round[33:]
-    yield Picture("PNG 16384x2 upright", exif, Code.SIDE_TOO_LONG)
+    yield ImageCase("PNG 16384x2 upright", exif, Code.SIDE_TOO_LONG)
     for width, height in ((65535, 1), (1, 65535)):
         data = resized(jpeg_of(), width, height)
-        yield Picture(f"JPEG {width}x{height}", data, Code.SIDE_TOO_LONG)
+        yield ImageCase(f"JPEG {width}x{height}", data, Code.SIDE_TOO_LONG)
     real = Image.new("L", (65500, 1), 200)
-    yield Picture("JPEG 65500x1 in truth", encoded(real, "JPEG"), Code.SIDE_TOO_LONG)
+    yield ImageCase("JPEG 65500x1 in truth", encoded(real, "JPEG"), Code.SIDE_TOO_LONG)
     for width, height in ((0, 40), (60, 0), (0, 0)):
         data = resized(png_of(), width, height)
-        yield Picture(f"PNG {width}x{height}", data, Code.CORRUPT_IMAGE)
+        yield ImageCase(f"PNG {width}x{height}", data, Code.CORRUPT_IMAGE)
         data = resized(jpeg_of(), width, height)
-        yield Picture(f"JPEG {width}x{height}", data, Code.CORRUPT_IMAGE)
+        yield ImageCase(f"JPEG {width}x{height}", data, Code.CORRUPT_IMAGE)
 
 
-def bombs() -> Iterator[Picture]:
+def bombs() -> Iterator[ImageCase]:
     """Small files of many pixels."""
     for side in (65535, 60000):
         data = resized(jpeg_of(), side, side)
-        yield Picture(f"JPEG {side}x{side}", data, Code.TOO_MANY_PIXELS)
+        yield ImageCase(f"JPEG {side}x{side}", data, Code.TOO_MANY_PIXELS)
     for width, height in ((65535, 65535), (2**31 - 1, 2**31 - 1), (2**32 - 1, 1), (4000, 3001)):
         data = resized(png_of(), width, height)
-        yield Picture(f"PNG {width}x{height}", data, Code.TOO_MANY_PIXELS)
-    yield Picture("PNG 10000x10000 in truth", blank(10_000, 10_000), Code.TOO_MANY_PIXELS)
-    yield Picture("PNG 4000x3000 in truth", blank(4000, 3000), Shown(4000, 3000))
-    yield Picture("PNG 4000x3000 of 60x40", resized(png_of(), 4000, 3000), Code.CORRUPT_IMAGE)
+        yield ImageCase(f"PNG {width}x{height}", data, Code.TOO_MANY_PIXELS)
+    yield ImageCase("PNG 10000x10000 in truth", blank(10_000, 10_000), Code.TOO_MANY_PIXELS)
+    yield ImageCase("PNG 4000x3000 in truth", blank(4000, 3000), ExpectedImage(4000, 3000))
+    yield ImageCase("PNG 4000x3000 of 60x40", resized(png_of(), 4000, 3000), Code.CORRUPT_IMAGE)
     canvas_alone = riff(_canvas(1 << 24, 1 << 24))
-    yield Picture("WebP canvas 16777216x16777216", canvas_alone, Code.TOO_MANY_PIXELS)
+    yield ImageCase("WebP canvas 16777216x16777216", canvas_alone, Code.TOO_MANY_PIXELS)
     lossy, lossless = _lossy(16383, 16383), _lossless(16384, 16384)
-    yield Picture("WebP frame 16383x16383", riff(lossy), Code.TOO_MANY_PIXELS)
-    yield Picture("lossless WebP 16384x16384", riff(lossless), Code.TOO_MANY_PIXELS)
+    yield ImageCase("WebP frame 16383x16383", riff(lossy), Code.TOO_MANY_PIXELS)
+    yield ImageCase("lossless WebP 16384x16384", riff(lossless), Code.TOO_MANY_PIXELS)
     on_canvas = riff(_canvas(16384, 16384), lossless)
-    yield Picture("WebP canvas and frame 16384x16384", on_canvas, Code.TOO_MANY_PIXELS)
+    yield ImageCase("WebP canvas and frame 16384x16384", on_canvas, Code.TOO_MANY_PIXELS)
 
 
-def two_sizes() -> Iterator[Picture]:
-    """Files that say twice how large they are: a decoder may heed what a check did not."""
+def two_sizes() -> Iterator[ImageCase]:
+    """Files with two sizes: a decoder may use another one than the check."""
     whole, large = (b"VP8L", webp_of()[20:]), _lossless(16384, 16384)
     small = _lossy(10, 10)
     webps = {
@@ -86,42 +86,42 @@ def two_sizes() -> Iterator[Picture]:
         "bare frame that looks like a chunk": ((b"\x2f\xff\xff\xff", bytes(64)), small),
     }  # fmt: skip
     for kind, chunks in webps.items():
-        yield Picture(f"WebP, {kind}", riff(*chunks), Code.CORRUPT_IMAGE)
+        yield ImageCase(f"WebP, {kind}", riff(*chunks), Code.CORRUPT_IMAGE)
     jpeg, frame = jpeg_of(), jpeg_of().index(b"\xff\xc0")
     for side in (8, 40_000):
         other = resized(jpeg, side, side)[frame : frame + 19]
         for place, at in {"before": frame, "behind": frame + 19}.items():
             data = jpeg[:at] + other + jpeg[at:]
-            yield Picture(f"JPEG, {side}x{side} {place} its frame", data, Code.CORRUPT_IMAGE)
+            yield ImageCase(f"JPEG, {side}x{side} {place} its frame", data, Code.CORRUPT_IMAGE)
         header = resized(png_of(), side, side)[8:33]
         for place, at in {"before": 8, "behind": 33, "at the end of": -12}.items():
             data = png_of()[:at] + header + png_of()[at:]
-            yield Picture(f"PNG, {side}x{side} {place} its header", data, Code.CORRUPT_IMAGE)
+            yield ImageCase(f"PNG, {side}x{side} {place} its header", data, Code.CORRUPT_IMAGE)
 
 
-def busy() -> Iterator[Picture]:
-    """Few bytes that would cost much work."""
+def busy() -> Iterator[ImageCase]:
+    """Small files that need much work."""
     large = np.zeros((3000, 3000, 3), np.uint8)
     scans = encoded(large, "JPEG", progressive=True, quality=50)
     last = scans[scans.rindex(b"\xff\xda") : -2]
     data = scans[:-2] + last * 100_000 + b"\xff\xd9"
-    yield Picture("JPEG of 100000 scans", data, Code.CORRUPT_IMAGE)
+    yield ImageCase("JPEG of 100000 scans", data, Code.CORRUPT_IMAGE)
     start, rest = jpeg_of()[:2], jpeg_of()[2:]
-    yield Picture("JPEG after 3 MB of fill bytes", start + b"\xff" * 3_000_000 + rest, PLAIN)
-    yield Picture("JPEG after 3 MB of restarts", start + b"\xff\xd0" * 1_500_000 + rest, PLAIN)
+    yield ImageCase("JPEG after 3 MB of fill bytes", start + b"\xff" * 3_000_000 + rest, PLAIN)
+    yield ImageCase("JPEG after 3 MB of restarts", start + b"\xff\xd0" * 1_500_000 + rest, PLAIN)
     segments = start + b"\xff\xef\0\2" * 700_000 + rest
-    yield Picture("JPEG of 700000 segments", segments, Code.CORRUPT_IMAGE)
+    yield ImageCase("JPEG of 700000 segments", segments, Code.CORRUPT_IMAGE)
     empty = chunk(b"IDAT", b"") * 250_000
-    yield Picture("PNG of 250000 empty parts", png_of(empty), Code.CORRUPT_IMAGE)
+    yield ImageCase("PNG of 250000 empty parts", png_of(empty), Code.CORRUPT_IMAGE)
     texts = png_of(chunk(b"tEXt", b"") * 250_000)
-    yield Picture("PNG of 250000 texts", texts, Code.CORRUPT_IMAGE)
+    yield ImageCase("PNG of 250000 texts", texts, Code.CORRUPT_IMAGE)
     chunks = webp_of()[8:] + b"JUNK\0\0\0\0" * 400_000
     data = b"RIFF" + struct.pack("<I", len(chunks)) + chunks
-    yield Picture("WebP of 400000 chunks", data, Code.CORRUPT_IMAGE)
+    yield ImageCase("WebP of 400000 chunks", data, Code.CORRUPT_IMAGE)
     head = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 60, 40, 8, 2, 0, 0, 0))
     flood = chunk(b"IDAT", zeros(100)) + chunk(b"IEND", b"")
-    black = Shown(60, 40, np.zeros((40, 60, 3), np.uint8))
-    yield Picture("PNG with 100 MB behind its pixels", head + flood, black)
+    black = ExpectedImage(60, 40, np.zeros((40, 60, 3), np.uint8))
+    yield ImageCase("PNG with 100 MB behind its pixels", head + flood, black)
 
 
 def _canvas(width: int, height: int) -> tuple[bytes, bytes]:
@@ -130,10 +130,10 @@ def _canvas(width: int, height: int) -> tuple[bytes, bytes]:
 
 
 def _lossy(width: int, height: int) -> tuple[bytes, bytes]:
-    """Only its header is one."""
+    """Return a frame that consists of its header alone."""
     return b"VP8 ", b"\0\0\0\x9d\x01\x2a" + struct.pack("<HH", width, height) + bytes(50)
 
 
 def _lossless(width: int, height: int) -> tuple[bytes, bytes]:
-    """Only its header is one."""
+    """Return a frame that consists of its header alone."""
     return b"VP8L", b"\x2f" + struct.pack("<I", (height - 1) << 14 | (width - 1)) + bytes(50)

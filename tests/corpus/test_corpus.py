@@ -9,19 +9,19 @@ import pytest
 from PIL import Image
 
 from schemas.contract.names import base_name
-from tests.corpus.cases import SECRET, Named, Picture, Publication, Request, Shown
-from tests.corpus.clients import Answer
-from tests.corpus.entries import IMAGE, VICTIM, publications
-from tests.corpus.names import named
-from tests.corpus.pictures import pictures
-from tests.corpus.requests import accepted, requests
-from tests.corpus.town import KEYS, Outcome, Settled, Town, town
+from tests.corpus.cases import SECRET, EntryCase, ExpectedImage, ImageCase, NameCase, RequestCase
+from tests.corpus.entries import IMAGE, VICTIM, entry_cases
+from tests.corpus.images import image_cases
+from tests.corpus.names import name_cases
+from tests.corpus.raw_http import RawResponse
+from tests.corpus.requests import accepted_requests, request_cases
+from tests.corpus.service import KEYS, CorpusService, ProcessedImage, ProcessedTask, corpus_service
 from tests.support.service import wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(300)]
 
 MAX_GROWTH_BYTES = {"producer": 64 << 20, "worker": 512 << 20}
-"""Most that the corpus may add to the peak memory of a process that has done one small task. The
+"""Limit for the growth of a process' peak memory after one small task, bytes. The
 worker may hold 256 MiB of images (MEMORY_BUDGET_MB) and the largest alone."""
 
 
@@ -30,50 +30,53 @@ def cases(all_of_them: Any) -> pytest.MarkDecorator:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    with town(tmp_path_factory.mktemp("town")) as started:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CorpusService]:
+    with corpus_service(tmp_path_factory.mktemp("town")) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def refused(place: Town) -> dict[str, Answer]:
-    """Answers to everything that is refused whole; it must leave nothing behind."""
+def refused(place: CorpusService) -> dict[str, RawResponse]:
+    """Responses to all refused requests; these must leave nothing behind."""
     before = place.stored()
-    answers = place.send(requests())
-    odd = place.refuse([picture for picture in pictures() if picture.refused])
+    answers = place.send(request_cases())
+    odd = place.refuse([picture for picture in image_cases() if picture.refused])
     wait_until(lambda: place.stored() == before, 15, lambda: f"{place.stored()} not {before}")
-    return answers | {name: Answer(a.status_code, a.json()) for name, a in odd.items()}
+    return answers | {name: RawResponse(a.status_code, a.json()) for name, a in odd.items()}
 
 
 @pytest.fixture(scope="module")
-def outcomes(place: Town) -> dict[str, Outcome]:
-    return place.process([picture for picture in pictures() if not picture.refused])
+def outcomes(place: CorpusService) -> dict[str, ProcessedImage]:
+    return place.process([picture for picture in image_cases() if not picture.refused])
 
 
 @pytest.fixture(scope="module")
-def taken(place: Town) -> dict[str, Answer]:
-    return place.send(accepted())
+def taken(place: CorpusService) -> dict[str, RawResponse]:
+    return place.send(accepted_requests())
 
 
 @pytest.fixture(scope="module")
-def settled(place: Town) -> dict[str, Settled]:
+def settled(place: CorpusService) -> dict[str, ProcessedTask]:
     original = place.service.storage / VICTIM / "input" / "0"
     original.parent.mkdir(parents=True)
     original.write_bytes(IMAGE)
-    answers = place.publish(publications())
-    assert original.read_bytes() == IMAGE, "somebody else's original was read or deleted"
+    answers = place.publish(entry_cases())
+    assert original.read_bytes() == IMAGE, "the original of another task was read or deleted"
     assert place.state(VICTIM) is None
     return answers
 
 
 def test_the_corpus_is_large() -> None:
-    sizes = [len(part()) for part in (pictures, requests, accepted, named, publications)]
+    sizes = [
+        len(part())
+        for part in (image_cases, request_cases, accepted_requests, name_cases, entry_cases)
+    ]
     print(f"{sum(sizes)} cases: {sizes}")
     assert sum(sizes) >= 200
 
 
-@cases(requests())
-def test_request(case: Request, refused: dict[str, Answer]) -> None:
+@cases(request_cases())
+def test_request(case: RequestCase, refused: dict[str, RawResponse]) -> None:
     answer = refused[case.name]
     assert answer.status == case.status
     if not case.kind:
@@ -84,24 +87,26 @@ def test_request(case: Request, refused: dict[str, Answer]) -> None:
     assert case.kind in (kind, "*")
 
 
-@cases(accepted())
-def test_unusual_form(case: Request, taken: dict[str, Answer], place: Town) -> None:
+@cases(accepted_requests())
+def test_unusual_form(
+    case: RequestCase, taken: dict[str, RawResponse], place: CorpusService
+) -> None:
     assert taken[case.name].status == 202
     state: Any = place.service.wait_final(taken[case.name].body["task_id"])
     assert [result["filename"] for result in state["results"]] == ["covered_a.webp"]
 
 
-@cases([picture for picture in pictures() if picture.refused])
-def test_picture_that_is_none(case: Picture, refused: dict[str, Answer]) -> None:
+@cases([picture for picture in image_cases() if picture.refused])
+def test_unsupported_file(case: ImageCase, refused: dict[str, RawResponse]) -> None:
     answer = refused[case.name]
     assert (answer.status, answer.body["type"]) == (415, "urn:plate-detect:unsupported-type")
 
 
-@cases([picture for picture in pictures() if not picture.refused])
-def test_picture(case: Picture, outcomes: dict[str, Outcome]) -> None:
+@cases([picture for picture in image_cases() if not picture.refused])
+def test_image(case: ImageCase, outcomes: dict[str, ProcessedImage]) -> None:
     outcome = outcomes[case.name]
-    if not isinstance(case.expected, Shown):
-        assert outcome == Outcome(None, case.expected)
+    if not isinstance(case.expected, ExpectedImage):
+        assert outcome == ProcessedImage(None, case.expected)
         return
     assert outcome.code is None
     assert outcome.result is not None
@@ -117,8 +122,8 @@ def test_picture(case: Picture, outcomes: dict[str, Outcome]) -> None:
         assert np.abs(pixels[..., :3] - case.expected.hidden).max(axis=2).min() > 50
 
 
-@cases(named())
-def test_names(case: Named, place: Town) -> None:
+@cases(name_cases())
+def test_names(case: NameCase, place: CorpusService) -> None:
     assert tuple(base_name(name) for name in case.sent) == case.kept
     answer = place.upload(*((name, IMAGE) for name in case.sent))
     assert answer.status_code == 202
@@ -131,8 +136,8 @@ def test_names(case: Named, place: Town) -> None:
     assert stored == set(case.outputs)
 
 
-@cases(publications())
-def test_entry(case: Publication, settled: dict[str, Settled], place: Town) -> None:
+@cases(entry_cases())
+def test_entry(case: EntryCase, settled: dict[str, ProcessedTask], place: CorpusService) -> None:
     found = settled[case.name]
     assert [letter["reason"].decode() for letter in found.letters] == [
         letter.reason for letter in case.letters
@@ -152,11 +157,11 @@ def test_entry(case: Publication, settled: dict[str, Settled], place: Town) -> N
 
 
 def test_the_service_is_as_before(
-    place: Town,
-    refused: dict[str, Answer],
-    taken: dict[str, Answer],
-    outcomes: dict[str, Outcome],
-    settled: dict[str, Settled],
+    place: CorpusService,
+    refused: dict[str, RawResponse],
+    taken: dict[str, RawResponse],
+    outcomes: dict[str, ProcessedImage],
+    settled: dict[str, ProcessedTask],
 ) -> None:
     for name, role in place.service.roles.items():
         assert role.is_running, f"{name} has ended"

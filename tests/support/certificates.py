@@ -1,4 +1,4 @@
-"""Throw-away certificates, made by the openssl program."""
+"""Certificates for one test, made by the openssl program."""
 
 import subprocess
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _CA = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSi
 
 @dataclass(frozen=True)
 class Certificates:
-    """PEM files: of an authority, and of a server and a client that it vouches for."""
+    """PEM files of an authority, and of a server and a client that it has signed."""
 
     ca: Path
     server: Path
@@ -21,7 +21,7 @@ class Certificates:
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """Make all of them, for two days."""
+    """Create all files in `folder`, valid for two days."""
     ca, ca_key = folder / "ca.pem", folder / "ca.key"
     extensions = [part for text in _CA for part in ("-addext", text)]
     _openssl(

@@ -1,4 +1,4 @@
-"""File systems of their own, mounted for a test; it is skipped where none can be."""
+"""File systems mounted for a test; the test is skipped where mounting is impossible."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ def small_disk(folder: Path, size_mb: int) -> Iterator[None]:
 
 
 def mount(*arguments: str) -> None:
-    """Call `mount`."""
+    """Mount; skip the test if that is not possible."""
     if not shutil.which("mount"):
         pytest.skip("needs mount")
     done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
@@ -30,5 +30,5 @@ def mount(*arguments: str) -> None:
 
 
 def unmount(folder: Path) -> None:
-    """Take a file system away, whoever uses it."""
+    """Unmount a file system, also while it is in use."""
     subprocess.run(["umount", "-l", str(folder)], check=True)

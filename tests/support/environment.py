@@ -1,4 +1,4 @@
-"""Tests and their processes have settings of their own."""
+"""Tests and their processes do not use the settings of the user."""
 
 import os
 
@@ -6,10 +6,9 @@ from schemas.settings.misspelled import SETTINGS, misspellings
 
 
 def forget_settings() -> None:
-    """Drop the user's settings from this process and from those that it starts.
+    """Remove the user's settings from this process and from those that it starts.
 
-    With the address of a service in use among them, its files would be swept away as files of no
-    task, and its backend called.
+    Otherwise tests could reach a service in use: delete its files and call its backend.
     """
     misspelt = {found.name for found in misspellings(os.environ, all_set=(), is_file=False)}
     for name in [name for name in os.environ if name.upper() in SETTINGS or name in misspelt]:

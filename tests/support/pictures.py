@@ -1,4 +1,4 @@
-"""Drawn pictures with fictitious plates, and what to look for in a result."""
+"""Drawn images with fictitious plates, and the check of a result."""
 
 import io
 from functools import cache
@@ -15,29 +15,29 @@ Pixels = npt.NDArray[np.uint8]
 
 @cache
 def scene(seed: int = 0, width: int = 960, height: int = 640) -> Scene:
-    """A drawn street scene with one plate; the same for the same seed."""
+    """Return a drawn street scene with one plate; the same for the same seed."""
     return draw_scene(np.random.default_rng(seed), width, height)
 
 
 def encoded(pixels: Pixels, image_format: str = "JPEG", **options: object) -> bytes:
-    """An image file of RGB pixels."""
+    """Return an image file of RGB pixels."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, image_format, **{"quality": 95, **options})
     return buffer.getvalue()
 
 
 def scene_file(seed: int = 0, image_format: str = "JPEG", width: int = 960) -> bytes:
-    """A drawn scene as a file."""
+    """Return a drawn scene as a file."""
     return encoded(scene(seed, width, width * 2 // 3).rgb, image_format)
 
 
 def pixels_of(data: bytes) -> Pixels:
-    """RGB pixels of an image file."""
+    """Return the RGB pixels of an image file."""
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
 def assert_covered(original: Scene, result: bytes) -> None:
-    """Every plate looks like the stub, and the rest of the picture is what it was."""
+    """Check that every plate is covered and the rest of the image is unchanged."""
     Image.open(io.BytesIO(result)).verify()
     after, before = pixels_of(result), original.rgb
     assert after.shape == before.shape
@@ -46,6 +46,6 @@ def assert_covered(original: Scene, result: bytes) -> None:
     change = np.abs(after.astype(int) - before).max(axis=2)
     around = cv2.dilate(plates, np.ones((25, 61), np.uint8))
     assert change[plates == 1].mean() > 25, "the plate is still there"
-    assert np.median(change[around == 0]) < 12, "the rest of the picture has changed"
+    assert np.median(change[around == 0]) < 12, "the rest of the image has changed"
     letters = before[plates == 1].std()
     assert after[plates == 1].std() < 0.8 * letters, "letters are still visible"

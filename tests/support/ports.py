@@ -11,8 +11,8 @@ import pytest
 # server's start.
 _RANGE = range(10_000, 16_000)
 
-# Servers take their ports late, after seconds of imports, and until then a port looks free to the
-# next who asks: none is handed out twice, also not by the processes of pytest-xdist.
+# Servers bind their ports late, after seconds of imports; until then a port looks free to the
+# next caller. So no port is returned twice, also not by the processes of pytest-xdist.
 _PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 _PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _own = _RANGE[_PROCESS % _PROCESSES :: _PROCESSES]
@@ -31,7 +31,7 @@ NEEDS_IPV6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv
 
 
 def free_port() -> int:
-    """A loopback port that nobody uses now, and never given before.
+    """Return a loopback port that is free now, and was not returned before.
 
     Raises AssertionError if all have been handed out.
     """

@@ -1,4 +1,4 @@
-"""Programs that are not Python packages, which some tests need."""
+"""Programs that some tests need and that are not Python packages."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ from typing import NoReturn
 import pytest
 
 REQUIRED = "REQUIRE_PROGRAMS"
-"""Set by .ci/run, which installs all of them: there, one that is missing fails its tests."""
+"""Set by .ci/run, which installs all programs: a missing one then fails its tests."""
 
 _PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin"))
 
@@ -18,14 +18,14 @@ def find_program(name: str) -> str | None:
 
 
 def needed_program(name: str) -> str:
-    """Return the path of a program; skips the test without it, or fails it in .ci/run."""
+    """Return the path of a program; without it skip the test, or fail it in .ci/run."""
     found = find_program(name)
     if found is None:
-        lack(f"{name} is not installed")
+        skip_without(f"{name} is not installed")
     return found
 
 
-def lack(reason: str) -> NoReturn:
+def skip_without(reason: str) -> NoReturn:
     """Skip the test, or fail it in .ci/run."""
     if os.environ.get(REQUIRED):
         pytest.fail(reason)

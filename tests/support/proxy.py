@@ -10,7 +10,7 @@ from tests.support.ports import free_port
 
 
 class Proxy:
-    """Forwards a loopback port of its own to another one, on a thread of its own."""
+    """Forwards its own loopback port to another one, in a thread."""
 
     def __init__(self, target_port: int) -> None:
         self.port = free_port()
@@ -36,7 +36,7 @@ class Proxy:
         self._loop.close()
 
     def cut(self, share: float, rng: random.Random) -> int:
-        """Break about this share of the connections, both ends at once; returns how many."""
+        """Break about this share of the connections, both ends at once; return how many."""
         chance = rng.random()
         return asyncio.run_coroutine_threadsafe(
             self._cut(share, random.Random(chance)), self._loop
@@ -101,8 +101,8 @@ class _Link(asyncio.Protocol):
         else:
             self._server.write(data)
 
-    def answer(self, data: bytes) -> None:
-        """Pass on what the server says."""
+    def forward(self, data: bytes) -> None:
+        """Forward data of the server."""
         if self._client is not None:
             self._client.write(data)
 
@@ -110,7 +110,7 @@ class _Link(asyncio.Protocol):
         self.abort()
 
     def abort(self) -> None:
-        """Break both ends; what was under way is lost."""
+        """Break both ends; data in transit is lost."""
         self._links.discard(self)
         for transport in (self._client, self._server):
             if transport is not None:
@@ -124,7 +124,7 @@ class _Upstream(asyncio.Protocol):
         self._link = link
 
     def data_received(self, data: bytes) -> None:
-        self._link.answer(data)
+        self._link.forward(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._link.abort()

@@ -1,4 +1,4 @@
-"""A customer's backend: receives both webhooks and remembers what it got."""
+"""A backend that receives both webhooks and keeps them."""
 
 import asyncio
 import ssl
@@ -13,7 +13,7 @@ from aiohttp import BodyPartReader, web
 
 @dataclass
 class Upload:
-    """One upload webhook as a common multipart parser sees it."""
+    """One upload webhook as a common multipart parser reads it."""
 
     webhook_id: str
     task_id: str
@@ -23,7 +23,7 @@ class Upload:
 
 @dataclass
 class Receiver:
-    """What has arrived; `refuse` makes it answer 503 to so many requests first."""
+    """The webhooks received; the first `refuse` requests get 503."""
 
     refuse: int = 0
     uploads: list[Upload] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Receiver:
 
 @contextmanager
 def receiving(refuse: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
-    """A receiver on a free loopback port, on a thread of its own; over https with `tls`."""
+    """Run a receiver on a free loopback port in a thread; over https with `tls`."""
     receiver, loop = Receiver(refuse), asyncio.new_event_loop()
     app = web.Application(client_max_size=1 << 30)
     app.add_routes([web.post("/upload", receiver.upload), web.post("/callback", receiver.callback)])

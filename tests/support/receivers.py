@@ -1,4 +1,4 @@
-"""Backends in several languages, each with its own reader of forms; see tests/receivers."""
+"""Backends in several languages, each with its own form parser; see tests/receivers."""
 
 import importlib.util
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.ports import free_port
-from tests.support.programs import find_program, lack
+from tests.support.programs import find_program, skip_without
 
 _FOLDER = Path(__file__).resolve().parents[1] / "receivers"
 _START_SECONDS = 60.0
@@ -24,7 +24,7 @@ _START_SECONDS = 60.0
 
 @dataclass
 class RealReceiver:
-    """A receiver at work on a loopback port."""
+    """A running receiver on a loopback port."""
 
     port: int
     _lines: "queue.Queue[str]" = field(default_factory=queue.Queue)
@@ -34,12 +34,12 @@ class RealReceiver:
         return f"http://127.0.0.1:{self.port}"
 
     def read(self) -> dict[str, Any]:
-        """What it read of the next upload: `task_id`, `images` (name, SHA-256) and `headers`."""
-        told: dict[str, Any] = json.loads(self._lines.get(timeout=20))
-        return told
+        """Return the next upload: `task_id`, `images` (name, SHA-256) and `headers`."""
+        upload: dict[str, Any] = json.loads(self._lines.get(timeout=20))
+        return upload
 
     def listen(self, process: "subprocess.Popen[str]") -> None:
-        """Collect the lines of JSON that a receiver prints, until it ends."""
+        """Collect the lines of JSON that the receiver prints, until it ends."""
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("{"):
@@ -48,10 +48,10 @@ class RealReceiver:
 
 @dataclass(frozen=True)
 class Kind:
-    """How to start a receiver; `lacks` says what of it is not installed."""
+    """How to start a receiver; `missing` returns what is not installed for it."""
 
     command: Callable[[int, Path], list[str]]
-    lacks: Callable[[], str | None]
+    missing: Callable[[], str | None]
 
 
 def _program(name: str) -> Callable[[], str | None]:
@@ -101,10 +101,10 @@ KINDS = {
 
 @contextmanager
 def real_receiver(name: str, folder: Path, images_field: str) -> Iterator[RealReceiver]:
-    """Start one and wait until it listens; skips the test if what it needs is not installed."""
-    lacking = KINDS[name].lacks()
-    if lacking is not None:
-        lack(f"{name} needs {lacking}")
+    """Run a receiver during a block; skip the test if a program or package is missing."""
+    missing = KINDS[name].missing()
+    if missing is not None:
+        skip_without(f"{name} needs {missing}")
     receiver = RealReceiver(free_port())
     command = KINDS[name].command(receiver.port, folder)
     environment = {**os.environ, "PORT": str(receiver.port), "IMAGES_FIELD": images_field}

@@ -164,7 +164,7 @@ class Service:
         body: dict[str, object] = answer.json()
         return body
 
-    def wait_final(self, task_id: str, timeout: float = 60) -> dict[str, object]:
+    def wait_final(self, task_id: str, timeout: float = 100) -> dict[str, object]:
         """Wait until the task has ended; returns its status."""
 
         def ended() -> bool:

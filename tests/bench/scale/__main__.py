@@ -1,6 +1,6 @@
 """Throughput, cost and limits as workers and queue grow.
 
-`python -m tests.bench.scale`; with `--readme`, the figures go into README.md.
+`python -m tests.bench.scale`; with `--readme`, the figures go into docs/.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--points", type=_numbers, help="numbers of workers: 1,8,64")
     parser.add_argument("--at-least", type=float, default=SHARE_WANTED, help="share of ideal")
     parser.add_argument("--out", type=Path, default=Path("build/bench/scale.json"))
-    parser.add_argument("--readme", action="store_true", help="write the figures into README.md")
+    parser.add_argument("--readme", action="store_true", help="write the figures into docs/")
     return parser.parse_args()
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import io
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from schemas.contract.tasks import ImageResult
 from schemas.redis.keys import Keys
 from schemas.redis.task_store import TaskStore
 from schemas.storage.storage import Storage
-from tests.support.redis_server import RedisServer, server_binaries
 
 JPEG = b"\xff\xd8\xff\xe0" + b"j" * 2000
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 2000
@@ -30,15 +29,6 @@ WEBP = b"RIFF\x00\x01\x00\x00WEBPVP8 " + b"w" * 2000
 _LIMITS = ContractLimits(max_total=1000, inline_max_bytes=0)
 
 UPLOAD = "/api/v1/process-task/"
-
-
-@pytest.fixture(scope="session")
-def running_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """The embedded server alone: what differs between servers is tested in `schemas`."""
-    server = RedisServer(server_binaries()["valkey"], tmp_path_factory.mktemp("valkey"))
-    server.start()
-    yield server
-    server.stop()
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A server of each kind, and a task store on it: only these tests use both Valkey and Redis."""
+"""A server with the work stream, and the store on it; each test runs on both kinds of server."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -8,17 +8,16 @@ from redis.asyncio import Redis
 from schemas.redis.keys import WORKERS_GROUP
 from schemas.redis.task_store import TaskStore
 from tests.integration.schemas.steps import KEYS, TTL_MS
-from tests.support.redis_server import RedisServer, server_binaries
+from tests.support.redis_server import RedisServer, server_binaries, shared_server
 
 
 @pytest.fixture(scope="session", params=sorted(server_binaries()))
 def running_redis(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RedisServer]:
-    server = RedisServer(server_binaries()[request.param], tmp_path_factory.mktemp(request.param))
-    server.start()
-    yield server
-    server.stop()
+    """A server of each kind that is installed: the Lua steps must do the same on both."""
+    with shared_server(request.param, tmp_path_factory) as server:
+        yield server
 
 
 @pytest.fixture

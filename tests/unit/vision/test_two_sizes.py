@@ -6,13 +6,13 @@ import pytest
 from consumer.errors import ImageError
 from consumer.vision.decoder import decode, read_header
 from schemas.contract.errors import ImageErrorCode as Code
-from tests.corpus.cases import MAX_IMAGE_PIXELS, Picture
+from tests.corpus.cases import MAX_IMAGE_PIXELS, ImageCase
 from tests.corpus.sizes import two_sizes
 from tests.unit.vision.pictures import PIXELS, encoded, riff, smooth, tiff
 
 
 @pytest.mark.parametrize("picture", list(two_sizes()), ids=lambda picture: picture.name)
-def test_a_file_of_two_sizes_is_refused_by_its_header(picture: Picture) -> None:
+def test_a_file_of_two_sizes_is_refused_by_its_header(picture: ImageCase) -> None:
     for read in (read_header, decode):
         with pytest.raises(ImageError) as refused:
             read(picture.data, max_pixels=MAX_IMAGE_PIXELS)

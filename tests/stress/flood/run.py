@@ -1,4 +1,4 @@
-"""Clients that never stop sending large photographs, and what the processes take meanwhile."""
+"""Clients that send large photos without a pause, and the memory of the processes meanwhile."""
 
 import threading
 import time
@@ -14,12 +14,13 @@ from tests.support.redis_server import RedisServer, server_binaries
 from tests.support.service import Service, running, wait_until
 
 MIB = 1 << 20
-LOOK_SECONDS = 0.25
+SAMPLE_SECONDS = 0.25
+EXTRA_SECONDS = 90.0
 ROLES = ("producer", "worker", "dispatcher")
 
 
 @dataclass(frozen=True)
-class Plan:
+class FloodPlan:
     """How much arrives: `clients` send tasks of `images` photographs, `width` pixels wide, 3:2."""
 
     seconds: float = 600.0
@@ -27,13 +28,15 @@ class Plan:
     images: int = 50
     width: int = 4240
     max_backlog: int = 500
+    min_images_done: int = 0
+    """The run continues after `seconds` until so many are done, at most for EXTRA_SECONDS."""
 
 
 @dataclass
-class Figures:
+class FloodFigures:
     """What happened; memory is resident, MiB. `samples`: seconds since the start, MiB by role."""
 
-    plan: Plan
+    plan: FloodPlan
     idle: dict[str, float]
     samples: list[tuple[float, dict[str, float]]] = field(default_factory=list)
     accepted: int = 0
@@ -42,7 +45,7 @@ class Figures:
     unexpected: list[str] = field(default_factory=list)
 
     def peak(self, role: str, since: float = 0.0, until: float = 1.0) -> float:
-        """Most memory in a part of the run, given as shares of its length."""
+        """Return the peak memory in a part of the run, given as shares of its length."""
         end = self.samples[-1][0]
         return max(memory[role] for at, memory in self.samples if since * end <= at <= until * end)
 
@@ -51,18 +54,18 @@ class Figures:
         return self.peak(role, 2 / 3, 1.0) / self.peak(role, 1 / 3, 2 / 3)
 
 
-class Client(threading.Thread):
-    """Sends the same task again and again; waits when it is told to."""
+class FloodClient(threading.Thread):
+    """Sends the same task repeatedly; waits as Retry-After says."""
 
     def __init__(
-        self, service: Service, files: list[tuple[str, bytes]], figures: Figures, end: float
+        self, service: Service, files: list[tuple[str, bytes]], figures: FloodFigures
     ) -> None:
         super().__init__()
-        self._service, self._files, self._figures, self._end = service, files, figures, end
+        self._service, self._files, self._figures = service, files, figures
         self.stopped = threading.Event()
 
     def run(self) -> None:
-        while time.monotonic() < self._end:
+        while not self.stopped.is_set():
             try:
                 self._send()
             except requests.RequestException as error:
@@ -83,8 +86,8 @@ class Client(threading.Thread):
             self._figures.unexpected.append(f"{answer.status_code} {answer.text[:200]}")
 
 
-def run(plan: Plan, folder: Path, tell: Callable[[str], None]) -> Figures:
-    """Flood a service with the shipped settings, one process of each role, for `plan.seconds`."""
+def run(plan: FloodPlan, folder: Path, tell: Callable[[str], None]) -> FloodFigures:
+    """Overload a service with default settings, one process of each role, for `plan.seconds`."""
     redis_folder = folder / "redis"
     redis_folder.mkdir()
     server = RedisServer(server_binaries()["valkey"], redis_folder)
@@ -102,30 +105,36 @@ def run(plan: Plan, folder: Path, tell: Callable[[str], None]) -> Figures:
 
 
 def _flooded(
-    plan: Plan, service: Service, files: list[tuple[str, bytes]], tell: Callable[[str], None]
-) -> Figures:
+    plan: FloodPlan, service: Service, files: list[tuple[str, bytes]], tell: Callable[[str], None]
+) -> FloodFigures:
     processes = {name: psutil.Process(service.roles[name].pid) for name in ROLES}
-    figures = Figures(plan, memory_of(processes))
+    figures = FloodFigures(plan, memory_of(processes))
     tell(f"idle: {figures.idle}")
     started = time.monotonic()
     end = started + plan.seconds
-    clients = [Client(service, files, figures, end) for _ in range(plan.clients)]
+
+    def is_over(now: float) -> bool:
+        if now < end:
+            return False
+        return images_done(service) >= plan.min_images_done or now > end + EXTRA_SECONDS
+
+    clients = [FloodClient(service, files, figures) for _ in range(plan.clients)]
     for client in clients:
         client.start()
     told = started
-    while (now := time.monotonic()) < end:
+    while not is_over(now := time.monotonic()):
         figures.samples.append((now - started, memory_of(processes)))
         if now - told > 30:
             told = now
             tell(f"{figures.accepted} tasks taken, {figures.refused} refused, "
                  f"{figures.samples[-1][1]}")  # fmt: skip
-        time.sleep(LOOK_SECONDS)
+        time.sleep(SAMPLE_SECONDS)
     figures.images_done = images_done(service)
     for client in clients:
         client.stopped.set()
     for client in clients:
         client.join(timeout=320)
-    # What was taken has to be possible to get rid of: the flood leaves the service in order.
+    # The service must become ready again.
     wait_until(
         lambda: requests.get(f"{service.url}/ready", timeout=10).status_code == 200, 60, "/ready"
     )
@@ -133,12 +142,12 @@ def _flooded(
 
 
 def memory_of(processes: dict[str, psutil.Process]) -> dict[str, float]:
-    """Resident memory of each role, MiB."""
+    """Return the resident memory of each role, MiB."""
     return {name: round(p.memory_info().rss / MIB, 1) for name, p in processes.items()}
 
 
 def images_done(service: Service) -> int:
-    """Images that the worker has covered so far."""
+    """Return how many images the worker has covered so far."""
     text = requests.get(service.metrics_url("worker"), timeout=10).text
     [line] = [row for row in text.splitlines()
               if row.startswith('plate_images_total{outcome="covered"}')]  # fmt: skip

@@ -17,7 +17,7 @@ from redis import Redis
 
 from cli.launcher import LaunchError, ManagedProcess
 from schemas.retry import Backoff
-from tests.chaos.plan import Plan
+from tests.stress.chaos.plan import ChaosPlan
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy
 from tests.support.receiver import Receiver
@@ -28,7 +28,7 @@ MAX_RESTART_SECONDS = 0.5
 
 
 @dataclass
-class Member:
+class ServiceProcess:
     """One process of the service, kept running."""
 
     role: Role
@@ -52,14 +52,14 @@ class Member:
 
 
 @dataclass
-class Town:
-    """Everything that a run works with."""
+class ChaosService:
+    """The servers and processes of a run."""
 
     server: RedisServer
     proxy: Proxy
     receiver: Receiver
     storage: Path
-    members: list[Member]
+    members: list[ServiceProcess]
     producer_urls: list[str]
     lock: threading.RLock = field(default_factory=threading.RLock)
     kills: Counter[str] = field(default_factory=Counter)
@@ -67,29 +67,29 @@ class Town:
     unexpected_exits: list[str] = field(default_factory=list)
 
     def redis(self) -> Redis:
-        """A client that goes straight to the server."""
+        """Return a client that does not use the proxy."""
         return Redis.from_url(self.server.url, socket_timeout=5, socket_connect_timeout=2)
 
-    def kill(self, member: Member) -> None:
+    def kill(self, member: ServiceProcess) -> None:
         """SIGKILL; the launcher starts it again."""
         with self.lock:
             member.killed = True
             member.process.send(signal.SIGKILL)
             self.kills[member.kind] += 1
 
-    def freeze(self, member: Member) -> None:
+    def freeze(self, member: ServiceProcess) -> None:
         """SIGSTOP."""
         with self.lock:
             member.frozen = True
             member.process.send(signal.SIGSTOP)
 
-    def thaw(self, member: Member) -> None:
+    def thaw(self, member: ServiceProcess) -> None:
         """SIGCONT."""
         with self.lock:
             member.process.send(signal.SIGCONT)
             member.frozen = False
 
-    def runners(self, kind: str) -> list[Member]:
+    def runners(self, kind: str) -> list[ServiceProcess]:
         """Members of a role that run now."""
         with self.lock:
             return [
@@ -98,7 +98,7 @@ class Town:
                 if member.kind == kind and not member.frozen and member.process.is_running
             ]
 
-    def note_end(self, member: Member, _: str) -> None:
+    def note_end(self, member: ServiceProcess, _: str) -> None:
         """Note the end of a process, unless a fault caused it."""
         with self.lock:
             status = member.process.status
@@ -119,32 +119,32 @@ class Town:
 
     @property
     def logs(self) -> str:
-        """The ends of all logs."""
+        """Return the ends of all logs."""
         return "\n".join(f"--- {m.name}\n{m.role.log[-3000:]}" for m in self.members)
 
 
 @contextmanager
-def founded(
-    plan: Plan, binary: str, folder: Path, receiver: Receiver, environment: dict[str, str]
-) -> Iterator[Town]:
-    """Start everything; half of the processes reach the server through the proxy."""
+def running_service(
+    plan: ChaosPlan, binary: str, folder: Path, receiver: Receiver, environment: dict[str, str]
+) -> Iterator[ChaosService]:
+    """Run a service during a block; half of its processes reach the server through the proxy."""
     (folder / "redis").mkdir()
     server = RedisServer(binary, folder / "redis")
     server.start()
     with Proxy(server.port) as proxy:
         members, urls = _members(plan, folder, server, proxy, environment)
-        town = Town(server, proxy, receiver, folder / "tasks_storage", members, urls)
+        service = ChaosService(server, proxy, receiver, folder / "tasks_storage", members, urls)
         try:
-            with _kept_running(town):
-                wait_until(town.is_ready, 60, lambda: f"the service\n{town.logs}")
-                yield town
+            with _kept_running(service):
+                wait_until(service.is_ready, 60, lambda: f"the service\n{service.logs}")
+                yield service
         finally:
             server.stop()
 
 
 def _members(
-    plan: Plan, folder: Path, server: RedisServer, proxy: Proxy, environment: dict[str, str]
-) -> tuple[list[Member], list[str]]:
+    plan: ChaosPlan, folder: Path, server: RedisServer, proxy: Proxy, environment: dict[str, str]
+) -> tuple[list[ServiceProcess], list[str]]:
     counts = {"worker": plan.workers, "dispatcher": plan.dispatchers, "producer": plan.producers}
     members, urls = [], []
     for kind, count in counts.items():
@@ -154,16 +154,16 @@ def _members(
                 **os.environ, **environment, "PYTHONPATH": str(ROOT), "PORT": str(port),
                 "REDIS_URL": server.url if number % 2 else f"redis://127.0.0.1:{proxy.port}/0",
             }  # fmt: skip
-            members.append(Member(Role(f"{kind}-{number + 1}", own, folder)))
+            members.append(ServiceProcess(Role(f"{kind}-{number + 1}", own, folder)))
             if kind == "producer":
                 urls.append(f"http://127.0.0.1:{port}")
     return members, urls
 
 
 @contextmanager
-def _kept_running(town: Town) -> Iterator[None]:
+def _kept_running(service: ChaosService) -> Iterator[None]:
     loop, done = launcher_loop(), asyncio.Event()
-    keeping = asyncio.run_coroutine_threadsafe(_keep_running(town, done), loop)
+    keeping = asyncio.run_coroutine_threadsafe(_keep_running(service, done), loop)
     try:
         yield
     finally:
@@ -171,21 +171,21 @@ def _kept_running(town: Town) -> Iterator[None]:
         keeping.result(END_TIMEOUT_SECONDS)
 
 
-async def _keep_running(town: Town, done: asyncio.Event) -> None:
-    keepers = [asyncio.create_task(_keep(town, member)) for member in town.members]
+async def _keep_running(service: ChaosService, done: asyncio.Event) -> None:
+    keepers = [asyncio.create_task(_keep(service, member)) for member in service.members]
     await done.wait()
     for keeper in keepers:
         keeper.cancel()
     await asyncio.gather(*keepers, return_exceptions=True)
-    for member in town.members:
+    for member in service.members:
         await member.process.stop(0)
 
 
-async def _keep(town: Town, member: Member) -> None:
+async def _keep(service: ChaosService, member: ServiceProcess) -> None:
     try:
         await member.process.keep_running(
-            partial(town.note_end, member),
+            partial(service.note_end, member),
             backoff=Backoff(MAX_RESTART_SECONDS, MAX_RESTART_SECONDS), max_failed_starts=math.inf,
         )  # fmt: skip
     except LaunchError as error:
-        town.unexpected_exits.append(str(error))
+        service.unexpected_exits.append(str(error))

@@ -1,4 +1,4 @@
-"""What clients were promised: the tasks that the service has accepted, image by image."""
+"""The tasks that the service has accepted, image by image."""
 
 import hashlib
 import threading
@@ -10,7 +10,7 @@ from tests.support.pictures import encoded
 
 
 def picture(number: int) -> bytes:
-    """A small picture of its own for each number, as JPEG, PNG or WebP."""
+    """Return a small image, different for each number, as JPEG, PNG or WebP."""
     rng = np.random.default_rng(number)
     coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
     pixels = coarse.repeat(16, axis=0).repeat(16, axis=1)
@@ -18,12 +18,12 @@ def picture(number: int) -> bytes:
 
 
 def sha256(data: bytes) -> str:
-    """Digest, hexadecimal."""
+    """Return the digest in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 @dataclass
-class Promise:
+class SubmittedTask:
     """An accepted task: digests of its images in order, and which of them are poison."""
 
     task_id: str
@@ -33,11 +33,11 @@ class Promise:
 
 
 @dataclass
-class Ledger:
-    """Filled by the clients' threads, read when they are done."""
+class Submissions:
+    """Accepted tasks, and poison images still to send; written by the clients' threads."""
 
     poisons: list[bytes]
-    promises: dict[str, Promise] = field(default_factory=dict)
+    accepted: dict[str, SubmittedTask] = field(default_factory=dict)
     images: int = 0
     repeated_requests: int = 0
     repeated_entries: int = 0
@@ -47,7 +47,7 @@ class Ledger:
     _poisons_wanted: int = 0
 
     def new_images(self, count: int) -> list[bytes]:
-        """Pictures for a task; one of them is poison if that was wanted."""
+        """Return images for a task; one of them is poison if `want_poison` was called."""
         with self._lock:
             first, self._next_picture = self._next_picture, self._next_picture + count
             poison = None
@@ -72,9 +72,9 @@ class Ledger:
         digests = [sha256(image) for image in images]
         poisoned = {index for index, digest in enumerate(digests) if digest in poison}
         with self._lock:
-            if task_id in self.promises:
+            if task_id in self.accepted:
                 self.anomalies.append(f"task id {task_id} was given to two requests")
-            self.promises[task_id] = Promise(task_id, way, digests, poisoned)
+            self.accepted[task_id] = SubmittedTask(task_id, way, digests, poisoned)
             self.images += len(images)
 
     def repeated(self, *, requests: int = 0, entries: int = 0) -> None:
@@ -83,7 +83,7 @@ class Ledger:
             self.repeated_requests += requests
             self.repeated_entries += entries
 
-    def complain(self, what: str) -> None:
-        """Note an answer that no client should ever get."""
+    def note_anomaly(self, what: str) -> None:
+        """Note a response that no client should get."""
         with self._lock:
             self.anomalies.append(what)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.plan import SHORT, Plan
-from tests.chaos.run import run
+from tests.stress.chaos.plan import SHORT, ChaosPlan
+from tests.stress.chaos.run import run
 from tests.support.redis_server import server_binaries
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(300)
 def test_nothing_is_lost_whatever_dies(tmp_path: Path) -> None:
     seed = int(os.environ.get("CHAOS_SEED") or secrets.randbelow(1_000_000))
     servers = sorted(server_binaries())
-    plan = Plan(seed=seed, server=servers[seed % len(servers)], **SHORT)  # type: ignore[arg-type]
+    plan = ChaosPlan(seed=seed, server=servers[seed % len(servers)], **SHORT)  # type: ignore[arg-type]
     figures = run(plan, tmp_path)
     told = json.dumps(figures.as_json(), indent=2)
     print(told)

@@ -1,4 +1,4 @@
-"""A client that keeps no rule of HTTP."""
+"""A client that sends any bytes, also what is not HTTP."""
 
 import contextlib
 import json
@@ -7,22 +7,22 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from tests.corpus.cases import Request
+from tests.corpus.cases import RequestCase
 
 _ANSWER_SECONDS = 20.0
 _DRIP_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back until the server closed; ``body`` is None if it is not JSON."""
+class RawResponse:
+    """What the server sent until it closed; ``body`` is None if it is not JSON."""
 
     status: int
     body: Any
 
 
-def ask(port: int, request: Request) -> Answer:
-    """Send a request as it is, and wait for the answer and the end of the connection."""
+def send_raw(port: int, request: RequestCase) -> RawResponse:
+    """Send a request unchanged; return the response after the end of the connection."""
     with socket.create_connection(("127.0.0.1", port), _ANSWER_SECONDS) as connection:
         answered = threading.Event()
         sender = threading.Thread(target=_send, args=(connection, request, answered))
@@ -34,8 +34,8 @@ def ask(port: int, request: Request) -> Answer:
     return _parsed(received)
 
 
-def _send(connection: socket.socket, request: Request, answered: threading.Event) -> None:
-    # A server that has answered may close before it has read everything.
+def _send(connection: socket.socket, request: RequestCase, answered: threading.Event) -> None:
+    # A server may close after its response, before it has read everything.
     with contextlib.suppress(OSError):
         connection.sendall(request.sent)
         while request.drips and not answered.wait(_DRIP_SECONDS):
@@ -52,10 +52,10 @@ def _received(connection: socket.socket, answered: threading.Event) -> bytes:
     return received
 
 
-def _parsed(received: bytes) -> Answer:
+def _parsed(received: bytes) -> RawResponse:
     head, _, body = received.partition(b"\r\n\r\n")
     status = int(head.split(b" ", 2)[1]) if head.startswith(b"HTTP/1.") else 0
     try:
-        return Answer(status, json.loads(body))
+        return RawResponse(status, json.loads(body))
     except ValueError:
-        return Answer(status, None)
+        return RawResponse(status, None)

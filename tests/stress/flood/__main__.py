@@ -1,4 +1,4 @@
-"""`python -m tests.flood`: flood a service; with `--readme`, the figures go into README.md."""
+"""`python -m tests.stress.flood`: overload a service; `--readme` writes the figures into docs/."""
 
 import argparse
 import sys
@@ -6,22 +6,22 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.flood.run import ROLES, Figures, Plan, run
+from tests.stress.flood.run import ROLES, FloodFigures, FloodPlan, run
 from tests.support.environment import forget_settings
 from tests.support.tables import write_table
 
 WORKER_MIB = 1500.0
-"""Most memory of the worker above what it takes idle, with its model loaded."""
+"""Limit for the worker's memory above its idle memory, with its model loaded."""
 
 FLAT = 1.1
 
 
 def main() -> int:
-    """Flood; 0 if memory stayed within its bounds."""
+    """Overload a service; return 0 if memory stayed within its limits."""
     forget_settings()
-    parser = argparse.ArgumentParser(prog="python -m tests.flood", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=Plan.seconds)
-    parser.add_argument("--readme", action="store_true", help="write the figures into README.md")
+    parser = argparse.ArgumentParser(prog="python -m tests.stress.flood", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=FloodPlan.seconds)
+    parser.add_argument("--readme", action="store_true", help="write the figures into docs/")
     args = parser.parse_args()
     started = time.monotonic()
 
@@ -29,7 +29,7 @@ def main() -> int:
         print(f"{time.monotonic() - started:5.0f} s  {line}", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory(prefix="flood-") as folder:
-        figures = run(Plan(seconds=args.seconds), Path(folder), tell)
+        figures = run(FloodPlan(seconds=args.seconds), Path(folder), tell)
     print(markdown(figures))
     for line in (found := violations(figures)):
         tell(line)
@@ -38,8 +38,8 @@ def main() -> int:
     return bool(found)
 
 
-def violations(figures: Figures) -> list[str]:
-    """What was not within its bounds."""
+def violations(figures: FloodFigures) -> list[str]:
+    """Return what was not within its limits."""
     found = list(figures.unexpected)
     over = figures.peak("worker") - figures.idle["worker"]
     if over > WORKER_MIB:
@@ -47,12 +47,12 @@ def violations(figures: Figures) -> list[str]:
     found += [f"{role} grew by {figures.growth(role):.2f}"
               for role in ROLES if figures.growth(role) > FLAT]  # fmt: skip
     if not figures.refused:
-        found.append("nothing was refused: it was no flood")
+        found.append("nothing was refused: the service was not overloaded")
     return found
 
 
-def markdown(figures: Figures) -> str:
-    """A table of what was done and what it took."""
+def markdown(figures: FloodFigures) -> str:
+    """Return a Markdown table of load and memory."""
     plan = figures.plan
     rows = {
         "sent by": f"{plan.clients} clients, without a pause, for {plan.seconds / 60:.0f} minutes",

@@ -1,4 +1,4 @@
-"""What must hold when the dust has settled. Each broken promise becomes one line."""
+"""What must hold after a run. Each violation becomes one line."""
 
 import hashlib
 import io
@@ -13,8 +13,8 @@ from PIL import Image
 from redis import Redis
 
 from consumer.vision.cover import FILL
-from tests.chaos.ledger import Ledger, Promise
-from tests.chaos.town import Town
+from tests.stress.chaos.service import ChaosService
+from tests.stress.chaos.submissions import Submissions, SubmittedTask
 
 PREFIX = "{plates}:"
 LASTING = {f"{PREFIX}{name}" for name in ("images", "events", "dead-letters")}
@@ -32,12 +32,12 @@ def is_quiet(redis: Redis) -> bool:
     return all(group["pending"] == 0 and not group["lag"] for found in groups for group in found)
 
 
-class Evidence:
-    """Everything that can be seen from outside and in the server, read once."""
+class Observations:
+    """What HTTP, the receiver, storage and Redis show after a run, read once."""
 
-    def __init__(self, town: Town, ledger: Ledger, redis: Redis) -> None:
-        self.town = town
-        self.ledger = ledger
+    def __init__(self, service: ChaosService, submissions: Submissions, redis: Redis) -> None:
+        self.service = service
+        self.submissions = submissions
         self.tasks = {
             key.decode().removeprefix(f"{PREFIX}task:"): redis.hgetall(key)
             for key in redis.scan_iter(f"{PREFIX}task:*", count=1000)
@@ -52,50 +52,50 @@ class Evidence:
         self.letters = [fields for _, fields in letters]
 
     def violations(self) -> list[str]:
-        """All broken promises of tasks, events, dead letters and webhooks."""
-        found = [*self.ledger.anomalies, *self.town.unexpected_exits]
-        unknown = set(self.tasks) - set(self.ledger.promises)
-        found += [f"task {task_id} that nobody was promised" for task_id in sorted(unknown)]
+        """Return all violations: of tasks, events, dead letters and webhooks."""
+        found = [*self.submissions.anomalies, *self.service.unexpected_exits]
+        unknown = set(self.tasks) - set(self.submissions.accepted)
+        found += [f"task {task_id} that no client has submitted" for task_id in sorted(unknown)]
         with requests.Session() as session:
-            for promise in self.ledger.promises.values():
-                found += self._of_task(promise, session)
+            for task in self.submissions.accepted.values():
+                found += self._of_task(task, session)
         found += self._of_dead_letters()
         found += self._of_samples()
         return found
 
     def lost(self) -> list[str]:
-        """Accepted tasks of which nothing is known, or that have not ended."""
-        return [task_id for task_id in self.ledger.promises if not self._has_ended(task_id)]
+        """Return the ids of accepted tasks that are unknown or have not ended."""
+        return [task_id for task_id in self.submissions.accepted if not self._has_ended(task_id)]
 
     def _has_ended(self, task_id: str) -> bool:
         return self.tasks.get(task_id, {}).get(b"status") in (b"completed", b"failed")
 
-    def _of_task(self, promise: Promise, session: requests.Session) -> Iterator[str]:
-        task_id = promise.task_id
+    def _of_task(self, task: SubmittedTask, session: requests.Session) -> Iterator[str]:
+        task_id = task.task_id
         if not self._has_ended(task_id):
-            yield f"task {task_id} ({promise.way}) is lost or has not ended"
+            yield f"task {task_id} ({task.way}) is lost or has not ended"
             return
         events = self.events[task_id]
         if len(events) != 1:
             yield f"task {task_id} has {len(events)} completion events"
             return
-        url = f"{self.town.producer_urls[0]}/api/v1/task-status/{task_id}"
+        url = f"{self.service.producer_urls[0]}/api/v1/task-status/{task_id}"
         status = session.get(url, timeout=10).json()
         if status != events[0]:
             yield f"task {task_id}: its event and its status differ"
-        yield from self._of_images(promise, status)
+        yield from self._of_images(task, status)
         yield from self._of_webhooks(task_id, status)
 
-    def _of_images(self, promise: Promise, status: dict[str, Any]) -> Iterator[str]:
-        task_id, row = promise.task_id, self.tasks[promise.task_id]
+    def _of_images(self, task: SubmittedTask, status: dict[str, Any]) -> Iterator[str]:
+        task_id, row = task.task_id, self.tasks[task.task_id]
         failed = {error["index"]: error["code"] for error in status["errors"]}
-        if failed != dict.fromkeys(promise.poisoned, "too_many_deliveries"):
-            yield f"task {task_id}: failed images {failed}, poison {sorted(promise.poisoned)}"
-        for index in set(range(len(promise.digests))) - promise.poisoned - set(failed):
+        if failed != dict.fromkeys(task.poisoned, "too_many_deliveries"):
+            yield f"task {task_id}: failed images {failed}, poison {sorted(task.poisoned)}"
+        for index in set(range(len(task.digests))) - task.poisoned - set(failed):
             outcome = json.loads(row[b"outcome:%d" % index])
             result = json.loads(row[b"result:%d" % index])
-            path = self.town.storage / task_id / "output" / result["filename"]
-            if outcome["input_sha256"] != promise.digests[index]:
+            path = self.service.storage / task_id / "output" / result["filename"]
+            if outcome["input_sha256"] != task.digests[index]:
                 yield f"task {task_id} image {index}: another image's result"
             if not path.is_file():
                 yield f"task {task_id} image {index}: its result is missing"
@@ -107,7 +107,7 @@ class Evidence:
         if len({webhook_id for webhook_id, _ in callbacks}) != 1:
             yield f"task {task_id}: callbacks {[webhook_id for webhook_id, _ in callbacks]}"
         if any(body != status for _, body in callbacks):
-            yield f"task {task_id}: a callback tells something else than its status"
+            yield f"task {task_id}: a callback differs from its status"
         uploads = self._uploads().get(task_id, [])
         expected = 1 if status["status"] == "completed" else 0
         if len({upload.webhook_id for upload in uploads}) != expected:
@@ -118,9 +118,9 @@ class Evidence:
 
     def _of_dead_letters(self) -> Iterator[str]:
         expected = Counter(
-            (promise.task_id, "too_many_deliveries")
-            for promise in self.ledger.promises.values()
-            for _ in promise.poisoned
+            (task.task_id, "too_many_deliveries")
+            for task in self.submissions.accepted.values()
+            for _ in task.poisoned
         )
         found = Counter((fields[b"task_id"].decode(), fields[b"reason"].decode())
                         for fields in self.letters)  # fmt: skip
@@ -128,8 +128,8 @@ class Evidence:
             yield f"dead letters: {found - expected} too many, {expected - found} missing"
 
     def _of_samples(self) -> Iterator[str]:
-        """The stand-in has everything covered: a result with picture in it was never covered."""
-        for path in sorted(self.town.storage.glob("*/output/*"))[:_SAMPLE]:
+        """The stand-in covers whole images: a result with other colours was not covered."""
+        for path in sorted(self.service.storage.glob("*/output/*"))[:_SAMPLE]:
             pixels = np.asarray(Image.open(io.BytesIO(path.read_bytes())).convert("RGB"), np.int16)
             if np.abs(pixels - np.array(FILL)).max() > _COVERED_WITHIN:
                 yield f"result {path.name} is not covered"
@@ -137,34 +137,34 @@ class Evidence:
     def _callbacks(self) -> dict[str, list[tuple[str, dict[str, Any]]]]:
         if not hasattr(self, "_callback_index"):
             self._callback_index = defaultdict(list)
-            for webhook_id, body in self.town.receiver.callbacks:
+            for webhook_id, body in self.service.receiver.callbacks:
                 self._callback_index[str(body["task_id"])].append((webhook_id, body))
         return self._callback_index
 
     def _uploads(self) -> dict[str, list[Any]]:
         if not hasattr(self, "_upload_index"):
             self._upload_index: dict[str, list[Any]] = defaultdict(list)
-            for upload in self.town.receiver.uploads:
+            for upload in self.service.receiver.uploads:
                 self._upload_index[upload.task_id].append(upload)
         return self._upload_index
 
 
-def leftovers(town: Town, redis: Redis) -> list[str]:
-    """Keys, files and consumer names that should not be there any more."""
-    return [*_left_keys(redis), *_left_consumers(town, redis), *_left_files(town, redis)]
+def leftovers(service: ChaosService, redis: Redis) -> list[str]:
+    """Return keys, files and consumer names that should have been removed."""
+    return [*_left_keys(redis), *_left_consumers(service, redis), *_left_files(service, redis)]
 
 
 def _left_keys(redis: Redis) -> Iterator[str]:
     for key in redis.scan_iter(count=1000):
         if key.decode() not in LASTING and redis.ttl(key) < 0:
-            yield f"key without end {key.decode()}"
+            yield f"key without a TTL {key.decode()}"
     for key in redis.scan_iter(f"{PREFIX}idempotency:*", count=1000):
         if not redis.hexists(key, "task_id"):
             yield f"idempotency key of no task {key.decode()}"
 
 
-def _left_consumers(town: Town, redis: Redis) -> Iterator[str]:
-    living = {str(member.process.pid) for member in town.members}
+def _left_consumers(service: ChaosService, redis: Redis) -> Iterator[str]:
+    living = {str(member.process.pid) for member in service.members}
     for stream, group in GROUPS.items():
         consumers: Any = redis.xinfo_consumers(PREFIX + stream, group)
         for consumer in consumers:
@@ -173,7 +173,7 @@ def _left_consumers(town: Town, redis: Redis) -> Iterator[str]:
                 yield f"consumer {name} of {group}"
 
 
-def _left_files(town: Town, redis: Redis) -> Iterator[str]:
+def _left_files(service: ChaosService, redis: Redis) -> Iterator[str]:
     wanted = set()
     for key in redis.scan_iter(f"{PREFIX}task:*", count=1000):
         row: Any = redis.hgetall(key)
@@ -181,7 +181,7 @@ def _left_files(town: Town, redis: Redis) -> Iterator[str]:
         for name, value in row.items():
             if name.startswith(b"result:"):
                 wanted.add(f"{task_id}/output/{json.loads(value)['filename']}")
-    for path in town.storage.rglob("*"):
-        name = str(path.relative_to(town.storage))
+    for path in service.storage.rglob("*"):
+        name = str(path.relative_to(service.storage))
         if path.is_file() and name not in wanted:
             yield f"file {name}"

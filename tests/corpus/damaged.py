@@ -1,4 +1,4 @@
-"""Pictures that are not what they say, or not whole."""
+"""Images that are damaged, incomplete or of another format."""
 
 import io
 import struct
@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from schemas.contract.errors import ImageErrorCode as Code
-from tests.corpus.cases import SECRET, Picture
-from tests.corpus.makers import (
+from tests.corpus.builders import (
     EXIF,
     PLAIN,
     jpeg_of,
@@ -18,6 +17,7 @@ from tests.corpus.makers import (
     webp_of,
     zeros,
 )
+from tests.corpus.cases import SECRET, ImageCase
 from tests.unit.vision.pictures import (
     chunk,
     encoded,
@@ -30,8 +30,8 @@ from tests.unit.vision.pictures import (
 )
 
 
-def damaged_exif() -> Iterator[Picture]:
-    """EXIF that says nothing usable: the picture is taken as it is stored."""
+def damaged_exif() -> Iterator[ImageCase]:
+    """EXIF without a usable orientation: the image is not rotated."""
     bodies = {
         "empty": b"", "cut": tiff(6)[:20], "far offset": b"II*\0\xff\xff\xff\xff",
         "endless directory": b"MM\0*\0\0\0\x08\xff\xff", "orientation 0": tiff(0),
@@ -39,23 +39,23 @@ def damaged_exif() -> Iterator[Picture]:
         "loop": b"II*\0\x08\0\0\0\0\0\x08\0\0\0", "noise": bytes(range(256)) * 4,
     }  # fmt: skip
     for kind, body in bodies.items():
-        yield Picture(f"EXIF {kind}", jpeg_segment(jpeg_of(), 0xE1, EXIF + body), PLAIN)
+        yield ImageCase(f"EXIF {kind}", jpeg_segment(jpeg_of(), 0xE1, EXIF + body), PLAIN)
     twice = jpeg_segment(jpeg_segment(jpeg_of(), 0xE1, EXIF + tiff(3)), 0xE1, EXIF + tiff(1))
-    yield Picture("EXIF twice: the first holds", twice, PLAIN)
+    yield ImageCase("EXIF twice: the first holds", twice, PLAIN)
     side = encoded(stored_as(6), "JPEG", quality=95)
     other = jpeg_segment(side, 0xE1, b"Exif\0\xff" + tiff(6))
-    yield Picture("EXIF with another mark", other, PLAIN)
+    yield ImageCase("EXIF with another mark", other, PLAIN)
     late = jpeg_segment(jpeg_segment(side, 0xE1, EXIF + tiff(6)), 0xE1, EXIF)
-    yield Picture("EXIF after an empty segment of it", late, PLAIN)
+    yield ImageCase("EXIF after an empty segment of it", late, PLAIN)
     xmp = b"http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation='6'/>"
-    yield Picture("orientation in XMP alone", jpeg_segment(jpeg_of(), 0xE1, xmp), PLAIN)
-    yield Picture("PNG with damaged eXIf", png_of(chunk(b"eXIf", b"MM\0*\xff")), PLAIN)
+    yield ImageCase("orientation in XMP alone", jpeg_segment(jpeg_of(), 0xE1, xmp), PLAIN)
+    yield ImageCase("PNG with damaged eXIf", png_of(chunk(b"eXIf", b"MM\0*\xff")), PLAIN)
 
 
-def foreign() -> Iterator[Picture]:
-    """Not JPEG, PNG or WebP, whatever they are called."""
+def foreign() -> Iterator[ImageCase]:
+    """Formats other than JPEG, PNG and WebP."""
     for kind in ("GIF", "BMP", "TIFF", "ICO", "PPM"):
-        yield Picture(kind, encoded(quarters(), kind), Code.UNSUPPORTED_FORMAT)
+        yield ImageCase(kind, encoded(quarters(), kind), Code.UNSUPPORTED_FORMAT)
     bodies = {
         "0 bytes": b"", "1 byte": b"\xff", "SVG": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
         "text": b"not a picture", "zeros": bytes(5000), "WAVE": b"RIFF\0\0\0\0WAVEfmt " + bytes(50),
@@ -66,30 +66,30 @@ def foreign() -> Iterator[Picture]:
         "RIFX": b"RIFX" + webp_of()[4:], "gzip": b"\x1f\x8b\x08" + bytes(99), "ELF": b"\x7fELF",
     }  # fmt: skip
     for kind, body in bodies.items():
-        yield Picture(kind, body, Code.UNSUPPORTED_FORMAT)
+        yield ImageCase(kind, body, Code.UNSUPPORTED_FORMAT)
 
 
-def polyglots() -> Iterator[Picture]:
-    """Something else at the same time: only the pixels get through, or nothing."""
+def polyglots() -> Iterator[ImageCase]:
+    """Files of two formats at once: only the pixels reach the result, or the file is refused."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("secret.txt", SECRET)
     script = b"<script>alert('" + SECRET + b"')</script>"
     extras = {"ZIP": packed.getvalue(), "HTML": script, "PNG": png_of(chunk(b"tEXt", SECRET))}
     for kind, tail in extras.items():
-        yield Picture(f"JPEG and {kind}", jpeg_of() + tail, PLAIN)
-        yield Picture(f"PNG and {kind}", png_of() + tail, PLAIN)
-        yield Picture(f"WebP and {kind}", webp_of() + tail, PLAIN)
-    yield Picture("JPEG with PHP", jpeg_segment(jpeg_of(), 0xFE, b"<?php " + SECRET), PLAIN)
+        yield ImageCase(f"JPEG and {kind}", jpeg_of() + tail, PLAIN)
+        yield ImageCase(f"PNG and {kind}", png_of() + tail, PLAIN)
+        yield ImageCase(f"WebP and {kind}", webp_of() + tail, PLAIN)
+    yield ImageCase("JPEG with PHP", jpeg_segment(jpeg_of(), 0xFE, b"<?php " + SECRET), PLAIN)
     bomb = zeros(50)
-    yield Picture("JPEG with a ZIP bomb behind it", jpeg_of() + packed.getvalue() + bomb, PLAIN)
+    yield ImageCase("JPEG with a ZIP bomb behind it", jpeg_of() + packed.getvalue() + bomb, PLAIN)
     for kind, head in {"GIF": b"GIF89a", "PDF": b"%PDF-1.4\n", "ZIP": b"PK\3\4"}.items():
-        yield Picture(f"{kind} and JPEG", head + jpeg_of(), Code.UNSUPPORTED_FORMAT)
-    yield Picture("ZIP alone", packed.getvalue(), Code.UNSUPPORTED_FORMAT)
-    yield Picture("JPEG mark before a PNG", b"\xff\xd8\xff" + png_of(), Code.CORRUPT_IMAGE)
+        yield ImageCase(f"{kind} and JPEG", head + jpeg_of(), Code.UNSUPPORTED_FORMAT)
+    yield ImageCase("ZIP alone", packed.getvalue(), Code.UNSUPPORTED_FORMAT)
+    yield ImageCase("JPEG mark before a PNG", b"\xff\xd8\xff" + png_of(), Code.CORRUPT_IMAGE)
 
 
-def inconsistent() -> Iterator[Picture]:
+def inconsistent() -> Iterator[ImageCase]:
     """Files that contradict themselves."""
     frame = jpeg_of().index(b"\xff\xc0")
     small = bytearray(jpeg_of()[frame + 4 : frame + 19])
@@ -98,7 +98,7 @@ def inconsistent() -> Iterator[Picture]:
     for kind, patch in {"lossless": 0xC3, "hierarchical": 0xC5}.items():
         data = bytearray(jpeg_of())
         data[frame + 1] = patch
-        yield Picture(f"JPEG that claims to be {kind}", bytes(data), Code.CORRUPT_IMAGE)
+        yield ImageCase(f"JPEG that claims to be {kind}", bytes(data), Code.CORRUPT_IMAGE)
     header, end = png_of()[8:33], chunk(b"IEND", b"")
     wrong = bytearray(png_of())
     wrong[-14] ^= 0xFF
@@ -124,19 +124,19 @@ def inconsistent() -> Iterator[Picture]:
         "WebP with a damaged lossless frame": riff((b"VP8L", b"\x2e" + bytes(30))),
     }  # fmt: skip
     for kind, body in bodies.items():
-        yield Picture(kind, body, Code.CORRUPT_IMAGE)
+        yield ImageCase(kind, body, Code.CORRUPT_IMAGE)
 
 
-def ends() -> Iterator[Picture]:
-    """JPEGs whose end is missing, or was put where it does not belong."""
+def ends() -> Iterator[ImageCase]:
+    """JPEGs whose end marker is missing or in a wrong place."""
     for kind, data in {"": jpeg_of(), "progressive ": jpeg_of(progressive=True)}.items():
         assert data.endswith(b"\xff\xd9")
-        yield Picture(f"{kind}JPEG without its end", data[:-2], PLAIN)
+        yield ImageCase(f"{kind}JPEG without its end", data[:-2], PLAIN)
         for share in (0.6, 0.8, 0.95):
             start = data.index(b"\xff\xda")
             cut = data[: start + int(share * (len(data) - start))] + b"\xff\xd9"
             name = f"{kind}JPEG cut at {share:.0%} and closed again"
-            yield Picture(name, cut, Code.CORRUPT_IMAGE)
+            yield ImageCase(name, cut, Code.CORRUPT_IMAGE)
 
 
 def _without_tables(data: bytes) -> bytes:

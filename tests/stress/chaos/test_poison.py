@@ -1,4 +1,4 @@
-"""Images that kill whoever decodes them end as dead letters, and take no other image with them."""
+"""Images that end the worker's process become dead letters; no other image fails with them."""
 
 from pathlib import Path
 from typing import Any
@@ -6,20 +6,22 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tests.chaos.ledger import picture, sha256
+from tests.stress.chaos.submissions import picture, sha256
 from tests.support.service import Service, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(120)]
 
 POISONED = (1, 4, 5)
 IMAGES = 12
 
 
 @pytest.mark.parametrize("max_deliveries", [2, 3])
-def test_poison_is_buried_alone(redis_server: str, tmp_path: Path, max_deliveries: int) -> None:
-    """Of two deliveries the first is shared, of three the first two; the last is had alone.
+def test_only_poison_images_become_dead_letters(
+    redis_server: str, tmp_path: Path, max_deliveries: int
+) -> None:
+    """Of two deliveries the first is shared, of three the first two; the last runs alone.
 
-    So innocents are held beside the poison once or twice when it kills, and then they are done.
+    So healthy images are in flight beside the poison once or twice when it ends the process.
     """
     images = [picture(number) for number in range(IMAGES)]
     poison = ",".join(sha256(images[index]) for index in POISONED)
@@ -47,7 +49,7 @@ def test_poison_is_buried_alone(redis_server: str, tmp_path: Path, max_deliverie
     reasons = [(fields[b"reason"], fields[b"deliveries"]) for _, fields in letters]
     assert reasons == [(b"too_many_deliveries", b"%d" % max_deliveries)] * len(POISONED)
     assert not any(b"image" in fields for _, fields in letters), "no pixels in a dead letter"
-    # A shared death is charged to nobody; after the last of them each poison dies alone.
+    # A shared end counts against no image; afterwards each poison image runs alone.
     assert deaths == max_deliveries - 1 + len(POISONED)
 
 

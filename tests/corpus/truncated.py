@@ -1,4 +1,4 @@
-"""Files cut short inside each of their parts."""
+"""Files truncated inside each of their parts."""
 
 import struct
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from schemas.contract.errors import ImageErrorCode as Code
-from tests.corpus.cases import Picture
+from tests.corpus.cases import ImageCase
 from tests.unit.vision.pictures import encoded, jpeg_segment, smooth, tiff
 from tests.unit.vision.profiles import swapped_profile
 
@@ -17,8 +17,8 @@ _JPEG_NAMES = {
 }  # fmt: skip
 
 
-def cut_pictures() -> list[Picture]:
-    """Each kind of file, cut in each kind of its parts."""
+def truncated_images() -> list[ImageCase]:
+    """Return each kind of file, truncated in each of its parts."""
     return [
         case
         for kind, data, parts in (
@@ -30,13 +30,13 @@ def cut_pictures() -> list[Picture]:
     ]
 
 
-def _cuts(kind: str, data: bytes, parts: dict[str, tuple[int, int]]) -> Iterator[Picture]:
+def _cuts(kind: str, data: bytes, parts: dict[str, tuple[int, int]]) -> Iterator[ImageCase]:
     known = 12 if "WebP" in kind else 8 if "PNG" in kind else 3
     for part, (start, end) in parts.items():
         places = {"after its first byte": start + 1, "half-way": (start + end) // 2}
         for where, place in places.items():
             code = Code.UNSUPPORTED_FORMAT if place < known else Code.CORRUPT_IMAGE
-            yield Picture(f"{kind} cut in {part} {where}", data[:place], code)
+            yield ImageCase(f"{kind} cut in {part} {where}", data[:place], code)
 
 
 def _jpegs() -> Iterator[tuple[str, bytes]]:

@@ -1,4 +1,4 @@
-"""Pictures of every kind that the service takes: all must come out right."""
+"""Images of every kind that the service accepts, with the expected pixels."""
 
 import struct
 import zlib
@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from schemas.contract.errors import ImageErrorCode as Code
-from tests.corpus.cases import SECRET, Picture, Pixels, Shown
-from tests.corpus.makers import EXIF, FORMATS, PLAIN, jpeg_of, png_of, webp_of, zeros
+from tests.corpus.builders import EXIF, FORMATS, PLAIN, jpeg_of, png_of, webp_of, zeros
+from tests.corpus.cases import SECRET, ExpectedImage, ImageCase, Pixels
 from tests.unit.vision.pictures import (
     chunk,
     encoded,
@@ -24,49 +24,49 @@ from tests.unit.vision.pictures import (
 from tests.unit.vision.profiles import grey_profile, swapped_profile
 
 
-def plain() -> Iterator[Picture]:
-    """Nothing is wrong with these."""
+def plain() -> Iterator[ImageCase]:
+    """Ordinary images."""
     source = Image.fromarray(quarters())
     options: dict[str, dict[str, Any]] = {
         "baseline": {}, "progressive": {"progressive": True}, "4:4:4": {"subsampling": 0},
         "4:2:2": {"subsampling": 1}, "with restarts": {"restart_marker_blocks": 1},
     }  # fmt: skip
     for kind, chosen in options.items():
-        yield Picture(f"JPEG {kind}", jpeg_of(**chosen), PLAIN)
+        yield ImageCase(f"JPEG {kind}", jpeg_of(**chosen), PLAIN)
     cmyk = source.convert("CMYK")
-    yield Picture("CMYK JPEG", encoded(cmyk, "JPEG", quality=95), PLAIN)
+    yield ImageCase("CMYK JPEG", encoded(cmyk, "JPEG", quality=95), PLAIN)
     data = encoded(cmyk, "JPEG", quality=95, progressive=True)
-    yield Picture("progressive CMYK JPEG", data, PLAIN)
+    yield ImageCase("progressive CMYK JPEG", data, PLAIN)
     grey = np.full((40, 60, 3), 90, np.uint8)
-    yield Picture("grey JPEG", jpeg_of(grey[..., 0]), Shown(60, 40, grey))
-    yield Picture("lossy WebP", encoded(quarters(), "WEBP", quality=95), PLAIN)
+    yield ImageCase("grey JPEG", jpeg_of(grey[..., 0]), ExpectedImage(60, 40, grey))
+    yield ImageCase("lossy WebP", encoded(quarters(), "WEBP", quality=95), PLAIN)
     dot = np.full((1, 1, 3), 200, np.uint8)
     for kind in FORMATS:
         data = encoded(Image.fromarray(dot), kind)
-        yield Picture(f"1x1 {kind}", data, Shown(1, 1, dot))
+        yield ImageCase(f"1x1 {kind}", data, ExpectedImage(1, 1, dot))
 
 
-def turned() -> Iterator[Picture]:
+def turned() -> Iterator[ImageCase]:
     """Every EXIF orientation of every format."""
     for turn in range(1, 9):
         for kind in FORMATS:
             order = "<" if turn % 2 else ">"
             data = encoded(stored_as(turn), kind, quality=95, exif=EXIF + tiff(turn, order=order))
-            yield Picture(f"{kind} of orientation {turn}", data, PLAIN)
+            yield ImageCase(f"{kind} of orientation {turn}", data, PLAIN)
 
 
-def profiles() -> Iterator[Picture]:
+def profiles() -> Iterator[ImageCase]:
     """ICC profiles: a usable one is applied, any other ignored."""
     icc = swapped_profile()
     swapped = quarters()
     swapped[:20, :30], swapped[:20, 30:] = (0, 255, 0), (255, 0, 0)
-    seen = Shown(60, 40, swapped)
+    seen = ExpectedImage(60, 40, swapped)
     for kind in FORMATS:
         data = encoded(quarters(), kind, quality=95, icc_profile=icc)
-        yield Picture(f"{kind} with a profile", data, seen)
+        yield ImageCase(f"{kind} with a profile", data, seen)
     halves = [b"ICC_PROFILE\0\1\2" + icc[:200], b"ICC_PROFILE\0\2\2" + icc[200:]]
     both = jpeg_segment(jpeg_segment(jpeg_of(), 0xE2, halves[0]), 0xE2, halves[1])
-    yield Picture("profile in two parts, out of order", both, seen)
+    yield ImageCase("profile in two parts, out of order", both, seen)
     useless = {
         "missing its second part": halves[0], "missing its first part": halves[1],
         "empty": b"ICC_PROFILE\0\1\1", "noise": b"ICC_PROFILE\0\1\1" + bytes(range(256)) * 9,
@@ -74,42 +74,42 @@ def profiles() -> Iterator[Picture]:
     }  # fmt: skip
     for kind, body in useless.items():
         code = Code.CORRUPT_IMAGE if body == b"ICC_PROFILE\0" else None
-        yield Picture(f"profile {kind}", jpeg_segment(jpeg_of(), 0xE2, body), code or PLAIN)
+        yield ImageCase(f"profile {kind}", jpeg_segment(jpeg_of(), 0xE2, body), code or PLAIN)
     packed = b"p\0\0" + zlib.compress(icc)
-    yield Picture("PNG profile cut", png_of(chunk(b"iCCP", packed[:-60])), PLAIN)
-    yield Picture("PNG profile without a name", png_of(chunk(b"iCCP", b"nothing")), PLAIN)
+    yield ImageCase("PNG profile cut", png_of(chunk(b"iCCP", packed[:-60])), PLAIN)
+    yield ImageCase("PNG profile without a name", png_of(chunk(b"iCCP", b"nothing")), PLAIN)
     bomb = chunk(b"iCCP", b"p\0\0" + zeros(100))
-    yield Picture("PNG profile of 100 MB", png_of(bomb), PLAIN)
+    yield ImageCase("PNG profile of 100 MB", png_of(bomb), PLAIN)
     bombs = chunk(b"iCCP", b"p\0\0" + zeros(8)) * 400
-    yield Picture("400 PNG profiles of 8 MB", png_of(bombs), PLAIN)
+    yield ImageCase("400 PNG profiles of 8 MB", png_of(bombs), PLAIN)
     dim, light = np.full((40, 60, 3), 128, np.uint8), np.full((40, 60, 3), 188, np.uint8)
     linear = {"gAMA": struct.pack(">I", 100_000), "cICP": bytes((1, 8, 0, 1))}
     for kind, body in linear.items():
         data = png(2, 8, dim, chunk(kind.encode(), body))
-        yield Picture(f"PNG of linear light, by its {kind}", data, Shown(60, 40, light))
+        yield ImageCase(f"PNG of linear light, by its {kind}", data, ExpectedImage(60, 40, light))
     canvas = b"\x20\0\0\0" + (59).to_bytes(3, "little") + (39).to_bytes(3, "little")
     data = riff((b"VP8X", canvas), (b"ICCP", bytes(9)), (b"VP8L", webp_of()[20:]))
-    yield Picture("WebP profile of zeros", data, PLAIN)
+    yield ImageCase("WebP profile of zeros", data, PLAIN)
 
 
-def metadata() -> Iterator[Picture]:
-    """Megabytes of it, and strings that must not survive."""
+def metadata() -> Iterator[ImageCase]:
+    """Megabytes of metadata, and strings that must not reach the result."""
     filler = SECRET + bytes(65_000)
     many = b"".join(struct.pack(">BBH", 0xFF, 0xE1, len(filler) + 2) + filler for _ in range(60))
-    yield Picture("JPEG with 60 huge segments", jpeg_of()[:2] + many + jpeg_of()[2:], PLAIN)
-    yield Picture("JPEG comment", jpeg_segment(jpeg_of(), 0xFE, SECRET), PLAIN)
-    yield Picture("PNG with huge text", png_of(chunk(b"iTXt", SECRET * 200_000)), PLAIN)
+    yield ImageCase("JPEG with 60 huge segments", jpeg_of()[:2] + many + jpeg_of()[2:], PLAIN)
+    yield ImageCase("JPEG comment", jpeg_segment(jpeg_of(), 0xFE, SECRET), PLAIN)
+    yield ImageCase("PNG with huge text", png_of(chunk(b"iTXt", SECRET * 200_000)), PLAIN)
     text = chunk(b"zTXt", b"a\0\0" + zeros(100))
-    yield Picture("PNG text of 100 MB", png_of(text), PLAIN)
-    yield Picture("PNG of unknown chunks", png_of(chunk(b"seCr", SECRET) * 500), PLAIN)
-    yield Picture("WebP with huge XMP", webp_of(xmp=SECRET * 200_000), PLAIN)
+    yield ImageCase("PNG text of 100 MB", png_of(text), PLAIN)
+    yield ImageCase("PNG of unknown chunks", png_of(chunk(b"seCr", SECRET) * 500), PLAIN)
+    yield ImageCase("WebP with huge XMP", webp_of(xmp=SECRET * 200_000), PLAIN)
     secret = EXIF + tiff(1) + SECRET
     for kind in FORMATS:
         data = encoded(quarters(), kind, quality=95, exif=secret)
-        yield Picture(f"{kind} with a secret in EXIF", data, PLAIN)
+        yield ImageCase(f"{kind} with a secret in EXIF", data, PLAIN)
 
 
-def png_kinds() -> Iterator[Picture]:
+def png_kinds() -> Iterator[ImageCase]:
     """Every colour type and bit depth, interlaced too."""
     kinds = [(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (2, 8), (2, 16), (3, 1), (3, 2), (3, 4),
              (3, 8), (4, 8), (4, 16), (6, 8), (6, 16)]  # fmt: skip
@@ -119,8 +119,8 @@ def png_kinds() -> Iterator[Picture]:
         samples = rng.integers(0, 2**depth, (11, 13, channels))
         palette = [chunk(b"PLTE", rng.bytes(3 * 2**depth))] if colour == 3 else []
         data = png(colour, depth, samples, *palette)
-        yield Picture(f"PNG of type {colour} and {depth} bits", data, Shown(13, 11))
-    yield Picture("interlaced PNG", _interlaced(quarters()), PLAIN)
+        yield ImageCase(f"PNG of type {colour} and {depth} bits", data, ExpectedImage(13, 11))
+    yield ImageCase("interlaced PNG", _interlaced(quarters()), PLAIN)
 
 
 def _interlaced(pixels: Pixels) -> bytes:
@@ -137,48 +137,48 @@ def _interlaced(pixels: Pixels) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + pixels_chunk + chunk(b"IEND", b"")
 
 
-def transparent() -> Iterator[Picture]:
+def transparent() -> Iterator[ImageCase]:
     """Colour hidden in invisible pixels."""
     hidden = (250, 10, 250)
     flat = np.full((40, 60, 4), 120, np.uint8)
     flat[..., 3] = 255
     flat[10:30, 10:50] = (*hidden, 0)
-    seen = Shown(60, 40, hidden=hidden)
-    yield Picture("PNG with colour under alpha 0", encoded(flat, "PNG"), seen)
+    seen = ExpectedImage(60, 40, hidden=hidden)
+    yield ImageCase("PNG with colour under alpha 0", encoded(flat, "PNG"), seen)
     webp = encoded(flat, "WEBP", lossless=True, exact=True)
-    yield Picture("WebP with colour under alpha 0", webp, seen)
+    yield ImageCase("WebP with colour under alpha 0", webp, seen)
     flat[..., 3] = 0
-    yield Picture("PNG that is wholly invisible", encoded(flat, "PNG"), seen)
+    yield ImageCase("PNG that is wholly invisible", encoded(flat, "PNG"), seen)
     samples = np.zeros((40, 60, 1), int)
     samples[10:30, 10:50] = 1
     palette = chunk(b"PLTE", bytes((120, 120, 120, *hidden)))
     for opacity in (b"\xff\0", b"\0\0", b"\x80\0"):
         data = png(3, 1, samples, palette, chunk(b"tRNS", opacity))
-        yield Picture(f"palette PNG with opacity {opacity.hex()}", data, seen)
+        yield ImageCase(f"palette PNG with opacity {opacity.hex()}", data, seen)
     key = chunk(b"tRNS", struct.pack(">HHH", *hidden))
     keyed = np.where(samples == 1, np.array(hidden), 120)
-    yield Picture("PNG with a colour key", png(2, 8, keyed, key), seen)
+    yield ImageCase("PNG with a colour key", png(2, 8, keyed, key), seen)
     short = png(2, 8, keyed, chunk(b"tRNS", b"\0"))
-    yield Picture("PNG with half a colour key", short, Shown(60, 40))
+    yield ImageCase("PNG with half a colour key", short, ExpectedImage(60, 40))
     grey = png(0, 8, samples * 99, chunk(b"tRNS", b"\0"))
-    yield Picture("grey PNG with half a key", grey, Code.CORRUPT_IMAGE)
+    yield ImageCase("grey PNG with half a key", grey, Code.CORRUPT_IMAGE)
 
 
-def frames() -> Iterator[Picture]:
+def frames() -> Iterator[ImageCase]:
     """More than one image in a file."""
     several = [Image.fromarray(np.roll(quarters(), n, 0)) for n in range(3)]
     for kind in ("PNG", "WEBP"):
         data = encoded(several[0], kind, save_all=True, append_images=several[1:], duration=50)
-        yield Picture(f"animated {kind}", data, Code.ANIMATED_IMAGE)
+        yield ImageCase(f"animated {kind}", data, Code.ANIMATED_IMAGE)
     late = chunk(b"fcTL", bytes(26)) + chunk(b"fdAT", bytes(9))
-    yield Picture(
+    yield ImageCase(
         "APNG without acTL", png_of()[:-12] + late + chunk(b"IEND", b""), Code.ANIMATED_IMAGE
     )
     canvas = b"\0\0\0\0" + (9).to_bytes(3, "little") * 2
     for body in (bytes(40), b""):
         data = riff((b"VP8X", canvas), (b"ANMF", body))
-        yield Picture(f"WebP frame of {len(body)} bytes", data, Code.ANIMATED_IMAGE)
+        yield ImageCase(f"WebP frame of {len(body)} bytes", data, Code.ANIMATED_IMAGE)
     data = encoded(several[0], "MPO", save_all=True, append_images=several[1:], quality=95)
-    yield Picture("MPO: its first image", data, PLAIN)
+    yield ImageCase("MPO: its first image", data, PLAIN)
     cut = data[: data.index(b"\xff\xd9") + 40]
-    yield Picture("MPO cut in its second image", cut, PLAIN)
+    yield ImageCase("MPO cut in its second image", cut, PLAIN)

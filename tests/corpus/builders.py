@@ -1,11 +1,11 @@
-"""What the odd pictures are made of."""
+"""Functions that build unusual image files."""
 
 import struct
 import zlib
 from functools import cache
 from typing import Any
 
-from tests.corpus.cases import Pixels, Shown
+from tests.corpus.cases import ExpectedImage, Pixels
 from tests.unit.vision.pictures import (
     chunk,
     encoded,
@@ -13,7 +13,7 @@ from tests.unit.vision.pictures import (
     quarters,
 )
 
-PLAIN = Shown(60, 40, quarters())
+PLAIN = ExpectedImage(60, 40, quarters())
 FORMATS = ("JPEG", "PNG", "WEBP")
 EXIF = b"Exif\0\0"
 
@@ -36,7 +36,7 @@ def zeros(megabytes: int) -> bytes:
 
 
 def resized(data: bytes, width: int, height: int) -> bytes:
-    """The same JPEG or PNG with another size in its header."""
+    """Return the same JPEG or PNG with another size in its header."""
     changed = bytearray(data)
     if data.startswith(b"\xff\xd8"):
         struct.pack_into(">HH", changed, data.index(b"\xff\xc0") + 5, height, width)
@@ -47,7 +47,7 @@ def resized(data: bytes, width: int, height: int) -> bytes:
 
 
 def blank(width: int, height: int) -> bytes:
-    """A white PNG of one bit per pixel, a few kilobytes however large."""
+    """Return a white PNG of one bit per pixel: a few kilobytes at any size."""
     packer = zlib.compressobj(9)
     row = b"\0" + b"\xff" * -(-width // 8)
     body = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()

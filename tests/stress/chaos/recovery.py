@@ -1,4 +1,4 @@
-"""How long it takes until work goes on: after a worker's death, and after the server's return."""
+"""How long work stops after a worker is killed, and after the server returns."""
 
 import random
 import time
@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from tests.chaos.ledger import picture
-from tests.chaos.plan import LEASE_SECONDS, Plan, settings
-from tests.chaos.town import Town, founded
+from tests.stress.chaos.plan import LEASE_SECONDS, ChaosPlan, settings
+from tests.stress.chaos.service import ChaosService, running_service
+from tests.stress.chaos.submissions import picture
+from tests.support.cpu import cpu_shares
 from tests.support.receiver import receiving
 from tests.support.redis_server import server_binaries
 from tests.support.service import wait_until
@@ -49,11 +49,11 @@ class Recovery:
         )
 
     def as_json(self) -> dict[str, object]:
-        """For printing."""
+        """Return all figures and the verdict, for printing."""
         return {**asdict(self), "passed": self.passed}
 
     def table(self) -> str:
-        """A Markdown table."""
+        """Return a Markdown table."""
         kills, back = sorted(self.after_kill_seconds), self.after_return_seconds
         median = kills[len(kills) // 2]
         rows = {
@@ -72,7 +72,7 @@ class Recovery:
 
 def measure(kills: int, seed: int, server: str, folder: Path) -> Recovery:
     """Measure in an empty folder, with one image and one fault at a time."""
-    plan = Plan(
+    plan = ChaosPlan(
         images=0, kills=kills, seed=seed, poisons=0, server=server,
         workers=3, producers=1, image_ms=IMAGE_MS,
     )  # fmt: skip
@@ -80,28 +80,31 @@ def measure(kills: int, seed: int, server: str, folder: Path) -> Recovery:
     with receiving() as receiver:
         environment = settings(plan, poison="", backend_url=receiver.url)
         binary = server_binaries()[server]
-        with founded(plan, binary, folder, receiver, environment) as town, town.redis() as redis:
-            _wait_joined(redis, town)
+        with (
+            running_service(plan, binary, folder, receiver, environment) as service,
+            service.redis() as redis,
+        ):
+            _wait_joined(redis, service)
             for number in range(kills):
-                found.after_kill_seconds.append(_after_kill(town, redis, number, rng))
+                found.after_kill_seconds.append(_after_kill(service, redis, number, rng))
             for number, seconds in enumerate(ABSENCES_SECONDS):
                 found.after_return_seconds.append(
-                    _after_return(town, redis, kills + number, seconds, found.cpu_percent)
+                    _after_return(service, redis, kills + number, seconds, found.cpu_percent)
                 )
     return found
 
 
-def _after_kill(town: Town, redis: Redis, number: int, rng: random.Random) -> float:
+def _after_kill(service: ChaosService, redis: Redis, number: int, rng: random.Random) -> float:
     redis.xadd(STREAM, {"v": 1, "task_id": f"task-{number}", "image": picture(number)})
     owner = _next_owner(redis, "")
     time.sleep(rng.uniform(0, IMAGE_MS / 2000))
-    [member] = [m for m in town.members if str(m.process.pid) == owner.rsplit("-", 2)[1]]
+    [member] = [m for m in service.members if str(m.process.pid) == owner.rsplit("-", 2)[1]]
     killed = time.monotonic()
-    town.kill(member)
+    service.kill(member)
     _next_owner(redis, owner)
     seconds = time.monotonic() - killed
-    _wait_done(town, redis)
-    _wait_joined(redis, town)
+    _wait_done(service, redis)
+    _wait_joined(redis, service)
     return round(seconds, 3)
 
 
@@ -112,12 +115,12 @@ def _next_owner(redis: Redis, former: str) -> str:
         if rows and rows[0]["consumer"].decode() != former:
             return str(rows[0]["consumer"].decode())
         time.sleep(_POLL_SECONDS)
-    raise AssertionError("nobody takes the image")
+    raise AssertionError("no worker takes the image")
 
 
-def _members_of_group(redis: Redis, town: Town) -> list[str]:
-    """The living workers that have joined: others do not help yet."""
-    living = {str(member.process.pid) for member in town.members}
+def _members_of_group(redis: Redis, service: ChaosService) -> list[str]:
+    """Return the running workers that have joined the group."""
+    living = {str(member.process.pid) for member in service.members}
     try:
         consumers: Any = redis.xinfo_consumers(STREAM, GROUP)
     except ResponseError:
@@ -126,35 +129,26 @@ def _members_of_group(redis: Redis, town: Town) -> list[str]:
     return [name for name in names if name.rsplit("-", 2)[-2:][0] in living]
 
 
-def _wait_joined(redis: Redis, town: Town) -> None:
-    wanted = sum(member.kind == "worker" for member in town.members)
-    wait_until(lambda: len(_members_of_group(redis, town)) == wanted, 30, lambda: town.logs)
+def _wait_joined(redis: Redis, service: ChaosService) -> None:
+    wanted = sum(member.kind == "worker" for member in service.members)
+    wait_until(lambda: len(_members_of_group(redis, service)) == wanted, 30, lambda: service.logs)
 
 
 def _after_return(
-    town: Town, redis: Redis, number: int, absence: float, cpu_percent: dict[str, float]
+    service: ChaosService, redis: Redis, number: int, absence: float, cpu_percent: dict[str, float]
 ) -> float:
-    town.server.kill()
-    before = _cpu_seconds(town)
-    time.sleep(absence)
+    service.server.kill()
+    shares = cpu_shares({member.name: member.process.pid for member in service.members}, absence)
     if not cpu_percent:
-        after = _cpu_seconds(town)
-        cpu_percent |= {
-            name: round(100 * (after[name] - before[name]) / absence, 1) for name in after
-        }
-    town.server.start()
+        cpu_percent |= {name: round(100 * share, 1) for name, share in shares.items()}
+    service.server.start()
     back = time.monotonic()
     redis.xadd(STREAM, {"v": 1, "task_id": f"task-{number}", "image": picture(number)})
     _next_owner(redis, "")
     seconds = time.monotonic() - back
-    _wait_done(town, redis)
+    _wait_done(service, redis)
     return round(seconds, 3)
 
 
-def _cpu_seconds(town: Town) -> dict[str, float]:
-    times = {m.name: psutil.Process(m.process.pid).cpu_times() for m in town.members}
-    return {name: spent.user + spent.system for name, spent in times.items()}
-
-
-def _wait_done(town: Town, redis: Redis) -> None:
-    wait_until(lambda: redis.xlen(STREAM) == 0, 30, lambda: town.logs)
+def _wait_done(service: ChaosService, redis: Redis) -> None:
+    wait_until(lambda: redis.xlen(STREAM) == 0, 30, lambda: service.logs)

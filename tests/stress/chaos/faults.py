@@ -1,4 +1,4 @@
-"""One fault after the other, dealt from a deck that the seed shuffles."""
+"""One fault after another, in an order that the seed determines."""
 
 import random
 import threading
@@ -11,12 +11,12 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.chaos.checks import GROUPS, PREFIX
-from tests.chaos.ledger import Ledger
-from tests.chaos.plan import LEASE_SECONDS, Plan
-from tests.chaos.town import Town
+from tests.stress.chaos.checks import GROUPS, PREFIX
+from tests.stress.chaos.plan import LEASE_SECONDS, ChaosPlan
+from tests.stress.chaos.service import ChaosService
+from tests.stress.chaos.submissions import Submissions
 
-DECK = ("kill",) * 5 + (
+FAULTS = ("kill",) * 5 + (
     "server", "freeze", "cut", "cut", "poison",
     "delete_consumer", "delete_consumer", "delete_entry", "delete_entry",
 )  # fmt: skip
@@ -24,16 +24,16 @@ KINDS = ("worker",) * 3 + ("dispatcher", "producer")
 
 
 class Faults:
-    """Deals faults until told to stop. All that was frozen runs again after `end`."""
+    """Injects faults until stopped. All frozen processes run again after `end`."""
 
-    def __init__(self, plan: Plan, town: Town, ledger: Ledger) -> None:
-        self._town = town
-        self._ledger = ledger
+    def __init__(self, plan: ChaosPlan, service: ChaosService, submissions: Submissions) -> None:
+        self._service = service
+        self._submissions = submissions
         self._seconds = plan.fault_seconds
         self._rng = random.Random(plan.seed)
-        self._deck: list[str] = []
+        self._queue: list[str] = []
         self._thawing: list[threading.Timer] = []
-        self.dealt: Counter[str] = Counter()
+        self.injected: Counter[str] = Counter()
         self.connections_cut = 0
         self.longest_absence_seconds = 0.0
         self.consumers_deleted = 0
@@ -42,59 +42,59 @@ class Faults:
     @property
     def kills(self) -> int:
         """Processes killed so far, the server's included; poison is not counted."""
-        return sum(self._town.kills.values())
+        return sum(self._service.kills.values())
 
     def run(self, enough: Callable[[], bool]) -> None:
-        """Deal until it is enough."""
+        """Inject faults until `enough` returns true."""
         while not enough():
             started = time.monotonic()
-            if not self._deck:
-                self._deck = list(DECK)
-                self._rng.shuffle(self._deck)
-            fault = self._deck.pop()
-            if fault == "poison" and not self._ledger.want_poison():
+            if not self._queue:
+                self._queue = list(FAULTS)
+                self._rng.shuffle(self._queue)
+            fault = self._queue.pop()
+            if fault == "poison" and not self._submissions.want_poison():
                 fault = "kill"
-            self.dealt[fault] += 1
+            self.injected[fault] += 1
             getattr(self, f"_{fault}")()
             pause = self._seconds * self._rng.uniform(0.8, 1.2)
             time.sleep(max(0.0, pause - (time.monotonic() - started)))
 
     def end(self) -> None:
-        """Let everything go on that still stands still."""
+        """Wait until all frozen processes run again."""
         for timer in self._thawing:
             timer.join()
 
     def _kill(self) -> None:
-        running = self._town.runners(self._rng.choice(KINDS))
+        running = self._service.runners(self._rng.choice(KINDS))
         if running:
-            self._town.kill(self._rng.choice(running))
+            self._service.kill(self._rng.choice(running))
 
     def _freeze(self) -> None:
-        running = self._town.runners(self._rng.choice(KINDS))
+        running = self._service.runners(self._rng.choice(KINDS))
         if not running:
             return
         member = self._rng.choice(running)
-        self._town.freeze(member)
+        self._service.freeze(member)
         seconds = LEASE_SECONDS + self._rng.uniform(0.5, 2)
-        timer = threading.Timer(seconds, self._town.thaw, [member])
+        timer = threading.Timer(seconds, self._service.thaw, [member])
         timer.start()
         self._thawing.append(timer)
 
     def _server(self) -> None:
         started = time.monotonic()
-        self._town.server.kill()
-        self._town.kills["server"] += 1
+        self._service.server.kill()
+        self._service.kills["server"] += 1
         time.sleep(self._rng.uniform(0.2, 1.2))
-        self._town.server.start()
+        self._service.server.start()
         absence = time.monotonic() - started
         self.longest_absence_seconds = max(self.longest_absence_seconds, absence)
 
     def _cut(self) -> None:
-        self.connections_cut += self._town.proxy.cut(0.7, self._rng)
+        self.connections_cut += self._service.proxy.cut(0.7, self._rng)
 
     def _delete_consumer(self) -> None:
-        """Type XGROUP DELCONSUMER for a consumer that holds entries, which then nobody owns."""
-        with self._town.redis() as redis, suppress(RedisError, OSError):
+        """Delete a consumer that holds entries: they then belong to no consumer."""
+        with self._service.redis() as redis, suppress(RedisError, OSError):
             holders: list[tuple[str, str, bytes]] = []
             for stream, group in GROUPS.items():
                 consumers: Any = redis.xinfo_consumers(PREFIX + stream, group)
@@ -104,8 +104,8 @@ class Faults:
                 self.consumers_deleted += bool(stranded)
 
     def _delete_entry(self) -> None:
-        """Type XDEL for some entries, waiting or held, that a task can be given again."""
-        with self._town.redis() as redis, suppress(RedisError, OSError):
+        """Delete some entries, waiting or in flight, that the sweeper can restore."""
+        with self._service.redis() as redis, suppress(RedisError, OSError):
             rows: Any = redis.xrange(f"{PREFIX}images", count=50)
             known = [entry for entry, fields in rows if self._is_restorable(redis, fields)]
             for entry in self._rng.sample(known, min(3, len(known))):
@@ -117,8 +117,8 @@ class Faults:
         if b"object" not in fields:
             return False
         index, task = int(fields.get(b"index", 0)), fields[b"task_id"].decode()
-        is_stored = (self._town.storage / fields[b"object"].decode()).is_file()
+        is_stored = (self._service.storage / fields[b"object"].decode()).is_file()
         return is_stored and bool(redis.hexists(f"{PREFIX}task:{task}", f"entry:{index}"))
 
     def _poison(self) -> None:
-        """The ledger puts it into the next task."""
+        """The next task carries a poison image."""

@@ -1,7 +1,7 @@
-"""One run, its figures and its verdict.
+"""Run the chaos test once; print its figures and whether it passed.
 
-`python -m tests.chaos --images 5000 --kills 100 --seed 7`; with `--recovery`, the times that it
-takes to recover from one fault at a time.
+`python -m tests.stress.chaos --images 5000 --kills 100 --seed 7`; with `--recovery`, the
+times that it takes to recover from one fault at a time.
 """
 
 import argparse
@@ -11,10 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.chaos.plan import FULL, Plan
-from tests.chaos.recovery import measure
-from tests.chaos.report import table
-from tests.chaos.run import run
+from tests.stress.chaos.plan import FULL, ChaosPlan
+from tests.stress.chaos.recovery import measure
+from tests.stress.chaos.report import table
+from tests.stress.chaos.run import run
 from tests.support.environment import forget_settings
 from tests.support.redis_server import server_binaries
 from tests.support.tables import write_table
@@ -23,7 +23,7 @@ RECOVERY_KILLS = 30
 
 
 def main() -> int:
-    """Run; 0 if every promise held."""
+    """Run; return 0 if all checks passed, else 1."""
     forget_settings()
     args = _arguments()
     seed = secrets.randbelow(1_000_000) if args.seed is None else args.seed
@@ -45,22 +45,22 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.stress.chaos", description=__doc__)
     parser.add_argument("--images", type=int, default=FULL["images"])
     parser.add_argument("--kills", type=int, default=FULL["kills"])
     parser.add_argument("--poisons", type=int, default=FULL["poisons"])
-    parser.add_argument("--fault-seconds", type=float, default=Plan.fault_seconds)
+    parser.add_argument("--fault-seconds", type=float, default=ChaosPlan.fault_seconds)
     parser.add_argument("--image-ms", type=int, default=FULL["image_ms"])
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--server", choices=sorted(server_binaries()), default="valkey")
     parser.add_argument("--recovery", action="store_true", help="measure the times of recovery")
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument("--readme", action="store_true", help="write the table into docs/")
     parser.add_argument("--keep", type=Path, help="folder for logs and data; else a temporary one")
     return parser.parse_args()
 
 
-def _plan(args: argparse.Namespace, seed: int) -> Plan:
-    return Plan(
+def _plan(args: argparse.Namespace, seed: int) -> ChaosPlan:
+    return ChaosPlan(
         args.images, args.kills, seed, args.poisons, args.server,
         fault_seconds=args.fault_seconds, image_ms=args.image_ms,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The service that the corpus goes through, and what is left of it afterwards."""
+"""The service that processes the corpus, and its state afterwards."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,11 +16,11 @@ from tests.corpus.cases import (
     INLINE_MAX_BYTES,
     MAX_FILE_BYTES,
     MAX_IMAGE_PIXELS,
-    Picture,
-    Publication,
-    Request,
+    EntryCase,
+    ImageCase,
+    RequestCase,
 )
-from tests.corpus.clients import Answer, ask
+from tests.corpus.raw_http import RawResponse, send_raw
 from tests.corpus.requests import END, FORM, IMAGE, MAX_REQUEST_MB, file, quoted
 from tests.support.redis_server import RedisServer, server_binaries
 from tests.support.service import Service, running, wait_until
@@ -32,22 +32,22 @@ _SETTINGS = {
     "MAX_IMAGE_PIXELS": MAX_IMAGE_PIXELS, "MAX_FILE_SIZE_BYTES": MAX_FILE_BYTES,
     "MAX_REQUEST_SIZE_MB": MAX_REQUEST_MB, "INLINE_MAX_BYTES": INLINE_MAX_BYTES,
     "UPLOAD_IDLE_TIMEOUT_SECONDS": 2, "UPLOAD_TIMEOUT_SECONDS": 8, "MEMORY_BUDGET_MB": 256,
-    # Nothing in these pictures is a plate; what looks like one must not change their colours.
+    # These images show no plates; a false detection must not change their colours.
     "DETECT_CONFIDENCE": 0.99, "REVIEW_CONFIDENCE": 0.99,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a picture: a result, or the code of its error."""
+class ProcessedImage:
+    """The result of an image, or the code of its error."""
 
     result: bytes | None
     code: str | None
 
 
 @dataclass(frozen=True)
-class Settled:
-    """What became of a publication: the task as its status tells it, and its dead letters."""
+class ProcessedTask:
+    """The status of a published task, and its dead letters."""
 
     task_id: str
     state: dict[str, Any] | None
@@ -55,47 +55,47 @@ class Settled:
 
 
 @dataclass
-class Town:
-    """A producer and a worker, watched."""
+class CorpusService:
+    """A producer and a worker with their server; measures their memory."""
 
     service: Service
-    redis: "Redis[bytes]"
+    redis: Redis
     before: dict[str, int] = field(default_factory=dict)
 
     def watch(self) -> None:
-        """Remember the memory of processes that have done one ordinary task."""
+        """Note the memory of the processes after one ordinary task."""
         self.service.wait_final(self.service.submit(("warm.jpg", IMAGE)))
         self.before = self.peaks()
 
     def peaks(self) -> dict[str, int]:
-        """Peak of each process's resident memory so far, bytes."""
+        """Return the peak resident memory of each process so far, bytes."""
         return {name: _peak_bytes(role.pid) for name, role in self.service.roles.items()}
 
     def stored(self) -> tuple[set[bytes], int, set[Path]]:
-        """Keys in Redis, entries in the work stream, and everything in storage."""
-        keys = set(self.redis.keys("*"))
+        """Return keys in Redis, number of entries in the work stream, and paths in storage."""
+        keys: Any = set(self.redis.keys("*"))
         return keys, int(self.redis.xlen(KEYS.images)), set(self.service.storage.rglob("*"))
 
-    def send(self, cases: tuple[Request, ...]) -> dict[str, Answer]:
-        """Send requests, several at a time."""
+    def send(self, cases: tuple[RequestCase, ...]) -> dict[str, RawResponse]:
+        """Send requests, several at a time; return the responses by case name."""
         with ThreadPoolExecutor(_CLIENTS) as clients:
-            answers = clients.map(lambda case: ask(self.service.port, case), cases)
+            answers = clients.map(lambda case: send_raw(self.service.port, case), cases)
             return dict(zip((case.name for case in cases), answers, strict=True))
 
     def upload(self, *files: tuple[str, bytes]) -> "http.Response":
-        """One upload as a well-behaved client sends it."""
+        """Send one upload as an ordinary client does."""
         url = f"{self.service.url}/api/v1/process-task/"
         body = b"".join(file(content, quoted(name)) for name, content in files) + END
         return http.post(url, body, headers={"Content-Type": FORM}, timeout=30)
 
-    def refuse(self, pictures: list[Picture]) -> dict[str, "http.Response"]:
-        """Upload each of these alone."""
+    def refuse(self, pictures: list[ImageCase]) -> dict[str, "http.Response"]:
+        """Upload each image in a request of its own; return the responses by case name."""
         with ThreadPoolExecutor(_CLIENTS) as clients:
             answers = clients.map(lambda picture: self.upload(("a.jpg", picture.data)), pictures)
             return dict(zip((picture.name for picture in pictures), answers, strict=True))
 
-    def process(self, pictures: list[Picture]) -> dict[str, Outcome]:
-        """Upload these, as many in a task as fit, and wait for what becomes of each."""
+    def process(self, pictures: list[ImageCase]) -> dict[str, ProcessedImage]:
+        """Upload images, many in a task, and wait; return the results by case name."""
         tasks = [(group, self._submit(group)) for group in _groups(pictures)]
         return {
             picture.name: outcome
@@ -103,22 +103,22 @@ class Town:
             for picture, outcome in zip(group, self._outcomes(group, task_id), strict=True)
         }
 
-    def _submit(self, group: list[Picture]) -> str:
+    def _submit(self, group: list[ImageCase]) -> str:
         return self.service.submit(
             *((f"{index}.jpg", picture.data) for index, picture in enumerate(group))
         )
 
-    def _outcomes(self, group: list[Picture], task_id: str) -> Iterator[Outcome]:
+    def _outcomes(self, group: list[ImageCase], task_id: str) -> Iterator[ProcessedImage]:
         state: Any = self.service.wait_final(task_id, 120)
         codes = {error["filename"]: error["code"] for error in state["errors"]}
         urls = {result["filename"]: result["url"] for result in state["results"]}
         for index in range(len(group)):
             url = urls.get(f"covered_{index}.webp")
             result = None if url is None else self.service.result(url)
-            yield Outcome(result, codes.get(f"{index}.jpg"))
+            yield ProcessedImage(result, codes.get(f"{index}.jpg"))
 
-    def publish(self, cases: tuple[Publication, ...]) -> dict[str, Settled]:
-        """Publish all first entries, when those are settled all second ones, and so on."""
+    def publish(self, cases: tuple[EntryCase, ...]) -> dict[str, ProcessedTask]:
+        """Publish all first entries; when these are processed all second ones, and so on."""
         entries = {f"case-{n}": case.entries(f"case-{n}") for n, case in enumerate(cases)}
         ids: dict[str, list[bytes]] = {task_id: [] for task_id in entries}
         for turn in range(max(map(len, entries.values()))):
@@ -128,7 +128,7 @@ class Town:
             wait_until(lambda: not self.redis.xlen(KEYS.images), 60, lambda: self.service.logs)
         letters = self.letters()
         return {
-            case.name: Settled(
+            case.name: ProcessedTask(
                 task_id,
                 self.state(task_id),
                 [letters[entry] for entry in ids[task_id] if entry in letters],
@@ -137,7 +137,7 @@ class Town:
         }
 
     def letters(self) -> dict[bytes, dict[str, bytes]]:
-        """Dead letters by the id of their entry."""
+        """Return dead letters by the id of their entry."""
         found: Any = self.redis.xrange(KEYS.dead_letters)
         return {
             fields[b"entry"]: {name.decode(): value for name, value in fields.items()}
@@ -145,7 +145,7 @@ class Town:
         }
 
     def state(self, task_id: str) -> dict[str, Any] | None:
-        """A task as its status tells it; None if there is none."""
+        """Return the status of a task; None if it does not exist."""
         answer = http.get(f"{self.service.url}/api/v1/task-status/{task_id}", timeout=30)
         assert answer.status_code in (200, 404), answer.text
         state: dict[str, Any] = answer.json()
@@ -153,8 +153,8 @@ class Town:
 
 
 @contextmanager
-def town(folder: Path) -> Iterator[Town]:
-    """Start everything, for the length of a block."""
+def corpus_service(folder: Path) -> Iterator[CorpusService]:
+    """Run the service during a block."""
     server = RedisServer(server_binaries()["valkey"], folder)
     server.start()
     try:
@@ -163,15 +163,15 @@ def town(folder: Path) -> Iterator[Town]:
             running(server.url, folder, "worker", "producer", **settings) as service,
             Redis.from_url(server.url) as redis,
         ):
-            place = Town(service, redis)
+            place = CorpusService(service, redis)
             place.watch()
             yield place
     finally:
         server.stop()
 
 
-def _groups(pictures: list[Picture]) -> Iterator[list[Picture]]:
-    group: list[Picture] = []
+def _groups(pictures: list[ImageCase]) -> Iterator[list[ImageCase]]:
+    group: list[ImageCase] = []
     for picture in pictures:
         if len(group) == _FILES or sum(len(p.data) for p in (*group, picture)) > _BYTES:
             yield group
@@ -181,7 +181,7 @@ def _groups(pictures: list[Picture]) -> Iterator[list[Picture]]:
 
 
 def _peak_bytes(pid: int) -> int:
-    """Highest resident memory so far where the system tells it, else the present one."""
+    """Return the peak resident memory where the system reports it, else the current one."""
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         return int(psutil.Process(pid).memory_info().rss)

@@ -1,4 +1,4 @@
-"""Clients: some send tasks over HTTP, some publish straight to the stream, all insist."""
+"""Clients: some send tasks over HTTP, some publish to the stream; all retry until accepted."""
 
 import random
 import threading
@@ -10,30 +10,35 @@ from contextlib import contextmanager
 import requests
 from redis.exceptions import RedisError
 
-from tests.chaos.ledger import Ledger, sha256
-from tests.chaos.plan import Plan
-from tests.chaos.town import Town
+from tests.stress.chaos.plan import ChaosPlan
+from tests.stress.chaos.service import ChaosService
+from tests.stress.chaos.submissions import Submissions, sha256
 
 HTTP_CLIENTS = 3
 PUBLISHERS = 2
 STREAM = "{plates}:images"
-INSIST_SECONDS = 90.0
+RETRY_SECONDS = 90.0
 _TRY_AGAIN = {409, 500, 502, 503, 504}
 
 
-class Client:
-    """One client; sends while there is room, until told to stop, and then finishes its task."""
+class ChaosClient:
+    """Sends tasks while the backlog has room, until stopped; finishes its last task."""
 
     def __init__(
-        self, number: int, plan: Plan, town: Town, ledger: Ledger, poison: set[str]
+        self,
+        number: int,
+        plan: ChaosPlan,
+        service: ChaosService,
+        submissions: Submissions,
+        poison: set[str],
     ) -> None:
         self._number = number
         self._plan = plan
-        self._town = town
-        self._ledger = ledger
+        self._service = service
+        self._submissions = submissions
         self._poison = poison
         self._rng = random.Random(f"{plan.seed}/{number}")
-        self._redis = town.redis()
+        self._redis = service.redis()
 
     def run(self, stop: threading.Event) -> None:
         """Send tasks."""
@@ -43,7 +48,7 @@ class Client:
             if not self._has_room():
                 stop.wait(0.1)
                 continue
-            images = self._ledger.new_images(self._rng.randint(1, 8))
+            images = self._submissions.new_images(self._rng.randint(1, 8))
             sent += 1
             if publishes:
                 self._publish(f"direct-{self._plan.seed}-{self._number}-{sent}", images)
@@ -59,22 +64,22 @@ class Client:
 
     def _post(self, images: list[bytes]) -> None:
         key, until, tries = uuid.UUID(int=self._rng.getrandbits(128)), time.monotonic(), 0
-        until += INSIST_SECONDS
+        until += RETRY_SECONDS
         while time.monotonic() < until:
             tries += 1
             answer = self._try_to_post(images, str(key))
             if answer is not None and answer.status_code == 202:
-                self._ledger.repeated(requests=tries - 1)
-                self._ledger.keep(answer.json()["task_id"], "http", images, self._poison)
+                self._submissions.repeated(requests=tries - 1)
+                self._submissions.keep(answer.json()["task_id"], "http", images, self._poison)
                 return
             if answer is not None and answer.status_code not in _TRY_AGAIN:
-                self._ledger.complain(f"upload: {answer.status_code} {answer.text[:200]}")
+                self._submissions.note_anomaly(f"upload: {answer.status_code} {answer.text[:200]}")
                 return
             time.sleep(self._rng.uniform(0.1, 0.4))
-        self._ledger.complain("upload: not accepted however often it was tried")
+        self._submissions.note_anomaly("upload: not accepted after all retries")
 
     def _try_to_post(self, images: list[bytes], key: str) -> requests.Response | None:
-        url = self._rng.choice(self._town.producer_urls)
+        url = self._rng.choice(self._service.producer_urls)
         files = [("files", (f"{i}.jpg", image)) for i, image in enumerate(images)]
         try:
             return requests.post(
@@ -98,27 +103,27 @@ class Client:
                 entry["object"] = self._stored(task_id, index, image)
             self._add(entry)
             if self._rng.random() < 0.05:
-                self._ledger.repeated(entries=1)
+                self._submissions.repeated(entries=1)
                 self._add(entry)
-        self._ledger.keep(task_id, "direct", images, self._poison)
+        self._submissions.keep(task_id, "direct", images, self._poison)
 
     def _add(self, entry: dict[str, str | int | bytes]) -> None:
-        until = time.monotonic() + INSIST_SECONDS
+        until = time.monotonic() + RETRY_SECONDS
         while time.monotonic() < until:
             try:
                 self._redis.xadd(STREAM, entry)  # type: ignore[arg-type]
             except (RedisError, OSError):
                 # Perhaps it was added: the same entry twice is one image.
-                self._ledger.repeated(entries=1)
+                self._submissions.repeated(entries=1)
                 time.sleep(self._rng.uniform(0.05, 0.2))
             else:
                 return
-        self._ledger.complain("publish: the server stayed away")
+        self._submissions.note_anomaly("publish: the server stayed unavailable")
 
     def _stored(self, task_id: str, index: int, image: bytes) -> str:
-        """Put an original where the contract wants it, whole or not at all."""
-        folder = self._town.storage / task_id / "input"
-        beside = self._town.storage.parent / f"publisher-{self._number}"
+        """Store an original in one step, as the contract requires; return its key."""
+        folder = self._service.storage / task_id / "input"
+        beside = self._service.storage.parent / f"publisher-{self._number}"
         beside.write_bytes(image)
         while True:
             folder.mkdir(parents=True, exist_ok=True)
@@ -130,12 +135,16 @@ class Client:
 
 
 @contextmanager
-def clients(plan: Plan, town: Town, ledger: Ledger, poison: set[str]) -> Iterator[None]:
-    """Clients at work for the length of a block; at its end each has finished its task."""
+def clients(
+    plan: ChaosPlan, service: ChaosService, submissions: Submissions, poison: set[str]
+) -> Iterator[None]:
+    """Run the clients during a block; at its end each has finished its last task."""
     stop = threading.Event()
     threads = [
         threading.Thread(
-            target=Client(number, plan, town, ledger, poison).run, args=(stop,), daemon=True
+            target=ChaosClient(number, plan, service, submissions, poison).run,
+            args=(stop,),
+            daemon=True,
         )
         for number in range(HTTP_CLIENTS + PUBLISHERS)
     ]
@@ -146,4 +155,4 @@ def clients(plan: Plan, town: Town, ledger: Ledger, poison: set[str]) -> Iterato
     finally:
         stop.set()
         for thread in threads:
-            thread.join(INSIST_SECONDS + 30)
+            thread.join(RETRY_SECONDS + 30)

@@ -8,7 +8,7 @@ CONSUMER_IDLE_SECONDS = 6.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class ChaosPlan:
     """A run goes on until at least so many images were accepted and so many processes killed."""
 
     images: int
@@ -30,11 +30,11 @@ SHORT = {"images": 300, "kills": 10, "poisons": 1, "fault_seconds": 1.5}
 FULL = {"images": 5000, "kills": 100, "poisons": 6, "image_ms": 200}
 
 
-def settings(plan: Plan, *, poison: str, backend_url: str) -> dict[str, str]:
+def settings(plan: ChaosPlan, *, poison: str, backend_url: str) -> dict[str, str]:
     """Environment of every process of the service."""
     return {
         "MODEL_PATH": f"stand-in:{plan.image_ms}",
-        # Or an image that was done twice could have been coded in two ways.
+        # Fixed, so that an image that is processed twice has the same bytes.
         "WEBP_METHOD": "2",
         "PLATE_DETECT_TEST_POISON": poison,
         "PROCESSING_THREADS": "1",

@@ -1,10 +1,10 @@
-"""Figures of a run as a table."""
+"""The figures of a run as a table."""
 
-from tests.chaos.run import Figures
+from tests.stress.chaos.run import ChaosFigures
 
 
-def table(figures: Figures) -> str:
-    """A Markdown table of what was done and what became of it."""
+def table(figures: ChaosFigures) -> str:
+    """Return a Markdown table of faults and results."""
     kills = figures.kills
     done = ", ".join(f"{count} × {kind}" for kind, count in sorted(kills.items()))
     rows = {
@@ -16,7 +16,7 @@ def table(figures: Figures) -> str:
         "consumers deleted that held entries, entries deleted": f"{figures.consumers_deleted}, "
         f"{figures.entries_deleted}",
         "poison images": f"{figures.poison_images}, which killed {figures.poison_deaths} workers",
-        "under fire, then settled after": f"{figures.seconds_under_fire:.0f} s, "
+        "under fire, then settled after": f"{figures.seconds_of_faults:.0f} s, "
         f"{figures.seconds_to_settle:.0f} s",
         "**tasks lost**": f"**{figures.tasks_lost}**",
         "completion events": f"{figures.completion_events}, one for each task",

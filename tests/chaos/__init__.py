@@ -1,1 +1,0 @@
-"""The chaos run: a whole service under load while its parts are killed, stopped and cut off."""

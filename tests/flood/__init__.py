@@ -1,1 +1,0 @@
-"""Memory of every role while far more arrives than can be done."""

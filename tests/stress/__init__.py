@@ -1,0 +1,1 @@
+"""The service under faults and overload: long runs, and their short forms as tests."""

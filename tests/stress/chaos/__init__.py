@@ -1,0 +1,1 @@
+"""A whole service under load while processes are killed or stopped and connections are cut."""

@@ -1,0 +1,1 @@
+"""Memory of every role while more images arrive than can be processed."""
