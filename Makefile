@@ -84,6 +84,7 @@ docs: $(VENV)/.installed-dev ## write all files that are generated from the code
 	$(BIN)/python -m schemas.generate
 	$(BIN)/python -m producer.docs
 	$(BIN)/plate-detect settings --env > .env.example
+	$(BIN)/plate-detect settings --names > schemas/settings/names.txt
 	$(BIN)/python -m tests.support.documents
 
 lock: ## rewrite constraints.txt from the newest versions that pyproject.toml allows

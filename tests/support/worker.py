@@ -10,10 +10,8 @@ from typing import Any
 from consumer import __main__ as consumer_process
 from consumer.settings import WorkerSettings
 from consumer.vision import finding
-from consumer.vision.decoder import DecodedImage
+from consumer.vision.decoder import DecodedImage, decode
 from tests.support.stand_in import chosen_stand_in, die_of_poison
-
-decode = finding.decode
 
 
 def decode_or_die(data: bytes, **options: Any) -> DecodedImage:
@@ -28,6 +26,6 @@ async def worker(settings: WorkerSettings) -> None:
 
 
 if __name__ == "__main__":
-    finding.decode = decode_or_die
+    finding.decode = decode_or_die  # type: ignore[attr-defined]
     sys.argv[1:] = ["worker"]
     consumer_process.run(worker)
