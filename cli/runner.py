@@ -56,7 +56,7 @@ def run(workers: int, folder: Path) -> None:
     except OSError as error:
         raise LaunchError(f"{folder} cannot be made a folder: {error.strerror}") from None
     with locked(folder / "run.lock") as lock:
-        asyncio.run(keep_running(make_plan(workers, folder, lock)))
+        asyncio.run(run_until_signal(make_plan(workers, folder, lock)))
 
 
 @contextmanager
@@ -144,12 +144,8 @@ def _check_files(worker: WorkerSettings) -> None:
             raise LaunchError(f"COVER_IMAGE_PATH={error}") from None
 
 
-async def keep_running(plan: Plan) -> None:
-    """Keep the processes running until a signal, then stop them; a second signal kills them.
-
-    Raises:
-        LaunchError: a process cannot start or keeps ending, or the producer does not get ready.
-    """
+async def run_until_signal(plan: Plan) -> None:
+    """Keep the processes running until a signal, then stop them; a second signal kills them."""
     stop, kill = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
@@ -157,6 +153,15 @@ async def keep_running(plan: Plan) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    await keep_running(plan, stop, kill)
+
+
+async def keep_running(plan: Plan, stop: asyncio.Event, kill: asyncio.Event) -> None:
+    """Keep the processes running until `stop`, then stop them; `kill` kills them meanwhile.
+
+    Raises:
+        LaunchError: a process cannot start or keeps ending, or the producer does not get ready.
+    """
     jobs: set[asyncio.Task[object]] = {
         asyncio.create_task(stop.wait()),
         asyncio.create_task(_report_ready(plan.producer)),

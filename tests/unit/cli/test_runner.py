@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psutil
@@ -113,9 +113,13 @@ def plan(server: ManagedProcess, *roles: ManagedProcess) -> Plan:
 
 @contextlib.asynccontextmanager
 async def kept_running(
-    folder: Path, server: ManagedProcess, *roles: ManagedProcess
-) -> "Iterator[asyncio.Task[None]]":
-    keeping = asyncio.create_task(keep_running(plan(server, *roles)))
+    folder: Path,
+    stop: asyncio.Event,
+    kill: asyncio.Event,
+    server: ManagedProcess,
+    *roles: ManagedProcess,
+) -> AsyncIterator[asyncio.Task[None]]:
+    keeping = asyncio.create_task(keep_running(plan(server, *roles), stop, kill))
     logs = [folder / f"{process.name}.log" for process in (server, *roles)]
     async with asyncio.timeout(30):
         while not all(log.exists() and "up" in log.read_text() for log in logs):
@@ -130,21 +134,49 @@ async def test_the_server_is_stopped_when_the_roles_have_ended(tmp_path: Path) -
         script(name, tmp_path, "sleep 0.1; echo role >> order; exit 0")
         for name in ("producer", "worker")
     ]
-    async with kept_running(tmp_path, server, *roles) as keeping:
-        os.kill(os.getpid(), signal.SIGTERM)
+    stop = asyncio.Event()
+    async with kept_running(tmp_path, stop, asyncio.Event(), server, *roles) as keeping:
+        stop.set()
         await keeping
     assert (tmp_path / "order").read_text().split() == ["role", "role", "redis"]
 
 
-async def test_a_second_signal_kills(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_processes_that_do_not_stop_are_killed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     server, role = script("redis", tmp_path, "exit 0"), script("worker", tmp_path, "")
-    async with kept_running(tmp_path, server, role) as keeping:
-        os.kill(os.getpid(), signal.SIGINT)
+    stop, kill = asyncio.Event(), asyncio.Event()
+    async with kept_running(tmp_path, stop, kill, server, role) as keeping:
+        stop.set()
         while "stopping" not in capsys.readouterr().out:
             await asyncio.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
+        kill.set()
         await keeping
     assert (server.status, role.status) == (-signal.SIGKILL, -signal.SIGKILL)
+
+
+TWO_SIGNALS = """
+import asyncio
+from cli.launcher import ManagedProcess
+from cli.readiness import ReadinessProbe
+from cli.runner import Plan, run_until_signal
+role = ManagedProcess("worker", ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.01; done"])
+plan = Plan(None, [role], ReadinessProbe("127.0.0.1", 9), stop_seconds=60)
+asyncio.run(run_until_signal(plan))
+print("role:", role.status, flush=True)
+"""
+
+
+def test_the_first_signal_stops_and_the_second_kills() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", TWO_SIGNALS], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline().startswith("plate-detect: stopping")
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == f"role: {-signal.SIGKILL}\n"
 
 
 async def test_a_role_that_cannot_start_stops_everything(tmp_path: Path) -> None:
@@ -152,7 +184,7 @@ async def test_a_role_that_cannot_start_stops_everything(tmp_path: Path) -> None
     role = ManagedProcess("worker", ["sh", "-c", "until grep -q up redis.log; do :; done; exit 2"],
                           folder=tmp_path)  # fmt: skip
     with pytest.raises(LaunchError, match=r"^worker cannot start"):
-        await keep_running(plan(server, role))
+        await keep_running(plan(server, role), asyncio.Event(), asyncio.Event())
     assert server.status == 0
 
 
