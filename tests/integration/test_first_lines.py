@@ -11,7 +11,7 @@ import requests
 
 from tests.support.service import Service, wait_until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMANDS = (

@@ -12,7 +12,7 @@ from schemas.contract.names import unique_output_names
 from tests.integration.dispatcher.posting import SECRET, TASK_ID, post
 from tests.support.receivers import KINDS, RealReceiver, real_receiver
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(180)]
 
 # Names of originals; the service names the results.
 CHOSEN = [

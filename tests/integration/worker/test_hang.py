@@ -20,7 +20,7 @@ from tests.integration.worker.conftest import KEYS, Bench
 from tests.support.pictures import scene_file
 from tests.support.service import Service, wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(90)]
 
 
 def test_hung_forward_pass(redis_server: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from redis import Redis
 from tests.support.pictures import scene_file
 from tests.support.service import ROOT, role_arguments, running, wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(90)]
 
 DRAIN_SECONDS = 1
 GRACE_SECONDS = 15.0

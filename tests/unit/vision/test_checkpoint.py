@@ -226,6 +226,7 @@ json.dump({"seen": seen, "written": written, "online": ONLINE, "sync": SETTINGS[
 """
 
 
+@pytest.mark.slow
 def test_loading_opens_no_connection_and_leaves_no_file(model_file: Path, tmp_path: Path) -> None:
     environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}
     done = subprocess.run(

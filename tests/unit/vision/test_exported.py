@@ -14,6 +14,8 @@ from models.drawing.scenes import draw_scene
 from models.export.files import FORMATS, SUFFIXES, Format, export
 from tests.unit.vision.networks import pictures, write
 
+pytestmark = pytest.mark.slow
+
 REAL = Path(__file__).parents[3] / "models" / "plate-obb.pt"
 
 

@@ -22,6 +22,8 @@ from ultralytics.cfg import get_cfg  # noqa: E402
 from ultralytics.engine.trainer import BaseTrainer  # noqa: E402
 from ultralytics.utils.torch_utils import ModelEMA, strip_optimizer  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 NAMES = {0: "plate", 1: "car"}
 
 
