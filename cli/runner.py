@@ -17,7 +17,7 @@ from cli.embedded import RunSettings
 from cli.launcher import STOP_MARGIN_SECONDS, LaunchError, ManagedProcess, role_command
 from cli.readiness import ReadinessProbe, wait_until_ready
 from consumer.settings import DispatcherSettings, WorkerSettings
-from consumer.vision.cover import StubError, load_stub
+from consumer.vision.cover.cover import StubError, load_stub
 from producer.settings import ProducerSettings
 from schemas.listening import check_bindable
 from schemas.settings.addresses import in_url

@@ -20,7 +20,7 @@ from schemas.redis.client import refuse_cluster
 from schemas.settings.base import SettingsError
 
 if TYPE_CHECKING:
-    from consumer.vision.detector import Detector
+    from consumer.vision.detect.detector import Detector
 
 log = structlog.get_logger()
 

@@ -9,7 +9,7 @@ from standardwebhooks import Webhook
 
 from consumer.addresses import HttpAddress, http_address, proxy_for, proxy_setting, webhook_url
 from consumer.host import usable_cpus
-from consumer.vision.margins import DEFAULT_PADDING
+from consumer.vision.cover.margins import DEFAULT_PADDING
 from schemas.settings.base import Hours, NonNegativeSeconds, Seconds, Settings
 
 _WAIT = re.compile(r"\d{1,8}(\.\d+)?")

@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 
-from consumer.vision.checkpoint import load_checkpoint, save_checkpoint
+from consumer.vision.detect.checkpoint import load_checkpoint, save_checkpoint
 from models.training.network import NAMES, build_network
 
 PACKAGE = "safelicensing==1.0.3"

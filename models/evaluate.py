@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from consumer.vision.backends.base import PRECISIONS
-from consumer.vision.decoder import decode
-from consumer.vision.detector import NetworkDetector, load_detector
+from consumer.vision.cover.margins import DEFAULT_PADDING
+from consumer.vision.detect.backends.base import PRECISIONS
+from consumer.vision.detect.detector import NetworkDetector, load_detector
+from consumer.vision.detect.obb import Detections, joined
 from consumer.vision.finding import find_plates, run_steps
-from consumer.vision.margins import DEFAULT_PADDING
-from consumer.vision.merge import merge
-from consumer.vision.obb import Detections, joined
-from consumer.vision.tiling import TILINGS, Tiling, views
-from consumer.vision.view import View
+from consumer.vision.image.decoder import decode
+from consumer.vision.views.merge import merge
+from consumer.vision.views.tiling import TILINGS, Tiling, views
+from consumer.vision.views.view import View
 from models.dataset import LOOSE_SOURCES, Item, read_folder
 from models.evaluation.input_size import warn_of_other_size, worker_imgsz
 from models.evaluation.plots import write_plots, write_sheets

@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import torch
 
-from consumer.vision.checkpoint import build_network, load_checkpoint, save_checkpoint
+from consumer.vision.detect.checkpoint import build_network, load_checkpoint, save_checkpoint
 from models.dataset import DEFAULT_FIXES, apply_fixes, read_folder
 from models.training.batches import Batch, Mix, Sampler
 from models.training.losses import GAINS, PlateLoss

@@ -11,18 +11,24 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
-from consumer.vision.cover import Stub, cover
-from consumer.vision.decoder import decode, read_header
-from consumer.vision.downscale import downscale, wants_downscale
-from consumer.vision.encoder import encode_webp
-from consumer.vision.heads import Array
-from consumer.vision.margins import cover_quads
-from consumer.vision.merge import by_turns, longest_side, merge, plates_by_turns, uncovered_score
-from consumer.vision.obb import Detections
-from consumer.vision.tiling import Tiling, view_bytes, views
-from consumer.vision.turning import next_turn
-from consumer.vision.view import Pixels, View, turned
-from consumer.vision.webp_tuning import WebpMethod, highest_method, method_for
+from consumer.vision.cover.cover import Stub, cover
+from consumer.vision.cover.margins import cover_quads
+from consumer.vision.detect.heads import Array
+from consumer.vision.detect.obb import Detections
+from consumer.vision.image.decoder import decode, read_header
+from consumer.vision.image.encoder import encode_webp
+from consumer.vision.image.webp_tuning import WebpMethod, highest_method, method_for
+from consumer.vision.views.downscale import downscale, wants_downscale
+from consumer.vision.views.merge import (
+    by_turns,
+    longest_side,
+    merge,
+    plates_by_turns,
+    uncovered_score,
+)
+from consumer.vision.views.tiling import Tiling, view_bytes, views
+from consumer.vision.views.turning import next_turn
+from consumer.vision.views.view import Pixels, View, turned
 
 Detect = Callable[[Pixels], list[Detections]]
 """A detector's function for a batch (1, h, w, 3)."""

@@ -12,9 +12,9 @@ import numpy as np
 import structlog
 
 from consumer.errors import SickDetectorError
-from consumer.vision.detector import Detector
-from consumer.vision.obb import Detections
-from consumer.vision.view import Pixels
+from consumer.vision.detect.detector import Detector
+from consumer.vision.detect.obb import Detections
+from consumer.vision.views.view import Pixels
 from schemas.logs import described
 
 log = structlog.get_logger()

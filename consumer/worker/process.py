@@ -11,8 +11,8 @@ import structlog
 from consumer.health import Health
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
-from consumer.vision.cover import load_stub
-from consumer.vision.detector import Detector, load_detector
+from consumer.vision.cover.cover import load_stub
+from consumer.vision.detect.detector import Detector, load_detector
 from consumer.vision.finding import CoverOptions
 from consumer.worker.batcher import Batcher
 from consumer.worker.consumer import StreamConsumer

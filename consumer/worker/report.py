@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.vision.heads import Array
-from consumer.vision.obb import Detections
+from consumer.vision.detect.heads import Array
+from consumer.vision.detect.obb import Detections
 from schemas.contract.tasks import MAX_REPORTED_COVERS, Detection
 
 _SCORE_DECIMALS = 3

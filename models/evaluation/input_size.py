@@ -7,7 +7,7 @@ import sys
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from consumer.vision.checkpoint import DEFAULT_IMGSZ
+from consumer.vision.detect.checkpoint import DEFAULT_IMGSZ
 
 
 class _WorkerSize(BaseSettings):

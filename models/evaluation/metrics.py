@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from consumer.vision.overlap import shared_area
+from consumer.vision.views.overlap import shared_area
 
 Quad = npt.NDArray[np.float32]
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from consumer.vision.margins import cover_quads
+from consumer.vision.cover.margins import cover_quads
 from models.dataset import Pixels, Quads, read_image
 from models.evaluation.scoring import DetectedImage, Scores
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from consumer.vision.margins import cover_quads
-from consumer.vision.obb import Detections
+from consumer.vision.cover.margins import cover_quads
+from consumer.vision.detect.obb import Detections
 from models.dataset import Item, Quads
 from models.evaluation.metrics import (
     angle_error,

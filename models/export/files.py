@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from consumer.errors import ImageError, ModelError
-from consumer.vision.backends.exported import INPUT, KEY, OUTPUT, Label
-from consumer.vision.backends.pytorch import raw_network
-from consumer.vision.checkpoint import DEFAULT_IMGSZ, load_checkpoint
-from consumer.vision.decoder import Pixels, decode
-from consumer.vision.detector import load_detector
-from consumer.vision.letterbox import letterbox
-from consumer.vision.no_telemetry import import_openvino
+from consumer.vision.detect.backends.exported import INPUT, KEY, OUTPUT, Label
+from consumer.vision.detect.backends.pytorch import raw_network
+from consumer.vision.detect.checkpoint import DEFAULT_IMGSZ, load_checkpoint
+from consumer.vision.detect.detector import load_detector
+from consumer.vision.detect.no_telemetry import import_openvino
+from consumer.vision.image.decoder import Pixels, decode
+from consumer.vision.views.letterbox import letterbox
 from models.drawing.scenes import draw_scene
 from models.evaluation.input_size import warn_of_other_size
 from models.export import int8

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from consumer.errors import ModelError
-from consumer.vision.backends.exported import KEY
-from consumer.vision.decoder import Pixels
-from consumer.vision.detector import Detector
-from consumer.vision.margins import DEFAULT_PADDING, cover_quads
-from consumer.vision.no_telemetry import import_nncf, import_openvino
+from consumer.vision.cover.margins import DEFAULT_PADDING, cover_quads
+from consumer.vision.detect.backends.exported import KEY
+from consumer.vision.detect.detector import Detector
+from consumer.vision.detect.no_telemetry import import_nncf, import_openvino
+from consumer.vision.image.decoder import Pixels
 from models.evaluation.metrics import covered_share, overlap
 
 MIN_PHOTOS = 64

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consumer.vision.decoder import Pixels
-from consumer.vision.detector import Detector
-from consumer.vision.obb import Detections
+from consumer.vision.detect.detector import Detector
+from consumer.vision.detect.obb import Detections
+from consumer.vision.image.decoder import Pixels
 
 MAX_CORNER_DIFFERENCE_PX = 1.0
 MAX_SCORE_DIFFERENCE = 0.01

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from consumer.vision.no_telemetry import import_tasks
+from consumer.vision.detect.no_telemetry import import_tasks
 
 _tasks = import_tasks()
 

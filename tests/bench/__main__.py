@@ -17,7 +17,7 @@ from cli.output import fail
 from cli.settings_table import MODELS
 from consumer.host import usable_cpus
 from consumer.settings import WorkerSettings
-from consumer.vision.tiling import AUTO_FROM_PIXELS
+from consumer.vision.views.tiling import AUTO_FROM_PIXELS
 from schemas.settings.base import SettingsError
 from tests.bench import images, measure, processes, report
 from tests.bench.environment import tuning

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumer.errors import ImageError
-from consumer.vision.decoder import MAX_SIDE, decode
-from consumer.vision.scan import orientation, scan
+from consumer.vision.image.decoder import MAX_SIDE, decode
+from consumer.vision.image.scan import orientation, scan
 from tests.bench.processes import BenchError
 
 Luma = NDArray[np.uint8]

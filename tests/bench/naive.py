@@ -30,7 +30,7 @@ from fastapi import BackgroundTasks, FastAPI, Response, UploadFile
 from PIL import Image
 from ultralytics import YOLO
 
-from consumer.vision.checkpoint import build_network, load_checkpoint
+from consumer.vision.detect.checkpoint import build_network, load_checkpoint
 
 app = FastAPI()
 tasks: dict[str, dict[str, Any]] = {}

@@ -19,7 +19,7 @@ import cv2
 
 from consumer.host import keep_large_blocks
 from consumer.settings import WorkerSettings
-from consumer.vision.detector import load_detector
+from consumer.vision.detect.detector import load_detector
 from consumer.vision.finding import CoveredImage, cover_plates, needed_bytes, run_steps
 from consumer.worker.process import cover_options
 from tests.bench.images import SAMPLE, from_folder

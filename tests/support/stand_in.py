@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.vision.letterbox import STRIDE
-from consumer.vision.obb import Detections
+from consumer.vision.detect.backends.base import STRIDE
+from consumer.vision.detect.obb import Detections
 
 POISON_VARIABLE = "PLATE_DETECT_TEST_POISON"
 """SHA-256 of files, hexadecimal, separated by commas, that end the process that decodes them."""

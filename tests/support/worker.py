@@ -10,7 +10,7 @@ from typing import Any
 from consumer import __main__ as consumer_process
 from consumer.settings import WorkerSettings
 from consumer.vision import finding
-from consumer.vision.decoder import DecodedImage, decode
+from consumer.vision.image.decoder import DecodedImage, decode
 from tests.support.stand_in import chosen_stand_in, die_of_poison
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from consumer.vision.cover import FILL
-from consumer.vision.decoder import decode
+from consumer.vision.cover.cover import FILL
 from consumer.vision.finding import CoverOptions, cover_plates, run_steps
+from consumer.vision.image.decoder import decode
 from tests.support.service import ROOT, role_arguments
 from tests.support.stand_in import POISON_VARIABLE, StandInDetector, chosen_stand_in
 

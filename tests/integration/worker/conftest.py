@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from consumer.health import Health
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
-from consumer.vision.detector import Detector, load_detector
+from consumer.vision.detect.detector import Detector, load_detector
 from consumer.worker.process import run_worker
 from schemas.contract.tasks import TaskState
 from schemas.redis.keys import Keys

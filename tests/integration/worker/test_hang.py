@@ -13,8 +13,8 @@ from consumer import __main__ as entry_point
 from consumer.errors import SickDetectorError
 from consumer.health import EXIT_STATUS, Health
 from consumer.metrics import WorkerMetrics
-from consumer.vision.obb import Detections
-from consumer.vision.view import Pixels
+from consumer.vision.detect.obb import Detections
+from consumer.vision.views.view import Pixels
 from consumer.worker.process import run_worker
 from tests.integration.worker.conftest import KEYS, Bench
 from tests.support.pictures import scene_file

@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from consumer.errors import ModelError
-from consumer.vision.detector import Detector
-from consumer.vision.overlap import shared_part
+from consumer.vision.detect.detector import Detector
+from consumer.vision.views.overlap import shared_part
 from tests.integration.worker.conftest import KEYS, Bench, Start
 from tests.support.pictures import assert_covered, encoded, scene, scene_file
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from consumer.vision.detector import Detector
+from consumer.vision.detect.detector import Detector
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.tasks import TaskStatus
 from tests.integration.worker.conftest import KEYS, Bench, Start

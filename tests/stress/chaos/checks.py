@@ -12,7 +12,7 @@ import requests
 from PIL import Image
 from redis import Redis
 
-from consumer.vision.cover import FILL
+from consumer.vision.cover.cover import FILL
 from tests.stress.chaos.service import ChaosService
 from tests.stress.chaos.submissions import Submissions, SubmittedTask
 

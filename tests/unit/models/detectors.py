@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from consumer.vision.obb import Detections
+from consumer.vision.detect.obb import Detections
 
 
 class Fixed:

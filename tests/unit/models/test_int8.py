@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from consumer.errors import ModelError
-from consumer.vision.detector import load_detector
-from consumer.vision.letterbox import letterbox
+from consumer.vision.detect.detector import load_detector
+from consumer.vision.views.letterbox import letterbox
 from models.drawing.scenes import draw_scene
 from models.export.files import export_int8
 from models.export.int8 import (

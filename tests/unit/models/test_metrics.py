@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from consumer.vision.margins import cover_quads
-from consumer.vision.obb import Detections
+from consumer.vision.cover.margins import cover_quads
+from consumer.vision.detect.obb import Detections
 from models.dataset import Item
 from models.evaluation.metrics import (
     angle_error,

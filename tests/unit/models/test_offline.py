@@ -25,7 +25,7 @@ sys.addaudithook(watch)
 EXPORT = """
 from models.export.files import export
 export(folder / "m.pt", folder / "m.xml", "openvino", None, 160)
-from consumer.vision.detector import load_detector
+from consumer.vision.detect.detector import load_detector
 found = load_detector(folder / "m.xml", device="cpu", confidence=0.25, max_batch=1, passes=2)
 found.detect(np.zeros((1, 64, 64, 3), np.uint8))
 """

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from consumer.vision.detector import load_detector
+from consumer.vision.cover.margins import DEFAULT_PADDING, cover_quads
+from consumer.vision.detect.detector import load_detector
 from consumer.vision.finding import find_plates, run_steps
-from consumer.vision.margins import DEFAULT_PADDING, cover_quads
-from consumer.vision.tiling import views
+from consumer.vision.views.tiling import views
 from models.drawing.scenes import draw_scene
 from models.evaluation.metrics import covered_share, long_angle
 

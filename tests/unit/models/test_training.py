@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from consumer.vision.checkpoint import load_checkpoint, save_checkpoint
-from consumer.vision.detector import load_detector
+from consumer.vision.detect.checkpoint import load_checkpoint, save_checkpoint
+from consumer.vision.detect.detector import load_detector
 from models.bootstrap import read_weights, transfer
 from models.dataset import DEFAULT_FIXES
 from models.drawing.scenes import draw_scene

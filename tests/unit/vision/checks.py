@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.vision.decoder import DecodedImage, decode
+from consumer.vision.image.decoder import DecodedImage, decode
 from tests.unit.vision.pictures import PIXELS
 
 

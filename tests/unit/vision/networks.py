@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from consumer.vision.checkpoint import save_checkpoint
-from consumer.vision.no_telemetry import import_tasks
+from consumer.vision.detect.checkpoint import save_checkpoint
+from consumer.vision.detect.no_telemetry import import_tasks
 
 # For such small networks a second thread takes more time than it saves.
 torch.set_num_threads(1)

@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from consumer.errors import ModelError
-from consumer.vision.checkpoint import (
+from consumer.vision.detect.checkpoint import (
     FORMAT,
     build_network,
     load_checkpoint,
     save_checkpoint,
 )
-from consumer.vision.detector import load_detector
+from consumer.vision.detect.detector import load_detector
 from tests.unit.vision.networks import network, write
 
 
@@ -213,7 +213,7 @@ def watch(event, arguments):
         written.append(str(arguments[0]))
 sys.addaudithook(watch)
 from pathlib import Path
-from consumer.vision.detector import load_detector
+from consumer.vision.detect.detector import load_detector
 import numpy as np
 detector = load_detector(Path(sys.argv[1]), device="cpu", confidence=0.2, max_batch=2)
 detector.detect(np.zeros((1, 64, 64, 3), np.uint8))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from consumer.errors import ModelError
-from consumer.vision.backends import pytorch
-from consumer.vision.detector import NetworkDetector, load_detector
-from consumer.vision.heads import chosen_classes
-from consumer.vision.obb import detections
+from consumer.vision.detect.backends import pytorch
+from consumer.vision.detect.detector import NetworkDetector, load_detector
+from consumer.vision.detect.heads import chosen_classes
+from consumer.vision.detect.obb import detections
 from tests.unit.vision.networks import pictures, write
 
 NAMES = {0: "Plate", 1: "car", 2: "7", 7: "two words", 8: "CAR"}

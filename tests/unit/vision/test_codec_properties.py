@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.errors import ImageError
-from consumer.vision.decoder import MAX_SIDE, DecodedImage, decode, read_header
-from consumer.vision.encoder import encode_webp
-from consumer.vision.scan import scan
+from consumer.vision.image.decoder import MAX_SIDE, DecodedImage, decode, read_header
+from consumer.vision.image.encoder import encode_webp
+from consumer.vision.image.scan import scan
 from tests.unit.vision.checks import decoded
 from tests.unit.vision.pictures import chunk, encoded, jpeg_segment, png, quarters, riff, tiff
 from tests.unit.vision.profiles import swapped_profile

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from consumer.vision import colour
+from consumer.vision.image import colour
 from tests.unit.vision.checks import decoded, off
 from tests.unit.vision.pictures import (
     chunk,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from consumer.vision.cover import FILL, Stub, StubError, cover, load_stub
-from consumer.vision.obb import upright_quads
+from consumer.vision.cover.cover import FILL, Stub, StubError, cover, load_stub
+from consumer.vision.detect.obb import upright_quads
 from tests.unit.vision.pictures import encoded, quarters
 
 PLANTED = np.array((255, 0, 255), np.uint8)

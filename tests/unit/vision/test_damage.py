@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from consumer.errors import ImageError
-from consumer.vision.decoder import decode
+from consumer.vision.image.decoder import decode
 from tests.unit.vision.pictures import PIXELS, chunk, encoded, jpeg_segment, png, smooth, tiff
 
 
@@ -69,7 +69,7 @@ def test_two_headers_with_different_sizes_are_corrupt() -> None:
 
 
 def test_pixels_of_another_size_than_checked_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consumer.vision.decoder.cv2.imdecode", lambda *_: smooth(60, 81))
+    monkeypatch.setattr("consumer.vision.image.decoder.cv2.imdecode", lambda *_: smooth(60, 81))
     with pytest.raises(ImageError, match="corrupt_image"):
         decode(FILES["PNG"], max_pixels=PIXELS)
 
@@ -78,7 +78,7 @@ def test_errors_of_the_decoder_become_image_errors(monkeypatch: pytest.MonkeyPat
     def fails(*_: object) -> None:
         raise RuntimeError("decoder is broken")
 
-    monkeypatch.setattr("consumer.vision.decoder.cv2.imdecode", fails)
+    monkeypatch.setattr("consumer.vision.image.decoder.cv2.imdecode", fails)
     with pytest.raises(ImageError, match=r"^corrupt_image: the PNG cannot be decoded$"):
         decode(FILES["PNG"], max_pixels=PIXELS)
 
@@ -93,7 +93,7 @@ def test_lack_of_memory_is_no_image_error(monkeypatch: pytest.MonkeyPatch) -> No
     def fails(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("consumer.vision.decoder.cv2.imdecode", fails)
+    monkeypatch.setattr("consumer.vision.image.decoder.cv2.imdecode", fails)
     with pytest.raises(MemoryError):
         decode(FILES["PNG"], max_pixels=PIXELS)
 

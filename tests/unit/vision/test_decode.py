@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from consumer.vision.decoder import decode
-from consumer.vision.encoder import encode_webp
+from consumer.vision.image.decoder import decode
+from consumer.vision.image.encoder import encode_webp
 from tests.unit.vision.checks import decoded, off
 from tests.unit.vision.pictures import (
     PIXELS,

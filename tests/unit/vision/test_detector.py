@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from consumer.errors import ModelError
-from consumer.vision.backends import pytorch
-from consumer.vision.backends.base import Precision
-from consumer.vision.checkpoint import build_network, load_checkpoint
-from consumer.vision.detector import NetworkDetector, load_detector
-from consumer.vision.heads import Decoded
-from consumer.vision.obb import Detections
+from consumer.vision.detect.backends import pytorch
+from consumer.vision.detect.backends.base import Precision
+from consumer.vision.detect.checkpoint import build_network, load_checkpoint
+from consumer.vision.detect.detector import NetworkDetector, load_detector
+from consumer.vision.detect.heads import Decoded
+from consumer.vision.detect.obb import Detections
 from tests.unit.vision.networks import CONFIGS, pictures, write
 
 CONFIDENCE = 0.262

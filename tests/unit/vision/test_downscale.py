@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from consumer.vision.downscale import (
+from consumer.vision.detect.backends.base import STRIDE
+from consumer.vision.detect.obb import Detections
+from consumer.vision.finding import find_plates, run_steps
+from consumer.vision.views.downscale import (
     CERTAIN,
     SECOND_CHANCE,
     TOO_NEAR,
@@ -12,12 +15,9 @@ from consumer.vision.downscale import (
     too_near,
     wants_downscale,
 )
-from consumer.vision.finding import find_plates, run_steps
-from consumer.vision.letterbox import STRIDE
-from consumer.vision.merge import merge
-from consumer.vision.obb import Detections
-from consumer.vision.tiling import views
-from consumer.vision.view import View, in_image
+from consumer.vision.views.merge import merge
+from consumer.vision.views.tiling import views
+from consumer.vision.views.view import View, in_image
 from models.evaluation.metrics import covered_share
 
 Box = tuple[float, float, float, float]

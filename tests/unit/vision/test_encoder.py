@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from consumer.vision.decoder import DecodedImage, Pixels
-from consumer.vision.encoder import EncoderError, encode_webp
-from consumer.vision.webp_tuning import Tuning, tuning
+from consumer.vision.image.decoder import DecodedImage, Pixels
+from consumer.vision.image.encoder import EncoderError, encode_webp
+from consumer.vision.image.webp_tuning import Tuning, tuning
 from models.drawing.scenes import draw_scene
 from tests.bench.images import photographed
 from tests.bench.likeness import ServedImage, compare

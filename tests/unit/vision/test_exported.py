@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from consumer.errors import ModelError
-from consumer.vision.detector import load_detector
-from consumer.vision.letterbox import letterbox
+from consumer.vision.detect.detector import load_detector
+from consumer.vision.views.letterbox import letterbox
 from models.drawing.scenes import draw_scene
 from models.export.files import FORMATS, SUFFIXES, Format, export
 from tests.unit.vision.networks import pictures, write
@@ -72,7 +72,7 @@ def test_runs_without_pytorch(exported: Path) -> None:
 import sys
 from pathlib import Path
 import numpy as np
-from consumer.vision.detector import load_detector
+from consumer.vision.detect.detector import load_detector
 found = load_detector(Path({str(exported)!r}), device="cpu", confidence=0.25, max_batch=1)
 found.detect(np.zeros((1, 64, 64, 3), np.uint8))
 assert "torch" not in sys.modules and "ultralytics" not in sys.modules

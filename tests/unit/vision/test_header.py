@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from consumer.errors import ImageError
-from consumer.vision.decoder import MAX_SIDE, decode, read_header
-from consumer.vision.scan import orientation
+from consumer.vision.image.decoder import MAX_SIDE, decode, read_header
+from consumer.vision.image.scan import orientation
 from schemas.contract.errors import ImageErrorCode as Code
 from tests.unit.vision.pictures import (
     PIXELS,

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.errors import ModelError
-from consumer.vision.backends.exported import Label
-from consumer.vision.heads import Head
+from consumer.vision.detect.backends.exported import Label
+from consumer.vision.detect.heads import Head
 
 OBB = Head("OBB", 2, 16, (8, 16, 32))
 PLAIN = Head("Detect", 1, 1, (8,))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from consumer.errors import ImageError
-from consumer.vision.decoder import decode
+from consumer.vision.image.decoder import decode
 from tests.unit.vision.pictures import PIXELS, Pixels, encoded, smooth
 
 END = b"\xff\xd9"

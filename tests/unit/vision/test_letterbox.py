@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from consumer.vision.letterbox import letterbox, letterbox_shape
-from consumer.vision.obb import Detections
-from consumer.vision.tiling import views
-from consumer.vision.view import View, in_image
+from consumer.vision.detect.obb import Detections
+from consumer.vision.views.letterbox import letterbox, letterbox_shape
+from consumer.vision.views.tiling import views
+from consumer.vision.views.view import View, in_image
 from tests.unit.vision.pictures import smooth
 
 SIDES = st.integers(1, 3000)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from consumer.vision.margins import MAX_FREE, UNCERTAINTY, cover_quads, padded, upright_grown
-from consumer.vision.obb import Detections, upright_quads
-from consumer.vision.overlap import shared_part
+from consumer.vision.cover.margins import MAX_FREE, UNCERTAINTY, cover_quads, padded, upright_grown
+from consumer.vision.detect.obb import Detections, upright_quads
+from consumer.vision.views.overlap import shared_part
 
 Quads = NDArray[np.float32]
 

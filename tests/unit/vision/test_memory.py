@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits its own 
 DECODES_WITH_LITTLE_MEMORY = """
 import resource, sys
 from pathlib import Path
-from consumer.vision.decoder import decode
+from consumer.vision.image.decoder import decode
 
 data, left = Path(sys.argv[1]).read_bytes(), int(sys.argv[2])
 taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.vision.merge import SAME_PLATE_IOU, is_cut, merge
-from consumer.vision.obb import Detections
-from consumer.vision.overlap import shared_part
-from consumer.vision.view import View
+from consumer.vision.detect.obb import Detections
+from consumer.vision.views.merge import SAME_PLATE_IOU, is_cut, merge
+from consumer.vision.views.overlap import shared_part
+from consumer.vision.views.view import View
 
 Box = tuple[float, float, float, float]
 BLANK = np.zeros((400, 600, 3), np.uint8)

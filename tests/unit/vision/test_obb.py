@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from consumer.vision.heads import Decoded
-from consumer.vision.no_telemetry import import_tasks
-from consumer.vision.obb import (
+from consumer.vision.detect.heads import Decoded
+from consumer.vision.detect.no_telemetry import import_tasks
+from consumer.vision.detect.obb import (
     detections,
     prob_iou,
     rotated_nms,

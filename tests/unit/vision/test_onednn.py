@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from consumer.vision.backends import onednn, pytorch
-from consumer.vision.checkpoint import load_checkpoint
-from consumer.vision.detector import NetworkDetector, load_detector
+from consumer.vision.detect.backends import onednn, pytorch
+from consumer.vision.detect.checkpoint import load_checkpoint
+from consumer.vision.detect.detector import NetworkDetector, load_detector
 
 CHECKPOINT = Path(__file__).parents[3] / "models" / "plate-obb.pt"
 LAY_OUT = "_reorder_convolution_weight"

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from consumer.vision.scan import orientation
+from consumer.vision.image.scan import orientation
 from tests.unit.vision.checks import decoded, off
 from tests.unit.vision.pictures import (
     chunk,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from consumer.vision.overlap import shared_area, shared_part
+from consumer.vision.views.overlap import shared_area, shared_part
 
 Rectangle = tuple[tuple[float, float], tuple[float, float], float]
 RECTANGLES = st.tuples(

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from consumer.errors import ModelError
-from consumer.vision.checkpoint import build_network, load_checkpoint
-from consumer.vision.detector import load_detector
-from consumer.vision.no_telemetry import import_tasks
+from consumer.vision.detect.checkpoint import build_network, load_checkpoint
+from consumer.vision.detect.detector import load_detector
+from consumer.vision.detect.no_telemetry import import_tasks
 from tests.unit.vision.networks import pictures
 
 tasks = import_tasks()

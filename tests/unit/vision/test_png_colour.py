@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from consumer.vision.decoder import read_header
+from consumer.vision.image.decoder import read_header
 from tests.unit.vision.checks import decoded
 from tests.unit.vision.pictures import PIXELS, chunk, png
 from tests.unit.vision.profiles import grey_profile, linear_profile, swapped_profile

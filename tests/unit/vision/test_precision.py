@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from consumer.vision.backends.base import Precision
-from consumer.vision.backends.pytorch import compute_dtype
-from consumer.vision.detector import NetworkDetector, load_detector
-from consumer.vision.letterbox import letterbox
+from consumer.vision.detect.backends.base import Precision
+from consumer.vision.detect.backends.pytorch import compute_dtype
+from consumer.vision.detect.detector import NetworkDetector, load_detector
+from consumer.vision.views.letterbox import letterbox
 from models.drawing.scenes import draw_scene
 
 CHECKPOINT = Path(__file__).parents[3] / "models" / "plate-obb.pt"

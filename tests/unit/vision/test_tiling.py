@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from consumer.vision.letterbox import letterbox, letterbox_shape
-from consumer.vision.obb import Detections
-from consumer.vision.tiling import (
+from consumer.vision.detect.obb import Detections
+from consumer.vision.views.letterbox import letterbox, letterbox_shape
+from consumer.vision.views.tiling import (
     AUTO_FROM_PIXELS,
     OVERLAP,
     TILE_PIXELS,
@@ -22,7 +22,7 @@ from consumer.vision.tiling import (
     view_bytes,
     views,
 )
-from consumer.vision.view import View, in_image, turned
+from consumer.vision.views.view import View, in_image, turned
 from tests.unit.vision.pictures import smooth
 
 MODES = st.sampled_from(TILINGS)

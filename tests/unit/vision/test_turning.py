@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from consumer.vision.downscale import CERTAIN, downscale
+from consumer.vision.detect.obb import Detections
 from consumer.vision.finding import find_plates, further_views, run_steps
-from consumer.vision.merge import is_cut, merge, uncovered_score
-from consumer.vision.obb import Detections
-from consumer.vision.tiling import view_bytes, views
-from consumer.vision.turning import HINT, next_turn
-from consumer.vision.view import View, in_image, turned
+from consumer.vision.views.downscale import CERTAIN, downscale
+from consumer.vision.views.merge import is_cut, merge, uncovered_score
+from consumer.vision.views.tiling import view_bytes, views
+from consumer.vision.views.turning import HINT, next_turn
+from consumer.vision.views.view import View, in_image, turned
 from tests.support.stand_in import StandInDetector
 
 Corners = NDArray[np.float32]

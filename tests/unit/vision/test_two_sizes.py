@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from consumer.errors import ImageError
-from consumer.vision.decoder import decode, read_header
+from consumer.vision.image.decoder import decode, read_header
 from schemas.contract.errors import ImageErrorCode as Code
 from tests.corpus.cases import MAX_IMAGE_PIXELS, ImageCase
 from tests.corpus.sizes import two_sizes

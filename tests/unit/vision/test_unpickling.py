@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from consumer.errors import ModelError
-from consumer.vision.checkpoint import load_checkpoint
-from consumer.vision.no_telemetry import import_tasks
+from consumer.vision.detect.checkpoint import load_checkpoint
+from consumer.vision.detect.no_telemetry import import_tasks
 from tests.unit.vision.networks import network
 
 tasks = import_tasks()

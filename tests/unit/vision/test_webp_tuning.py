@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.vision.decoder import Pixels
-from consumer.vision.webp_tuning import grain_share, highest_method, method_for
+from consumer.vision.image.decoder import Pixels
+from consumer.vision.image.webp_tuning import grain_share, highest_method, method_for
 
 SIDES = st.integers(1, 16383)
 QUALITIES = st.integers(1, 100)

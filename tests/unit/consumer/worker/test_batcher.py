@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
-from consumer.vision.obb import Detections
-from consumer.vision.view import Pixels
+from consumer.vision.detect.obb import Detections
+from consumer.vision.views.view import Pixels
 from consumer.worker.batcher import Batcher
 
 

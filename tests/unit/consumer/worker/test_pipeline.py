@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry
 from consumer.errors import ImageError
 from consumer.health import GuardedCall, Health
 from consumer.metrics import WorkerMetrics
+from consumer.vision.detect.obb import Detections
 from consumer.vision.finding import CoverOptions
-from consumer.vision.obb import Detections
-from consumer.vision.view import Pixels
+from consumer.vision.views.view import Pixels
 from consumer.worker.batcher import Batcher
 from consumer.worker.pipeline import STAGE_LIMIT_SECONDS, ImagePipeline
 from tests.support.pictures import encoded, scene_file

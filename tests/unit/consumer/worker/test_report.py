@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from consumer.vision.obb import Detections
+from consumer.vision.detect.obb import Detections
 from consumer.worker.report import CoverReport, report
 from schemas.contract.tasks import MAX_REPORTED_COVERS, ImageResult
 

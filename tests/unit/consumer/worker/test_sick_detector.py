@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from consumer.errors import SickDetectorError
-from consumer.vision.obb import Detections
-from consumer.vision.view import Pixels
+from consumer.vision.detect.obb import Detections
+from consumer.vision.views.view import Pixels
 from consumer.worker.batcher import FAILURES_BEFORE_PROBE, Batcher
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from consumer.vision.detector import Detector, NetworkDetector, load_detector
+from consumer.vision.cover.margins import DEFAULT_PADDING, cover_quads
+from consumer.vision.detect.detector import Detector, NetworkDetector, load_detector
+from consumer.vision.detect.obb import Detections
 from consumer.vision.finding import find_plates
-from consumer.vision.margins import DEFAULT_PADDING, cover_quads
-from consumer.vision.obb import Detections
-from consumer.vision.tiling import Tiling, closeups, views
+from consumer.vision.views.tiling import Tiling, closeups, views
 from consumer.worker.batcher import Batcher
 from consumer.worker.pipeline import run_batched
 from models.drawing.scenes import Scene, draw_scene

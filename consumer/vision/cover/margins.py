@@ -8,8 +8,8 @@ towards the upright rectangle around the plate.
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.vision.heads import Array
-from consumer.vision.obb import Detections
+from consumer.vision.detect.heads import Array
+from consumer.vision.detect.obb import Detections
 
 DEFAULT_PADDING = 0.06
 """Default of COVER_PADDING: part of the plate's height."""

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from consumer.errors import ModelError
-from consumer.vision.backends import onednn
-from consumer.vision.backends.base import Network, Precision
-from consumer.vision.checkpoint import Checkpoint, build_network, load_checkpoint
-from consumer.vision.heads import Head
+from consumer.vision.detect.backends import onednn
+from consumer.vision.detect.backends.base import Network, Precision
+from consumer.vision.detect.checkpoint import Checkpoint, build_network, load_checkpoint
+from consumer.vision.detect.heads import Head
 
 _USUAL_SIZE = 384, 640
 """Height and width of the letterboxed view of a wide image."""

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.vision.decoder import Pixels
+from consumer.vision.image.decoder import Pixels
 
 WebpMethod = int | Literal["auto"]
 """libwebp's method, 0 (fastest) to 6 (smallest files), or a choice by the backlog."""

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from consumer.errors import ModelError
-from consumer.vision.backends.base import Forward, Network, Precision
-from consumer.vision.heads import Head
-from consumer.vision.no_telemetry import import_openvino
+from consumer.vision.detect.backends.base import Forward, Network, Precision
+from consumer.vision.detect.heads import Head
+from consumer.vision.detect.no_telemetry import import_openvino
 
 KEY = "plate_detect"
 INPUT, OUTPUT = "images", "raw"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
 from consumer.errors import ConsumerError
-from consumer.vision.decoder import Pixels
+from consumer.vision.image.decoder import Pixels
 
 FILL: tuple[int, int, int] = (203, 207, 212)
 """RGB of the opaque fill, the background colour of the default stub image."""

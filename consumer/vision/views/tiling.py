@@ -10,8 +10,15 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from consumer.vision.letterbox import PADDING, STRIDE, letterbox, letterbox_shape, resize, round_up
-from consumer.vision.view import Pixels, View
+from consumer.vision.detect.backends.base import STRIDE
+from consumer.vision.views.letterbox import (
+    PADDING,
+    letterbox,
+    letterbox_shape,
+    resize,
+    round_up,
+)
+from consumer.vision.views.view import Pixels, View
 
 Tiling = Literal["auto", "off", "on"]
 TILINGS: tuple[Tiling, ...] = get_args(Tiling)

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumer.errors import ModelError
-from consumer.vision.backends.base import Forward, Network, Precision
-from consumer.vision.heads import chosen_classes
-from consumer.vision.letterbox import STRIDE
-from consumer.vision.obb import Detections, detections
+from consumer.vision.detect.backends.base import STRIDE, Forward, Network, Precision
+from consumer.vision.detect.heads import chosen_classes
+from consumer.vision.detect.obb import Detections, detections
 
 DEFAULT_IOU = 0.5
 _PIXELS_PER_IMAGE = 640 * 640
@@ -161,11 +160,11 @@ def _load_network(
     path: Path, device: str, precision: Precision, threads: int, passes: int
 ) -> Network:
     if path.suffix in {".onnx", ".xml"}:
-        from consumer.vision.backends import exported
+        from consumer.vision.detect.backends import exported
 
         if path.suffix == ".onnx":
             return exported.load_onnx(path, device, precision, threads)
         return exported.load_openvino(path, device, precision, threads, passes)
-    from consumer.vision.backends import pytorch
+    from consumer.vision.detect.backends import pytorch
 
     return pytorch.load(path, device, precision, threads, passes)

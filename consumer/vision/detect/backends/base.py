@@ -7,7 +7,14 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.vision.heads import Head
+from consumer.vision.detect.heads import Head
+
+STRIDE = 32
+"""Sides of the network's inputs are multiples of this, in pixels."""
+
+# On one cell of the coarsest map, oneDNN's bfloat16 convolutions for AMX read uninitialised
+# memory (seen with PyTorch 2.13): a column 32 pixels wide came back with wrong numbers or NaN.
+MIN_SIDE = 2 * STRIDE
 
 Precision = Literal["auto", "float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from consumer.vision.heads import Array
+from consumer.vision.detect.heads import Array
 
 _SLIGHTLY_SMALLER = 0.995
 

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.vision.heads import Array
-from consumer.vision.letterbox import resize
-from consumer.vision.obb import Detections
-from consumer.vision.overlap import shared_area
-from consumer.vision.tiling import on_grey
-from consumer.vision.view import View, in_image, turned
+from consumer.vision.detect.heads import Array
+from consumer.vision.detect.obb import Detections
+from consumer.vision.views.letterbox import resize
+from consumer.vision.views.overlap import shared_area
+from consumer.vision.views.tiling import on_grey
+from consumer.vision.views.view import View, in_image, turned
 
 TOO_NEAR = 64.0
 """Height of a plate, in pixels of the view, from which on its ends are uncertain."""

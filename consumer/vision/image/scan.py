@@ -9,9 +9,9 @@ import zlib
 from collections.abc import Callable
 
 from consumer.errors import ImageError
-from consumer.vision import png_colour
-from consumer.vision.jpeg import EXIF_MARK, scan_jpeg
-from consumer.vision.structure import MAX_SEGMENTS, Container, corrupt
+from consumer.vision.image import png_colour
+from consumer.vision.image.jpeg import EXIF_MARK, scan_jpeg
+from consumer.vision.image.structure import MAX_SEGMENTS, Container, corrupt
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.formats import accepted_format
 

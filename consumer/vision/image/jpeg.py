@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 from PIL import Image, JpegImagePlugin
 
-from consumer.vision.structure import MAX_SEGMENTS, Container, corrupt
+from consumer.vision.image.structure import MAX_SEGMENTS, Container, corrupt
 
 _SIGNATURE_BYTES = 2
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}

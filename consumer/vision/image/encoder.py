@@ -8,8 +8,8 @@ import numpy as np
 import webp
 from webp import ffi, lib  # type: ignore[attr-defined]
 
-from consumer.vision.decoder import DecodedImage, Pixels
-from consumer.vision.webp_tuning import Tuning, tuning
+from consumer.vision.image.decoder import DecodedImage, Pixels
+from consumer.vision.image.webp_tuning import Tuning, tuning
 
 _FITS_ANY_IMAGE = 2
 _COLOUR_CHANNELS = 3

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.vision.heads import Array
-from consumer.vision.obb import Detections
+from consumer.vision.detect.heads import Array
+from consumer.vision.detect.obb import Detections
 
 Pixels = NDArray[np.uint8]
 Sides = tuple[bool, bool, bool, bool]

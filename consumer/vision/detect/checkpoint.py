@@ -23,8 +23,8 @@ import torch
 from torch import nn
 
 from consumer.errors import ModelError
-from consumer.vision.no_telemetry import import_tasks
-from consumer.vision.unpickling import Layer, unpickled
+from consumer.vision.detect.no_telemetry import import_tasks
+from consumer.vision.detect.unpickling import Layer, unpickled
 
 FORMAT = "plate-detect/1"
 DEFAULT_IMGSZ = 640

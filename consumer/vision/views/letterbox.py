@@ -9,10 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-STRIDE = 32
-# On one cell of the coarsest map, oneDNN's bfloat16 convolutions for AMX read uninitialised
-# memory (seen with PyTorch 2.13): a column 32 pixels wide came back with wrong numbers or NaN.
-MIN_SIDE = 2 * STRIDE
+from consumer.vision.detect.backends.base import MIN_SIDE, STRIDE
+
 # The grey that ultralytics pads with in training: the network knows it.
 PADDING = 114
 

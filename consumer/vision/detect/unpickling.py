@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from consumer.errors import ModelError
-from consumer.vision.no_telemetry import import_tasks
+from consumer.vision.detect.no_telemetry import import_tasks
 
 _LAYER_MODULES = ("torch.nn.modules", "ultralytics.nn.modules", "ultralytics.nn.tasks")
 _PLAIN_GLOBALS: dict[str, Any] = {

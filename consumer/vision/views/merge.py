@@ -7,7 +7,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.vision.downscale import (
+from consumer.vision.detect.heads import Array
+from consumer.vision.detect.obb import Detections, joined, prob_iou
+from consumer.vision.views.downscale import (
     CERTAIN,
     SECOND_CHANCE,
     about,
@@ -15,11 +17,9 @@ from consumer.vision.downscale import (
     needs_second_chance,
     too_near,
 )
-from consumer.vision.heads import Array
-from consumer.vision.obb import Detections, joined, prob_iou
-from consumer.vision.overlap import shared_area, shared_part
-from consumer.vision.turning import is_certain, next_turn
-from consumer.vision.view import View, in_image
+from consumer.vision.views.overlap import shared_area, shared_part
+from consumer.vision.views.turning import is_certain, next_turn
+from consumer.vision.views.view import View, in_image
 
 SAME_PLATE_IOU = 0.5
 """Overlap over which detections of two views are one plate."""

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
 from consumer.errors import ImageError
-from consumer.vision.colour import converted
-from consumer.vision.jpeg import lacks_pixels
-from consumer.vision.scan import orientation, scan
-from consumer.vision.structure import Container, corrupt
+from consumer.vision.image.colour import converted
+from consumer.vision.image.jpeg import lacks_pixels
+from consumer.vision.image.scan import orientation, scan
+from consumer.vision.image.structure import Container, corrupt
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.formats import ImageFormat
 

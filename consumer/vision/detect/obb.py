@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.vision.heads import Array, Decoded
+from consumer.vision.detect.heads import Array, Decoded
 
 _CORNERS = np.array(((-1, -1), (1, -1), (1, 1), (-1, 1)))
 _NEARLY_SQUARE = 1.2

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from consumer.vision.downscale import CERTAIN
-from consumer.vision.obb import Detections
+from consumer.vision.detect.obb import Detections
+from consumer.vision.views.downscale import CERTAIN
 
 HINT = 0.3
 """Score from which on an uncertain detection is evidence of how the image lies."""

@@ -1,0 +1,1 @@
+"""Covers of plates: their corners and what is drawn there."""

@@ -1,0 +1,1 @@
+"""The network: checkpoints, engines, and the boxes in its output."""

@@ -1,0 +1,1 @@
+"""Views of an image: what the network is given, and how its results are merged."""
