@@ -40,11 +40,11 @@ coverage: $(VENV)/.installed-dev ## line and branch coverage of `make test`, wit
 	$(BIN)/coverage report
 
 chaos: $(VENV)/.installed-dev ## ten minutes of kills, stops and cuts; writes its figures into docs/
-	$(BIN)/python -m tests.stress.chaos --readme $(ARGS)
-	$(BIN)/python -m tests.stress.chaos --recovery --readme
+	$(BIN)/python -m tests.stress.chaos --write $(ARGS)
+	$(BIN)/python -m tests.stress.chaos --recovery --write
 
 flood: $(VENV)/.installed-dev ## ten minutes of overload; writes the memory of the processes into docs/
-	$(BIN)/python -m tests.stress.flood --readme $(ARGS)
+	$(BIN)/python -m tests.stress.flood --write $(ARGS)
 
 eval: $(VENV)/.installed-dev ## measure the detector: make eval DATASET=folder [CHECKPOINT=file.pt] [OUT=folder]
 	@test -n "$(DATASET)" || { echo "Name a YOLO-OBB folder: make eval DATASET=folder" >&2; exit 1; }
@@ -54,7 +54,7 @@ bench: $(VENV)/.installed-dev ## throughput, latency and memory beside a naive s
 	$(BIN)/python -m tests.bench --baseline tests/bench/naive.py $(ARGS)
 
 scale: $(VENV)/.installed-dev ## cost and throughput with up to 64 workers; writes its figures into docs/
-	$(BIN)/python -m tests.bench.scale --readme $(ARGS)
+	$(BIN)/python -m tests.bench.scale --write $(ARGS)
 
 # With pre-commit installed, `pre-commit install` makes git run these before each commit.
 check: lint types imports deploy-check ## everything but the tests

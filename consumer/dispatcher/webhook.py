@@ -4,7 +4,7 @@ Both webhooks carry `webhook-id`, the same for every attempt of a delivery. With
 also carry `webhook-timestamp` and `webhook-signature` as https://www.standardwebhooks.com says.
 While secrets are rotated, there is a signature by each, separated by spaces; a receiver needs only
 one. A callback signs its body. An upload signs its manifest: the task_id, then one line per image
-with file name and SHA-256, joined by newlines; README.md shows a receiver that verifies it.
+with file name and SHA-256, joined by newlines; docs/webhooks.md shows a receiver that verifies it.
 """
 
 import asyncio

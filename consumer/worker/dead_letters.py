@@ -22,14 +22,14 @@ from schemas.contract.names import base_name
 from schemas.contract.tasks import ImageFailure
 from schemas.logs import described
 from schemas.redis.keys import Keys
-from schemas.redis.task_store import BeginAnswer, FinishAnswer, TaskStore
+from schemas.redis.task_store import BeginResult, FinishResult, TaskStore
 from schemas.retry import retry_until_stopped
 from schemas.storage.layout import quarantine_key
 from schemas.storage.storage import Storage, StorageError
 
 log = structlog.get_logger()
 
-RECORDED = (FinishAnswer.WRITTEN, FinishAnswer.COMPLETED, FinishAnswer.FAILED)
+RECORDED = (FinishResult.WRITTEN, FinishResult.COMPLETED, FinishResult.FAILED)
 """The outcome of the image was written by this call."""
 
 _PAGE = 200
@@ -52,13 +52,13 @@ class DeadLetterRecorder:
         """Dead-letter an entry that breaks the contract."""
         await self._fail(entry, ImageErrorCode.INVALID_MESSAGE, detail)
 
-    async def reject(self, entry: Entry, message: ImageMessage, answer: BeginAnswer) -> None:
+    async def reject(self, entry: Entry, message: ImageMessage, answer: BeginResult) -> None:
         """Dead-letter an entry that contradicts its task.
 
         Only an output name that is taken fails the entry's own image.
         """
         failure = None
-        if answer is BeginAnswer.OUTPUT_CONFLICT:
+        if answer is BeginResult.OUTPUT_CONFLICT:
             detail = "output is the name of another image's result"
             failure = image_failure(message, ImageErrorCode.INVALID_MESSAGE, detail)
         done = await self._record(
@@ -82,7 +82,7 @@ class DeadLetterRecorder:
             return
         await self._delete_original(message, done)
 
-    async def _fail(self, entry: Entry, code: ImageErrorCode, detail: str) -> FinishAnswer:
+    async def _fail(self, entry: Entry, code: ImageErrorCode, detail: str) -> FinishResult:
         """Record a dead letter that fails its image, if the entry names one that can be failed."""
         target = error_target(entry.fields)
         if target is None or not await self._is_allowed(target):
@@ -109,7 +109,7 @@ class DeadLetterRecorder:
         task_id: str = "",
         failure: ImageFailure | None = None,
         total: int | None = None,
-    ) -> FinishAnswer:
+    ) -> FinishResult:
         done = await retry_until_stopped(
             lambda: self.store.dead_letter(
                 entry.id, reason=reason, task_id=task_id, failure=failure, total=total,
@@ -117,7 +117,7 @@ class DeadLetterRecorder:
             ),
             self.stop,
         )  # fmt: skip
-        if done is FinishAnswer.SETTLED:
+        if done is FinishResult.SETTLED:
             # By another worker, which has reported it; rarely by this call, its response lost.
             log.info("entry was settled before its dead letter", entry=entry.id, task_id=task_id)
             return done
@@ -130,7 +130,7 @@ class DeadLetterRecorder:
         log_task_end(task_id, done)
         return done
 
-    async def _delete_original(self, message: ImageMessage, done: FinishAnswer) -> None:
+    async def _delete_original(self, message: ImageMessage, done: FinishResult) -> None:
         """Delete the original of an image that this dead letter has ended, and of no other one."""
         if done in RECORDED and message.object is not None:
             await delete_files(self.storage, message.object)
@@ -141,9 +141,9 @@ def image_failure(message: ImageMessage, code: ImageErrorCode, detail: str) -> I
     return ImageFailure(index=message.index, filename=message.filename, code=code, detail=detail)
 
 
-def log_task_end(task_id: str, done: FinishAnswer) -> None:
+def log_task_end(task_id: str, done: FinishResult) -> None:
     """Log the end of a task, if this was it."""
-    if done in (FinishAnswer.COMPLETED, FinishAnswer.FAILED):
+    if done in (FinishResult.COMPLETED, FinishResult.FAILED):
         log.info("task finished", task_id=task_id, status=str(done))
 
 
@@ -177,7 +177,7 @@ class QuarantiningStore(TaskStore):
         failure: ImageFailure | None = None,
         total: int | None = None,
         metadata: dict[str, str | int] | None = None,
-    ) -> FinishAnswer:
+    ) -> FinishResult:
         """As the base class; raises StorageError too, and then nothing was recorded."""
         newest = await self._newest_letter()
         kept = await self._keep(entry, task_id)
@@ -189,7 +189,7 @@ class QuarantiningStore(TaskStore):
             total=total,
             metadata={**(metadata or {}), **({"kept": kept} if kept else {})},
         )
-        if kept and answer is FinishAnswer.SETTLED:
+        if kept and answer is FinishResult.SETTLED:
             await self._delete_unless_named(kept, since=newest)
         return answer
 

@@ -36,7 +36,7 @@ from schemas.contract.messages import ContractError, ContractLimits, ImageMessag
 from schemas.contract.names import result_url
 from schemas.contract.tasks import ImageFailure, ImageResult
 from schemas.logs import described
-from schemas.redis.task_store import BeginAnswer, FinishAnswer, TaskStore
+from schemas.redis.task_store import BeginResult, FinishResult, TaskStore
 from schemas.retry import Backoff, retry_until_stopped
 from schemas.storage.layout import output_key
 from schemas.storage.storage import ObjectTooLargeError, Storage, StorageError, StorageFullError
@@ -49,8 +49,8 @@ STORAGE_ATTEMPTS = 6
 """Attempts to read one original or to write one result, over some seconds, while storage works
 otherwise."""
 
-_SETTLED = (BeginAnswer.DUPLICATE, BeginAnswer.GONE)
-_TOO_LATE = (FinishAnswer.CLOSED, FinishAnswer.GONE)
+_SETTLED = (BeginResult.DUPLICATE, BeginResult.GONE)
+_TOO_LATE = (FinishResult.CLOSED, FinishResult.GONE)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -85,17 +85,17 @@ class ImageProcessor:
             await self.dead_letters.refuse(entry, str(error))
             return
         answer, message = await self._begin(entry, message)
-        if answer is BeginAnswer.RUN:
+        if answer is BeginResult.RUN:
             await self._run(entry, message)
         elif answer in _SETTLED:
             self.metrics.images.labels(answer).inc()
             await delete_files(self.storage, *_original(message))
-        elif answer is BeginAnswer.TOTAL_TOO_LARGE:
+        elif answer is BeginResult.TOTAL_TOO_LARGE:
             await self.dead_letters.refuse(entry, f"total: more than {self.limits.max_total}")
         else:
             await self.dead_letters.reject(entry, message, answer)
 
-    async def _begin(self, entry: Entry, message: ImageMessage) -> tuple[BeginAnswer, ImageMessage]:
+    async def _begin(self, entry: Entry, message: ImageMessage) -> tuple[BeginResult, ImageMessage]:
         """Begin an image; the returned message has a name of the result that no other image has."""
         for name in (message.output_name, message.distinct_output_name):
             begin = partial(
@@ -103,9 +103,9 @@ class ImageProcessor:
                 output=name, max_total=self.limits.max_total,
             )  # fmt: skip
             answer = await retry_until_stopped(begin, self.stop)
-            if answer is not BeginAnswer.OUTPUT_TAKEN:
+            if answer is not BeginResult.OUTPUT_TAKEN:
                 return answer, message.model_copy(update={"output": name})
-        return BeginAnswer.OUTPUT_CONFLICT, message
+        return BeginResult.OUTPUT_CONFLICT, message
 
     async def _run(self, entry: Entry, message: ImageMessage) -> None:
         try:
@@ -193,7 +193,7 @@ class ImageProcessor:
             line["cause"] = described(error.__cause__)
         log.info("image failed", code=str(error.code), **line)
         # An earlier attempt, or one whose response was lost, may have stored a result.
-        has_result = done in RECORDED or done is FinishAnswer.GONE
+        has_result = done in RECORDED or done is FinishResult.GONE
         await self._delete(message, result=has_result)
 
     async def _finish_covered(
@@ -225,7 +225,7 @@ class ImageProcessor:
         if done not in _TOO_LATE:
             self.metrics.plates.inc(covers.plates)
             self.metrics.needing_review.inc(covers.needs_review)
-        await self._delete(message, result=done is FinishAnswer.GONE)
+        await self._delete(message, result=done is FinishResult.GONE)
 
     async def _finish(
         self,
@@ -233,7 +233,7 @@ class ImageProcessor:
         message: ImageMessage,
         public: ImageResult | ImageFailure,
         provenance: dict[str, object],
-    ) -> FinishAnswer:
+    ) -> FinishResult:
         # `call` is the same in each repeat of this call and in no other worker's: so a repeat after
         # a lost response differs from a second outcome, which comes too late.
         provenance = {"stream_id": entry.id, "call": secrets.token_hex(8), **provenance}
@@ -243,7 +243,7 @@ class ImageProcessor:
         log_task_end(message.task_id, done)
         return done
 
-    def _count(self, outcome: str, done: FinishAnswer) -> None:
+    def _count(self, outcome: str, done: FinishResult) -> None:
         self.metrics.images.labels("superseded" if done in _TOO_LATE else outcome).inc()
 
     async def _delete(self, message: ImageMessage, *, result: bool) -> None:
@@ -256,7 +256,7 @@ def _original(message: ImageMessage) -> list[str]:
     return [] if message.object is None else [message.object]
 
 
-def _log_fields(entry: Entry, message: ImageMessage, done: FinishAnswer) -> dict[str, object]:
+def _log_fields(entry: Entry, message: ImageMessage, done: FinishResult) -> dict[str, object]:
     return {
         "task_id": message.task_id, "index": message.index, "entry": entry.id,
         "filename": message.filename, "outcome": str(done),

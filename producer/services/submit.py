@@ -23,7 +23,7 @@ from producer.errors import (
 )
 from schemas.contract.messages import ImageMessage
 from schemas.logs import described
-from schemas.redis.task_store import Binding, SubmitAnswer, TaskStore
+from schemas.redis.task_store import Binding, SubmitResult, TaskStore
 from schemas.retry import Backoff, is_passing
 
 log = structlog.get_logger(__name__)
@@ -78,11 +78,11 @@ class Submitter:
                     is_full = isinstance(error, OutOfMemoryError)
                     raise (RedisFullError if is_full else RedisRefusesError) from None
             await asyncio.sleep(delay)
-        if result in (SubmitAnswer.ACCEPTED, SubmitAnswer.EXISTS):
+        if result in (SubmitResult.ACCEPTED, SubmitResult.EXISTS):
             return
         if unsettled:
             raise UnsettledSubmitError
-        raise KeyInUseError if result is SubmitAnswer.LOST else BacklogFullError
+        raise KeyInUseError if result is SubmitResult.LOST else BacklogFullError
 
 
 def _is_refusal(error: RedisError) -> bool:

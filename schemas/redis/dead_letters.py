@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from schemas.contract.messages import TASK_ID_PATTERN, ImageMessage, is_own_object
 from schemas.contract.names import base_name
 from schemas.redis.keys import Keys
-from schemas.redis.task_store import SubmitAnswer, TaskStore
+from schemas.redis.task_store import SubmitResult, TaskStore
 from schemas.storage.layout import input_key, input_prefix, quarantine_key
 from schemas.storage.storage import Storage, StorageError
 
@@ -164,7 +164,7 @@ class DeadLetters:
             max_backlog=max_backlog,
             replay_of=f"{letter.task_id}:{letter.fields.get('index', '0')}",
         )
-        if result not in (SubmitAnswer.ACCEPTED, SubmitAnswer.EXISTS):
+        if result not in (SubmitResult.ACCEPTED, SubmitResult.EXISTS):
             await self._storage.delete_prefix(input_prefix(task_id))
             raise ReplayError("too many images are waiting (MAX_BACKLOG_IMAGES)")
 

@@ -16,7 +16,7 @@ from schemas.redis.script_pipeliner import ScriptPipeliner
 from schemas.redis.scripts import register
 
 
-class SubmitAnswer(StrEnum):
+class SubmitResult(StrEnum):
     """Result of a submit.
 
     `exists`: an earlier call with this id was accepted. `lost`: another upload holds the
@@ -54,7 +54,7 @@ class KeyBusyError(Exception):
     """Another upload holds the idempotency key."""
 
 
-class BeginAnswer(StrEnum):
+class BeginResult(StrEnum):
     """Whether an image is to be processed, and if not, why.
 
     `output_taken`: replacing characters gave its result the name of another result.
@@ -71,7 +71,7 @@ class BeginAnswer(StrEnum):
     OUTPUT_TAKEN = "output_taken"
 
 
-class FinishAnswer(StrEnum):
+class FinishResult(StrEnum):
     """What writing an outcome did: counted it, ended the task, or was too late (closed, gone).
 
     Of a dead letter also `recorded`: no image was failed; `settled`: its entry was gone.
@@ -103,7 +103,7 @@ class TaskStore:
         max_backlog: int,
         binding: Binding | None = None,
         replay_of: str = "",
-    ) -> SubmitAnswer:
+    ) -> SubmitResult:
         """Accept a task whole or not at all; `replay_of` is the dead letter that it repeats.
 
         Raises:
@@ -119,7 +119,7 @@ class TaskStore:
         keys = self._open_keys(task_id)
         if binding is not None:
             keys.append(self._keys.idempotency(binding.record))
-        return SubmitAnswer(await self._run("submit", keys, args))
+        return SubmitResult(await self._run("submit", keys, args))
 
     async def reserve(self, record: str, token: str, *, lease_ms: int) -> EarlierUse | None:
         """Reserve an idempotency key or renew its lease; return the task it is bound to, if any.
@@ -144,7 +144,7 @@ class TaskStore:
         *,
         output: str | None = None,
         max_total: int = MAX_TOTAL,
-    ) -> BeginAnswer:
+    ) -> BeginResult:
         """Begin an image. Entries of `duplicate` and `gone` have been acked and deleted.
 
         Args:
@@ -158,7 +158,7 @@ class TaskStore:
             message.identity, message.asked_output, self._ttl, max_total,
             output or message.output_name,
         ]  # fmt: skip
-        return BeginAnswer(await self._run("begin", self._open_keys(message.task_id), args))
+        return BeginResult(await self._run("begin", self._open_keys(message.task_id), args))
 
     async def finish(
         self,
@@ -166,14 +166,14 @@ class TaskStore:
         message: ImageMessage,
         public: ImageResult | ImageFailure,
         provenance: dict[str, Any],
-    ) -> FinishAnswer:
+    ) -> FinishResult:
         """Write an image's outcome, then ack and delete its entry."""
         kind = "result" if isinstance(public, ImageResult) else "error"
         args = [
             WORKERS_GROUP, entry, message.task_id, message.index, kind,
             public.model_dump_json(), orjson.dumps(provenance), self._ttl,
         ]  # fmt: skip
-        return FinishAnswer(await self._run("finish", self._closing_keys(message.task_id), args))
+        return FinishResult(await self._run("finish", self._closing_keys(message.task_id), args))
 
     async def dead_letter(
         self,
@@ -184,7 +184,7 @@ class TaskStore:
         failure: ImageFailure | None = None,
         total: int | None = None,
         metadata: dict[str, str | int] | None = None,
-    ) -> FinishAnswer:
+    ) -> FinishResult:
         """Dead-letter an entry with its reason; `failure` also fails that image of the task."""
         flat = [part for pair in (metadata or {}).items() for part in pair]
         args = [
@@ -194,7 +194,7 @@ class TaskStore:
             orjson.dumps({"stream_id": entry, "reason": reason}), self._ttl, reason, *flat,
         ]  # fmt: skip
         keys = [*self._closing_keys(task_id), self._keys.dead_letters]
-        return FinishAnswer(await self._run("dead_letter", keys, args))
+        return FinishResult(await self._run("dead_letter", keys, args))
 
     async def start_attempt(self, entry: str, message: ImageMessage, delivery: int) -> None:
         """Count this delivery as a failed attempt of the image until `clear_attempts`."""
@@ -230,9 +230,9 @@ class TaskStore:
         args = [task_id, timeout_ms, self._ttl, code, IMAGE_ERROR_MEANINGS[code]]
         return str(await self._run("expire", self._closing_keys(task_id), args))
 
-    async def restore(self, task_id: str, *, silent_ms: int) -> int:
+    async def restore(self, task_id: str, *, min_idle_ms: int) -> int:
         """Add open images of an idle task again whose entries are missing; return how many."""
-        return int(await self._run("restore", self._open_keys(task_id), [task_id, silent_ms]))
+        return int(await self._run("restore", self._open_keys(task_id), [task_id, min_idle_ms]))
 
     async def delete(self, task_id: str) -> bool:
         """Replace a task with a tombstone; False if it is unknown. Files are the caller's."""

@@ -56,7 +56,7 @@ def bench(
         Path | None,
         typer.Option(help="Script of a service to compare with (tests/bench/naive.py)."),
     ] = None,
-    readme: Annotated[
+    write: Annotated[
         str,
         typer.Option(help="Write the table into README.md or docs/, at these marks."),
     ] = "",
@@ -84,8 +84,8 @@ def bench(
     out.mkdir(parents=True, exist_ok=True)
     report.write(whole, out)
     report.show(whole)
-    if readme:
-        write_table(readme, report.markdown(whole))
+    if write:
+        write_table(write, report.markdown(whole))
     print(f"\nwritten: {out / 'bench.json'}, {out / 'bench.png'}")
 
 

@@ -52,7 +52,7 @@ class TaskJobs:
                 context.step()
                 added = 0
                 with context.isolated("restore", task_id):
-                    added = await context.tasks.restore(task_id, silent_ms=idle_ms)
+                    added = await context.tasks.restore(task_id, min_idle_ms=idle_ms)
                 complete += not added
                 self._restore_from += not added
                 context.metrics.restored_images.inc(added)

@@ -1,6 +1,6 @@
 """Throughput, cost and limits as workers and queue grow.
 
-`python -m tests.bench.scale`; with `--readme`, the figures go into docs/.
+`python -m tests.bench.scale`; with `--write`, the figures go into docs/.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main() -> int:
     if share < args.at_least:
         report(f"only {share:.2f} of ideal, {args.at_least} are wanted")
         return 1
-    if args.readme:
+    if args.write:
         write_table("scale", shown)
     return 0
 
@@ -54,7 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--points", type=_numbers, help="numbers of workers: 1,8,64")
     parser.add_argument("--at-least", type=float, default=SHARE_WANTED, help="share of ideal")
     parser.add_argument("--out", type=Path, default=Path("build/bench/scale.json"))
-    parser.add_argument("--readme", action="store_true", help="write the figures into docs/")
+    parser.add_argument("--write", action="store_true", help="write the figures into docs/")
     return parser.parse_args()
 
 

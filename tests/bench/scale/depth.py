@@ -20,7 +20,7 @@ from schemas.contract.messages import ContractLimits, ImageMessage
 from schemas.contract.tasks import ImageResult
 from schemas.redis.client import connect, connect_blocking
 from schemas.redis.keys import WORKERS_GROUP
-from schemas.redis.task_store import BeginAnswer, SubmitAnswer, TaskStore
+from schemas.redis.task_store import BeginResult, SubmitResult, TaskStore
 from schemas.settings.base import Settings
 from schemas.storage.storage import Storage
 from tests.bench.scale.fill import IMAGES_PER_TASK, NO_LIMIT, enqueue, messages
@@ -103,7 +103,7 @@ async def _steps(probe: _Probe, meter: Meter, held: list[str]) -> tuple[float, d
     async def begin() -> None:
         entry = taken[begun.pop()]
         message = ImageMessage.from_fields(entry.fields, LIMITS)
-        assert await probe.store.begin(entry.id, message) is BeginAnswer.RUN
+        assert await probe.store.begin(entry.id, message) is BeginResult.RUN
 
     async def finish() -> None:
         entry = taken[finished.pop()]
@@ -114,7 +114,7 @@ async def _steps(probe: _Probe, meter: Meter, held: list[str]) -> tuple[float, d
     async def submit() -> None:
         task = messages(IMAGES_PER_TASK)
         answer = await probe.store.submit(task[0].task_id, task, max_backlog=NO_LIMIT)
-        assert answer is SubmitAnswer.ACCEPTED
+        assert answer is SubmitResult.ACCEPTED
 
     async def autoclaim() -> None:
         await probe.redis.xautoclaim(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from schemas.contract.messages import ImageMessage
-from schemas.redis.task_store import SubmitAnswer, TaskStore
+from schemas.redis.task_store import SubmitResult, TaskStore
 from schemas.storage.layout import input_key
 from tests.bench.scale.workers import SIDE
 from tests.support.pictures import encoded
@@ -54,7 +54,7 @@ async def enqueue(
             if storage is not None:
                 _write(storage, task, data)
             answer = await store.submit(task[0].task_id, task, max_backlog=NO_LIMIT)
-            assert answer is SubmitAnswer.ACCEPTED, answer
+            assert answer is SubmitResult.ACCEPTED, answer
 
     async with asyncio.TaskGroup() as group:
         for _ in range(SUBMITS_AT_ONCE):

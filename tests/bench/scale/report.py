@@ -12,7 +12,7 @@ PHOTO_BYTES = 300_000
 
 
 def markdown(figures: ScaleFigures) -> str:
-    """Everything that README.md shows between its marks."""
+    """Return everything that docs/performance.md shows between its marks."""
     return "\n\n".join(
         [_curve(figures), _queue(figures), _remarks(figures), _paper(figures), _carried(figures)]
     )

@@ -163,10 +163,10 @@ async def test_a_stop_ends_a_sweep_of_tasks(world: World, monkeypatch: pytest.Mo
     await world.redis.delete(world.keys.images)
     stop, restored, restore = asyncio.Event(), [], world.tasks.restore
 
-    async def once(task_id: str, *, silent_ms: int) -> int:
+    async def once(task_id: str, *, min_idle_ms: int) -> int:
         restored.append(task_id)
         stop.set()
-        return await restore(task_id, silent_ms=silent_ms)
+        return await restore(task_id, min_idle_ms=min_idle_ms)
 
     monkeypatch.setattr(world.tasks, "restore", once)
     await sweeper(world, stop=stop).sweep()

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from schemas.redis.task_store import SubmitAnswer, TaskStore
+from schemas.redis.task_store import SubmitResult, TaskStore
 from tests.integration.schemas.steps import KEYS, TTL_MS, messages
 from tests.support.access import PASSWORD, USER, documented_rules
 from tests.support.redis_server import RedisServer, server_binaries
@@ -31,7 +31,7 @@ async def test_an_accepted_task_survives_a_restart(kind: str, tmp_path: Path) ->
         async with Redis.from_url(server.url) as redis:
             store = TaskStore(redis, KEYS, task_ttl_ms=TTL_MS)
             accepted = await store.submit("t1", messages("t1", 2), max_backlog=10)
-            assert accepted is SubmitAnswer.ACCEPTED
+            assert accepted is SubmitResult.ACCEPTED
         server.kill()
         server.start()
         async with Redis.from_url(server.url) as redis:

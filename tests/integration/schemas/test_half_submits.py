@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from schemas.redis.keys import WORKERS_GROUP
-from schemas.redis.task_store import Binding, EarlierUse, KeyBusyError, SubmitAnswer, TaskStore
+from schemas.redis.task_store import Binding, EarlierUse, KeyBusyError, SubmitResult, TaskStore
 from tests.integration.schemas.steps import KEYS, TTL_MS, messages, take
 
 pytestmark = pytest.mark.integration
@@ -63,7 +63,7 @@ async def test_submit_without_a_right_leaves_nothing(
     with pytest.raises(KeyBusyError):
         await store.reserve("k", "two", lease_ms=60_000)
     outcome = await store.submit("t1", messages("t1", 3), max_backlog=9, binding=binding)
-    assert outcome is SubmitAnswer.ACCEPTED
+    assert outcome is SubmitResult.ACCEPTED
     assert await store.reserve("k", "two", lease_ms=60_000) == EarlierUse("t1", "d")
     assert [message for _, message in await take(redis)] == messages("t1", 3)
 
@@ -79,6 +79,6 @@ async def test_stream_that_runs_out_of_ids_takes_no_part_of_a_task(
         assert await leftovers(redis) == NOTHING
     await redis.delete(KEYS.images)
     await redis.xgroup_create(KEYS.images, WORKERS_GROUP, "0", mkstream=True)
-    assert await store.submit("t1", messages("t1", 3), max_backlog=9) is SubmitAnswer.ACCEPTED
-    assert await store.submit("t1", messages("t1", 3), max_backlog=9) is SubmitAnswer.EXISTS
+    assert await store.submit("t1", messages("t1", 3), max_backlog=9) is SubmitResult.ACCEPTED
+    assert await store.submit("t1", messages("t1", 3), max_backlog=9) is SubmitResult.EXISTS
     assert await store.backlog() == 3

@@ -3,7 +3,7 @@
 import pytest
 from redis.asyncio import Redis
 
-from schemas.redis.task_store import Binding, EarlierUse, KeyBusyError, SubmitAnswer, TaskStore
+from schemas.redis.task_store import Binding, EarlierUse, KeyBusyError, SubmitResult, TaskStore
 from tests.integration.schemas.steps import KEYS, failure, messages, result, take
 
 pytestmark = pytest.mark.integration
@@ -21,12 +21,12 @@ async def test_a_key_is_held_and_then_bound(redis: Redis, store: TaskStore) -> N
 
     late = Binding("k", "two", "d2")
     outcome = await store.submit("t2", messages("t2", 1), max_backlog=9, binding=late)
-    assert outcome is SubmitAnswer.LOST
+    assert outcome is SubmitResult.LOST
     assert await store.backlog() == 0
     assert await store.state("t2") is None
 
     binding = Binding("k", "one", "d1")
-    for expected in (SubmitAnswer.ACCEPTED, SubmitAnswer.EXISTS):
+    for expected in (SubmitResult.ACCEPTED, SubmitResult.EXISTS):
         outcome = await store.submit("t1", messages("t1", 1), max_backlog=9, binding=binding)
         assert outcome is expected
     for token in ("one", "two"):
@@ -39,14 +39,14 @@ async def test_a_refused_submit_keeps_the_hold(redis: Redis, store: TaskStore) -
     await store.reserve("k", "one", lease_ms=5000)
     binding = Binding("k", "one", "d")
     outcome = await store.submit("t1", messages("t1", 1), max_backlog=0, binding=binding)
-    assert outcome is SubmitAnswer.BACKLOG
+    assert outcome is SubmitResult.BACKLOG
     with pytest.raises(KeyBusyError):
         await store.reserve("k", "two", lease_ms=5000)
     await store.release("k", "one")
     assert not await redis.exists(KEYS.idempotency("k"))
     # A submit after the lease is accepted if no other upload has reserved the key.
     outcome = await store.submit("t1", messages("t1", 1), max_backlog=9, binding=binding)
-    assert outcome is SubmitAnswer.ACCEPTED
+    assert outcome is SubmitResult.ACCEPTED
     assert await store.reserve("k", "two", lease_ms=5) == EarlierUse("t1", "d")
 
 

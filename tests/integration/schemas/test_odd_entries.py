@@ -7,7 +7,7 @@ from schemas.contract.errors import ImageErrorCode
 from schemas.contract.messages import ImageMessage
 from schemas.contract.tasks import ImageFailure
 from schemas.redis.keys import WORKERS_GROUP
-from schemas.redis.task_store import BeginAnswer, FinishAnswer, TaskStore
+from schemas.redis.task_store import BeginResult, FinishResult, TaskStore
 from tests.integration.schemas.steps import KEYS, messages, take
 
 pytestmark = pytest.mark.integration
@@ -30,7 +30,7 @@ async def test_entry_of_very_many_fields_is_dead_lettered(
     entry = await add(redis, "v", 1, "task_id", "d1", *unknown)
     lost = ImageFailure(index=0, filename=None, code=ImageErrorCode.INVALID_MESSAGE, detail="no")
     done = await store.dead_letter(entry, reason="invalid_message", task_id="d1", failure=lost)
-    assert done is FinishAnswer.FAILED
+    assert done is FinishResult.FAILED
     assert await store.backlog() == 0
     [(_, letter)] = await redis.xrange(KEYS.dead_letters)
     last = f"{MANY - 1}.jpg".encode() if names[0] == "filename" else None
@@ -58,9 +58,9 @@ async def test_unknown_fields_are_not_restored(redis: Redis, store: TaskStore) -
     fields = [part for pair in whole.to_fields().items() for part in pair]
     unknown = [part for at in range(MANY) for part in (f"f{at}", "x")]
     entry = await add(redis, *unknown, "index", 0, *fields)
-    assert await store.begin(entry, whole) is BeginAnswer.RUN
+    assert await store.begin(entry, whole) is BeginResult.RUN
     await lose_stream(redis)
-    assert await store.restore("d1", silent_ms=0) == 1
+    assert await store.restore("d1", min_idle_ms=0) == 1
     assert [message for _, message in await take(redis)] == [whole]
 
 
@@ -73,16 +73,16 @@ async def test_an_entry_stored_by_an_older_version_is_restored(
     contract = '"v","1","task_id","t1","object","t1/input/0"'
     await redis.hset(KEYS.task("t1"), "entry:0", f"[{unknown},{contract}]")
     await lose_stream(redis)
-    assert await store.restore("t1", silent_ms=0) == 1
+    assert await store.restore("t1", min_idle_ms=0) == 1
     assert [message.object for _, message in await take(redis)] == ["t1/input/0"]
 
 
 async def test_an_index_with_leading_zeros_is_restored(redis: Redis, store: TaskStore) -> None:
     entry = await add(redis, "v", 1, "task_id", "d1", "index", "00", "object", "d1/input/0")
     message = ImageMessage(task_id="d1", object="d1/input/0")
-    assert await store.begin(entry, message) is BeginAnswer.RUN
+    assert await store.begin(entry, message) is BeginResult.RUN
     await lose_stream(redis)
-    assert await store.restore("d1", silent_ms=0) == 1
+    assert await store.restore("d1", min_idle_ms=0) == 1
 
 
 async def lose_stream(redis: Redis) -> None:

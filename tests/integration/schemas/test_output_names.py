@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 from schemas.contract.messages import ImageMessage
-from schemas.redis.task_store import BeginAnswer, FinishAnswer, TaskStore
+from schemas.redis.task_store import BeginResult, FinishResult, TaskStore
 from tests.integration.schemas.steps import result, take
 
 pytestmark = pytest.mark.integration
@@ -25,9 +25,9 @@ async def test_replaced_characters_never_give_two_images_one_name(
     taken = await take(redis)
     (e0, m0), (e1, m1) = taken[first], taken[1 - first]
     for _ in range(2):  # a second delivery gets the same
-        assert await store.begin(e0, m0) is BeginAnswer.RUN
-        assert await store.begin(e1, m1) is BeginAnswer.OUTPUT_TAKEN
-        assert await store.begin(e1, m1, output=m1.distinct_output_name) is BeginAnswer.RUN
+        assert await store.begin(e0, m0) is BeginResult.RUN
+        assert await store.begin(e1, m1) is BeginResult.OUTPUT_TAKEN
+        assert await store.begin(e1, m1, output=m1.distinct_output_name) is BeginResult.RUN
 
 
 @pytest.mark.parametrize("output", ["a.webp", "a;b.webp"])
@@ -36,16 +36,16 @@ async def test_a_name_that_is_requested_twice_is_a_conflict(
 ) -> None:
     await store.submit("t1", named(output, output), max_backlog=10)
     (e0, m0), (e1, m1) = await take(redis)
-    assert await store.begin(e0, m0) is BeginAnswer.RUN
-    assert await store.begin(e1, m1) is BeginAnswer.OUTPUT_CONFLICT
+    assert await store.begin(e0, m0) is BeginResult.RUN
+    assert await store.begin(e1, m1) is BeginResult.OUTPUT_CONFLICT
 
 
 async def test_an_image_that_an_older_version_began_goes_on(redis: Redis, store: TaskStore) -> None:
     await store.submit("t1", named("a;b.webp"), max_backlog=10)
     [(entry, message)] = await take(redis)
-    assert await store.begin(entry, message, output="a;b.webp") is BeginAnswer.RUN
-    assert await store.begin(entry, message) is BeginAnswer.RUN
-    assert await store.finish(entry, message, result(message), {}) is FinishAnswer.COMPLETED
+    assert await store.begin(entry, message, output="a;b.webp") is BeginResult.RUN
+    assert await store.begin(entry, message) is BeginResult.RUN
+    assert await store.finish(entry, message, result(message), {}) is FinishResult.COMPLETED
     assert await store.lists_result("t1", "a_b.webp")
 
 
@@ -56,4 +56,4 @@ async def test_a_result_of_an_older_version_stays_listed(redis: Redis, store: Ta
     old = result(message).model_copy(update={"filename": "a;b.webp"})
     await store.finish(entry, message, old, {})
     assert await store.lists_result("t1", "a;b.webp")
-    assert await store.begin(entry, message) is BeginAnswer.DUPLICATE
+    assert await store.begin(entry, message) is BeginResult.DUPLICATE

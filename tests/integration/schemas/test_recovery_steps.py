@@ -9,7 +9,7 @@ from schemas.contract.errors import ImageErrorCode
 from schemas.contract.tasks import ImageFailure, TaskStatus
 from schemas.redis.keys import WORKERS_GROUP
 from schemas.redis.scripts import Scripts
-from schemas.redis.task_store import BeginAnswer, FinishAnswer, TaskStore
+from schemas.redis.task_store import BeginResult, FinishResult, TaskStore
 from tests.integration.schemas.steps import KEYS, TTL_MS, failure, messages, result, take
 
 pytestmark = pytest.mark.integration
@@ -33,14 +33,14 @@ async def test_dead_letter_fails_its_image_once(redis: Redis, store: TaskStore) 
     await store.submit("t1", messages("t1", 1), max_backlog=10)
     [(entry, message)] = await take(redis)
 
-    async def dead_letter() -> FinishAnswer:
+    async def dead_letter() -> FinishResult:
         return await store.dead_letter(
             entry, reason="too_many_deliveries", task_id="t1", total=1,
             failure=failure(message), metadata={"deliveries": 4},
         )  # fmt: skip
 
-    assert await dead_letter() is FinishAnswer.FAILED
-    assert await dead_letter() is FinishAnswer.SETTLED
+    assert await dead_letter() is FinishResult.FAILED
+    assert await dead_letter() is FinishResult.SETTLED
     letters: Any = await redis.xrange(KEYS.dead_letters)
     assert len(letters) == 1
     assert letters[0][1][b"reason"] == b"too_many_deliveries"
@@ -57,7 +57,7 @@ async def test_a_dead_letter_creates_and_fails_an_unknown_task(
         index=0, filename=None, code=ImageErrorCode.INVALID_MESSAGE, detail="no image"
     )
     done = await store.dead_letter(entry, reason="invalid", task_id="d1", failure=lost)
-    assert done is FinishAnswer.FAILED
+    assert done is FinishResult.FAILED
     state = await store.state("d1")
     assert state is not None
     assert state.errors == [lost]
@@ -91,8 +91,8 @@ async def test_delete_leaves_a_tombstone(redis: Redis, store: TaskStore) -> None
     assert await store.delete("t1")
     assert await store.delete("t1")
     assert not await store.delete("t2")
-    assert await store.begin(e1, m1) is BeginAnswer.GONE
-    assert await store.finish(e1, m1, result(m1), {}) is FinishAnswer.GONE
+    assert await store.begin(e1, m1) is BeginResult.GONE
+    assert await store.finish(e1, m1, result(m1), {}) is FinishResult.GONE
     state = await store.state("t1")
     assert state is not None
     assert (state.status, state.results) == (TaskStatus.FAILED, [])

@@ -13,7 +13,7 @@ from schemas.contract.messages import ImageMessage
 from schemas.contract.tasks import ImageFailure
 from schemas.redis.dead_letters import DeadLetters, LetterFilter
 from schemas.redis.keys import WORKERS_GROUP
-from schemas.redis.task_store import FinishAnswer, TaskStore
+from schemas.redis.task_store import FinishResult, TaskStore
 from schemas.storage.storage import Storage, StorageError
 from tests.integration.worker.conftest import KEYS, Bench
 
@@ -57,7 +57,7 @@ async def in_flight(bench: Bench, **fields: str | bytes) -> str:
     return entry
 
 
-async def dead_letter(store: TaskStore, entry: str) -> FinishAnswer:
+async def dead_letter(store: TaskStore, entry: str) -> FinishResult:
     return await store.dead_letter(
         entry, reason="too_many_deliveries", task_id="t1", failure=FAILURE, total=1
     )
@@ -76,7 +76,7 @@ async def test_a_copy_of_an_image_that_another_finished_goes(
     message = ImageMessage(task_id="t1", **fields)  # type: ignore[arg-type]
     await bench.store.begin(entry, message)
     storage.meanwhile = lambda: bench.store.finish(entry, message, FAILURE, {})
-    assert await dead_letter(keeping(bench.redis, storage), entry) is FinishAnswer.SETTLED
+    assert await dead_letter(keeping(bench.redis, storage), entry) is FinishResult.SETTLED
     assert not await bench.redis.xlen(KEYS.dead_letters)
     assert kept(bench.folder) == []
 
@@ -95,7 +95,7 @@ async def test_a_copy_that_the_letter_of_another_names_stays(
             await bench.redis.xadd(KEYS.dead_letters, {"reason": "younger"})
 
     storage.meanwhile = meanwhile
-    assert await dead_letter(keeping(bench.redis, storage), entry) is FinishAnswer.SETTLED
+    assert await dead_letter(keeping(bench.redis, storage), entry) is FinishResult.SETTLED
     assert kept(bench.folder) == [entry]
     box = DeadLetters(bench.redis, KEYS, bench.store, bench.storage)
     [letter] = [one async for one in box.select(LetterFilter(task_id="t1"))]
@@ -108,5 +108,5 @@ async def test_a_copy_that_storage_does_not_delete_ends_nothing_twice(
     entry = await in_flight(bench, image=b"original")
     storage.meanwhile = lambda: bench.redis.xdel(KEYS.images, entry)
     storage.may_delete = False
-    assert await dead_letter(keeping(bench.redis, storage), entry) is FinishAnswer.SETTLED
+    assert await dead_letter(keeping(bench.redis, storage), entry) is FinishResult.SETTLED
     assert kept(bench.folder) == [entry]

@@ -39,7 +39,7 @@ def main() -> int:
             told, shown, passed = figures.as_json(), table(figures), figures.passed
     print(json.dumps(told, indent=2))
     print(shown)
-    if passed and args.readme:
+    if passed and args.write:
         write_table("recovery" if args.recovery else "chaos", shown)
     return 0 if passed else 1
 
@@ -54,7 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--server", choices=sorted(server_binaries()), default="valkey")
     parser.add_argument("--recovery", action="store_true", help="measure the times of recovery")
-    parser.add_argument("--readme", action="store_true", help="write the table into docs/")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/")
     parser.add_argument("--keep", type=Path, help="folder for logs and data; else a temporary one")
     return parser.parse_args()
 

@@ -15,8 +15,8 @@ def table(figures: ChaosFigures) -> str:
         "connections cut": f"{figures.connections_cut}",
         "consumers deleted that held entries, entries deleted": f"{figures.consumers_deleted}, "
         f"{figures.entries_deleted}",
-        "poison images": f"{figures.poison_images}, which killed {figures.poison_deaths} workers",
-        "under fire, then settled after": f"{figures.seconds_of_faults:.0f} s, "
+        "poison images": f"{figures.poison_images}, which ended {figures.poison_deaths} workers",
+        "faults for, recovered after": f"{figures.seconds_of_faults:.0f} s, "
         f"{figures.seconds_to_settle:.0f} s",
         "**tasks lost**": f"**{figures.tasks_lost}**",
         "completion events": f"{figures.completion_events}, one for each task",

@@ -1,4 +1,4 @@
-"""`python -m tests.stress.flood`: overload a service; `--readme` writes the figures into docs/."""
+"""`python -m tests.stress.flood`: overload a service; `--write` writes the figures into docs/."""
 
 import argparse
 import sys
@@ -21,7 +21,7 @@ def main() -> int:
     forget_settings()
     parser = argparse.ArgumentParser(prog="python -m tests.stress.flood", description=__doc__)
     parser.add_argument("--seconds", type=float, default=FloodPlan.seconds)
-    parser.add_argument("--readme", action="store_true", help="write the figures into docs/")
+    parser.add_argument("--write", action="store_true", help="write the figures into docs/")
     args = parser.parse_args()
     started = time.monotonic()
 
@@ -33,7 +33,7 @@ def main() -> int:
     print(markdown(figures))
     for line in (found := violations(figures)):
         tell(line)
-    if args.readme and not found:
+    if args.write and not found:
         write_table("flood", markdown(figures))
     return bool(found)
 
