@@ -20,5 +20,5 @@ class ModelError(ConsumerError):
     """The checkpoint cannot be loaded, or is not a supported detector."""
 
 
-class SickDetectorError(ConsumerError):
+class BrokenDetectorError(ConsumerError):
     """The detector fails on every image: its device or memory is broken, not the images."""

@@ -166,7 +166,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         log.warning("server is unavailable", server="storage", error=described(error))
         response = _response_to(StorageUnavailableError())
     except ConnectionError:
-        response = _response_to(ClientGoneError())  # nobody reads it, but it is counted
+        response = _response_to(ClientGoneError())  # not sent, but counted
     except Exception:
         log.exception("unexpected error")
         response = _response_to(ProducerError())

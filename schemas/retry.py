@@ -61,7 +61,7 @@ def is_missing_group(error: BaseException) -> bool:
 def concerns_one(error: BaseException) -> bool:
     """Return whether an error concerns only the item that was asked for, and not its server.
 
-    Others can write to the same keys: one value that nobody foresaw must not stop the items after
+    Others can write to the same keys: one unexpected value must not stop the items after
     it.
     """
     if not isinstance(error, Exception) or isinstance(error, StoppedError):
@@ -135,7 +135,7 @@ async def run_periodically(
     Args:
         name: of the loop, for the log.
         step: returns the seconds until it is due again.
-        wakeup: ends a wait early; whoever sets ``stop`` sets it too. Default: ``stop`` itself.
+        wakeup: ends a wait early; code that sets ``stop`` sets it too. Default: ``stop`` itself.
         backoff: the waits after failures.
     """
     backoff = backoff or Backoff()

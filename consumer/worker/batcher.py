@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import structlog
 
-from consumer.errors import SickDetectorError
+from consumer.errors import BrokenDetectorError
 from consumer.vision.detect.detector import Detector
 from consumer.vision.detect.obb import Detections
 from consumer.vision.views.view import Pixels
@@ -96,7 +96,7 @@ class Batcher:
         """Serve until cancelled.
 
         Raises:
-            SickDetectorError: the detector failed several inputs in a row and then a harmless one.
+            BrokenDetectorError: the detector failed several inputs in a row, then noise too.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -104,8 +104,8 @@ class Batcher:
                     shape = await self._next_shape()
                     await self._wait_for_more(shape)
                     group.create_task(self._serve(self._take(shape), is_large=_is_large(shape)))
-        except* SickDetectorError as sick:
-            raise sick.exceptions[0] from None
+        except* BrokenDetectorError as broken:
+            raise broken.exceptions[0] from None
         finally:
             for threads in (self._threads, self._wide_thread):
                 threads.shutdown(wait=False, cancel_futures=True)
@@ -207,7 +207,7 @@ class Batcher:
         try:
             await self._forward([noise])
         except Exception as error:
-            raise SickDetectorError(
+            raise BrokenDetectorError(
                 f"the detector failed {self._failures} images in a row and then noise: {error!r}"
             ) from error
         self._failures = 0

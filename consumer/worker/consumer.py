@@ -159,7 +159,9 @@ class StreamConsumer:
         An error that concerns only this entry must not block those behind it.
         """
         try:
-            if self.poison.is_suspect(candidate.deliveries) and await self._bury(candidate):
+            if self.poison.may_be_poison(candidate.deliveries) and await self._dead_letter_poison(
+                candidate
+            ):
                 return True
             async with self.in_flight.exclusive(timeout_seconds=self._lease_seconds) as allowed:
                 for entry in await self.stream.claim([candidate]) if allowed else ():
@@ -178,7 +180,7 @@ class StreamConsumer:
             await self.stream.take_lease(candidate)
         return True
 
-    async def _bury(self, candidate: Abandoned) -> bool:
+    async def _dead_letter_poison(self, candidate: Abandoned) -> bool:
         """Dead-letter an entry if it is poison; return whether nothing is left to do for now."""
         fields = await self.stream.fields(candidate.id)
         if fields is None:
@@ -189,7 +191,7 @@ class StreamConsumer:
             return False
         # One worker, once in each lease: storage may be unavailable now.
         if await self.stream.take_lease(candidate):
-            await self.dead_letters.bury_poison(entry)
+            await self.dead_letters.dead_letter_poison(entry)
         return True
 
     def _start(self, entry: Entry) -> asyncio.Task[None]:

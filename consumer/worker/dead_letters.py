@@ -52,22 +52,22 @@ class DeadLetterRecorder:
         """Dead-letter an entry that breaks the contract."""
         await self._fail(entry, ImageErrorCode.INVALID_MESSAGE, detail)
 
-    async def reject(self, entry: Entry, message: ImageMessage, answer: BeginResult) -> None:
+    async def reject(self, entry: Entry, message: ImageMessage, result: BeginResult) -> None:
         """Dead-letter an entry that contradicts its task.
 
         Only an output name that is taken fails the entry's own image.
         """
         failure = None
-        if answer is BeginResult.OUTPUT_CONFLICT:
+        if result is BeginResult.OUTPUT_CONFLICT:
             detail = "output is the name of another image's result"
             failure = image_failure(message, ImageErrorCode.INVALID_MESSAGE, detail)
         done = await self._record(
-            entry, answer, task_id=message.task_id, failure=failure, total=message.total,
-            detail=answer.replace("_", " "),
+            entry, result, task_id=message.task_id, failure=failure, total=message.total,
+            detail=result.replace("_", " "),
         )  # fmt: skip
         await self._delete_original(message, done)
 
-    async def bury_poison(self, entry: Entry) -> None:
+    async def dead_letter_poison(self, entry: Entry) -> None:
         """Dead-letter a poison image, and delete its original."""
         code = ImageErrorCode.TOO_MANY_DELIVERIES
         try:
@@ -181,7 +181,7 @@ class QuarantiningStore(TaskStore):
         """As the base class; raises StorageError too, and then nothing was recorded."""
         newest = await self._newest_letter()
         kept = await self._keep(entry, task_id)
-        answer = await super().dead_letter(
+        result = await super().dead_letter(
             entry,
             reason=reason,
             task_id=task_id,
@@ -189,9 +189,9 @@ class QuarantiningStore(TaskStore):
             total=total,
             metadata={**(metadata or {}), **({"kept": kept} if kept else {})},
         )
-        if kept and answer is FinishResult.SETTLED:
+        if kept and result is FinishResult.SETTLED:
             await self._delete_unless_named(kept, since=newest)
-        return answer
+        return result
 
     async def _newest_letter(self) -> str:
         rows: Any = await self._redis.xrevrange(self._keys.dead_letters, count=1)

@@ -55,12 +55,12 @@ class PoisonGuard:
         """
         return deliveries < self._shared_deliveries
 
-    def is_suspect(self, deliveries: int) -> bool:
+    def may_be_poison(self, deliveries: int) -> bool:
         """Return whether an entry that had so many deliveries may be poison."""
         return deliveries >= self.max_deliveries
 
     async def is_poison(self, entry: Entry) -> bool:
-        """Return whether a suspect entry is to be dead-lettered.
+        """Return whether an entry that may be poison is to be dead-lettered.
 
         So is one whose task has become something else: no delivery can ever settle it.
         """

@@ -47,7 +47,7 @@ async def run_worker(
     Raises:
         StubError: the image to put on plates cannot be used.
         ModelError: the model cannot be loaded.
-        ExceptionGroup: a loop failed; with SickDetectorError if the detector did.
+        ExceptionGroup: a loop failed; with BrokenDetectorError if the detector did.
     """
     # Before anything that takes long or waits, so that a wrong path is reported at once.
     options = cover_options(settings)

@@ -84,16 +84,16 @@ class ImageProcessor:
         except ContractError as error:
             await self.dead_letters.refuse(entry, str(error))
             return
-        answer, message = await self._begin(entry, message)
-        if answer is BeginResult.RUN:
+        begun, message = await self._begin(entry, message)
+        if begun is BeginResult.RUN:
             await self._run(entry, message)
-        elif answer in _SETTLED:
-            self.metrics.images.labels(answer).inc()
+        elif begun in _SETTLED:
+            self.metrics.images.labels(begun).inc()
             await delete_files(self.storage, *_original(message))
-        elif answer is BeginResult.TOTAL_TOO_LARGE:
+        elif begun is BeginResult.TOTAL_TOO_LARGE:
             await self.dead_letters.refuse(entry, f"total: more than {self.limits.max_total}")
         else:
-            await self.dead_letters.reject(entry, message, answer)
+            await self.dead_letters.reject(entry, message, begun)
 
     async def _begin(self, entry: Entry, message: ImageMessage) -> tuple[BeginResult, ImageMessage]:
         """Begin an image; the returned message has a name of the result that no other image has."""
@@ -102,9 +102,9 @@ class ImageProcessor:
                 self.store.begin, entry.id, message,
                 output=name, max_total=self.limits.max_total,
             )  # fmt: skip
-            answer = await retry_until_stopped(begin, self.stop)
-            if answer is not BeginResult.OUTPUT_TAKEN:
-                return answer, message.model_copy(update={"output": name})
+            begun = await retry_until_stopped(begin, self.stop)
+            if begun is not BeginResult.OUTPUT_TAKEN:
+                return begun, message.model_copy(update={"output": name})
         return BeginResult.OUTPUT_CONFLICT, message
 
     async def _run(self, entry: Entry, message: ImageMessage) -> None:

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from redis import Redis
 
 from consumer import __main__ as entry_point
-from consumer.errors import SickDetectorError
+from consumer.errors import BrokenDetectorError
 from consumer.health import EXIT_STATUS, Health
 from consumer.metrics import WorkerMetrics
 from consumer.vision.detect.obb import Detections
@@ -69,14 +69,14 @@ def reasons(service: Service) -> list[str]:
 class SickDetector:
     """Loads well, then fails everything, as a GPU does after an illegal memory access."""
 
-    name = digest = "sick"
+    name = digest = "broken"
     imgsz, stride = 640, 32
 
     def detect(self, batch: Pixels, *, wide: bool = False) -> list[Detections]:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 
-async def test_sick_detector_spends_no_second_delivery(bench: Bench) -> None:
+async def test_broken_detector_spends_no_second_delivery(bench: Bench) -> None:
     settings = bench.settings.model_copy(update={"max_images_in_hand": 6, "lease_seconds": 20})
     metrics = WorkerMetrics(CollectorRegistry())
     for index in range(6):
@@ -84,17 +84,17 @@ async def test_sick_detector_spends_no_second_delivery(bench: Bench) -> None:
     with pytest.raises(ExceptionGroup) as raised:
         async with asyncio.timeout(20):
             await run_worker(settings, metrics, Health(), asyncio.Event(), SickDetector())
-    assert raised.group_contains(SickDetectorError)
+    assert raised.group_contains(BrokenDetectorError)
     rows = await bench.redis.xpending_range(KEYS.images, "workers", "-", "+", 10)
     assert [row["times_delivered"] for row in rows] == [1] * 6
     assert await bench.redis.xlen(KEYS.dead_letters) == 0
 
 
-async def test_sick_detector_ends_the_process_with_a_status(
+async def test_broken_detector_ends_the_process_with_a_status(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def ends(settings: object) -> None:
-        raise ExceptionGroup("", [ExceptionGroup("", [SickDetectorError("it fails everything")])])
+        raise ExceptionGroup("", [ExceptionGroup("", [BrokenDetectorError("it fails everything")])])
 
     monkeypatch.setattr(sys, "argv", ["consumer", "worker"])
     assert await asyncio.to_thread(entry_point.main, ends) == EXIT_STATUS

@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from consumer.errors import SickDetectorError
+from consumer.errors import BrokenDetectorError
 from consumer.vision.detect.obb import Detections
 from consumer.vision.views.view import Pixels
 from consumer.worker.batcher import FAILURES_BEFORE_PROBE, Batcher
@@ -17,13 +17,13 @@ class FailingDetector:
     digest = name = "failing"
     imgsz, stride = 64, 32
 
-    def __init__(self, *, sick: bool) -> None:
-        self.sick = sick
+    def __init__(self, *, broken: bool) -> None:
+        self.broken = broken
         self.inputs = 0
 
     def detect(self, batch: Pixels, *, wide: bool = False) -> list[Detections]:
         self.inputs += len(batch)
-        if self.sick or (batch == batch[:, :1, :1]).all(axis=(1, 2, 3)).any():
+        if self.broken or (batch == batch[:, :1, :1]).all(axis=(1, 2, 3)).any():
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         nothing = Detections.exact(np.zeros((0, 4, 2), np.float32), np.zeros(0, np.float32))
         return [nothing] * len(batch)
@@ -37,11 +37,11 @@ def flat(value: int) -> Pixels:
     return np.full((32, 64, 3), value, np.uint8)
 
 
-async def test_sick_detector_ends_the_batcher_after_a_few_images() -> None:
-    detector = FailingDetector(sick=True)
+async def test_broken_detector_ends_the_batcher_after_a_few_images() -> None:
+    detector = FailingDetector(broken=True)
     tested = batcher(detector)
     waiting = [asyncio.ensure_future(tested.detect([flat(v)])) for v in range(20)]
-    with pytest.raises(SickDetectorError, match="illegal memory access"):
+    with pytest.raises(BrokenDetectorError, match="illegal memory access"):
         async with asyncio.timeout(10):
             await tested.run()
     assert detector.inputs == FAILURES_BEFORE_PROBE + 1
@@ -52,7 +52,7 @@ async def test_sick_detector_ends_the_batcher_after_a_few_images() -> None:
 
 
 async def test_bad_images_in_a_row_do_not_end_it() -> None:
-    tested = batcher(FailingDetector(sick=False))
+    tested = batcher(FailingDetector(broken=False))
     running = asyncio.create_task(tested.run())
     async with asyncio.timeout(10):
         answers = await asyncio.gather(
