@@ -4,12 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from redis import Redis
 
 from tests.support.environment import forget_settings
 from tests.support.redis_server import RedisServer, server_binaries, shared_server
 
 forget_settings()
+
+# How long an example takes depends on the machine and on what else runs there.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
