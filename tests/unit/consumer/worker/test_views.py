@@ -54,7 +54,11 @@ async def together(
     """Plates of pictures that share batches, as the worker finds them, and the batches' sizes."""
     sizes: list[int] = []
     batcher = Batcher(
-        detector, pictures, batch_size=8, observe=lambda size, _seconds: sizes.append(size)
+        detector,
+        pictures,
+        batch_size=len(pictures),
+        observe=lambda size, _seconds: sizes.append(size),
+        max_wait_seconds=2,  # so that a batch is filled on a busy machine too
     )
     task = asyncio.create_task(batcher.run())
     try:
