@@ -207,7 +207,7 @@ async def _sent_before_the_body(request: web.Request, response: web.Response) ->
         if hdrs.EXPECT not in request.headers or content.total_bytes > 0:
             await _read_on(content)
     except (TimeoutError, OSError, web.RequestPayloadError):
-        pass  # the client is gone or idle: it could read the response
+        pass  # the response is sent; only the rest of the request is missing
     return response
 
 

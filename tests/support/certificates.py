@@ -4,6 +4,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.programs import needed_program
+
 _KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 _SERVER = "subjectAltName=DNS:localhost,IP:127.0.0.1"
 _CA = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"]
@@ -44,4 +46,5 @@ def make_certificates(folder: Path) -> Certificates:
 
 
 def _openssl(*arguments: str | Path) -> None:
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=60)
+    program = needed_program("openssl")
+    subprocess.run([program, *map(str, arguments)], check=True, capture_output=True, timeout=60)

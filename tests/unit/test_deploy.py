@@ -12,6 +12,7 @@ import yaml
 
 from cli.launcher import STOP_MARGIN_SECONDS
 from consumer.settings import DispatcherSettings, WorkerSettings
+from tests.support.programs import skip_without
 
 PROJECT = Path(__file__).resolve().parents[2]
 ROLES = ("producer", "worker", "worker-gpu", "dispatcher")
@@ -101,13 +102,22 @@ def test_constraints_agree_with_the_direct_pins() -> None:
     assert direct <= locked
 
 
-@pytest.mark.skipif(not shutil.which("docker-compose"), reason="docker-compose is not installed")
+def compose_command() -> list[str]:
+    """Return the command of Docker Compose: the plugin of docker, or the program of its own."""
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    plugin = ["docker", "compose"]
+    if not shutil.which("docker") or subprocess.run([*plugin, "version"], check=False).returncode:
+        skip_without("Docker Compose is not installed")
+    return plugin
+
+
 def test_compose_reads_the_file_and_takes_settings_from_dotenv(tmp_path: Path) -> None:
     shutil.copy(PROJECT / "docker-compose.yml", tmp_path)
     upload_url = "http://host.docker.internal:8001/api/images/upload"
     (tmp_path / ".env").write_text(f'BACKEND_UPLOAD_URL="{upload_url}"\n', encoding="utf-8")
     shown = subprocess.run(
-        ["docker-compose", "--profile", "gpu", "config"],
+        [*compose_command(), "--profile", "gpu", "config"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -1,12 +1,9 @@
-"""`plate-detect dead-letters`: what was given up is seen, replayed once, or forgotten."""
+"""`plate-detect dead-letters`: dead letters are listed, replayed once, or deleted."""
 
 import asyncio
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.tasks import ImageFailure
@@ -14,12 +11,11 @@ from schemas.redis.dead_letters import DeadLetters, LetterFilter
 from schemas.redis.task_store import TaskStore
 from schemas.storage.layout import task_prefix
 from tests.integration.cli.conftest import Bench
-from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
 
 
-async def give_up(
+async def dead_letter(
     bench: Bench, task_id: str, *, keep: bool = True, reason: str = "too_many_deliveries"
 ) -> str:
     """A task whose image was dead-lettered, as a worker leaves it; returns the letter's id."""
@@ -43,8 +39,8 @@ async def letters(bench: Bench) -> list[str]:
 
 
 async def test_list_and_show(bench: Bench) -> None:
-    kept = await give_up(bench, "kept")
-    gone = await give_up(bench, "gone", keep=False, reason="invalid_message")
+    kept = await dead_letter(bench, "kept")
+    gone = await dead_letter(bench, "gone", keep=False, reason="invalid_message")
     rows = await bench.rows("dead-letters", "list")
     assert [(row["id"], row["task_id"], row["replayable"]) for row in rows] == [
         (kept, "kept", True), (gone, "gone", False),
@@ -105,7 +101,7 @@ async def test_many_letters_are_all_seen(bench: Bench) -> None:
 
 
 async def test_replay_is_a_new_task_and_the_letter_goes(bench: Bench) -> None:
-    letter = await give_up(bench, "t1")
+    letter = await dead_letter(bench, "t1")
     dry = await bench.cli("dead-letters", "replay", letter, "--dry-run")
     assert "would be replayed" in dry.stdout
     assert await letters(bench) == [letter]
@@ -131,7 +127,7 @@ async def test_replay_is_a_new_task_and_the_letter_goes(bench: Bench) -> None:
 
 
 async def test_replay_cut_off_half_way_and_two_at_once_make_one_task(bench: Bench) -> None:
-    await give_up(bench, "t1")
+    await dead_letter(bench, "t1")
     box = DeadLetters(bench.redis, bench.keys, bench.tasks, bench.storage)
     (letter,) = [found async for found in box.select(LetterFilter())]
     first, second = await asyncio.gather(*(box.replay(letter, max_backlog=9) for _ in range(2)))
@@ -142,8 +138,8 @@ async def test_replay_cut_off_half_way_and_two_at_once_make_one_task(bench: Benc
 
 
 async def test_replay_needs_the_original(bench: Bench) -> None:
-    gone = await give_up(bench, "gone", keep=False)
-    kept = await give_up(bench, "kept")
+    gone = await dead_letter(bench, "gone", keep=False)
+    kept = await dead_letter(bench, "kept")
     refused = await bench.cli("dead-letters", "replay", "--all")
     assert refused.exit_code == 1
     assert f"plate-detect: {gone}: its original is gone" in refused.stderr
@@ -153,7 +149,7 @@ async def test_replay_needs_the_original(bench: Bench) -> None:
 
 
 async def test_replay_into_a_full_backlog_changes_nothing(bench: Bench) -> None:
-    letter = await give_up(bench, "t1")
+    letter = await dead_letter(bench, "t1")
     await bench.take("waiting")
     before = bench.files()
     refused = await bench.cli("dead-letters", "replay", letter, MAX_BACKLOG_IMAGES="1")
@@ -181,7 +177,7 @@ async def test_letter_that_names_a_foreign_original(bench: Bench) -> None:
 
 
 async def test_purge(bench: Bench) -> None:
-    first, second = await give_up(bench, "t1"), await give_up(bench, "t2")
+    first, second = await dead_letter(bench, "t1"), await dead_letter(bench, "t2")
     kept = bench.files()
     assert len(kept) == 2
     dry = await bench.cli("dead-letters", "purge", "--all", "--dry-run")
@@ -194,7 +190,7 @@ async def test_purge(bench: Bench) -> None:
 
 
 async def test_deleting_a_task_takes_its_kept_original_along(bench: Bench) -> None:
-    letter = await give_up(bench, "t1")
+    letter = await dead_letter(bench, "t1")
     await bench.storage.delete_prefix(task_prefix("t1"))
     assert bench.files() == set()
     (row,) = await bench.rows("dead-letters", "show", letter)
@@ -219,7 +215,7 @@ ODD_LETTERS: list[dict[bytes | str, bytes | str]] = [
 async def test_a_letter_that_anybody_may_have_written_stops_no_other(bench: Bench) -> None:
     for fields in ODD_LETTERS:
         await bench.redis.xadd(bench.keys.dead_letters, {"reason": "odd", **fields})
-    good = await give_up(bench, "good")
+    good = await dead_letter(bench, "good")
     await bench.storage.put("t/quarantine/2-2", b"of another letter")
     rows = await bench.rows("dead-letters", "list")
     assert [row["id"] for row in rows if row["replayable"]] == [good]
@@ -277,37 +273,3 @@ async def test_hostile_names_do_not_reach_the_terminal(bench: Bench) -> None:
         assert not {"\x1b", "\x07", "\u202e"} & set(shown)
     (row,) = await bench.rows("dead-letters", "list")
     assert row["filename"] == name
-
-
-async def test_no_server_is_one_line_without_the_password(bench: Bench, tmp_path: Path) -> None:
-    port = free_port()
-    done = await bench.cli("dead-letters", "list", REDIS_URL=f"redis://:hunter2@127.0.0.1:{port}/0")
-    assert done.exit_code == 1
-    assert done.stderr == f"plate-detect: Redis cannot be reached at 127.0.0.1:{port}\n"
-
-
-async def test_embedded_server_is_found(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In the folder of a `plate-detect run`, without any setting."""
-    await bench.redis.xadd(bench.keys.dead_letters, {"reason": "found"})
-    (tmp_path / "var" / "redis").mkdir(parents=True)
-    port = Redis.from_url(bench.url).connection_pool.connection_kwargs["port"]
-    (tmp_path / "var" / "redis" / "port").write_text(f"{port}\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("REDIS_HOST", raising=False)
-    done = await bench.cli("dead-letters", "list", "--json", REDIS_URL="")
-    assert '"reason":"found"' in done.stdout
-
-
-@pytest.mark.parametrize("content", [b"1234567", b"abc", b"0", b"-1", b"", b"\xff"])
-async def test_a_damaged_port_file_is_one_line(
-    bench: Bench, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "var" / "redis").mkdir(parents=True)
-    (tmp_path / "var" / "redis" / "port").write_bytes(content)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("REDIS_HOST", raising=False)
-    done = await bench.cli("dead-letters", "list", REDIS_URL="")
-    assert done.exit_code == 1
-    assert re.fullmatch("plate-detect: .*/var/redis/port names no port; .*\n", done.stderr)

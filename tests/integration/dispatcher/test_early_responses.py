@@ -1,7 +1,6 @@
 """Receivers that respond before they have read the request: the response counts, not the reset."""
 
 import asyncio
-import shutil
 import socket
 import ssl
 import struct
@@ -120,7 +119,6 @@ async def test_an_early_response_to_a_callback_counts(tmp_path: Path) -> None:
             assert (got.reason, got.retry_after_seconds) == ("status 429", 7)
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="certificates need openssl")
 @pytest.mark.parametrize("end", [close, reset])
 async def test_an_early_response_over_tls_counts(
     tmp_path: Path, end: Callable[[socket.socket], None]

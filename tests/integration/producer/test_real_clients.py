@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -157,7 +156,6 @@ CLIENTS = {
 }
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="names that Windows does not allow")
 @pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
 async def test_every_file_is_taken(
     producer: RunningProducer, client: Client, tmp_path: Path

@@ -1,10 +1,9 @@
-"""`plate-detect run`: what it refuses before it starts, what it restarts, and how it stops."""
+"""`plate-detect run`: what it restarts, and how it stops."""
 
 import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,89 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from typer.testing import CliRunner
 
 from cli import runner
 from cli.launcher import LaunchError, ManagedProcess
-from cli.main import app
 from cli.readiness import ReadinessProbe
-from cli.runner import Plan, keep_running, metrics_ports
-from tests.support.ports import NEEDS_IPV6, free_port
+from cli.runner import Plan, keep_running
+from tests.support.ports import free_port
 from tests.support.service import ROOT, wait_until
-
-# --- What is refused before anything starts
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to run in."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def refusal(**settings: str) -> str:
-    """Run with settings that cannot work; return the one line that says why."""
-    environment = {"HOST": "127.0.0.1", "PORT": str(free_port()), **settings}
-    refused = CliRunner().invoke(app, ["run"], env=environment)
-    assert refused.exit_code == 1
-    assert refused.stdout == ""
-    [line] = refused.stderr.splitlines()
-    assert line.startswith("plate-detect: ")
-    return line.removeprefix("plate-detect: ")
-
-
-def test_a_taken_port(folder: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        assert refusal(PORT=str(port)).startswith(f"port {port} is taken")
-        assert refusal(EMBEDDED_REDIS_PORT=str(port)) == f"EMBEDDED_REDIS_PORT={port} is taken"
-
-
-@NEEDS_IPV6
-@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
-def test_a_port_that_is_taken_in_one_family(family: socket.AddressFamily, folder: Path) -> None:
-    address = "::1" if family == socket.AF_INET6 else "127.0.0.1"
-    with socket.create_server((address, free_port()), family=family) as listener:
-        port = listener.getsockname()[1]
-        assert refusal(PORT=str(port), HOST="::").startswith(f"port {port} is taken")
-
-
-def test_an_address_of_another_machine(folder: Path) -> None:
-    assert refusal(HOST="192.0.2.1").startswith("cannot listen on HOST:PORT = 192.0.2.1:")
-
-
-def test_a_wrong_setting_of_any_role(folder: Path) -> None:
-    (folder / ".env").write_text("COVER_PADDING=lots\n")
-    assert refusal().startswith("COVER_PADDING='lots': ")
-
-
-@pytest.mark.parametrize("name", ["COVER_IMAGE_PATH", "MODEL_PATH"])
-def test_a_missing_file(name: str, folder: Path) -> None:
-    (folder / ".env").write_text(f"{name}=/nowhere/file\n")
-    assert refusal().startswith(f"{name}=/nowhere/file: ")
-
-
-def test_metrics_ports_beyond_the_last(folder: Path) -> None:
-    assert refusal(METRICS_PORT="65535").startswith("METRICS_PORT=65535 is too high: ")
-
-
-def test_a_file_in_the_place_of_the_folder(folder: Path) -> None:
-    (folder / "var").touch()
-    assert refusal() == f"{folder}/var cannot be made a folder: File exists"
-
-
-def test_a_folder_that_cannot_be_used(folder: Path) -> None:
-    (folder / "var" / "run.lock").mkdir(parents=True)
-    assert refusal().endswith(f"Is a directory: '{folder}/var/run.lock'")
-
-
-def test_each_consumer_has_a_metrics_port_of_its_own() -> None:
-    assert metrics_ports(3, 9101, taken=set()) == {
-        "worker": 9101, "dispatcher": 9102, "worker-2": 9103, "worker-3": 9104,
-    }  # fmt: skip
-    assert list(metrics_ports(2, 9101, taken={9101, 9103}).values()) == [9102, 9104, 9105]
-    assert list(metrics_ports(2, 0, taken=set()).values()) == [0, 0, 0]
-
 
 # --- Keeping processes running, with shell scripts in their place
 
