@@ -24,6 +24,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from cli import embedded
 from cli.output import UNITS, fail, print_fields, print_json, print_table, printable
 from producer.settings import ProducerSettings
+from schemas.logs import described
 from schemas.redis.client import connect
 from schemas.redis.keys import Keys
 from schemas.settings.base import SettingsError
@@ -250,7 +251,7 @@ def _run(kind: type[Items[F, T]], work: Callable[[Items[F, T]], Coroutine[Any, A
     except StorageError as error:
         fail(f"storage: {error}")
     except RedisError as error:
-        fail(f"Redis refused a command: {type(error).__name__}: {error}")
+        fail(f"Redis refused a command: {described(error)}")
     except (SettingsError, OperatorError, OSError) as error:
         fail(str(error))
 

@@ -23,14 +23,10 @@ def main() -> int:
         settings = ProducerSettings.load()
         begin("producer", settings)
         run(_serve(settings))
-    except (SettingsError, CannotListenError) as error:
+    except SettingsError as error:
         print(f"producer: {error}", file=sys.stderr)  # noqa: T201 - read by the operator
         return 2
     return 0
-
-
-class CannotListenError(Exception):
-    """The address is in use or not this machine's."""
 
 
 async def _serve(settings: ProducerSettings) -> None:
@@ -46,7 +42,7 @@ async def _serve(settings: ProducerSettings) -> None:
             await listen(runner, sockets, settings)
         except OSError as error:
             where = f"{in_url(settings.host)}:{settings.port}"
-            raise CannotListenError(f"cannot listen on {where}: {error.strerror}") from None
+            raise SettingsError(f"cannot listen on {where}: {error.strerror}") from None
         keys = len(settings.api_keys)  # 0: open to all
         log.info("listening", host=settings.host, port=settings.port, api_keys=keys)
         await stop.wait()

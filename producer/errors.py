@@ -35,7 +35,10 @@ class Problem(BaseModel):
 
 
 class ProducerError(Exception):
-    """Base class of the errors of a request. The message, or else ``default``, is the detail."""
+    """Base class of the errors of a request. The message, or else ``default``, is the detail.
+
+    Each direct subclass is one kind of problem in the OpenAPI document.
+    """
 
     status: ClassVar[int] = 500
     kind: ClassVar[str] = "internal"
@@ -45,82 +48,82 @@ class ProducerError(Exception):
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail or self.default)
 
-    def __init_subclass__(
-        cls, status: int = 0, kind: str = "", retry_after_seconds: int | None = None
-    ) -> None:
-        """Set the class's attributes; without arguments they are those of its base class."""
-        if kind:
-            cls.status, cls.kind, cls.default = status, kind, cls.__dict__.get("default", "")
-            cls.retry_after_seconds = retry_after_seconds
+
+class MalformedRequestError(ProducerError):
+    status, kind = 400, "malformed-request"
 
 
-class MalformedRequestError(ProducerError, status=400, kind="malformed-request"):
-    pass
-
-
-class ClientGoneError(ProducerError, status=400, kind="client-gone"):
+class ClientGoneError(ProducerError):
+    status, kind = 400, "client-gone"
     default = "The request ended before its body did."
 
 
-class NoFilesError(ProducerError, status=400, kind="no-files"):
-    pass
+class NoFilesError(ProducerError):
+    status, kind = 400, "no-files"
 
 
-class UnauthorizedError(ProducerError, status=401, kind="unauthorized"):
+class UnauthorizedError(ProducerError):
+    status, kind = 401, "unauthorized"
     default = "Send a valid API key as X-API-Key or as Authorization: Bearer."
 
 
-class UnknownTaskError(ProducerError, status=404, kind="unknown-task"):
+class UnknownTaskError(ProducerError):
+    status, kind = 404, "unknown-task"
     default = "There is no such task."
 
 
-class UnknownResultError(ProducerError, status=404, kind="unknown-result"):
+class UnknownResultError(ProducerError):
+    status, kind = 404, "unknown-result"
     default = "There is no such result."
 
 
-class SlowUploadError(ProducerError, status=408, kind="slow-upload"):
-    pass
+class SlowUploadError(ProducerError):
+    status, kind = 408, "slow-upload"
 
 
-class KeyInUseError(
-    ProducerError, status=409, kind="idempotency-key-in-use", retry_after_seconds=2
-):
+class KeyInUseError(ProducerError):
+    status, kind, retry_after_seconds = 409, "idempotency-key-in-use", 2
     default = "A request with this Idempotency-Key is still being received."
 
 
-class PreconditionFailedError(ProducerError, status=412, kind="precondition-failed"):
+class PreconditionFailedError(ProducerError):
+    status, kind = 412, "precondition-failed"
     default = "A precondition of the request's headers does not hold."
 
 
-class TooManyFilesError(ProducerError, status=413, kind="too-many-files"):
-    pass
+class TooManyFilesError(ProducerError):
+    status, kind = 413, "too-many-files"
 
 
-class FileTooLargeError(ProducerError, status=413, kind="file-too-large"):
-    pass
+class FileTooLargeError(ProducerError):
+    status, kind = 413, "file-too-large"
 
 
-class RequestTooLargeError(ProducerError, status=413, kind="request-too-large"):
-    pass
+class RequestTooLargeError(ProducerError):
+    status, kind = 413, "request-too-large"
 
 
-class UnsupportedTypeError(ProducerError, status=415, kind="unsupported-type"):
-    pass
+class UnsupportedTypeError(ProducerError):
+    status, kind = 415, "unsupported-type"
 
 
-class KeyReusedError(ProducerError, status=422, kind="idempotency-key-reused"):
+class KeyReusedError(ProducerError):
+    status, kind = 422, "idempotency-key-reused"
     default = "This Idempotency-Key was used for a request with other files."
 
 
-class BacklogFullError(ProducerError, status=503, kind="backlog-full", retry_after_seconds=15):
+class BacklogFullError(ProducerError):
+    status, kind, retry_after_seconds = 503, "backlog-full", 15
     default = "Too many images are waiting; try again later."
 
 
-class RedisFullError(ProducerError, status=503, kind="redis-full", retry_after_seconds=30):
+class RedisFullError(ProducerError):
+    status, kind, retry_after_seconds = 503, "redis-full", 30
     default = "The service has no room for new tasks; try again later."
 
 
-class RedisUnavailableError(ProducerError, status=503, kind="redis-away", retry_after_seconds=5):
+class RedisUnavailableError(ProducerError):
+    status, kind, retry_after_seconds = 503, "redis-away", 5
     default = "Redis cannot be reached; try again later."
 
 
@@ -132,18 +135,17 @@ class UnsettledSubmitError(RedisUnavailableError):
     """The task may have been accepted, so its files must stay."""
 
 
-class StorageUnavailableError(
-    ProducerError, status=503, kind="storage-away", retry_after_seconds=10
-):
+class StorageUnavailableError(ProducerError):
+    status, kind, retry_after_seconds = 503, "storage-away", 10
     default = "The storage is full or cannot be reached; try again later."
 
 
-class TooBusyError(ProducerError, status=503, kind="too-busy", retry_after_seconds=2):
-    pass
+class TooBusyError(ProducerError):
+    status, kind, retry_after_seconds = 503, "too-busy", 2
 
 
-class NotReadyError(ProducerError, status=503, kind="not-ready", retry_after_seconds=5):
-    pass
+class NotReadyError(ProducerError):
+    status, kind, retry_after_seconds = 503, "not-ready", 5
 
 
 @web.middleware

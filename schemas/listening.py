@@ -9,7 +9,7 @@ _NOT_LOCAL = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 def bound_sockets(host: str, port: int) -> list[socket.socket]:
-    """Bind a socket to each address of a host; the caller listens on them and closes them.
+    """Listen on a socket for each address of a host; the caller closes them.
 
     `::` and an empty host mean all addresses of IPv6 and IPv4. Of a host with several addresses,
     those of other machines are skipped. Calls the resolver, which blocks.
@@ -22,7 +22,9 @@ def bound_sockets(host: str, port: int) -> list[socket.socket]:
         sockets = []
         for family, address in _addresses(host, port):
             try:
-                sockets.append(opened.enter_context(_bound(family, address)))
+                # IPv6 alone: IPv4 has its own socket, regardless of the system's default.
+                sock = socket.create_server(address, family=family)
+                sockets.append(opened.enter_context(sock))
             except OSError as error:
                 if error.errno not in _NOT_LOCAL:
                     raise
@@ -44,17 +46,3 @@ def _addresses(host: str, port: int) -> list[tuple[int, tuple[object, ...]]]:
         return [(socket.AF_INET6, ("::", port)), (socket.AF_INET, ("0.0.0.0", port))]
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
-
-
-def _bound(family: int, address: tuple[object, ...]) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            # IPv4 has its own socket, regardless of the system's default.
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address)
-    except OSError:
-        sock.close()
-        raise
-    return sock

@@ -11,11 +11,18 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import (
+    AskError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    MasterDownError,
+    RedisError,
+)
 
 _NAMES = ("filename", "filenames")
 # Redis' messages quote commands and keys, which hold no file names.
@@ -41,7 +48,7 @@ def configure_logging(
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _add_role(role),
+        partial(_add_role, role),
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -56,9 +63,9 @@ def configure_logging(
             processors=[
                 *([] if filenames else [_without_names]),
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.ExceptionRenderer(
-                    _with_messages if filenames else _without_messages
-                ),
+                structlog.processors.format_exc_info
+                if filenames
+                else structlog.processors.ExceptionRenderer(_without_messages),
                 # structlog's own tracebacks would show local variables: pixels and secrets.
                 structlog.processors.JSONRenderer()
                 if as_json
@@ -76,12 +83,11 @@ def configure_logging(
     threading.excepthook = _uncaught_in_thread
 
 
-def _add_role(role: str) -> structlog.types.Processor:
-    def add(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-        event["role"] = role
-        return event
-
-    return add
+def _add_role(
+    role: str, _: object, __: str, event: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    event["role"] = role
+    return event
 
 
 def _without_names(
@@ -94,10 +100,6 @@ def _without_names(
         # After the first words come representations of objects, also of errors with their messages.
         event["event"] = re.split(r"[\n<(]", str(event["event"]), maxsplit=1)[0].rstrip()
     return event
-
-
-def _with_messages(exc_info: structlog.typing.ExcInfo) -> str:
-    return "".join(traceback.format_exception(*exc_info)).rstrip("\n")
 
 
 def _without_messages(exc_info: structlog.typing.ExcInfo) -> str:
@@ -136,6 +138,20 @@ def _uncaught_in_thread(args: Any) -> None:
 
 def described(error: BaseException) -> str:
     """Return type and message of an error, without the path of an error of the file system."""
+    if is_of_cluster(error):
+        word = type(error).__name__.removesuffix("Error").upper()
+        return (
+            f"REDIS_URL (or REDIS_HOST) names a node of a Redis Cluster, which answers {word};"
+            " clusters are not supported: use a single primary, or Sentinels (REDIS_SENTINELS)"
+        )
     if isinstance(error, OSError) and error.filename is not None:
         return f"{type(error).__name__}: {error.strerror}"
     return f"{type(error).__name__}: {error}"
+
+
+def is_of_cluster(error: BaseException) -> bool:
+    """Return whether a node of a Redis Cluster refused a command because of its slots."""
+    # Of a replica without its primary; redis-py derives it from ClusterDownError.
+    if isinstance(error, MasterDownError):
+        return False
+    return isinstance(error, (AskError, ClusterDownError, ClusterCrossSlotError))

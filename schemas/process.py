@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 
 import structlog
 
@@ -24,15 +25,12 @@ def begin(role: str, settings: Settings) -> None:
 
 
 def run(main: Coroutine[object, object, None]) -> None:
-    """Run the main coroutine of a process to its end, as `asyncio.run` does."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    """Run the main coroutine of a process to its end, as `asyncio.run` does.
+
+    The event loop is that of uvloop, which saves CPU time, if it can be imported.
+    """
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with suppress(ImportError):
+        from uvloop import new_event_loop as loop_factory
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(main)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return the factory of uvloop, which saves CPU time, if it can be imported."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

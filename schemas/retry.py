@@ -19,8 +19,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from schemas.logs import described
-from schemas.redis.client import ClusterNodeError
+from schemas.logs import described, is_of_cluster
 from schemas.storage.storage import StorageError
 
 log = structlog.get_logger()
@@ -32,10 +31,7 @@ TRANSIENT: tuple[type[Exception], ...] = (RedisError, StorageError, OSError)
 
 # Missing rights and the address of a cluster are the operator's mistakes: no image is dead-lettered
 # because of them.
-_PASSING = (
-    OutOfMemoryError, ReadOnlyError, MasterDownError, TryAgainError, NoPermissionError,
-    ClusterNodeError,
-)  # fmt: skip
+_PASSING = (OutOfMemoryError, ReadOnlyError, MasterDownError, TryAgainError, NoPermissionError)
 _PASSING_TEXTS = (
     "NOREPLICAS", "MISCONF", "BUSY",
     "ACL failure in script", "The user executing the script",  # of Valkey, of Redis
@@ -48,7 +44,7 @@ class StoppedError(Exception):
 
 def is_passing(error: BaseException) -> bool:
     """Return whether an error is of a server and passes with time: not one of a wrong command."""
-    if isinstance(error, ResponseError):
+    if isinstance(error, ResponseError) and not is_of_cluster(error):
         return isinstance(error, _PASSING) or str(error).startswith(_PASSING_TEXTS)
     return isinstance(error, TRANSIENT)
 

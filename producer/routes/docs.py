@@ -6,11 +6,16 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from producer.docs.openapi import openapi_document
+from producer.docs import openapi_document
 from producer.routes.public_url import public_base
 from producer.settings import ProducerSettings
 
 _ASSETS = Path(__file__).parents[1] / "assets"
+# Listed once: a client's path never reaches the file system, which has errors of its own for what
+# is too long.
+_ASSET_FILES = {
+    path.relative_to(_ASSETS).as_posix(): path for path in _ASSETS.rglob("*") if path.is_file()
+}
 
 # Both interfaces put style elements into the page; ReDoc searches in a worker made from a blob.
 _PAGE_HEADERS = {
@@ -29,7 +34,7 @@ def docs_routes(settings: ProducerSettings) -> list[web.RouteDef]:
         web.get("/docs", _page("docs.html")),
         web.get("/redoc", _page("redoc.html")),
         web.get("/", _to_docs),
-        web.get("/assets/{name:.+}", _assets()),
+        web.get("/assets/{name:.+}", _asset),
     ]
 
 
@@ -52,20 +57,11 @@ async def _to_docs(request: web.Request) -> web.Response:
     raise web.HTTPFound(f"{base}/docs" if base else "docs")
 
 
-def _assets() -> Handler:
-    # Listed once, at the start: a client's path never reaches the file system, which has errors of
-    # its own for what is too long.
-    files = {
-        path.relative_to(_ASSETS).as_posix(): path for path in _ASSETS.rglob("*") if path.is_file()
-    }
-
-    async def asset(request: web.Request) -> web.FileResponse:
-        path = files.get(request.match_info["name"])
-        if path is None:
-            raise web.HTTPNotFound
-        return web.FileResponse(path)
-
-    return asset
+async def _asset(request: web.Request) -> web.FileResponse:
+    path = _ASSET_FILES.get(request.match_info["name"])
+    if path is None:
+        raise web.HTTPNotFound
+    return web.FileResponse(path)
 
 
 def _page(name: str) -> Handler:

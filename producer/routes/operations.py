@@ -48,7 +48,7 @@ def _status(status: Literal["alive", "ready"]) -> web.Response:
 async def _measure_redis(services: Services) -> None:
     try:
         backlog = float(await with_timeout(services.store.backlog()))
-        open_tasks = float(await with_timeout(services.redis.zcard(services.keys.open_tasks)))
+        open_tasks = float(await with_timeout(services.store.open_tasks()))
     except (RedisError, RedisUnavailableError):
         backlog = open_tasks = math.nan  # unknown is not zero
     services.metrics.backlog.set(backlog)

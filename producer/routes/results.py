@@ -6,9 +6,9 @@ import re
 import structlog
 from aiohttp import hdrs, web
 
-from producer.errors import PreconditionFailedError, UnknownResultError, UnknownTaskError
-from producer.routes.tasks import task_id_of
+from producer.errors import PreconditionFailedError, UnknownResultError
 from producer.services.container import SERVICES, with_timeout
+from schemas.contract.messages import TASK_ID_PATTERN
 from schemas.logs import described
 from schemas.storage.layout import output_key
 from schemas.storage.storage import ObjectInfo, StorageError, StoredObject
@@ -41,12 +41,10 @@ async def result(request: web.Request) -> web.StreamResponse:
 
 async def _listed(request: web.Request) -> tuple[str, str]:
     """Return task id and file name of the path, if that task lists it."""
-    services, name = request.app[SERVICES], request.match_info["file"]
-    try:
-        task_id = task_id_of(request)
-    except UnknownTaskError:
-        raise UnknownResultError from None
-    if not await with_timeout(services.store.lists_result(task_id, name)):
+    store = request.app[SERVICES].store
+    task_id, name = request.match_info["task_id"], request.match_info["file"]
+    is_task = re.fullmatch(TASK_ID_PATTERN, task_id) is not None
+    if not is_task or not await with_timeout(store.lists_result(task_id, name)):
         raise UnknownResultError
     return task_id, name
 

@@ -31,7 +31,7 @@ async def process_task(request: web.Request) -> web.Response:
     key = checked_key(request.headers.getall(HEADER, []))
     if services.stopping.is_set():
         raise TooBusyError("The service is shutting down; try again.")
-    form = UploadForm(request, services.settings, hashing=key is not None)
+    form = UploadForm(request, services.settings)
     async with services.idempotency.claim(request[CALLER], key) as claim:
         if claim is None or claim.earlier is None:
             await _check_backlog(services)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from aiohttp import web
-from redis.asyncio import Redis
 
 from producer.errors import RedisUnavailableError
 from producer.metrics import Metrics
@@ -35,8 +34,6 @@ class Services:
     """Connections and shared state of one producer process."""
 
     settings: ProducerSettings
-    redis: Redis
-    keys: Keys
     store: TaskStore
     storage: Storage
     uploads: UploadService
@@ -82,8 +79,6 @@ async def open_services(settings: ProducerSettings) -> AsyncIterator[Services]:
         async with completions.running():
             yield Services(
                 settings=settings,
-                redis=redis,
-                keys=keys,
                 store=store,
                 storage=storage,
                 uploads=UploadService(storage, submitter, cleanups, settings),

@@ -57,12 +57,13 @@ def check_headers(request: web.Request, settings: ProducerSettings) -> None:
 class FormFile:
     """One file of a form, to be read once from start to end.
 
+    `filename` is as the client sent it, empty if there is none; `size` (bytes) and `digest`
+    (SHA-256) are of what was read.
+
     Args:
-        filename: as the client sent it; empty if there is none.
         head: its first bytes, which are read already.
         read: returns its next bytes, or none at the end.
         label: names the file in errors.
-        hashing: whether to digest the content.
     """
 
     def __init__(
@@ -73,20 +74,14 @@ class FormFile:
         *,
         label: str,
         max_bytes: int,
-        hashing: bool,
     ) -> None:
         self.filename = filename
         self.size = 0
+        self.digest = hashlib.sha256()
         self._head = head
         self._read = read
         self._label = label
         self._max_bytes = max_bytes
-        self._digest = hashlib.sha256() if hashing else None
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 (hex) of what was read; empty without `hashing`."""
-        return "" if self._digest is None else self._digest.hexdigest()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield pieces of about 256 KiB: each costs storage a switch of threads.
@@ -99,8 +94,7 @@ class FormFile:
             self.size += len(chunk)
             if self.size > self._max_bytes:
                 raise FileTooLargeError(f"{self._label} has more than {self._max_bytes} bytes.")
-            if self._digest is not None:
-                self._digest.update(chunk)
+            self.digest.update(chunk)
             gathered += chunk
             if len(gathered) >= _CHUNK_BYTES:
                 yield bytes(gathered)
@@ -114,16 +108,12 @@ class UploadForm:
     """One request's multipart body.
 
     Each part is a file in the field `files`, or a text in another field, which is not used and is
-    listed in `ignored_fields`. Any other part is an error. With `hashing` each file is digested as
-    it is read.
+    listed in `ignored_fields`. Any other part is an error.
     """
 
-    def __init__(
-        self, request: web.Request, settings: ProducerSettings, *, hashing: bool = False
-    ) -> None:
+    def __init__(self, request: web.Request, settings: ProducerSettings) -> None:
         self._request = request
         self._settings = settings
-        self._hashing = hashing
         self._reader: asyncio.Task[object] | None = None
         self._parts = 0
         self._files = 0
@@ -224,7 +214,6 @@ class UploadForm:
             lambda: self._read(part.read_chunk()),
             label=label,
             max_bytes=self._settings.max_file_size_bytes,
-            hashing=self._hashing,
         )
 
     def _place(self, filename: str | None) -> str:

@@ -9,11 +9,10 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import orjson
 import structlog
 from redis.exceptions import OutOfMemoryError, RedisError
 
@@ -26,7 +25,7 @@ from producer.errors import (
 )
 from producer.services.shutdown import ShieldedTasks
 from schemas.logs import described
-from schemas.redis.task_store import Binding, EarlierUse, KeyBusyError, TaskStore
+from schemas.redis.task_store import EarlierUse, KeyBusyError, TaskStore
 from schemas.retry import run_periodically
 
 HEADER = "Idempotency-Key"
@@ -46,10 +45,6 @@ class KeyClaim:
     token: str
     earlier: EarlierUse | None
 
-    def binding(self, files: Iterable[tuple[str, str]]) -> Binding:
-        """Return what the submit is to write; `files` as for `content_digest`."""
-        return Binding(self.record, self.token, content_digest(files))
-
 
 def checked_key(values: list[str]) -> str | None:
     """Return the key in a request's `Idempotency-Key` headers; raises MalformedRequestError."""
@@ -60,11 +55,6 @@ def checked_key(values: list[str]) -> str | None:
             f"{HEADER} must be one header of 1 to {MAX_KEY_LENGTH} visible ASCII characters."
         )
     return values[0]
-
-
-def content_digest(files: Iterable[tuple[str, str]]) -> str:
-    """Return one SHA-256 (hex) for the ordered (file name, SHA-256 in hex) pairs of a request."""
-    return hashlib.sha256(orjson.dumps([list(pair) for pair in files])).hexdigest()
 
 
 class IdempotencyKeys:

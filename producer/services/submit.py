@@ -11,7 +11,6 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
-    ResponseError,
 )
 
 from producer.errors import (
@@ -87,6 +86,4 @@ class Submitter:
 
 def _is_refusal(error: RedisError) -> bool:
     """Return whether Redis has surely written nothing."""
-    if isinstance(error, ResponseError) and str(error).startswith(_REFUSAL_TEXTS):
-        return True
-    return isinstance(error, _REFUSALS)
+    return isinstance(error, _REFUSALS) or str(error).startswith(_REFUSAL_TEXTS)

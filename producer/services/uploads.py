@@ -1,11 +1,13 @@
 """Receiving one task: its files into storage, then its entries into the stream; or neither."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
+import orjson
 import structlog
 from pydantic import BaseModel, Field
 
@@ -18,14 +20,14 @@ from producer.errors import (
     UnsettledSubmitError,
 )
 from producer.services.form import FILES_FIELD, UploadForm
-from producer.services.idempotency import KeyClaim, content_digest
+from producer.services.idempotency import KeyClaim
 from producer.services.shutdown import ShieldedTasks
 from producer.services.submit import Submitter
 from producer.settings import ProducerSettings
 from schemas.contract.messages import ImageMessage
 from schemas.contract.names import base_name, unique_output_names
 from schemas.logs import described
-from schemas.redis.task_store import EarlierUse
+from schemas.redis.task_store import Binding, EarlierUse
 from schemas.storage.layout import input_key, task_prefix
 from schemas.storage.storage import Storage, StorageError
 
@@ -49,7 +51,7 @@ class TaskAccepted(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ReceivedFile:
-    """A file of an upload. `key`: where it is stored; `sha256`: empty if it is not needed."""
+    """A file of an upload. `key`: where it is stored, or empty; `sha256`: of its content, hex."""
 
     key: str
     filename: str
@@ -99,7 +101,6 @@ class UploadService:
         """Store and submit a task; after any error nothing of it is left.
 
         The exception is UnsettledSubmitError: the task may have been accepted, its files stay.
-        With a claim of an idempotency key the form has to be one that digests its files.
         """
         if claim is not None and claim.earlier is not None:
             return await self._compare(form, claim.earlier)
@@ -122,7 +123,7 @@ class UploadService:
     async def _compare(self, form: UploadForm, earlier: EarlierUse) -> ReceivedUpload:
         """Read a repeated request without storing it; raises KeyReusedError if it is another."""
         files = await self._read(form, None)
-        if content_digest((file.filename, file.sha256) for file in files) != earlier.digest:
+        if _digest(files) != earlier.digest:
             raise KeyReusedError
         return ReceivedUpload(earlier.task_id, files, repeated=True)
 
@@ -139,7 +140,7 @@ class UploadService:
                         async for _ in file.chunks():
                             pass
                     name = base_name(file.filename)
-                    files.append(ReceivedFile(key, name, file.size, file.sha256))
+                    files.append(ReceivedFile(key, name, file.size, file.digest.hexdigest()))
         except TimeoutError:
             raise SlowUploadError("The upload took too long.") from None
         finally:
@@ -163,8 +164,9 @@ class UploadService:
             )
             for index, (file, output) in enumerate(zip(files, outputs, strict=True))
         ]
-        digests = ((file.filename, file.sha256) for file in files)
-        binding = None if claim is None else claim.binding(digests)
+        binding = None
+        if claim is not None:
+            binding = Binding(claim.record, claim.token, _digest(files))
         await self._submitter.submit(task_id, messages, binding)
 
     async def _delete_files(self, task_id: str) -> None:
@@ -176,3 +178,9 @@ class UploadService:
                 "files of a refused upload are left to the sweeper", task_id=task_id,
                 error=described(error),
             )  # fmt: skip
+
+
+def _digest(files: list[ReceivedFile]) -> str:
+    """Return one SHA-256 (hex) for the names and contents of files in their order."""
+    pairs = [(file.filename, file.sha256) for file in files]
+    return hashlib.sha256(orjson.dumps(pairs)).hexdigest()

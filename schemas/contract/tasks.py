@@ -1,5 +1,6 @@
 """A task as its user sees it: status, results, errors, progress."""
 
+import operator
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -40,14 +41,6 @@ class Detection(_Public):
     score: float = Field(ge=0, le=1, description="Confidence of the detector")
 
 
-def _absent(detections: list[Detection] | None) -> bool:
-    return detections is None
-
-
-def _unneeded(review: bool) -> bool:  # noqa: FBT001 - called by pydantic with the field's value
-    return not review
-
-
 def _without_default(schema: dict[str, Any]) -> None:
     del schema["default"]
 
@@ -62,13 +55,13 @@ class ImageResult(_Public):
     )
     needs_review: bool = Field(
         default=False,
-        exclude_if=_unneeded,
+        exclude_if=operator.not_,
         description="Reported only when true: a cover's score is below REVIEW_CONFIDENCE, or "
         "something that may be a plate is not covered",
     )
     detections: list[Detection] | SkipJsonSchema[None] = Field(
         None,
-        exclude_if=_absent,
+        exclude_if=lambda detections: detections is None,
         json_schema_extra=_without_default,
         description="With DETECTIONS only: the covered plates, highest score first; of more than "
         f"{MAX_REPORTED_COVERS}, those with the lowest scores",

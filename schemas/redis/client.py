@@ -4,8 +4,7 @@ import asyncio
 from typing import Any
 
 from pydantic import SecretStr
-from redis.asyncio import BlockingConnectionPool, Connection, Redis
-from redis.asyncio.connection import AbstractConnection, parse_url
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import (
     Sentinel,
@@ -14,16 +13,9 @@ from redis.asyncio.sentinel import (
     SentinelManagedSSLConnection,
 )
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
-from redis.exceptions import (
-    AskError,
-    ClusterCrossSlotError,
-    ClusterDownError,
-    MasterDownError,
-    MovedError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import RedisError
 
+from schemas.logs import described, is_of_cluster
 from schemas.redis.keys import Keys
 from schemas.settings.base import Settings, SettingsError
 
@@ -36,27 +28,6 @@ SENTINEL_TIMEOUT_SECONDS = 2.0
 PROBE_SECONDS = 2.0
 """Longest wait at the start for the check whether the server is a node of a cluster."""
 
-_CLUSTER_ERRORS: dict[type[ResponseError], str] = {
-    MovedError: "MOVED",
-    AskError: "ASK",
-    ClusterDownError: "CLUSTERDOWN",
-    ClusterCrossSlotError: "CROSSSLOT",
-}
-
-
-class ClusterNodeError(ResponseError):
-    """The server is a node of a Redis Cluster, which is not supported.
-
-    Its argument is the first word of the server's response.
-    """
-
-    def __str__(self) -> str:
-        return (
-            "REDIS_URL (or REDIS_HOST) names a node of a Redis Cluster, which answers"
-            f" {self.args[0]}; clusters are not supported: use a single primary, or Sentinels"
-            " (REDIS_SENTINELS)"
-        )
-
 
 async def refuse_cluster(settings: Settings) -> None:
     """Raise SettingsError if the server is a node of a Redis Cluster and refuses our keys.
@@ -66,10 +37,9 @@ async def refuse_cluster(settings: Settings) -> None:
     try:
         async with asyncio.timeout(PROBE_SECONDS), connect(settings) as redis:
             await redis.exists(Keys(settings.key_prefix).images)
-    except ClusterNodeError as error:
-        raise SettingsError(str(error)) from None
-    except (RedisError, OSError):
-        return
+    except (RedisError, OSError) as error:
+        if is_of_cluster(error):
+            raise SettingsError(described(error)) from None
 
 
 def connect(settings: Settings) -> Redis:
@@ -99,19 +69,12 @@ def _client(settings: Settings, **options: Any) -> Redis:
         "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "username": settings.redis_username,
         "password": _plain(settings.redis_password),
+        "max_connections": MAX_CONNECTIONS,
+        "timeout": COMMAND_TIMEOUT_SECONDS,  # of the wait for a free connection
         **_tls_options(settings),
     }
-    bounds: dict[str, Any] = {
-        "max_connections": MAX_CONNECTIONS,
-        "timeout": COMMAND_TIMEOUT_SECONDS,
-    }
     if not settings.sentinels:
-        address = settings.redis_address
-        kind = parse_url(address).get("connection_class", Connection)
-        pool = BlockingConnectionPool.from_url(
-            address, connection_class=_with_cluster_errors(kind), **bounds, **options
-        )
-        return Redis.from_pool(pool)
+        return Redis.from_pool(BlockingConnectionPool.from_url(settings.redis_address, **options))
     sentinel = Sentinel(
         settings.sentinels,
         sentinel_kwargs={
@@ -129,25 +92,9 @@ def _client(settings: Settings, **options: Any) -> Redis:
             service_name=settings.redis_sentinel_master,
             sentinel_manager=sentinel,
             connection_class=managed,
-            **bounds,
             **options,
         )
     )
-
-
-def _with_cluster_errors(kind: type[AbstractConnection]) -> type[AbstractConnection]:
-    """Return a connection class that raises ClusterNodeError for the errors of cluster nodes."""
-
-    class WithClusterErrors(kind):  # type: ignore[misc,valid-type]
-        async def read_response(self, *args: Any, **options: Any) -> Any:
-            try:
-                return await super().read_response(*args, **options)
-            except MasterDownError:  # of a replica; redis-py derives it from ClusterDownError
-                raise
-            except tuple(_CLUSTER_ERRORS) as error:
-                raise ClusterNodeError(_CLUSTER_ERRORS[type(error)]) from None
-
-    return WithClusterErrors
 
 
 class _WaitingSentinelPool(BlockingConnectionPool, SentinelConnectionPool):

@@ -265,6 +265,10 @@ class TaskStore:
         """Return the number of entries in the work stream: waiting plus in flight."""
         return int(await self._redis.xlen(self._keys.images))
 
+    async def open_tasks(self) -> int:
+        """Return the number of tasks that have not ended."""
+        return int(await self._redis.zcard(self._keys.open_tasks))
+
     def _open_keys(self, task_id: str) -> list[str]:
         return [self._keys.task(task_id), self._keys.images, self._keys.open_tasks]
 

@@ -99,17 +99,14 @@ def _host(host: str, port_setting: str) -> str:
             return str(IPv6Address(bare))
         except ValueError:
             raise ValueError(f"must be a host alone; its port goes into {port_setting}") from None
-    if not _HOST.fullmatch(host) or not _is_resolvable(host):
+    try:
+        host.encode("idna")  # as the resolver does
+        is_host = _HOST.fullmatch(host) is not None
+    except UnicodeError:
+        is_host = False
+    if not is_host:
         raise ValueError("must be the name or the address of a host, nothing else")
     return host
-
-
-def _is_resolvable(host: str) -> bool:
-    """Return whether the resolver accepts a name; some names make it raise UnicodeError."""
-    try:
-        return bool(host.encode("idna"))
-    except UnicodeError:
-        return False
 
 
 def public_url(url: str) -> str:

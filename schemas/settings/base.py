@@ -251,16 +251,14 @@ def _find_misspelled() -> Iterator[tuple[Misspelling, str]]:
 
 def _lines(problems: list[ErrorDetails]) -> Iterator[str]:
     """Yield one line per setting; a value of a union type has a problem with each type."""
-    for name, group in groupby(problems, key=lambda problem: problem["loc"][:1]):
+    for where, group in groupby(problems, key=lambda problem: problem["loc"][:1]):
         of_setting = list(group)
         reasons = " or ".join(dict.fromkeys(problem["msg"] for problem in of_setting))
-        yield _one_line(str(name[0]).upper() if name else "", of_setting[0]["input"], reasons)
-
-
-def _one_line(name: str, value: object, reason: str) -> str:
-    if not name:  # of several settings together; the message names them
-        return reason
-    # A secret, or an address that may carry a password, must not end up in a log.
-    secret = name.endswith(("_URL", "_SECRET", "_KEYS", "_PASSWORD", "_PROXY"))
-    secret = secret or bool(re.search(r":.*@", str(value)))
-    return f"{name}={'…' if secret else repr(value)}: {reason}"
+        if not where:  # of several settings together; the message names them
+            yield reasons
+            continue
+        name, value = str(where[0]).upper(), of_setting[0]["input"]
+        # A secret, or an address that may carry a password, must not end up in a log.
+        is_secret = name.endswith(("_URL", "_SECRET", "_KEYS", "_PASSWORD", "_PROXY"))
+        is_secret = is_secret or bool(re.search(r":.*@", str(value)))
+        yield f"{name}={'…' if is_secret else repr(value)}: {reasons}"

@@ -8,13 +8,12 @@ values.
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dotenv import dotenv_values
 from dotenv.parser import Binding, parse_stream
-from dotenv.variables import Variable, parse_variables
 from pydantic_settings import EnvSettingsSource
 
 from schemas.settings.addresses import SERVICE_ADDRESS
@@ -24,6 +23,8 @@ ENV_FILE = Path(".env")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _LINE_END = re.compile(r"\r\n|\n|\r")
+# `${NAME}` or `${NAME:-}`: a reference without a default.
+_REFERENCE = re.compile(r"\$\{([^}:]*)(?::-)?\}")
 _SETS = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=")
 
 
@@ -88,7 +89,10 @@ def _parse(text: str) -> dict[str, Assignment]:
         if not binding.error and not binding.key:
             continue
         name = (binding.key or "").upper()
-        if fault := _fault(binding, known) or _contradiction(name, binding, before.get(name)):
+        fault, earlier = _fault(binding, known), before.get(name)
+        if name in SECURITY and earlier and earlier.value not in ("", binding.value):
+            fault = fault or f"sets {name} to another value than line {_line(earlier)}"
+        if fault:
             raise SettingsError(f".env line {_line(binding)} {fault}")
         before[name] = binding
         if binding.value:
@@ -98,12 +102,6 @@ def _parse(text: str) -> dict[str, Assignment]:
         name: Assignment(values[binding.key or ""] or "", _line(binding))
         for name, binding in before.items()
     }
-
-
-def _contradiction(name: str, binding: Binding, before: Binding | None) -> str | None:
-    if name not in SECURITY or before is None or before.value in ("", binding.value):
-        return None
-    return f"sets {name} to another value than line {_line(before)}"
 
 
 def _line(binding: Binding) -> int:
@@ -131,13 +129,6 @@ def _fault(binding: Binding, known: set[str]) -> str | None:
     inner_names = {found.upper() for text in inner for found in _SETS.findall(text)}
     if (inner and is_setting) or inner_names & SETTINGS:
         return "begins a quoted value that ends on another line: a quote is missing"
-    if is_setting and not known.issuperset(_references(binding.value)):
+    if is_setting and not known.issuperset(_REFERENCE.findall(binding.value)):
         return "refers to a variable (${…}) that is not set before it"
     return None
-
-
-def _references(value: str) -> Iterator[str]:
-    """Names of the variables that a value is made of, without those that have a default."""
-    for atom in parse_variables(value):
-        if isinstance(atom, Variable) and not atom.default:
-            yield atom.name

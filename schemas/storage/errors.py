@@ -17,7 +17,7 @@ _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 _CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_FULL_STATUS = "507"
+_FULL_STATUS = " status code: 507 "
 _NO_CREDENTIALS = re.compile(r"http://169\.254\.\d+\.\d+")  # requested only if none are set
 _NETWORK = (
     ('"dns error"', "the name of the server cannot be resolved"),
@@ -63,8 +63,7 @@ def is_missing_bucket(error: Exception) -> bool:
 
 
 def _is_full(error: Exception) -> bool:
-    status = _STATUS.search(str(error))
-    return _os_error(error) in _FULL or bool(status and status[1].startswith(_FULL_STATUS))
+    return _os_error(error) in _FULL or _FULL_STATUS in str(error)
 
 
 def _cause(error: Exception) -> str | None:

@@ -3,9 +3,11 @@
 import os
 import re
 import stat
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+_SUBFOLDERS = ("input", "output", "quarantine")  # of a task: see layout.py
 _PARTIAL = re.compile(r"#[0-9]+$")  # the local store writes to `<name>#<n>`, then renames
 
 
@@ -32,29 +34,22 @@ def mount_point(folder: Path) -> Path:
     return next(above, Path(folder.anchor))
 
 
-def _subfolders(top: Path) -> list[Path]:
-    """Return where a task's files are (see layout.py)."""
-    return [top / name for name in ("input", "output", "quarantine")]
-
-
 def delete_empty_folders(top: Path) -> None:
     """Delete a task's folder, or one inside it, as far as they are empty."""
-    for folder in (*_subfolders(top), top):
-        _delete_if_empty(folder)
+    for folder in (*(top / name for name in _SUBFOLDERS), top):
+        with suppress(OSError):  # missing, or not empty
+            folder.rmdir()
 
 
 def delete_partial(top: Path, before: datetime) -> int:
     """Delete a task's unfinished writes that are older than `before`; return how many."""
     deleted = 0
-    for folder in _subfolders(top):
-        try:
-            paths = [path for path in folder.iterdir() if _PARTIAL.search(path.name)]
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        for path in paths:
-            deleted += _delete_if_old(path, before)
-        if paths and _delete_if_empty(folder):
-            _delete_if_empty(top)
+    for name in _SUBFOLDERS:
+        for path in (top / name).glob("*#*"):
+            if _PARTIAL.search(path.name):
+                deleted += _delete_if_old(path, before)
+    if deleted:
+        delete_empty_folders(top)
     return deleted
 
 
@@ -65,12 +60,4 @@ def _delete_if_old(path: Path, before: datetime) -> bool:
         path.unlink()
     except FileNotFoundError:
         return False  # its writer has just finished it
-    return True
-
-
-def _delete_if_empty(folder: Path) -> bool:
-    try:
-        folder.rmdir()
-    except OSError:
-        return False  # missing, or not empty
     return True

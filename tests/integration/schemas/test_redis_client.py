@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from redis.exceptions import MasterDownError
 from schemas.redis import client as redis_client
 from schemas.redis.client import (
     MAX_CONNECTIONS,
-    ClusterNodeError,
     connect,
     connect_blocking,
     refuse_cluster,
@@ -119,10 +117,3 @@ async def test_a_replica_without_primary_is_no_cluster_node(own_redis: RedisServ
         with pytest.raises(MasterDownError):
             await client.exists("key")
         await refuse_cluster(settings)
-
-
-def test_a_copied_error_of_a_cluster_node_has_the_same_message() -> None:
-    """Each caller of a pipeline gets a copy."""
-    error = ClusterNodeError("MOVED")
-    assert str(copy(error)) == str(error)
-    assert str(error).count("MOVED") == 1

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from openapi_spec_validator import validate
 
-from producer.docs.__main__ import OPENAPI_FILE, rendered
-from producer.docs.openapi import openapi_document
+from producer.access import API_KEY_HEADER
+from producer.docs import OPENAPI_FILE, openapi_document, rendered
+from producer.services.idempotency import HEADER, KEY_PATTERN
 from producer.settings import ProducerSettings
+from schemas.contract.messages import TASK_ID_PATTERN
 
 ASSETS = Path(__file__).parents[3] / "producer" / "assets"
 
@@ -34,6 +36,31 @@ def test_document_is_valid_and_names_the_limits() -> None:
         "202", "400", "401", "408", "409", "413", "415", "422", "500", "503",
     }  # fmt: skip
     assert set(document["webhooks"]) == {"upload", "callback"}
+
+
+def test_names_and_patterns_are_those_of_the_code() -> None:
+    document = openapi_document(ProducerSettings(_env_file=None))
+    assert document["components"]["securitySchemes"]["ApiKey"]["name"] == API_KEY_HEADER
+    patterns = {
+        (parameter["name"], parameter["schema"].get("pattern"))
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        for parameter in operation.get("parameters", ())
+    }
+    assert patterns == {(HEADER, KEY_PATTERN), ("task_id", TASK_ID_PATTERN), ("file", None)}
+
+
+@pytest.mark.parametrize("api_keys", [(), (b"digest",)])
+def test_operations_on_tasks_need_a_key_if_there_are_any(api_keys: tuple[bytes, ...]) -> None:
+    document = openapi_document(ProducerSettings.model_construct(api_keys=api_keys))
+    needing = {
+        path
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+        if {} not in operation.get("security", [{}])
+    }
+    tasks = {path for path in document["paths"] if path.startswith(("/api/", "/tasks_storage/"))}
+    assert needing == (tasks if api_keys else set())
 
 
 def test_every_reference_leads_somewhere() -> None:
