@@ -3,9 +3,18 @@
 import asyncio
 
 import pytest
-from redis.exceptions import ReadOnlyError, ResponseError
+from redis.exceptions import (
+    AskError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    ReadOnlyError,
+    ResponseError,
+)
 from structlog.testing import capture_logs
 
+from schemas.logs import described
 from schemas.retry import Backoff, StoppedError, concerns_one, retry_until_stopped, run_periodically
 from schemas.storage.storage import StorageError
 
@@ -110,3 +119,23 @@ def test_delays_double_up_to_the_cap_and_start_again_after_a_success() -> None:
         assert longest / 2 <= delay <= longest
     backoff.reset()
     assert backoff.next_delay() <= 0.1
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (MovedError("1 host:6379"), "MOVED"),
+        (AskError("1 host:6379"), "ASK"),
+        (ClusterDownError("no slots"), "CLUSTERDOWN"),
+        (ClusterCrossSlotError(), "CROSSSLOT"),
+    ],
+)
+def test_a_node_of_a_cluster_costs_no_image_and_is_named(error: ResponseError, word: str) -> None:
+    assert not concerns_one(error)
+    assert "a node of a Redis Cluster, which answers" in described(error)
+    assert word in described(error)
+
+
+def test_a_replica_without_primary_is_no_node_of_a_cluster() -> None:
+    assert not concerns_one(MasterDownError("no primary"))
+    assert "Cluster" not in described(MasterDownError("no primary"))
