@@ -160,7 +160,7 @@ class StreamConsumer:
         """
         line = log.bind(entry=candidate.id, deliveries=candidate.deliveries)
         try:
-            may_be_poison = self.poison.may_be_poison(candidate.deliveries)
+            may_be_poison = candidate.deliveries >= self.settings.max_deliveries
             if may_be_poison and await self._dead_letter_poison(candidate):
                 return True
             async with self.in_flight.exclusive(timeout_seconds=self._lease_seconds) as allowed:
