@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import typer
 from redis.asyncio import Redis
@@ -22,10 +22,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from cli import embedded
-from cli.output import UNITS, fail, print_fields, print_json, print_table, printable
+from cli.output import UNITS, age, fail, print_fields, print_json, print_table, printable
+from consumer.dispatcher.deliveries import DeliveryRecord
 from producer.settings import ProducerSettings
 from schemas.logs import described
 from schemas.redis.client import connect
+from schemas.redis.dead_letters import DeadLetter
 from schemas.redis.keys import Keys
 from schemas.settings.base import SettingsError
 from schemas.storage.storage import Storage, StorageError
@@ -43,6 +45,9 @@ def seconds(text: str) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
+Item = DeadLetter | DeliveryRecord
+
+
 @dataclass(frozen=True, kw_only=True)
 class ItemFilter:
     """Which items; each field is an option of the commands. The defaults exclude nothing."""
@@ -55,6 +60,16 @@ class ItemFilter:
     newer_than: Annotated[
         float | None, typer.Option(parser=seconds, metavar="AGE", help="E.g. 30m.")
     ] = None
+
+    def admits(self, item: Item) -> bool:
+        """Return whether an item is one of them."""
+        older, newer = self.older_than, self.newer_than
+        return (
+            (not self.reason or item.reason == self.reason)
+            and (not self.task or item.task_id == self.task)
+            and (older is None or item.age_seconds >= older)
+            and (newer is None or item.age_seconds <= newer)
+        )
 
 
 Id = Annotated[str, typer.Argument(metavar="ID")]
@@ -75,14 +90,6 @@ class AdminContext:
     storage: Storage
 
 
-class Item(Protocol):
-    """What every item has."""
-
-    @property
-    def id(self) -> str:
-        """Its id, as the operator names it."""
-
-
 F = TypeVar("F", bound=ItemFilter)
 T = TypeVar("T", bound=Item)
 Row = dict[str, Any]
@@ -91,12 +98,13 @@ Row = dict[str, Any]
 class Items(ABC, Generic[F, T]):
     """One kind of item: how it is found, shown, replayed and purged.
 
-    The docstrings of `select`, `details`, `replay` and `purge` are the commands' help.
+    The docstrings of `select`, `replay` and `purge` are the commands' help. `columns`: the headings
+    of a table, each with the name of its field in a row.
     """
 
     name: ClassVar[str]
     plural: ClassVar[str]
-    columns: ClassVar[tuple[str, ...]]
+    columns: ClassVar[dict[str, str]]
 
     @abstractmethod
     def __init__(self, context: AdminContext) -> None:
@@ -112,15 +120,7 @@ class Items(ABC, Generic[F, T]):
 
     @abstractmethod
     async def row(self, item: T) -> Row:
-        """Return an item for `--json`."""
-
-    @abstractmethod
-    async def cells(self, item: T) -> tuple[str, ...]:
-        """Return an item for a table: one text for each column."""
-
-    @abstractmethod
-    async def details(self, item: T) -> dict[str, str]:
-        """Return all that `show` shows of an item."""
+        """Return all that is shown of an item."""
 
     @abstractmethod
     async def replay(self, item: T, *, dry_run: bool) -> Row:
@@ -157,7 +157,7 @@ def add_commands(app: typer.Typer, kind: type[Items[F, T]], options: type[F]) ->
         app.command(name, help=change.__doc__)(_with_options(command, options))
 
     app.command("list", help=kind.select.__doc__)(_with_options(list_items, options))
-    app.command("show", help=kind.details.__doc__)(show)
+    app.command("show", help=f"Show all that is known of one {kind.name}.")(show)
     add_change("replay", kind.replay)
     add_change("purge", kind.purge)
 
@@ -177,24 +177,37 @@ def _with_options(command: Callable[..., None], options: type[ItemFilter]) -> Ca
 
 
 async def _list(items: Items[F, T], chosen: F, limit: int, *, as_json: bool) -> None:
-    shown: list[T] = []
+    rows: list[Row] = []
     async for item in items.select(chosen):
-        shown.append(item)
-        if len(shown) == limit:
+        rows.append(await items.row(item))
+        if len(rows) == limit:
             break
     if as_json:
-        for item in shown:
-            print_json(await items.row(item))
+        for row in rows:
+            print_json(row)
     else:
-        print_table(items.columns, [await items.cells(item) for item in shown])
+        names = items.columns.values()
+        print_table(items.columns, [[_cell(row.get(name)) for name in names] for row in rows])
 
 
 async def _show(items: Items[F, T], item_id: str, *, as_json: bool) -> None:
-    item = await _get(items, item_id)
+    row = await items.row(await _get(items, item_id))
     if as_json:
-        print_json(await items.row(item))
+        print_json(row)
     else:
-        print_fields(await items.details(item))
+        print_fields({name: _cell(value) for name, value in row.items()})
+
+
+def _cell(value: Any) -> str:
+    """Return a value of a row as text; numbers are times in seconds."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return age(max(0.0, value))
+    return str(value)
 
 
 async def _change(

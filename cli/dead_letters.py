@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import AsyncIterator
+from typing import ClassVar
 
 import typer
 
 from cli.admin import AdminContext, ItemFilter, Items, OperatorError, Row, add_commands
-from cli.output import age
-from schemas.redis.dead_letters import DeadLetter, DeadLetters, LetterFilter, ReplayError
+from schemas.redis.dead_letters import DeadLetter, DeadLetters, ReplayError
 from schemas.redis.task_store import TaskStore
 
 app = typer.Typer(
@@ -20,18 +20,21 @@ class DeadLetterItems(Items[ItemFilter, DeadLetter]):
     """Dead letters, each with the original that may be left of its image."""
 
     name, plural = "dead letter", "dead letters"
-    columns = ("id", "age", "reason", "task", "image", "file", "original")
+    columns: ClassVar[dict[str, str]] = {
+        "id": "id", "age": "age_seconds", "reason": "reason", "task": "task_id", "image": "index",
+        "file": "filename", "replayable": "replayable",
+    }  # fmt: skip
 
     def __init__(self, context: AdminContext) -> None:
         tasks = TaskStore(context.redis, context.keys, task_ttl_ms=context.settings.task_ttl_ms)
         self._letters = DeadLetters(context.redis, context.keys, tasks, context.storage)
         self._max_backlog = context.settings.max_backlog_images
 
-    def select(self, chosen: ItemFilter) -> AsyncIterator[DeadLetter]:
+    async def select(self, chosen: ItemFilter) -> AsyncIterator[DeadLetter]:
         """Show dead letters, oldest first."""
-        return self._letters.select(
-            LetterFilter(chosen.reason, chosen.task, chosen.older_than, chosen.newer_than)
-        )
+        async for letter in self._letters.all():
+            if chosen.admits(letter):
+                yield letter
 
     async def get(self, item_id: str) -> DeadLetter | None:
         if not re.fullmatch(r"[0-9]{1,19}-[0-9]{1,19}", item_id):
@@ -43,30 +46,20 @@ class DeadLetterItems(Items[ItemFilter, DeadLetter]):
         return {"id": item.id, "age_seconds": item.age_seconds, "replayable": is_replayable,
                 **item.fields}  # fmt: skip
 
-    async def cells(self, item: DeadLetter) -> tuple[str, ...]:
-        index, name = item.fields.get("index", ""), item.fields.get("filename", "")
-        original = "kept" if await self._letters.original(item) else "gone"
-        return item.id, age(item.age_seconds), item.reason, item.task_id, index, name, original
-
-    async def details(self, item: DeadLetter) -> dict[str, str]:
-        """Show all that is known of one dead letter."""
-        original = await self._letters.original(item) or "gone"
-        return {"id": item.id, "age": age(item.age_seconds), **item.fields, "original": original}
-
     async def replay(self, item: DeadLetter, *, dry_run: bool) -> Row:
         """Submit originals again, each as a new task of one image, and remove their dead letters.
 
         That needs the original: DEAD_LETTER_KEEP_INPUTS=true keeps it.
         """
+        if dry_run:
+            if await self._letters.original(item) is None:
+                raise OperatorError("its original is gone")
+            return {"outcome": "would be replayed"}
         try:
-            if not dry_run:
-                task_id = await self._letters.replay(item, max_backlog=self._max_backlog)
-                return {"outcome": "replayed as", "task_id": task_id}
+            task_id = await self._letters.replay(item, max_backlog=self._max_backlog)
         except ReplayError as error:
             raise OperatorError(str(error)) from None
-        if await self._letters.original(item) is None:
-            raise OperatorError("its original is gone")
-        return {"outcome": "would be replayed"}
+        return {"outcome": "replayed as", "task_id": task_id}
 
     async def purge(self, item: DeadLetter, *, dry_run: bool) -> Row:
         """Remove dead letters, and the originals that were kept for them."""

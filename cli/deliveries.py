@@ -2,77 +2,92 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, Literal
 
 import typer
 
 from cli.admin import AdminContext, ItemFilter, Items, OperatorError, Row, add_commands
-from cli.output import age
-from consumer.dispatcher.deliveries import DeliveryState
-from consumer.dispatcher.delivery_admin import (
-    DeliveryAdmin,
-    DeliveryError,
-    DeliveryFilter,
-    DeliveryRecord,
-)
-from consumer.dispatcher.webhook import DeliveryKind
+from consumer.dispatcher.deliveries import DeliveryRecord, milliseconds
+from consumer.dispatcher.webhook import DeliveryKind, DeliveryState
+from schemas.contract.tasks import TaskState
+from schemas.redis.scripts import Scripts
+from schemas.storage.layout import output_key
 
 app = typer.Typer(no_args_is_help=True, help="Webhooks that wait for an attempt, or are dead.")
 
-
-class OpenState(StrEnum):
-    """What `--state` takes."""
-
-    DUE = DeliveryState.DUE
-    DEAD = DeliveryState.DEAD
+_OPEN = (DeliveryState.DUE, DeliveryState.DEAD)
+_REQUIRED = {b"state", b"type", b"task_id", b"created_at"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeliveryOptions(ItemFilter):
+class DeliveryFilter(ItemFilter):
     """Which deliveries."""
 
     state: Annotated[
-        OpenState | None, typer.Option(help="`due` waits, `dead` is not sent again by itself.")
+        Literal["due", "dead"] | None,
+        typer.Option(help="`due` waits, `dead` is not sent again by itself."),
     ] = None
     kind: Annotated[DeliveryKind | None, typer.Option(help="Only this webhook.")] = None
 
 
-class DeliveryItems(Items[DeliveryOptions, DeliveryRecord]):
+class DeliveryItems(Items[DeliveryFilter, DeliveryRecord]):
     """Deliveries that have not arrived."""
 
     name, plural = "delivery", "deliveries"
-    columns = ("webhook-id", "state", "age", "due in", "attempts", "last result", "task")
+    columns: ClassVar[dict[str, str]] = {
+        "webhook-id": "id", "state": "state", "age": "age_seconds", "due in": "due_in_seconds",
+        "attempts": "attempts", "last result": "status", "task": "task_id",
+    }  # fmt: skip
 
     def __init__(self, context: AdminContext) -> None:
-        self._deliveries = DeliveryAdmin(context.redis, context.keys, context.storage)
+        self._redis, self._keys, self._storage = context.redis, context.keys, context.storage
+        self._scripts = Scripts(context.redis, context.keys)
 
-    def select(self, chosen: DeliveryOptions) -> AsyncIterator[DeliveryRecord]:
+    async def select(self, chosen: DeliveryFilter) -> AsyncIterator[DeliveryRecord]:
         """Show deliveries: those that wait, then the dead, each by time."""
-        states = [chosen.state] if chosen.state else list(OpenState)
-        return self._deliveries.select(
-            DeliveryFilter(
-                tuple(DeliveryState(state) for state in states), chosen.kind, chosen.reason,
-                chosen.task, chosen.older_than, chosen.newer_than,
-            )
-        )  # fmt: skip
+        states = [chosen.state] if chosen.state else _OPEN
+        kinds = [chosen.kind] if chosen.kind else list(DeliveryKind)
+        indexes = []
+        if DeliveryState.DUE in states:
+            indexes += [self._keys.due_deliveries(kind) for kind in kinds]
+        if DeliveryState.DEAD in states:
+            indexes.append(self._keys.dead_deliveries)
+        rows: list[Any] = [await self._redis.zrange(index, 0, -1) for index in indexes]
+        for delivery_id in (each.decode(errors="replace") for members in rows for each in members):
+            found = await self.get(delivery_id)
+            if found and found.kind in kinds and found.state in states and chosen.admits(found):
+                yield found
 
     async def get(self, item_id: str) -> DeliveryRecord | None:
-        return await self._deliveries.get(item_id)
+        """Return a delivery, or None if there is none, or its key holds something else."""
+        kind = item_id.rpartition("_")[2]
+        if kind not in list(DeliveryKind):
+            return None
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.time()
+        pipeline.hgetall(self._keys.delivery(item_id))
+        pipeline.zscore(self._keys.due_deliveries(kind), item_id)
+        now, row, due_ms = await pipeline.execute(raise_on_error=False)
+        for reply in (now, row, due_ms):
+            if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply):
+                raise reply
+        if not isinstance(row, dict) or not row.keys() >= _REQUIRED:
+            return None
+        now_ms = milliseconds(now)
+        fields = {name.decode(): value.decode(errors="replace") for name, value in row.items()}
+        return DeliveryRecord(
+            item_id,
+            DeliveryKind(kind),
+            age_seconds=max(0, now_ms - int(fields["created_at"])) / 1000,
+            due_seconds=(due_ms - now_ms) / 1000 if isinstance(due_ms, float) else None,
+            fields=fields,
+        )
 
     async def row(self, item: DeliveryRecord) -> Row:
+        # The token identifies an attempt: it is not shown.
+        public = {name: value for name, value in item.fields.items() if name != "token"}
         return {"id": item.id, "kind": str(item.kind), "age_seconds": item.age_seconds,
-                "due_in_seconds": item.due_seconds, **_public(item)}  # fmt: skip
-
-    async def cells(self, item: DeliveryRecord) -> tuple[str, ...]:
-        due = "" if item.due_seconds is None else age(max(0.0, item.due_seconds))
-        attempts = item.fields.get("attempts", "0")
-        return item.id, item.state, age(item.age_seconds), due, attempts, item.reason, item.task_id
-
-    async def details(self, item: DeliveryRecord) -> dict[str, str]:
-        """Show all that is known of one delivery, its payload too."""
-        return {"webhook-id": item.id, "kind": str(item.kind), "age": age(item.age_seconds),
-                **_public(item)}  # fmt: skip
+                "due_in_seconds": item.due_seconds, **public}  # fmt: skip
 
     async def replay(self, item: DeliveryRecord, *, dry_run: bool) -> Row:
         """Make deliveries due now, under the same webhook-id and with all attempts before them.
@@ -80,29 +95,45 @@ class DeliveryItems(Items[DeliveryOptions, DeliveryRecord]):
         That needs what they send: the task, and for an upload its files. A delivery whose attempt
         is just under way may arrive twice.
         """
-        try:
-            if dry_run:
-                await self._deliveries.check_replay(item)
-                return {"outcome": "would be replayed"}
-            await self._deliveries.replay(item)
-        except DeliveryError as error:
-            raise OperatorError(str(error)) from None
+        _check_open(item)
+        if not await self._redis.exists(self._keys.task(item.task_id)):
+            raise OperatorError("its task is gone")
+        if item.kind is DeliveryKind.UPLOAD and not await self._has_files(item):
+            raise OperatorError("its files are gone")
+        if dry_run:
+            return {"outcome": "would be replayed"}
+        result = await self._scripts.replay_delivery(item.kind, item.id, item.task_id)
+        _expect(result, DeliveryState.DUE)
         return {"outcome": "due now"}
 
     async def purge(self, item: DeliveryRecord, *, dry_run: bool) -> Row:
         """Cancel deliveries for good: they are never sent again."""
+        _check_open(item)
+        if dry_run:
+            return {"outcome": "would be purged"}
+        result = await self._scripts.purge_delivery(item.kind, item.id)
+        _expect(result, DeliveryState.CANCELLED)
+        return {"outcome": "purged"}
+
+    async def _has_files(self, item: DeliveryRecord) -> bool:
+        state = TaskState.model_validate_json(item.fields.get("payload", ""))
         try:
-            self._deliveries.check_purge(item)
-            if not dry_run:
-                await self._deliveries.purge(item)
-        except DeliveryError as error:
-            raise OperatorError(str(error)) from None
-        return {"outcome": "would be purged" if dry_run else "purged"}
+            for result in state.results:
+                await self._storage.size(output_key(item.task_id, result.filename))
+        except FileNotFoundError:
+            return False
+        return True
 
 
-def _public(item: DeliveryRecord) -> dict[str, str]:
-    """Return a record's fields without the token, which identifies an attempt."""
-    return {name: value for name, value in item.fields.items() if name != "token"}
+def _check_open(item: DeliveryRecord) -> None:
+    if item.state not in _OPEN:
+        raise OperatorError(f"it is {item.state}")
 
 
-add_commands(app, DeliveryItems, DeliveryOptions)
+def _expect(result: str, state: DeliveryState) -> None:
+    if result != state:
+        reasons = {"gone": "its task is gone", "missing": "it has expired"}
+        raise OperatorError(reasons.get(result, f"it is {result}"))
+
+
+add_commands(app, DeliveryItems, DeliveryFilter)

@@ -8,8 +8,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -35,6 +36,7 @@ def role_command(name: str) -> list[str]:
     return [sys.executable, "-m", *_MODULES[name.partition("-")[0]]]
 
 
+@dataclass(eq=False, repr=False)
 class ManagedProcess:
     """One process, and those that are started in its place after it has ended.
 
@@ -45,23 +47,13 @@ class ManagedProcess:
         log: file that its output is appended to; default: the output of this process.
     """
 
-    def __init__(
-        self,
-        name: str,
-        command: list[str],
-        *,
-        environment: Mapping[str, str] | None = None,
-        folder: Path | None = None,
-        stdin: IO[str] | None = None,
-        log: Path | None = None,
-    ) -> None:
-        self.name = name
-        self._command = command
-        self._environment = environment
-        self._folder = folder
-        self._stdin = stdin
-        self._log = log
-        self._process: asyncio.subprocess.Process | None = None
+    name: str
+    command: list[str]
+    environment: Mapping[str, str] | None = None
+    folder: Path | None = None
+    stdin: IO[str] | None = None
+    log: Path | None = None
+    _process: asyncio.subprocess.Process | None = field(default=None, init=False)
 
     @property
     def pid(self) -> int:
@@ -86,21 +78,13 @@ class ManagedProcess:
 
     async def start(self) -> None:
         """Start it in a session of its own, where the terminal's Ctrl-C does not reach it."""
-        command = [sys.executable, "-S", guard.__file__, str(os.getpid()), *self._command]
-        with self._output() as output:
+        command = [sys.executable, "-S", guard.__file__, str(os.getpid()), *self.command]
+        with nullcontext() if self.log is None else self.log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                *command, env=self._environment, cwd=self._folder,
-                stdin=self._stdin or asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
+                *command, env=self.environment, cwd=self.folder,
+                stdin=self.stdin or asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
                 start_new_session=True,
             )  # fmt: skip
-
-    @contextmanager
-    def _output(self) -> Iterator[IO[bytes] | None]:
-        if self._log is None:
-            yield None
-            return
-        with self._log.open("ab") as output:
-            yield output
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, if it runs."""

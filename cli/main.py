@@ -4,11 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from cli import dead_letters, deliveries, export
-from cli.output import fail
+from cli.output import fail, print_table
 from schemas.settings.base import SettingsError
 
 app = typer.Typer(
@@ -59,7 +57,5 @@ def show_settings(
         if is_wanted:
             print(text(), end="")
             return
-    table = Table("variable", "default", "meaning", "read by", box=None)
-    for setting in settings_table.settings():
-        table.add_row(setting.name, setting.default, setting.meaning, setting.readers)
-    Console().print(table)
+    rows = [(s.name, s.default, s.meaning, s.readers) for s in settings_table.settings()]
+    print_table(("variable", "default", "meaning", "read by"), rows)

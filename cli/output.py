@@ -19,7 +19,7 @@ def print_json(row: dict[str, Any]) -> None:
     print(orjson.dumps(row).decode())
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(columns: Iterable[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows below their headings, without cutting them where no terminal reads them."""
     table = Table(*columns, box=None)
     for row in rows:

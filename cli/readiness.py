@@ -7,10 +7,8 @@ from collections.abc import Callable
 
 import aiohttp
 
-from cli.launcher import LaunchError
 from schemas.settings.addresses import in_url
 
-_FULL = "the backlog is full"  # the producer's words
 _UNSPECIFIED = ("0.0.0.0", "::", "")
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=5)
 
@@ -22,12 +20,9 @@ class ReadinessProbe:
         host = "localhost" if host in _UNSPECIFIED else host
         self.url = f"http://{in_url(host)}:{port}"
         """Address for a browser."""
-        self.is_full = False
-        """Whether, by the last response, nothing is missing but room in the backlog."""
 
     async def reason_not_ready(self) -> str | None:
         """Return one line that says what is missing; None when ready."""
-        self.is_full = False
         try:
             async with (
                 aiohttp.ClientSession(timeout=_REQUEST_TIMEOUT) as session,
@@ -40,41 +35,29 @@ class ReadinessProbe:
             return f"the producer's response is not HTTP: {error!r}"
         if response.status == 200:
             return None
-        detail = _detail(body)
-        self.is_full = detail == _FULL
-        return f"/ready says {response.status}: {detail}"
+        return f"/ready says {response.status}: {_detail(body)}"
 
 
 async def wait_until_ready(
     probe: ReadinessProbe,
     report: Callable[[str], None],
     *,
-    max_seconds: float = 180.0,
     poll: float = 0.25,
     first_notice: float = 10.0,
     max_notice: float = 300.0,
 ) -> None:
     """Wait until the producer takes tasks; report what is missing, less and less often.
 
-    A full backlog may take hours, and is no reason to stop: the workers make room.
+    There is no limit: a full backlog may take hours, and a server may return at any time.
 
     Args:
-        max_seconds: how long something else may be missing.
         poll: seconds between two requests.
         first_notice: seconds until the first report; the time to the next one doubles up to
             ``max_notice``.
-
-    Raises:
-        LaunchError: something was missing for too long.
     """
-    healthy_at = time.monotonic()
-    interval, notice_at = first_notice, healthy_at + first_notice
+    interval, notice_at = first_notice, time.monotonic() + first_notice
     while (reason := await probe.reason_not_ready()) is not None:
         now = time.monotonic()
-        if probe.is_full:
-            healthy_at = now
-        elif now > healthy_at + max_seconds:
-            raise LaunchError(f"not ready after {max_seconds:g} s: {reason}")
         if now > notice_at:
             report(f"not ready yet: {reason}")
             interval = min(2 * interval, max_notice)

@@ -8,7 +8,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import IO
 
@@ -17,12 +16,9 @@ from cli.embedded import RunSettings
 from cli.launcher import STOP_MARGIN_SECONDS, LaunchError, ManagedProcess, role_command
 from cli.readiness import ReadinessProbe, wait_until_ready
 from consumer.settings import DispatcherSettings, WorkerSettings
-from consumer.vision.cover.cover import StubError, load_stub
 from producer.settings import ProducerSettings
 from schemas.listening import check_bindable
 from schemas.settings.addresses import in_url
-
-MAX_PORT = 65_535
 
 
 @dataclass(frozen=True)
@@ -49,12 +45,9 @@ def run(workers: int, folder: Path) -> None:
     Raises:
         SettingsError: a setting is wrong.
         LaunchError: the service cannot start, or does not keep running.
-        OSError: a file of its own cannot be written.
+        OSError: its folder cannot be made, or a file of its own cannot be written.
     """
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise LaunchError(f"{folder} cannot be made a folder: {error.strerror}") from None
+    folder.mkdir(exist_ok=True)
     with locked(folder / "run.lock") as lock:
         asyncio.run(run_until_signal(make_plan(workers, folder, lock)))
 
@@ -76,9 +69,6 @@ def make_plan(workers: int, folder: Path, lock: IO[str]) -> Plan:
     DispatcherSettings.load()  # a wrong setting of any role is reported here
     _check_files(worker)
     _check_address(producer.host, producer.port)
-    ports = metrics_ports(
-        workers, worker.metrics_port, taken={producer.port, settings.embedded_redis_port}
-    )
     environment, server = dict(os.environ), None
     if not settings.names_redis:
         port = settings.embedded_redis_port
@@ -88,37 +78,14 @@ def make_plan(workers: int, folder: Path, lock: IO[str]) -> Plan:
         port = embedded.choose_port(data, port)
         server = ManagedProcess("redis", embedded.command(data, port), stdin=lock)
         environment["REDIS_URL"] = embedded.url(port)
+    names = ["producer", "worker", "dispatcher", *(f"worker-{n}" for n in range(2, workers + 1))]
     roles = [
-        ManagedProcess("producer", role_command("producer"), environment=environment, stdin=lock)
+        ManagedProcess(name, role_command(name), environment=environment, stdin=lock)
+        for name in names
     ]
-    for name, port in ports.items():
-        own = {**environment, "METRICS_PORT": str(port)}
-        roles.append(ManagedProcess(name, role_command(name), environment=own, stdin=lock))
     drain_seconds = max(producer.drain_seconds, worker.drain_seconds)
     probe = ReadinessProbe(producer.host, producer.port)
     return Plan(server, roles, probe, drain_seconds + STOP_MARGIN_SECONDS)
-
-
-def metrics_ports(workers: int, first: int, taken: set[int]) -> dict[str, int]:
-    """Return the port for the metrics of each worker and dispatcher; 0 if ``first`` is: none.
-
-    Each role would find a free port by itself. Here it has the same one in every run, and none
-    that another process of this run is to listen on.
-
-    Raises:
-        LaunchError: there are not enough ports.
-    """
-    names = ["worker", "dispatcher", *(f"worker-{n}" for n in range(2, workers + 1))]
-    if not first:
-        return dict.fromkeys(names, 0)
-    free = (port for port in count(first) if port not in taken)
-    ports = dict(zip(names, free, strict=False))
-    if max(ports.values()) > MAX_PORT:
-        raise LaunchError(
-            f"METRICS_PORT={first} is too high: worker and dispatcher take {len(names)}"
-            f" consecutive ports, and {MAX_PORT} is the last there is"
-        )
-    return ports
 
 
 def _check_address(host: str, port: int) -> None:
@@ -135,13 +102,12 @@ def _check_address(host: str, port: int) -> None:
 
 
 def _check_files(worker: WorkerSettings) -> None:
-    if not worker.model_path.exists():
-        raise LaunchError(f"MODEL_PATH={worker.model_path}: there is no such file")
+    files = {"MODEL_PATH": worker.model_path}
     if worker.cover_mode == "image":
-        try:
-            load_stub(worker.cover_image_path)
-        except StubError as error:
-            raise LaunchError(f"COVER_IMAGE_PATH={error}") from None
+        files["COVER_IMAGE_PATH"] = worker.cover_image_path
+    for name, path in files.items():
+        if not path.exists():
+            raise LaunchError(f"{name}={path}: there is no such file")
 
 
 async def run_until_signal(plan: Plan) -> None:
@@ -160,7 +126,7 @@ async def keep_running(plan: Plan, stop: asyncio.Event, kill: asyncio.Event) -> 
     """Keep the processes running until `stop`, then stop them; `kill` kills them meanwhile.
 
     Raises:
-        LaunchError: a process cannot start or keeps ending, or the producer does not get ready.
+        LaunchError: a process cannot start or keeps ending.
     """
     jobs: set[asyncio.Task[object]] = {
         asyncio.create_task(stop.wait()),

@@ -41,6 +41,7 @@ class GuardedCall:
     is_reported: bool
 
 
+@dataclass(eq=False, repr=False)
 class Health:
     """Conditions that are met, loops that make progress, calls that end; from any thread.
 
@@ -49,13 +50,10 @@ class Health:
         clock: returns seconds.
     """
 
-    def __init__(
-        self,
-        stuck_after_seconds: float = STUCK_AFTER_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._stuck_after = stuck_after_seconds
-        self._clock = clock
+    stuck_after_seconds: float = STUCK_AFTER_SECONDS
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._unmet: dict[str, str] = {}
         self._loops: dict[str, tuple[float, float]] = {}
@@ -74,7 +72,7 @@ class Health:
     def beat(self, loop: str, rest_seconds: float = 0) -> None:
         """Report progress of a loop, which may wait ``rest_seconds`` before its next pass."""
         with self._lock:
-            self._loops[loop] = self._clock(), self._stuck_after + rest_seconds
+            self._loops[loop] = self.clock(), self.stuck_after_seconds + rest_seconds
 
     @contextmanager
     def paused(self, loop: str, rest_seconds: float = 0) -> Iterator[None]:
@@ -92,7 +90,7 @@ class Health:
 
         ``reported``: whether it counts as a problem before, from half the limit on.
         """
-        call = GuardedCall(name, limit_seconds, self._clock(), reported)
+        call = GuardedCall(name, limit_seconds, self.clock(), reported)
         with self._lock:
             self._calls.add(call)
         try:
@@ -116,7 +114,7 @@ class Health:
     @property
     def problems(self) -> list[str]:
         """Why the process is unhealthy, in words; empty if it is healthy."""
-        now = self._clock()
+        now = self.clock()
         with self._lock:
             found = list(self._unmet.values())
             found += [

@@ -23,10 +23,6 @@ _LAST_PORT = 65_535
 log = structlog.get_logger(__name__)
 
 
-class MonitorError(ConsumerError):
-    """There is no port for `/metrics` and `/health`."""
-
-
 @asynccontextmanager
 async def serve_monitor(
     registry: CollectorRegistry, port: int, health: Health, *, processes: int = MAX_PROCESSES
@@ -41,7 +37,7 @@ async def serve_monitor(
         processes: number of ports that are attempted.
 
     Raises:
-        MonitorError: every port is taken, or none may be used.
+        ConsumerError: every port is taken, or none may be used.
     """
     if not port:
         yield
@@ -82,7 +78,7 @@ def _listen(first: int, last: int) -> list[socket.socket]:
                 if error.errno == errno.EADDRINUSE:
                     continue
                 reason = os.strerror(error.errno) if error.errno else type(error).__name__
-                raise MonitorError(f"METRICS_PORT={first}: cannot listen: {reason}") from None
+                raise ConsumerError(f"METRICS_PORT={first}: cannot listen: {reason}") from None
             opened.pop_all()
             return sockets
-    raise MonitorError(f"METRICS_PORT={first}: no port from {first} to {last} is free")
+    raise ConsumerError(f"METRICS_PORT={first}: no port from {first} to {last} is free")

@@ -145,9 +145,9 @@ class DispatcherSettings(ConsumerSettings):
         return proxy_for(http_address(url).url, setting)
 
     @property
-    def webhook_secrets(self) -> tuple[SecretStr, ...]:
-        """The secrets of `webhook_secret`."""
-        return tuple(map(SecretStr, _listed(self.webhook_secret)))
+    def signers(self) -> list[Webhook]:
+        """A signer for each secret of `webhook_secret`."""
+        return [Webhook(text) for text in _listed(self.webhook_secret)]
 
     @property
     def retry_schedule(self) -> tuple[float, ...]:

@@ -7,12 +7,11 @@ time past the longest possible attempt, so backoff and crash recovery are the sa
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from redis.asyncio import Redis
 
-from consumer.dispatcher.webhook import Delivery, DeliveryKind
+from consumer.dispatcher.webhook import Delivery, DeliveryKind, DeliveryState
 from schemas.contract.events import CompletionEvent
 from schemas.contract.tasks import TaskStatus
 from schemas.redis.keys import Keys
@@ -20,15 +19,6 @@ from schemas.redis.scripts import Scripts
 
 DEDUPE_MARGIN_MS = 3_600_000
 """How much longer than its event a delivery is kept: trimming the stream may be late."""
-
-
-class DeliveryState(StrEnum):
-    """`due` (waiting or in flight), then one of the others for good; `dead` can be replayed."""
-
-    DUE = "due"
-    DELIVERED = "delivered"
-    DEAD = "dead"
-    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +31,35 @@ class DueDeliveries:
     ids: list[str]
     next_seconds: float | None
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """One delivery, for the operator: the fields of its hash as text, and its age.
+
+    `due_seconds` is the time until its next attempt, None unless it waits.
+    """
+
+    id: str
+    kind: DeliveryKind
+    age_seconds: float
+    due_seconds: float | None
+    fields: dict[str, str]
+
+    @property
+    def state(self) -> str:
+        """One of DeliveryState."""
+        return self.fields["state"]
+
+    @property
+    def reason(self) -> str:
+        """How its last attempt ended; empty before the first."""
+        return self.fields.get("status", "")
+
+    @property
+    def task_id(self) -> str:
+        """The task that it reports."""
+        return self.fields["task_id"]
 
 
 class DeliveryStore:

@@ -1,7 +1,8 @@
 """The dispatcher's side of the event stream: each event becomes its deliveries, once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -40,26 +41,18 @@ Fields = Mapping[bytes, bytes]
 Rows = list[tuple[bytes, Fields]]
 
 
+@dataclass(eq=False, repr=False)
 class EventHandler:
     """Turns an event into deliveries of the `kinds` that have an address.
 
     `on_created` is called when there are new deliveries.
     """
 
-    def __init__(
-        self,
-        store: DeliveryStore,
-        storage: Storage,
-        metrics: DispatcherMetrics,
-        *,
-        kinds: Iterable[DeliveryKind],
-        on_created: Callable[[], None],
-    ) -> None:
-        self._store = store
-        self._storage = storage
-        self._metrics = metrics
-        self._kinds = tuple(kinds)
-        self._on_created = on_created
+    store: DeliveryStore
+    storage: Storage
+    metrics: DispatcherMetrics
+    kinds: Sequence[DeliveryKind]
+    on_created: Callable[[], None]
 
     async def handle(self, entry: str, fields: Fields) -> None:
         """Delete the task's originals, create its deliveries, ack. Safe to repeat.
@@ -72,7 +65,7 @@ class EventHandler:
         except Exception as error:
             if not concerns_one(error):
                 raise
-            self._metrics.events.labels("failed").inc()
+            self.metrics.events.labels("failed").inc()
             log.warning(
                 "event not handled, will be redelivered", entry=entry, error=described(error)
             )
@@ -81,14 +74,14 @@ class EventHandler:
         event = _parse(fields)
         if event is None:
             # Trimmed meanwhile, or published by a service that breaks the contract.
-            self._metrics.events.labels("unusable").inc()
+            self.metrics.events.labels("unusable").inc()
             log.warning("event unusable", entry=entry, trimmed=not fields)
             task_id = fields.get(b"task_id", b"").decode(errors="replace")
-            await self._store.acknowledge(entry, task_id)
+            await self.store.acknowledge(entry, task_id)
             return
         try:
-            if await self._store.has_ended(event.task_id):
-                await self._storage.delete_prefix(input_prefix(event.task_id))
+            if await self.store.has_ended(event.task_id):
+                await self.storage.delete_prefix(input_prefix(event.task_id))
         except StorageError as error:
             # Not acked: originals are deleted before the task is reported.
             log.warning(
@@ -96,15 +89,16 @@ class EventHandler:
                 task_id=event.task_id, error=described(error),
             )  # fmt: skip
             return
-        kinds = [kind for kind in self._kinds if event.type in EVENTS_OF[kind]]
-        created = await self._store.deliver(entry, event, kinds)
-        self._metrics.events.labels(event.type).inc()
+        kinds = [kind for kind in self.kinds if event.type in EVENTS_OF[kind]]
+        created = await self.store.deliver(entry, event, kinds)
+        self.metrics.events.labels(event.type).inc()
         if created > 0:
-            self._on_created()
+            self.on_created()
         if created < 0:
             log.warning("event too old, nothing sent", task_id=event.task_id)
 
 
+@dataclass(eq=False, repr=False)
 class EventReader:
     """One consumer of the dispatcher's group: reads new events, and takes over abandoned ones.
 
@@ -116,22 +110,14 @@ class EventReader:
         lease_seconds: idle time after which an event of another consumer is taken over.
     """
 
-    def __init__(
-        self,
-        redis: Redis,
-        blocking: Redis,
-        stream: str,
-        handle: Callable[[str, Fields], Awaitable[None]],
-        health: Health,
-        *,
-        lease_seconds: float,
-    ) -> None:
-        self._redis = redis
-        self._blocking = blocking
-        self._stream = stream
-        self._handle = handle
-        self._health = health
-        self._lease_seconds = lease_seconds
+    redis: Redis
+    blocking: Redis
+    stream: str
+    handle: Callable[[str, Fields], Awaitable[None]]
+    health: Health
+    lease_seconds: float
+
+    def __post_init__(self) -> None:
         self._consumer = consumer_name()
         self._position = NEW
         self._cursor = "0-0"
@@ -141,11 +127,11 @@ class EventReader:
 
         Waits for the first new one. Returns 0: the next read is due at once.
         """
-        self._health.beat("events")
+        self.health.beat("events")
         position, self._position = self._position, LEFT_OVER
         try:
-            reply: Any = await self._blocking.xreadgroup(
-                DISPATCHER_GROUP, self._consumer, {self._stream: position},
+            reply: Any = await self.blocking.xreadgroup(
+                DISPATCHER_GROUP, self._consumer, {self.stream: position},
                 count=PAGE, block=int(READ_BLOCK_SECONDS * 1000),
             )  # fmt: skip
         except ResponseError as error:
@@ -163,12 +149,12 @@ class EventReader:
         The cursor is kept: from the start each time, events that cannot be handled would hide those
         after them.
         """
-        rest_seconds = self._lease_seconds / 3
-        self._health.beat("reclaim", rest_seconds)
+        rest_seconds = self.lease_seconds / 3
+        self.health.beat("reclaim", rest_seconds)
         try:
-            reply: Any = await self._redis.xautoclaim(
-                self._stream, DISPATCHER_GROUP, self._consumer,
-                int(self._lease_seconds * 1000), self._cursor, count=PAGE,
+            reply: Any = await self.redis.xautoclaim(
+                self.stream, DISPATCHER_GROUP, self._consumer,
+                int(self.lease_seconds * 1000), self._cursor, count=PAGE,
             )  # fmt: skip
         except ResponseError as error:
             await self._create_group(error)
@@ -181,11 +167,11 @@ class EventReader:
         """Create the group if its absence is the error."""
         if not is_missing_group(error):
             raise error
-        await ensure_group(self._redis, self._stream, DISPATCHER_GROUP)
+        await ensure_group(self.redis, self.stream, DISPATCHER_GROUP)
 
     async def _handle_all(self, rows: Rows) -> None:
         results = await asyncio.gather(
-            *(self._handle(entry.decode(), fields) for entry, fields in rows if entry),
+            *(self.handle(entry.decode(), fields) for entry, fields in rows if entry),
             return_exceptions=True,
         )
         for result in results:

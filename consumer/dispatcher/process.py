@@ -4,7 +4,6 @@ import asyncio
 
 import structlog
 from aiohttp import ClientSession
-from standardwebhooks import Webhook
 
 from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.dispatcher.events import READ_BLOCK_SECONDS, EventHandler, EventReader
@@ -83,12 +82,7 @@ def _senders(
     return [
         WebhookSender(
             Endpoint(kind, url, total_seconds, idle_seconds, settings.proxy_of(url)),
-            session, storage, signers_of(settings), images_field=settings.webhook_images_field,
+            session, storage, settings.signers, images_field=settings.webhook_images_field,
         )
         for kind, url, total_seconds in webhooks if url
     ]  # fmt: skip
-
-
-def signers_of(settings: DispatcherSettings) -> list[Webhook]:
-    """Return a signer for each secret."""
-    return [Webhook(secret.get_secret_value()) for secret in settings.webhook_secrets]

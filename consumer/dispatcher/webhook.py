@@ -9,12 +9,14 @@ with file name and SHA-256, joined by newlines; docs/webhooks.md shows a receive
 
 import asyncio
 import hashlib
+import socket
 import ssl
 from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from aiohttp import (
     AsyncIterablePayload,
@@ -32,7 +34,6 @@ from pydantic import ValidationError
 from standardwebhooks import Webhook
 
 from consumer.addresses import HttpAddress, http_address
-from consumer.dispatcher.connection import ResponseKeepingSocket
 from consumer.dispatcher.schedule import parse_retry_after
 from schemas.contract.tasks import TaskState
 from schemas.storage.layout import output_key
@@ -48,12 +49,12 @@ class DeliveryKind(StrEnum):
     CALLBACK = "callback"
 
 
-class Verdict(StrEnum):
-    """How an attempt ended: received, to be repeated, unwanted for good, or nothing to send."""
+class DeliveryState(StrEnum):
+    """`due` (waiting or in flight), then one of the others for good; `dead` can be replayed."""
 
+    DUE = "due"
     DELIVERED = "delivered"
-    FAILED = "failed"
-    REFUSED = "refused"
+    DEAD = "dead"
     CANCELLED = "cancelled"
 
 
@@ -88,11 +89,38 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """How an attempt ended. `reason` is fit for a log: no address, no content."""
+    """What a delivery is after an attempt. `reason` is fit for a log: no address, no content."""
 
-    verdict: Verdict
+    state: DeliveryState
     reason: str
     retry_after_seconds: float | None = None
+
+
+class ResponseKeepingSocket(socket.socket):
+    """A socket that reports a broken connection to its reader, not to its writer.
+
+    A receiver may respond before it has read the request (401, 413, 429) and close. Its system then
+    resets the connection, so the next write fails while the response waits to be read. Event loops
+    close a transport whose write has failed, and lose what it has not read. Here such a write
+    succeeds, and the transport ends when reading has reached the end of the response or the reset.
+
+    Only asyncio's own event loop writes through this object; uvloop uses the file descriptor.
+    """
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        """Send as usual; drop everything if the connection is closed."""
+        try:
+            return super().send(data, flags)
+        except (BrokenPipeError, ConnectionResetError):
+            return memoryview(data).nbytes
+
+    def sendmsg(self, buffers: Iterable[Any], /, *args: Any) -> int:
+        """Do the same for several buffers."""
+        held = list(buffers)
+        try:
+            return super().sendmsg(held, *args)
+        except (BrokenPipeError, ConnectionResetError):
+            return sum(memoryview(buffer).nbytes for buffer in held)
 
 
 def open_session(*, tls: ssl.SSLContext | bool = True) -> ClientSession:
@@ -118,6 +146,7 @@ def open_session(*, tls: ssl.SSLContext | bool = True) -> ClientSession:
     )
 
 
+@dataclass(eq=False, repr=False)
 class WebhookSender:
     """POSTs deliveries to one receiver.
 
@@ -126,20 +155,11 @@ class WebhookSender:
         images_field: name of the form field of each image.
     """
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        session: ClientSession,
-        storage: Storage,
-        signers: Sequence[Webhook],
-        *,
-        images_field: str = "images",
-    ) -> None:
-        self.endpoint = endpoint
-        self._session = session
-        self._storage = storage
-        self._signers = signers
-        self._images_field = images_field
+    endpoint: Endpoint
+    session: ClientSession
+    storage: Storage
+    signers: Sequence[Webhook]
+    images_field: str = "images"
 
     async def send(self, delivery: Delivery) -> AttemptResult:
         """Attempt once; whatever the receiver or storage does, return a result in time."""
@@ -148,18 +168,18 @@ class WebhookSender:
                 try:
                     data, signed = await self._content(delivery)
                 except FileNotFoundError:
-                    return AttemptResult(Verdict.CANCELLED, "result no longer in storage")
-                headers = webhook_headers(self._signers, delivery.id, signed, datetime.now(UTC))
+                    return AttemptResult(DeliveryState.CANCELLED, "result no longer in storage")
+                headers = webhook_headers(self.signers, delivery.id, signed, datetime.now(UTC))
                 return await self._post(data, headers)
         except TimeoutError:
-            return AttemptResult(Verdict.FAILED, "timed out")
+            return AttemptResult(DeliveryState.DUE, "timed out")
         except StorageError as error:
-            return AttemptResult(Verdict.FAILED, f"{type(error).__name__}: {error}")
+            return AttemptResult(DeliveryState.DUE, f"{type(error).__name__}: {error}")
         except ClientHttpProxyError as error:
-            return AttemptResult(Verdict.FAILED, f"proxy: status {error.status}")
+            return AttemptResult(DeliveryState.DUE, f"proxy: status {error.status}")
         except (ClientError, OSError) as error:
             # Only the kind of error: its text may quote the address with its password.
-            return AttemptResult(Verdict.FAILED, type(error).__name__)
+            return AttemptResult(DeliveryState.DUE, type(error).__name__)
 
     async def _content(self, delivery: Delivery) -> tuple[Payload | FormData, str]:
         """Return the body and the text to sign; raise FileNotFoundError or StorageError."""
@@ -171,15 +191,15 @@ class WebhookSender:
         digests = []
         for name in result_names(delivery):
             key = output_key(delivery.task_id, name)
-            file = StoredFile(self._storage.stream(key), await self._storage.size(key))
-            form.add_field(self._images_field, file, filename=name, content_type="image/webp")
-            if self._signers:
+            file = StoredFile(self.storage.stream(key), await self.storage.size(key))
+            form.add_field(self.images_field, file, filename=name, content_type="image/webp")
+            if self.signers:
                 digests.append((name, await self._sha256(key)))
         return form, manifest(delivery.task_id, digests)
 
     async def _sha256(self, key: str) -> str:
         digest = hashlib.sha256()
-        async with aclosing(self._storage.stream(key)) as chunks:
+        async with aclosing(self.storage.stream(key)) as chunks:
             async for chunk in chunks:
                 digest.update(chunk)
         return digest.hexdigest()
@@ -199,7 +219,7 @@ class WebhookSender:
             sock_connect=min(CONNECT_TIMEOUT_SECONDS, endpoint.total_seconds),
             sock_read=endpoint.idle_seconds,
         )
-        async with self._session.post(
+        async with self.session.post(
             address.url, data=data, headers=headers, timeout=timeout, allow_redirects=False,
             proxy=None if proxy is None else proxy.url, proxy_headers=proxy_headers,
         ) as response:  # fmt: skip
@@ -247,10 +267,10 @@ def webhook_headers(
 
 
 def result_of(status: int, retry_after: str | None, now: datetime) -> AttemptResult:
-    """Return what a status means: 2xx is a success, 410 is final, all else is attempted again."""
+    """Return what a status means: 2xx is a success, 410 is final, all else is due again."""
     reason = f"status {status}"
     if 200 <= status < 300:
-        return AttemptResult(Verdict.DELIVERED, reason)
+        return AttemptResult(DeliveryState.DELIVERED, reason)
     if status == 410:
-        return AttemptResult(Verdict.REFUSED, reason)
-    return AttemptResult(Verdict.FAILED, reason, parse_retry_after(retry_after, now))
+        return AttemptResult(DeliveryState.DEAD, reason)
+    return AttemptResult(DeliveryState.DUE, reason, parse_retry_after(retry_after, now))

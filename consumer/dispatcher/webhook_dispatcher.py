@@ -5,15 +5,16 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
 
-from consumer.dispatcher.deliveries import DeliveryState, DeliveryStore
+from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.dispatcher.schedule import MAX_AGE_SECONDS, RetryPolicy
 from consumer.dispatcher.webhook import (
     AttemptResult,
     Delivery,
-    Verdict,
+    DeliveryState,
     WebhookSender,
     result_names,
 )
@@ -36,40 +37,28 @@ POLL_SECONDS = 5.0
 
 _UNSETTLED: tuple[type[Exception], ...] = (*TRANSIENT, StoppedError)
 
-_FINAL = {
-    Verdict.DELIVERED: DeliveryState.DELIVERED,
-    Verdict.REFUSED: DeliveryState.DEAD,
-    Verdict.CANCELLED: DeliveryState.CANCELLED,
-}
-
 # An error needs the operator: nothing attempts the delivery again. A retry needs nothing.
 _LOG_LEVELS = {"dead": logging.ERROR, "lost": logging.WARNING}
 
 
+@dataclass(eq=False, repr=False)
 class WebhookDispatcher:
     """Sends the webhooks of one kind: what is due is claimed, sent, and settled."""
 
-    def __init__(
-        self,
-        sender: WebhookSender,
-        store: DeliveryStore,
-        metrics: DispatcherMetrics,
-        health: Health,
-        settings: DispatcherSettings,
-    ) -> None:
-        self.kind = sender.endpoint.kind
-        self._sender = sender
-        self._store = store
-        self._metrics = metrics
-        self._health = health
+    sender: WebhookSender
+    store: DeliveryStore
+    metrics: DispatcherMetrics
+    health: Health
+    settings: DispatcherSettings
+
+    def __post_init__(self) -> None:
+        settings, endpoint = self.settings, self.sender.endpoint
+        self.kind = endpoint.kind
         self._slots = settings.webhook_concurrency
-        self._drain_seconds = settings.drain_seconds
         # Longer than an attempt can take, by as much as recording its result may take.
-        self._lease_seconds = sender.endpoint.total_seconds + settings.lease_seconds
-        self._policy = RetryPolicy(
-            settings.retry_schedule,
-            min(MAX_AGE_SECONDS, settings.task_storage_ttl_hours * 3600 / 2),
-        )
+        self._lease_seconds = endpoint.total_seconds + settings.lease_seconds
+        max_age_seconds = min(MAX_AGE_SECONDS, settings.task_storage_ttl_hours * 3600 / 2)
+        self._policy = RetryPolicy(settings.retry_schedule, max_age_seconds)
         self._wakeup = asyncio.Event()
         self._in_flight: set[asyncio.Task[None]] = set()
 
@@ -87,7 +76,7 @@ class WebhookDispatcher:
                 f"{self.kind} deliveries", lambda: self._poll(stop), stop, wakeup=self._wakeup
             )
             if self._in_flight:
-                await asyncio.wait(self._in_flight, timeout=self._drain_seconds)
+                await asyncio.wait(self._in_flight, timeout=self.settings.drain_seconds)
         finally:
             left = list(self._in_flight)
             for attempt in left:
@@ -98,10 +87,10 @@ class WebhookDispatcher:
 
     async def _poll(self, stop: asyncio.Event) -> float:
         """Start what is due and has a slot; return the seconds until another is due."""
-        self._health.beat(self.kind)
+        self.health.beat(self.kind)
         self._wakeup.clear()
-        due = await self._store.due(self.kind, self._slots - len(self._in_flight))
-        self._metrics.due.labels(self.kind).set(due.total)
+        due = await self.store.due(self.kind, self._slots - len(self._in_flight))
+        self.metrics.due.labels(self.kind).set(due.total)
         for delivery_id in due.ids:
             delivery = await self._claim(delivery_id)
             if delivery is not None:
@@ -119,15 +108,13 @@ class WebhookDispatcher:
     async def _claim(self, delivery_id: str) -> Delivery | None:
         """Claim a delivery; postpone it if it is unusable: it must not block the others."""
         try:
-            return await self._store.claim(
-                self.kind, delivery_id, lease_seconds=self._lease_seconds
-            )
+            return await self.store.claim(self.kind, delivery_id, lease_seconds=self._lease_seconds)
         except Exception as error:
             if not concerns_one(error):
                 raise
-            self._metrics.deliveries.labels(self.kind, "unusable").inc()
+            self.metrics.deliveries.labels(self.kind, "unusable").inc()
             log.warning("delivery unusable", delivery=delivery_id, error=described(error))
-            await self._store.postpone(self.kind, delivery_id, seconds=self._lease_seconds)
+            await self.store.postpone(self.kind, delivery_id, seconds=self._lease_seconds)
             return None
 
     async def _attempt(self, delivery: Delivery, stop: asyncio.Event) -> None:
@@ -136,12 +123,12 @@ class WebhookDispatcher:
         try:
             result = await self._send(delivery, stop)
             seconds = time.monotonic() - started
-            self._metrics.delivery_seconds.labels(self.kind).observe(seconds)
+            self.metrics.delivery_seconds.labels(self.kind).observe(seconds)
             outcome = await self._settle(delivery, result, stop)
         except _UNSETTLED as error:
             line.warning("delivery not settled, will be redelivered", error=described(error))
             return
-        self._metrics.deliveries.labels(self.kind, outcome).inc()
+        self.metrics.deliveries.labels(self.kind, outcome).inc()
         if outcome != "delivered":
             line = line.bind(filenames=result_names(delivery))
         line.log(
@@ -151,15 +138,15 @@ class WebhookDispatcher:
 
     async def _send(self, delivery: Delivery, stop: asyncio.Event) -> AttemptResult:
         try:
-            if await self._retried(lambda: self._store.is_withdrawn(delivery), stop):
-                return AttemptResult(Verdict.CANCELLED, "task deleted")
-            return await self._sender.send(delivery)
+            if await self._retried(lambda: self.store.is_withdrawn(delivery), stop):
+                return AttemptResult(DeliveryState.CANCELLED, "task deleted")
+            return await self.sender.send(delivery)
         except _UNSETTLED:
             raise
         except Exception:
             # A defect that one delivery meets must not end the others; it is attempted again later.
             log.exception("delivery failed unexpectedly", task_id=delivery.task_id)
-            return AttemptResult(Verdict.FAILED, "internal error")
+            return AttemptResult(DeliveryState.DUE, "internal error")
 
     async def _settle(self, delivery: Delivery, result: AttemptResult, stop: asyncio.Event) -> str:
         """Record the result of an attempt; return the state reached, `retry`, or `lost`."""
@@ -169,11 +156,11 @@ class WebhookDispatcher:
             retry_after_seconds=result.retry_after_seconds,
             chance=random.random(),  # noqa: S311 - jitter is no secret
         )
-        again = DeliveryState.DEAD if delay is None else DeliveryState.DUE
-        state = _FINAL.get(result.verdict, again)
+        is_over = result.state is DeliveryState.DUE and delay is None
+        state = DeliveryState.DEAD if is_over else result.state
         # Without the record the receiver would get the delivery twice.
         is_held = await self._retried(
-            lambda: self._store.settle(
+            lambda: self.store.settle(
                 delivery, state, reason=result.reason, delay_seconds=delay or 0
             ),
             stop,

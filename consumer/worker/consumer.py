@@ -158,10 +158,10 @@ class StreamConsumer:
 
         An error that concerns only this entry must not block those behind it.
         """
+        line = log.bind(entry=candidate.id, deliveries=candidate.deliveries)
         try:
-            if self.poison.may_be_poison(candidate.deliveries) and await self._dead_letter_poison(
-                candidate
-            ):
+            may_be_poison = candidate.deliveries >= self.settings.max_deliveries
+            if may_be_poison and await self._dead_letter_poison(candidate):
                 return True
             async with self.in_flight.exclusive(timeout_seconds=self._lease_seconds) as allowed:
                 for entry in await self.stream.claim([candidate]) if allowed else ():
@@ -169,14 +169,12 @@ class StreamConsumer:
                     await asyncio.wait([self._start(entry)])
                 return allowed
         except StoppedError:
-            log.warning("stopped while waiting for a server", entry=candidate.id)
+            line.warning("stopped while waiting for a server")
         except Exception as error:
             if not concerns_one(error):
                 raise
-            log.warning(
-                "abandoned entry cannot be settled, retrying after a lease",
-                entry=candidate.id, deliveries=candidate.deliveries, error=described(error),
-            )  # fmt: skip
+            text = "abandoned entry cannot be settled, retrying after a lease"
+            line.warning(text, error=described(error))
             await self.stream.take_lease(candidate)
         return True
 
@@ -203,21 +201,15 @@ class StreamConsumer:
         return task
 
     async def _process(self, entry: Entry) -> None:
+        line = log.bind(entry=entry.id, deliveries=entry.deliveries)
         try:
             await self.processor.process(entry)
         except StoppedError:
-            log.warning("stopped while waiting for a server", entry=entry.id)
+            line.warning("stopped while waiting for a server")
         except ResponseError as error:
-            log.warning(
-                "image not settled, it will be redelivered",
-                entry=entry.id, deliveries=entry.deliveries, error=described(error),
-            )  # fmt: skip
-        except Exception:
-            log.exception(
-                "image not settled, it will be redelivered",
-                entry=entry.id,
-                deliveries=entry.deliveries,
-            )
+            line.warning("image not settled, it will be redelivered", error=described(error))
+        except Exception:  # noqa: BLE001 - it is logged with its traceback
+            line.exception("image not settled, it will be redelivered")
         finally:
             await self.in_flight.remove(entry.id)
 

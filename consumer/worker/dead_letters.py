@@ -32,7 +32,8 @@ log = structlog.get_logger()
 RECORDED = (FinishResult.WRITTEN, FinishResult.COMPLETED, FinishResult.FAILED)
 """The outcome of the image was written by this call."""
 
-_PAGE = 200
+_NEWEST = 1000
+"""Dead letters that may be written while an original is copied, and many more."""
 
 
 @dataclass(eq=False, repr=False)
@@ -172,44 +173,27 @@ class QuarantiningStore(TaskStore):
         self,
         entry: str,
         *,
-        reason: str,
         task_id: str = "",
-        failure: ImageFailure | None = None,
-        total: int | None = None,
         metadata: dict[str, str | int] | None = None,
+        **letter: Any,
     ) -> FinishResult:
         """As the base class; raises StorageError too, and then nothing was recorded."""
-        newest = await self._newest_letter()
         kept = await self._keep(entry, task_id)
-        result = await super().dead_letter(
-            entry,
-            reason=reason,
-            task_id=task_id,
-            failure=failure,
-            total=total,
-            metadata={**(metadata or {}), **({"kept": kept} if kept else {})},
-        )
-        if kept and result is FinishResult.SETTLED:
-            await self._delete_unless_named(kept, since=newest)
+        if kept is not None:
+            metadata = {**(metadata or {}), "kept": kept}
+        result = await super().dead_letter(entry, task_id=task_id, metadata=metadata, **letter)
+        if kept is not None and result is FinishResult.SETTLED:
+            await self._delete_unless_named(kept)
         return result
 
-    async def _newest_letter(self) -> str:
-        rows: Any = await self._redis.xrevrange(self._keys.dead_letters, count=1)
-        return rows[0][0].decode() if rows else "0-0"
-
-    async def _delete_unless_named(self, kept: str, *, since: str) -> None:
+    async def _delete_unless_named(self, kept: str) -> None:
         """Delete a copy that is not needed: another worker ended the entry meanwhile.
 
-        If it did so by a dead letter, that letter names this very copy.
+        If it did so by a dead letter, that letter names this very copy, and is one of the newest.
         """
-        while True:
-            rows: Any = await self._redis.xrange(self._keys.dead_letters, f"({since}", count=_PAGE)
-            if any(fields.get(b"kept") == kept.encode() for _, fields in rows):
-                return
-            if len(rows) < _PAGE:
-                break
-            since = rows[-1][0].decode()
-        await delete_files(self._storage, kept)
+        rows: Any = await self._redis.xrevrange(self._keys.dead_letters, count=_NEWEST)
+        if not any(fields.get(b"kept") == kept.encode() for _, fields in rows):
+            await delete_files(self._storage, kept)
 
     async def _keep(self, entry: str, task_id: str) -> str | None:
         """Copy the original of an entry; return the copy's key, None if there is none."""

@@ -1,7 +1,6 @@
 """How many images are decoded at once depends on the memory they need, not on their number."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -14,17 +13,19 @@ class MemoryBudget:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._first_in_line = asyncio.Lock()
+        self._released = asyncio.Event()
         self.used_bytes = 0
 
     @asynccontextmanager
     async def hold(self, size_bytes: int) -> AsyncIterator[None]:
         """Wait until `size_bytes` fit, and hold them until the block ends."""
-        await self._acquire(size_bytes)
-        try:
+        async with self._first_in_line:
+            while self.used_bytes and self.used_bytes + size_bytes > self._limit:
+                self._released.clear()
+                await self._released.wait()
+        with self.hold_now(size_bytes):
             yield
-        finally:
-            self._release(size_bytes)
 
     @contextmanager
     def hold_now(self, size_bytes: int) -> Iterator[None]:
@@ -37,32 +38,5 @@ class MemoryBudget:
         try:
             yield
         finally:
-            self._release(size_bytes)
-
-    async def _acquire(self, size_bytes: int) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((size_bytes, turn))
-        self._admit()
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.used_bytes -= size_bytes
-            self._admit()
-            raise
-
-    def _release(self, size_bytes: int) -> None:
-        self.used_bytes -= size_bytes
-        self._admit()
-
-    def _admit(self) -> None:
-        while self._waiting:
-            size_bytes, turn = self._waiting[0]
-            if turn.cancelled():
-                self._waiting.popleft()
-                continue
-            if self.used_bytes and self.used_bytes + size_bytes > self._limit:
-                return
-            self._waiting.popleft()
-            self.used_bytes += size_bytes
-            turn.set_result(None)
+            self.used_bytes -= size_bytes
+            self._released.set()

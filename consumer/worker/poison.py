@@ -55,12 +55,8 @@ class PoisonGuard:
         """
         return deliveries < self._shared_deliveries
 
-    def may_be_poison(self, deliveries: int) -> bool:
-        """Return whether an entry that had so many deliveries may be poison."""
-        return deliveries >= self.max_deliveries
-
     async def is_poison(self, entry: Entry) -> bool:
-        """Return whether an entry that may be poison is to be dead-lettered.
+        """Return whether an entry that had at least `max_deliveries` is to be dead-lettered.
 
         So is one whose task has become something else: no delivery can ever settle it.
         """

@@ -61,26 +61,6 @@ class DeadLetter:
         return key if named and key == quarantine_key(self.task_id, entry) else None
 
 
-@dataclass(frozen=True, slots=True)
-class LetterFilter:
-    """A selection of dead letters; None and empty values exclude nothing."""
-
-    reason: str = ""
-    task_id: str = ""
-    older_than_seconds: float | None = None
-    newer_than_seconds: float | None = None
-
-    def admits(self, letter: DeadLetter) -> bool:
-        """Return whether a dead letter is selected."""
-        older, newer = self.older_than_seconds, self.newer_than_seconds
-        return (
-            (not self.reason or letter.reason == self.reason)
-            and (not self.task_id or letter.task_id == self.task_id)
-            and (older is None or letter.age_seconds >= older)
-            and (newer is None or letter.age_seconds <= newer)
-        )
-
-
 class DeadLetters:
     """The stream of dead letters, with their originals in storage."""
 
@@ -90,15 +70,13 @@ class DeadLetters:
         self._tasks = tasks
         self._storage = storage
 
-    async def select(self, wanted: LetterFilter) -> AsyncIterator[DeadLetter]:
-        """Yield the selected dead letters, oldest first."""
+    async def all(self) -> AsyncIterator[DeadLetter]:
+        """Yield the dead letters, oldest first."""
         now_ms, start = await self._now_ms(), "-"
         while True:
             rows: Any = await self._redis.xrange(self._keys.dead_letters, start, count=_PAGE)
             for entry, fields in rows:
-                letter = _letter(entry, fields, now_ms)
-                if wanted.admits(letter):
-                    yield letter
+                yield _letter(entry, fields, now_ms)
             if len(rows) < _PAGE:
                 return
             start = f"({rows[-1][0].decode()}"

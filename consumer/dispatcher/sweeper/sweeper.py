@@ -53,7 +53,7 @@ class Sweeper:
         """
         try:
             await self._if_due("redis", self.sweep_redis, REDIS_SHARE)
-            await self._if_due("files", self.sweep_files, LISTING_SHARE)
+            await self._if_due("files", lambda: self._do(self._file_jobs), LISTING_SHARE)
         except StoppedError:
             log.info("sweep stopped, the next one continues it")
         return self._context.settings.sweep_interval_seconds
@@ -61,10 +61,6 @@ class Sweeper:
     async def sweep_redis(self) -> None:
         """Do all jobs on what is in Redis."""
         await self._do(self._redis_jobs)
-
-    async def sweep_files(self) -> None:
-        """Go through all of storage once."""
-        await self._do(self._file_jobs)
 
     async def _if_due(self, name: str, sweep: Callable[[], Awaitable[None]], share: float) -> None:
         self._context.step()

@@ -1,13 +1,14 @@
 """Convert images from their colour profile to sRGB."""
 
-import hashlib
 import io
-import threading
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageCms
 
-MAX_REMEMBERED = 64
+_MAX_REMEMBERED = 64
+_MAX_SRGB_BYTES = 1 << 16
+"""Profiles of sRGB are smaller. A larger profile is applied without a test, and not remembered."""
 _MAX_ROUNDING = 1
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 _SHADES = np.arange(256, dtype=np.uint8)
@@ -18,9 +19,6 @@ _PROBES = {
     "RGB": np.concatenate([np.repeat(_SHADES[:, None], 3, axis=1), _COLOURS])[None],
 }
 
-_known: dict[bytes, bool] = {}
-_lock = threading.Lock()
-
 
 def converted(image: Image.Image, icc: bytes) -> Image.Image | None:
     """Convert an L, RGB or CMYK image from profile ``icc`` to sRGB, as RGB; RGB perhaps in place.
@@ -30,7 +28,7 @@ def converted(image: Image.Image, icc: bytes) -> Image.Image | None:
     if image.mode == "L" and icc[16:20] == b"RGB ":
         image = image.convert("RGB")  # browsers apply such a profile to grey images too
     try:
-        if image.mode in _PROBES and _is_srgb(icc, image.mode):
+        if image.mode in _PROBES and len(icc) <= _MAX_SRGB_BYTES and _is_srgb(icc, image.mode):
             return None
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         if image.mode != "RGB":
@@ -42,23 +40,15 @@ def converted(image: Image.Image, icc: bytes) -> Image.Image | None:
         return None
 
 
+@lru_cache(_MAX_REMEMBERED)
 def _is_srgb(icc: bytes, mode: str) -> bool:
     """Whether ``icc`` changes colours by no more than rounding. Raises as Pillow.
 
     The name of a profile does not help: linear light with sRGB's primaries is called "Linear sRGB",
     and many profiles of sRGB have other names. Results are remembered, as profiles are few.
     """
-    key = hashlib.sha256(icc).digest() + mode.encode()
-    with _lock:
-        if key in _known:
-            return _known[key]
     probe = _PROBES[mode]
     profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
     result = ImageCms.profileToProfile(Image.fromarray(probe), profile, _SRGB, outputMode="RGB")
     change = np.array(result, np.int16) - (probe[..., None] if mode == "L" else probe)
-    is_srgb = bool(np.abs(change).max() <= _MAX_ROUNDING)
-    with _lock:
-        if len(_known) >= MAX_REMEMBERED:
-            del _known[next(iter(_known))]
-        _known[key] = is_srgb
-    return is_srgb
+    return bool(np.abs(change).max() <= _MAX_ROUNDING)

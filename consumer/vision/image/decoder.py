@@ -6,6 +6,7 @@ any byte. Pillow does what OpenCV cannot: CMYK and colour profiles.
 """
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -234,19 +235,16 @@ def _to_srgb(pixels: Any, icc: bytes) -> Pixels:
 
 def _upright(pixels: Pixels, turn: int) -> Pixels:
     """Apply EXIF orientation ``turn`` (1 to 8)."""
-    match turn:
-        case 2:
-            pixels = cv2.flip(pixels, 1)  # type: ignore[assignment]
-        case 3:
-            pixels = cv2.rotate(pixels, cv2.ROTATE_180)  # type: ignore[assignment]
-        case 4:
-            pixels = cv2.flip(pixels, 0)  # type: ignore[assignment]
-        case 5:
-            pixels = cv2.transpose(pixels)  # type: ignore[assignment]
-        case 6:
-            pixels = cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE)  # type: ignore[assignment]
-        case 7:
-            pixels = cv2.flip(cv2.transpose(pixels), -1)  # type: ignore[assignment]
-        case 8:
-            pixels = cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE)  # type: ignore[assignment]
-    return pixels
+    upright = _TURNS.get(turn)
+    return pixels if upright is None else np.asarray(upright(pixels), np.uint8)
+
+
+_TURNS: dict[int, Callable[[Any], Any]] = {
+    2: lambda pixels: cv2.flip(pixels, 1),
+    3: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_180),
+    4: lambda pixels: cv2.flip(pixels, 0),
+    5: cv2.transpose,
+    6: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE),
+    7: lambda pixels: cv2.flip(cv2.transpose(pixels), -1),
+    8: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE),
+}

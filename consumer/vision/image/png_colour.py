@@ -18,20 +18,16 @@ Primaries = tuple[float, ...]
 CHUNKS = frozenset({b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"})
 """Of each the first chunk before the pixels counts."""
 
-_D65, _C = (0.3127, 0.3290), (0.310, 0.316)
+_D65 = (0.3127, 0.3290)
 _SRGB: Primaries = (*_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
-_PRIMARIES: dict[int, Primaries] = {  # by their numbers in ITU-T H.273
+# By their numbers in ITU-T H.273. Here and below, those of film and of old television are left out.
+_PRIMARIES: dict[int, Primaries] = {
     1: _SRGB,
-    4: (*_C, 0.67, 0.33, 0.21, 0.71, 0.14, 0.08),
     5: (*_D65, 0.64, 0.33, 0.29, 0.60, 0.15, 0.06),
     6: (*_D65, 0.63, 0.34, 0.31, 0.595, 0.155, 0.07),
     7: (*_D65, 0.63, 0.34, 0.31, 0.595, 0.155, 0.07),
-    8: (*_C, 0.681, 0.319, 0.243, 0.692, 0.145, 0.049),
     9: (*_D65, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
-    10: (1 / 3, 1 / 3, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0),
-    11: (0.314, 0.351, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
     12: (*_D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
-    22: (*_D65, 0.630, 0.340, 0.295, 0.605, 0.155, 0.077),
 }
 _D50 = np.array((0.9642, 1.0, 0.8249))  # the white point of profiles
 _BRADFORD = np.array(
@@ -93,18 +89,10 @@ def _srgb(levels: Floats) -> Floats:
     return np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
 
 
-def _smpte_240(levels: Floats) -> Floats:
-    return np.where(levels < 0.0913, levels / 4, ((levels + 0.1115) / 1.1115) ** (1 / 0.45))
-
-
 def _pq(levels: Floats) -> Floats:
     root = levels ** (32 / 2523)
     light = np.maximum(root - 3424 / 4096, 0) / (2413 / 128 - 2392 / 128 * root)
     return np.interp(10_000 * light ** (16384 / 2610), _NITS, _SHOWN)
-
-
-def _dci(levels: Floats) -> Floats:
-    return np.asarray(levels**2.6 * (52.37 / 48), np.float64)
 
 
 def _hlg(levels: Floats) -> Floats:
@@ -114,8 +102,7 @@ def _hlg(levels: Floats) -> Floats:
 
 _CURVES: dict[int, Curve] = {  # by their numbers in ITU-T H.273; video is shown with a power of 2.4
     **dict.fromkeys((1, 6, 11, 14, 15), _power(2.4)),
-    4: _power(2.2), 5: _power(2.8), 7: _smpte_240, 8: _power(1.0), 13: _srgb, 16: _pq,
-    17: _dci, 18: _hlg,
+    4: _power(2.2), 5: _power(2.8), 8: _power(1.0), 13: _srgb, 16: _pq, 18: _hlg,
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.tasks import ImageFailure
-from schemas.redis.dead_letters import DeadLetters, LetterFilter
+from schemas.redis.dead_letters import DeadLetters
 from schemas.redis.task_store import TaskStore
 from schemas.storage.layout import task_prefix
 from tests.integration.cli.conftest import Bench
@@ -129,7 +129,7 @@ async def test_replay_is_a_new_task_and_the_letter_goes(bench: Bench) -> None:
 async def test_replay_cut_off_half_way_and_two_at_once_make_one_task(bench: Bench) -> None:
     await dead_letter(bench, "t1")
     box = DeadLetters(bench.redis, bench.keys, bench.tasks, bench.storage)
-    (letter,) = [found async for found in box.select(LetterFilter())]
+    (letter,) = [found async for found in box.all()]
     first, second = await asyncio.gather(*(box.replay(letter, max_backlog=9) for _ in range(2)))
     third = await box.replay(letter, max_backlog=9)  # a letter that was not yet removed
     assert first == second == third

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from consumer.dispatcher.deliveries import DeliveryState, DeliveryStore
-from consumer.dispatcher.webhook import DeliveryKind
+from consumer.dispatcher.deliveries import DeliveryStore
+from consumer.dispatcher.webhook import DeliveryKind, DeliveryState
 from schemas.contract.events import CompletionEvent
 from schemas.contract.tasks import ImageResult
 from schemas.redis.keys import DISPATCHER_GROUP

@@ -14,10 +14,13 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
+from cli.admin import AdminContext
+from cli.deliveries import DeliveryItems
 from consumer.dispatcher.process import run_dispatcher
 from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
 from consumer.settings import DispatcherSettings
+from producer.settings import ProducerSettings
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.messages import ImageMessage
 from schemas.contract.tasks import ImageFailure, ImageResult
@@ -109,6 +112,12 @@ class World:
             for folder, _, names in os.walk(self.folder)
             for name in names
         }
+
+
+def items(world: World) -> DeliveryItems:
+    """The operator's view of the deliveries."""
+    settings = ProducerSettings(_env_file=None)
+    return DeliveryItems(AdminContext(settings, world.redis, world.keys, world.storage))
 
 
 async def eventually(condition: Callable[[], Any]) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from consumer.dispatcher.deliveries import DeliveryState, DeliveryStore
-from consumer.dispatcher.webhook import Delivery, DeliveryKind
+from consumer.dispatcher.deliveries import DeliveryStore
+from consumer.dispatcher.webhook import Delivery, DeliveryKind, DeliveryState
 from schemas.contract.events import CompletionEvent
 from schemas.redis.keys import DISPATCHER_GROUP
 from schemas.redis.scripts import Scripts

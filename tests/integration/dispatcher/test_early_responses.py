@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 import consumer.__main__ as consumer
-from consumer.dispatcher.connection import ResponseKeepingSocket
-from consumer.dispatcher.webhook import DeliveryKind, Verdict
+from consumer.dispatcher.webhook import DeliveryKind, DeliveryState, ResponseKeepingSocket
 from tests.integration.dispatcher.posting import post
 from tests.support.certificates import make_certificates
 
@@ -82,23 +81,23 @@ def serving(serve: Callable[[socket.socket], None], times: int) -> Iterator[int]
 
 @pytest.mark.parametrize("end", [close, reset, read_on])
 @pytest.mark.parametrize(
-    ("status", "verdict"),
+    ("status", "state"),
     [
-        ("401 Unauthorized", Verdict.FAILED),
-        ("410 Gone", Verdict.REFUSED),
-        ("413 Content Too Large", Verdict.FAILED),
-        ("429 Too Many Requests", Verdict.FAILED),
-        ("200 OK", Verdict.DELIVERED),
+        ("401 Unauthorized", DeliveryState.DUE),
+        ("410 Gone", DeliveryState.DEAD),
+        ("413 Content Too Large", DeliveryState.DUE),
+        ("429 Too Many Requests", DeliveryState.DUE),
+        ("200 OK", DeliveryState.DELIVERED),
     ],
 )
 async def test_a_response_before_the_body_was_read_counts(
-    tmp_path: Path, status: str, verdict: Verdict, end: Callable[[socket.socket], None]
+    tmp_path: Path, status: str, state: DeliveryState, end: Callable[[socket.socket], None]
 ) -> None:
     with serving(responding(status, end, None, read=0), REPEATS) as port:
         for _ in range(REPEATS):
             got = await post(f"http://127.0.0.1:{port}/", tmp_path, LARGE)
-            assert (got.verdict, got.reason) == (verdict, f"status {status[:3]}")
-            assert got.retry_after_seconds == (7 if verdict is Verdict.FAILED else None)
+            assert (got.state, got.reason) == (state, f"status {status[:3]}")
+            assert got.retry_after_seconds == (7 if state is DeliveryState.DUE else None)
 
 
 @pytest.mark.parametrize("read", [200_000, 2_000_000])
@@ -147,7 +146,7 @@ async def test_a_connection_that_ends_without_a_response_fails_at_once(
         for _ in range(REPEATS):
             async with asyncio.timeout(5):
                 got = await post(f"http://127.0.0.1:{port}/", tmp_path, LARGE)
-            assert got.verdict is Verdict.FAILED
+            assert got.state is DeliveryState.DUE
             assert got.reason in ("ClientOSError", "ServerDisconnectedError")
 
 

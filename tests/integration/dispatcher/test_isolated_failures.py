@@ -9,7 +9,7 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
-from consumer.dispatcher.delivery_admin import DeliveryAdmin, DeliveryFilter
+from cli.deliveries import DeliveryFilter
 from consumer.metrics import DispatcherMetrics
 from schemas.storage.layout import input_key
 from tests.integration.dispatcher.conftest import (
@@ -18,6 +18,7 @@ from tests.integration.dispatcher.conftest import (
     World,
     dispatching,
     eventually,
+    items,
 )
 from tests.integration.dispatcher.receiver import Receiver, listening, respond
 from tests.integration.dispatcher.sweeping import lose_stream, put, send_half, sweeper, waiting
@@ -119,8 +120,7 @@ async def test_bad_deliveries_hold_up_no_other(world: World, value: str) -> None
         await world.complete_task("t1")
         await world.delivery_state("t1", "callback", "delivered")
         assert d.count("plate_deliveries_total", kind="callback", outcome="unusable") == 6
-        admin = DeliveryAdmin(world.redis, world.keys, world.storage)
-        assert [found async for found in admin.select(DeliveryFilter())] == []
+        assert [found async for found in items(world).select(DeliveryFilter())] == []
     assert await world.redis.zscore(world.keys.due_deliveries("callback"), b"\xff") is None
 
 

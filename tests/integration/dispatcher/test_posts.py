@@ -21,8 +21,8 @@ from consumer.dispatcher.webhook import (
     AttemptResult,
     Delivery,
     DeliveryKind,
+    DeliveryState,
     Endpoint,
-    Verdict,
     WebhookSender,
     open_session,
 )
@@ -153,7 +153,7 @@ async def test_an_upload_has_a_length_and_is_not_chunked(
 ) -> None:
     async with listening(Receiver()) as receiver:
         done = await post(session, storage, receiver, DeliveryKind.UPLOAD)
-    assert done.verdict is Verdict.DELIVERED
+    assert done.state is DeliveryState.DELIVERED
     [got] = receiver.received
     assert int(got.headers["Content-Length"]) == len(got.body)
     assert "Transfer-Encoding" not in got.headers
@@ -204,7 +204,7 @@ async def test_the_documented_receiver_verifies_an_upload(
     async with TestServer(app) as server:
         url = str(server.make_url("/hook"))
         done = await post(session, storage, url, DeliveryKind.UPLOAD, SECRET)
-    assert done.verdict is Verdict.DELIVERED
+    assert done.state is DeliveryState.DELIVERED
     assert verified == [FILES]
 
 
@@ -215,7 +215,7 @@ async def test_proxies_and_netrc_of_the_environment_are_not_used(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     async with listening(Receiver()) as receiver:
         done = await post(session, storage, receiver, DeliveryKind.CALLBACK)
-    assert done.verdict is Verdict.DELIVERED
+    assert done.state is DeliveryState.DELIVERED
 
 
 async def test_cookies_of_a_receiver_are_not_kept(session: ClientSession, storage: Storage) -> None:
@@ -251,5 +251,5 @@ async def test_a_file_that_shrinks_under_way_is_a_failure_not_a_success(
         endpoint = Endpoint(DeliveryKind.UPLOAD, receiver.url, total_seconds=1, idle_seconds=0.5)
         sender = WebhookSender(endpoint, session, shrinking, ())
         got = await sender.send(delivery(DeliveryKind.UPLOAD))
-    assert got.verdict is Verdict.FAILED
+    assert got.state is DeliveryState.DUE
     assert receiver.received == []

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from consumer.addresses import http_address, proxy_for
-from consumer.dispatcher.webhook import DeliveryKind, Verdict
+from consumer.dispatcher.webhook import DeliveryKind, DeliveryState
 from tests.integration.dispatcher.conftest import World, dispatching
 from tests.integration.dispatcher.forward_proxy import proxying
 from tests.integration.dispatcher.posting import FILES, post
@@ -30,7 +30,7 @@ async def test_a_proxy_takes_the_request_for_the_address_as_it_is_written(
         url = f"http://127.0.0.1:{receiver.port}/a%2fb%3A?c=%20+%2F"
         through = http_address(f"http://127.0.0.1:{proxy.port}")
         done = await post(url, tmp_path, kind=kind, proxy=through)
-    assert done.verdict is Verdict.DELIVERED
+    assert done.state is DeliveryState.DELIVERED
     [head], [got] = proxy.heads, receiver.received
     assert head.startswith(f"POST {url} HTTP/1.1\r\n")
     assert got.path == "/a/b:"
@@ -45,19 +45,19 @@ async def test_a_name_that_only_the_proxy_knows_is_not_resolved_here(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("userinfo", "verdict", "reason"),
+    ("userinfo", "state", "reason"),
     [
-        ("user:hunter2@", Verdict.DELIVERED, "status 200"),
-        ("", Verdict.FAILED, "status 407"),
+        ("user:hunter2@", DeliveryState.DELIVERED, "status 200"),
+        ("", DeliveryState.DUE, "status 407"),
     ],
 )
 async def test_a_proxy_gets_user_and_password(
-    tmp_path: Path, userinfo: str, verdict: Verdict, reason: str
+    tmp_path: Path, userinfo: str, state: DeliveryState, reason: str
 ) -> None:
     async with listening(Receiver()) as receiver, proxying(BASIC) as proxy:
         through = http_address(f"http://{userinfo}127.0.0.1:{proxy.port}")
         got = await post(receiver.url, tmp_path, proxy=through)
-    assert (got.verdict, got.reason) == (verdict, reason)
+    assert (got.state, got.reason) == (state, reason)
 
 
 @pytest.mark.parametrize("userinfo", ["user:hunter2@", ""])
@@ -85,10 +85,10 @@ async def test_https_goes_through_a_tunnel_and_only_the_proxy_gets_its_password(
     await server.close()
     assert proxy.heads[0].startswith(f"CONNECT {url.split('/')[2]} HTTP/1.1\r\n")
     if userinfo:
-        assert got.verdict is Verdict.DELIVERED
+        assert got.state is DeliveryState.DELIVERED
         assert "Proxy-Authorization" not in received[0]
     else:
-        assert (got.verdict, got.reason) == (Verdict.FAILED, "proxy: status 407")
+        assert (got.state, got.reason) == (DeliveryState.DUE, "proxy: status 407")
         assert received == []
 
 
@@ -96,7 +96,7 @@ async def test_a_proxy_that_is_down_is_a_failure(tmp_path: Path) -> None:
     async with listening(Receiver()) as receiver:
         through = http_address("http://127.0.0.1:9")
         got = await post(receiver.url, tmp_path, proxy=through)
-    assert (got.verdict, got.reason) == (Verdict.FAILED, "ClientProxyConnectionError")
+    assert (got.state, got.reason) == (DeliveryState.DUE, "ClientProxyConnectionError")
 
 
 @pytest.mark.parametrize("exempt", [False, True])
@@ -109,7 +109,7 @@ async def test_the_environment_sends_webhooks_through_its_proxy_or_past_it(
         monkeypatch.setenv("no_proxy", "127.0.0.0/8" if exempt else "")
         through = proxy_for(http_address(receiver.url).url, "env")
         done = await post(receiver.url, tmp_path, FILES, proxy=through)
-    assert done.verdict is Verdict.DELIVERED
+    assert done.state is DeliveryState.DELIVERED
     assert len(proxy.heads) == (0 if exempt else 1)
 
 

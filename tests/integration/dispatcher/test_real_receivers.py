@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook
 
-from consumer.dispatcher.webhook import Verdict, manifest
+from consumer.dispatcher.webhook import DeliveryState, manifest
 from schemas.contract.names import unique_output_names
 from tests.integration.dispatcher.posting import SECRET, TASK_ID, post
 from tests.support.receivers import KINDS, RealReceiver, real_receiver
@@ -56,7 +56,7 @@ async def test_a_receiver_reads_every_image_under_the_name_that_is_signed(
 ) -> None:
     images_field, receiver = case
     done = await post(f"{receiver.url}/hook", tmp_path, FILES, images_field=images_field)
-    assert (done.verdict, done.reason) == (Verdict.DELIVERED, "status 200")
+    assert (done.state, done.reason) == (DeliveryState.DELIVERED, "status 200")
     read = receiver.read()
     sent = [[name, hashlib.sha256(data).hexdigest()] for name, data in FILES.items()]
     assert read["images"] == sent

@@ -11,7 +11,7 @@ from consumer.worker.dead_letters import QuarantiningStore
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.messages import ImageMessage
 from schemas.contract.tasks import ImageFailure
-from schemas.redis.dead_letters import DeadLetters, LetterFilter
+from schemas.redis.dead_letters import DeadLetters
 from schemas.redis.keys import WORKERS_GROUP
 from schemas.redis.task_store import FinishResult, TaskStore
 from schemas.storage.storage import Storage, StorageError
@@ -98,7 +98,7 @@ async def test_a_copy_that_the_letter_of_another_names_stays(
     assert await dead_letter(keeping(bench.redis, storage), entry) is FinishResult.SETTLED
     assert kept(bench.folder) == [entry]
     box = DeadLetters(bench.redis, KEYS, bench.store, bench.storage)
-    [letter] = [one async for one in box.select(LetterFilter(task_id="t1"))]
+    [letter] = [one async for one in box.all() if one.task_id == "t1"]
     assert await box.original(letter) == f"t1/quarantine/{entry}"
 
 

@@ -9,7 +9,7 @@ import pytest
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.messages import ImageMessage
 from schemas.contract.tasks import TaskStatus
-from schemas.redis.dead_letters import DeadLetters, LetterFilter
+from schemas.redis.dead_letters import DeadLetters
 from schemas.redis.keys import WORKERS_GROUP
 from tests.integration.worker.conftest import KEYS, Bench, Start
 from tests.support.pictures import scene_file
@@ -67,7 +67,7 @@ async def test_kept_original_of_a_dead_letter_becomes_a_new_task(
     box = DeadLetters(bench.redis, KEYS, bench.store, bench.storage)
     async with worker(dead_letter_keep_inputs=True):
         assert (await bench.final("t1")).status is TaskStatus.FAILED
-        (letter,) = [found async for found in box.select(LetterFilter())]
+        (letter,) = [found async for found in box.all()]
         kept = bench.folder / "t1" / "quarantine" / entry
         assert kept.read_bytes() == scene_file()
         # The letter comes before the deletion: wait for the worker to have done both.

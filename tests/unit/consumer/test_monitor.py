@@ -11,8 +11,9 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from consumer.errors import ConsumerError
 from consumer.health import Health
-from consumer.monitor import MAX_PROCESSES, MonitorError, serve_monitor
+from consumer.monitor import MAX_PROCESSES, serve_monitor
 from tests.support.ports import NEEDS_IPV6, free_port
 
 
@@ -76,13 +77,13 @@ async def test_processes_that_start_together_never_share(lines: list[EventDict])
 async def test_no_port_at_all_is_an_error_of_one_line() -> None:
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(MonitorError, match=rf"^METRICS_PORT={port}: no port .* is free$"):
+        with pytest.raises(ConsumerError, match=rf"^METRICS_PORT={port}: no port .* is free$"):
             async with served(port, processes=1):
                 pass
 
 
 async def test_the_last_port_is_the_end() -> None:
-    refused = pytest.raises(MonitorError, match=r"no port from 65535 to 65535 is free$")
+    refused = pytest.raises(ConsumerError, match=r"no port from 65535 to 65535 is free$")
     with socket.create_server(("", 65_535)), refused:
         async with served(65_535):
             pass

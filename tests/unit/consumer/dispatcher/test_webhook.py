@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from consumer.dispatcher.process import signers_of
-from consumer.dispatcher.webhook import Verdict, manifest, result_of, webhook_headers
+from consumer.dispatcher.webhook import DeliveryState, manifest, result_of, webhook_headers
 from consumer.settings import DispatcherSettings
 from schemas.settings.base import SettingsError
 
@@ -14,25 +13,25 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("status", "verdict"),
+    ("status", "state"),
     [
-        (200, Verdict.DELIVERED),
-        (204, Verdict.DELIVERED),
-        (299, Verdict.DELIVERED),
-        (300, Verdict.FAILED),
-        (301, Verdict.FAILED),
-        (307, Verdict.FAILED),
-        (400, Verdict.FAILED),
-        (404, Verdict.FAILED),
-        (409, Verdict.FAILED),
-        (410, Verdict.REFUSED),
-        (429, Verdict.FAILED),
-        (500, Verdict.FAILED),
-        (503, Verdict.FAILED),
+        (200, DeliveryState.DELIVERED),
+        (204, DeliveryState.DELIVERED),
+        (299, DeliveryState.DELIVERED),
+        (300, DeliveryState.DUE),
+        (301, DeliveryState.DUE),
+        (307, DeliveryState.DUE),
+        (400, DeliveryState.DUE),
+        (404, DeliveryState.DUE),
+        (409, DeliveryState.DUE),
+        (410, DeliveryState.DEAD),
+        (429, DeliveryState.DUE),
+        (500, DeliveryState.DUE),
+        (503, DeliveryState.DUE),
     ],
 )
-def test_only_2xx_is_a_success_and_only_410_is_final(status: int, verdict: Verdict) -> None:
-    assert result_of(status, None, NOW).verdict is verdict
+def test_only_2xx_is_a_success_and_only_410_is_final(status: int, state: DeliveryState) -> None:
+    assert result_of(status, None, NOW).state is state
 
 
 def test_retry_after_is_taken_from_a_failure() -> None:
@@ -58,7 +57,7 @@ def test_every_secret_verifies_and_no_other_does(
     secrets: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WEBHOOK_SECRET", " , ".join(secrets))
-    signers = signers_of(DispatcherSettings.load())
+    signers = DispatcherSettings.load().signers
     headers = webhook_headers(signers, "evt_1_upload", "жx", datetime.now(UTC))
     assert len(headers["webhook-signature"].split(" ")) == len(secrets)
     for secret in secrets:
@@ -71,7 +70,7 @@ def test_every_secret_verifies_and_no_other_does(
 def test_secrets_are_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEBHOOK_SECRET", f"{NEW},{OLD}")
     settings = DispatcherSettings.load()
-    shown = f"{settings!r} {settings} {settings.webhook_secrets} {settings.model_dump()}"
+    shown = f"{settings!r} {settings} {settings.signers} {settings.model_dump()}"
     assert "whsec_" not in shown
 
 
