@@ -72,8 +72,6 @@ def _listen(first: int, last: int) -> list[socket.socket]:
         with ExitStack() as opened:
             try:
                 sockets = [opened.enter_context(sock) for sock in bound_sockets("", port)]
-                for sock in sockets:
-                    sock.listen()
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
                     continue

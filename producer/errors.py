@@ -1,6 +1,7 @@
 """The errors of a request, and the one place that turns them into responses (RFC 9457)."""
 
 import asyncio
+from contextlib import suppress
 from http import HTTPStatus
 from typing import ClassVar
 
@@ -203,13 +204,12 @@ async def _sent_before_the_body(request: web.Request, response: web.Response) ->
     if not request.can_read_body or content.is_eof():
         return response
     response.force_close()
-    try:
+    # A client that is gone or idle needs nothing more.
+    with suppress(TimeoutError, OSError, web.RequestPayloadError):
         await response.prepare(request)
         await response.write_eof()
         if hdrs.EXPECT not in request.headers or content.total_bytes > 0:
             await _read_on(content)
-    except (TimeoutError, OSError, web.RequestPayloadError):
-        pass  # the response is sent; only the rest of the request is missing
     return response
 
 

@@ -139,10 +139,12 @@ def _uncaught_in_thread(args: Any) -> None:
 def described(error: BaseException) -> str:
     """Return type and message of an error, without the path of an error of the file system."""
     if is_of_cluster(error):
-        word = type(error).__name__.removesuffix("Error").upper()
+        crosses_slots = isinstance(error, ClusterCrossSlotError)
+        word = "CROSSSLOT" if crosses_slots else type(error).__name__.removesuffix("Error").upper()
         return (
-            f"REDIS_URL (or REDIS_HOST) names a node of a Redis Cluster, which answers {word};"
-            " clusters are not supported: use a single primary, or Sentinels (REDIS_SENTINELS)"
+            "REDIS_URL (or REDIS_HOST) names a node of a Redis Cluster, which responds with"
+            f" {word}; clusters are not supported: use a single primary, or Sentinels"
+            " (REDIS_SENTINELS)"
         )
     if isinstance(error, OSError) and error.filename is not None:
         return f"{type(error).__name__}: {error.strerror}"

@@ -22,7 +22,8 @@ from schemas.contract.names import base_name
 from schemas.contract.tasks import ImageFailure
 from schemas.logs import described
 from schemas.redis.keys import Keys
-from schemas.redis.task_store import BeginResult, FinishResult, TaskStore
+from schemas.redis.results import BeginResult, FinishResult
+from schemas.redis.task_store import TaskStore
 from schemas.retry import retry_until_stopped
 from schemas.storage.layout import quarantine_key
 from schemas.storage.storage import Storage, StorageError

@@ -36,7 +36,8 @@ from schemas.contract.messages import ContractError, ContractLimits, ImageMessag
 from schemas.contract.names import result_url
 from schemas.contract.tasks import ImageFailure, ImageResult
 from schemas.logs import described
-from schemas.redis.task_store import BeginResult, FinishResult, TaskStore
+from schemas.redis.results import BeginResult, FinishResult
+from schemas.redis.task_store import TaskStore
 from schemas.retry import Backoff, retry_until_stopped
 from schemas.storage.layout import output_key
 from schemas.storage.storage import ObjectTooLargeError, Storage, StorageError, StorageFullError

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from aiohttp import hdrs, web
 from aiohttp_sse import sse_response
@@ -40,14 +41,13 @@ async def _stream(request: web.Request, first: TaskState) -> web.StreamResponse:
     async with sse_response(
         request, ping_interval=_PING_SECONDS, send_timeout=_SEND_SECONDS
     ) as stream:
-        try:
+        # After its time, or if the client is gone, the stream ends: EventSource connects again.
+        with suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(_MAX_STREAM_SECONDS):
                 async for state in _changes(request, first):
                     kind = "end" if state.status.is_final else "progress"
                     data = with_public_urls(state, request).model_dump_json()
                     await stream.send(data, event=kind)
-        except (TimeoutError, ConnectionError):
-            pass  # too long or client gone; EventSource connects again by itself
     return stream
 
 

@@ -1,7 +1,6 @@
 """Reading the files of a multipart form, chunk by chunk and within limits."""
 
 import asyncio
-import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
@@ -57,8 +56,7 @@ def check_headers(request: web.Request, settings: ProducerSettings) -> None:
 class FormFile:
     """One file of a form, to be read once from start to end.
 
-    `filename` is as the client sent it, empty if there is none; `size` (bytes) and `digest`
-    (SHA-256) are of what was read.
+    `filename` is as the client sent it, empty if there is none; `size` (bytes) is of what was read.
 
     Args:
         head: its first bytes, which are read already.
@@ -77,7 +75,6 @@ class FormFile:
     ) -> None:
         self.filename = filename
         self.size = 0
-        self.digest = hashlib.sha256()
         self._head = head
         self._read = read
         self._label = label
@@ -94,7 +91,6 @@ class FormFile:
             self.size += len(chunk)
             if self.size > self._max_bytes:
                 raise FileTooLargeError(f"{self._label} has more than {self._max_bytes} bytes.")
-            self.digest.update(chunk)
             gathered += chunk
             if len(gathered) >= _CHUNK_BYTES:
                 yield bytes(gathered)

@@ -22,7 +22,8 @@ from producer.errors import (
 )
 from schemas.contract.messages import ImageMessage
 from schemas.logs import described
-from schemas.redis.task_store import Binding, SubmitResult, TaskStore
+from schemas.redis.results import SubmitResult
+from schemas.redis.task_store import Binding, TaskStore
 from schemas.retry import Backoff, is_passing
 
 log = structlog.get_logger(__name__)

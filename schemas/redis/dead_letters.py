@@ -15,7 +15,8 @@ from redis.asyncio import Redis
 from schemas.contract.messages import TASK_ID_PATTERN, ImageMessage, is_own_object
 from schemas.contract.names import base_name
 from schemas.redis.keys import Keys
-from schemas.redis.task_store import SubmitResult, TaskStore
+from schemas.redis.results import SubmitResult
+from schemas.redis.task_store import TaskStore
 from schemas.storage.layout import input_key, input_prefix, quarantine_key
 from schemas.storage.storage import Storage, StorageError
 

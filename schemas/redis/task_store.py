@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, cast
 
 import orjson
@@ -12,21 +11,9 @@ from schemas.contract.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
 from schemas.contract.messages import MAX_TOTAL, ImageMessage
 from schemas.contract.tasks import ImageFailure, ImageResult, Progress, TaskState, TaskStatus
 from schemas.redis.keys import STRANDED_CONSUMER, WORKERS_GROUP, Keys
+from schemas.redis.results import BeginResult, FinishResult, SubmitResult
 from schemas.redis.script_pipeliner import ScriptPipeliner
 from schemas.redis.scripts import register
-
-
-class SubmitResult(StrEnum):
-    """Result of a submit.
-
-    `exists`: an earlier call with this id was accepted. `lost`: another upload holds the
-    idempotency key now.
-    """
-
-    ACCEPTED = "accepted"
-    EXISTS = "exists"
-    BACKLOG = "backlog"
-    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,38 +39,6 @@ class EarlierUse:
 
 class KeyBusyError(Exception):
     """Another upload holds the idempotency key."""
-
-
-class BeginResult(StrEnum):
-    """Whether an image is to be processed, and if not, why.
-
-    `output_taken`: replacing characters gave its result the name of another result.
-    """
-
-    RUN = "run"
-    DUPLICATE = "duplicate"
-    GONE = "gone"
-    INDEX_CONFLICT = "index_conflict"
-    TOTAL_CONFLICT = "total_conflict"
-    TOTAL_TOO_LARGE = "total_too_large"
-    INDEX_OUT_OF_RANGE = "index_out_of_range"
-    OUTPUT_CONFLICT = "output_conflict"
-    OUTPUT_TAKEN = "output_taken"
-
-
-class FinishResult(StrEnum):
-    """What writing an outcome did: counted it, ended the task, or was too late (closed, gone).
-
-    Of a dead letter also `recorded`: no image was failed; `settled`: its entry was gone.
-    """
-
-    WRITTEN = "written"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CLOSED = "closed"
-    GONE = "gone"
-    RECORDED = "recorded"
-    SETTLED = "settled"
 
 
 class TaskStore:

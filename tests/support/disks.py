@@ -23,10 +23,10 @@ def small_disk(folder: Path, size_mb: int) -> Iterator[None]:
 def mount(*arguments: str) -> None:
     """Mount; skip the test if that is not possible."""
     if not shutil.which("mount"):
-        pytest.skip("needs mount")
+        pytest.skip("the program mount is not installed")
     done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(f"no file system can be mounted: {done.stderr.strip()}")
+        pytest.skip(f"mounting needs rights that this process lacks: {done.stderr.strip()}")
 
 
 def unmount(folder: Path) -> None:

@@ -20,7 +20,8 @@ from schemas.contract.messages import ContractLimits, ImageMessage
 from schemas.contract.tasks import ImageResult
 from schemas.redis.client import connect, connect_blocking
 from schemas.redis.keys import WORKERS_GROUP
-from schemas.redis.task_store import BeginResult, SubmitResult, TaskStore
+from schemas.redis.results import BeginResult, SubmitResult
+from schemas.redis.task_store import TaskStore
 from schemas.settings.base import Settings
 from schemas.storage.storage import Storage
 from tests.bench.scale.fill import IMAGES_PER_TASK, NO_LIMIT, enqueue, messages

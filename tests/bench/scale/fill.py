@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from schemas.contract.messages import ImageMessage
-from schemas.redis.task_store import SubmitResult, TaskStore
+from schemas.redis.results import SubmitResult
+from schemas.redis.task_store import TaskStore
 from schemas.storage.layout import input_key
 from tests.bench.scale.workers import SIDE
 from tests.support.pictures import encoded

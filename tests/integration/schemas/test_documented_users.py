@@ -6,7 +6,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from schemas.redis.task_store import SubmitResult, TaskStore
+from schemas.redis.results import SubmitResult
+from schemas.redis.task_store import TaskStore
 from tests.integration.schemas.steps import KEYS, TTL_MS, messages
 from tests.support.access import PASSWORD, USER, documented_rules
 from tests.support.redis_server import RedisServer, server_binaries

@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from schemas.redis.keys import WORKERS_GROUP
-from schemas.redis.task_store import Binding, EarlierUse, KeyBusyError, SubmitResult, TaskStore
+from schemas.redis.results import SubmitResult
+from schemas.redis.task_store import Binding, EarlierUse, KeyBusyError, TaskStore
 from tests.integration.schemas.steps import KEYS, TTL_MS, messages, take
 
 pytestmark = pytest.mark.integration

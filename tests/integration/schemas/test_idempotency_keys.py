@@ -3,7 +3,8 @@
 import pytest
 from redis.asyncio import Redis
 
-from schemas.redis.task_store import Binding, EarlierUse, KeyBusyError, SubmitResult, TaskStore
+from schemas.redis.results import SubmitResult
+from schemas.redis.task_store import Binding, EarlierUse, KeyBusyError, TaskStore
 from tests.integration.schemas.steps import KEYS, failure, messages, result, take
 
 pytestmark = pytest.mark.integration

@@ -7,7 +7,8 @@ from schemas.contract.errors import ImageErrorCode
 from schemas.contract.messages import ImageMessage
 from schemas.contract.tasks import ImageFailure
 from schemas.redis.keys import WORKERS_GROUP
-from schemas.redis.task_store import BeginResult, FinishResult, TaskStore
+from schemas.redis.results import BeginResult, FinishResult
+from schemas.redis.task_store import TaskStore
 from tests.integration.schemas.steps import KEYS, messages, take
 
 pytestmark = pytest.mark.integration

@@ -4,7 +4,8 @@ import pytest
 from redis.asyncio import Redis
 
 from schemas.contract.messages import ImageMessage
-from schemas.redis.task_store import BeginResult, FinishResult, TaskStore
+from schemas.redis.results import BeginResult, FinishResult
+from schemas.redis.task_store import TaskStore
 from tests.integration.schemas.steps import result, take
 
 pytestmark = pytest.mark.integration

@@ -8,8 +8,9 @@ from redis.asyncio import Redis
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.tasks import ImageFailure, TaskStatus
 from schemas.redis.keys import WORKERS_GROUP
+from schemas.redis.results import BeginResult, FinishResult
 from schemas.redis.scripts import Scripts
-from schemas.redis.task_store import BeginResult, FinishResult, TaskStore
+from schemas.redis.task_store import TaskStore
 from tests.integration.schemas.steps import KEYS, TTL_MS, failure, messages, result, take
 
 pytestmark = pytest.mark.integration

@@ -10,7 +10,8 @@ from schemas.contract.events import CompletionEvent
 from schemas.contract.messages import ImageMessage
 from schemas.contract.tasks import Detection, ImageResult, TaskStatus
 from schemas.redis.keys import WORKERS_GROUP
-from schemas.redis.task_store import BeginResult, FinishResult, SubmitResult, TaskStore
+from schemas.redis.results import BeginResult, FinishResult, SubmitResult
+from schemas.redis.task_store import TaskStore
 from tests.integration.schemas.steps import KEYS, TTL_MS, failure, messages, result, take
 
 pytestmark = pytest.mark.integration

@@ -13,7 +13,8 @@ from schemas.contract.messages import ImageMessage
 from schemas.contract.tasks import ImageFailure
 from schemas.redis.dead_letters import DeadLetters
 from schemas.redis.keys import WORKERS_GROUP
-from schemas.redis.task_store import FinishResult, TaskStore
+from schemas.redis.results import FinishResult
+from schemas.redis.task_store import TaskStore
 from schemas.storage.storage import Storage, StorageError
 from tests.integration.worker.conftest import KEYS, Bench
 

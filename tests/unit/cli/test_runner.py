@@ -225,7 +225,7 @@ def test_it_heals_and_ctrl_c_stops_everything(run: Run) -> None:
 
 @pytest.mark.acceptance
 @pytest.mark.timeout(180)
-@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no prctl")
 def test_a_killed_command_leaves_no_process(run: Run) -> None:
     family = run.family()
     assert len(family) == 4

@@ -34,7 +34,7 @@ def faults(mode: str) -> int:
     return int(done.stdout)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it concerns glibc only")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is of glibc")
 def test_blocks_stay_mapped() -> None:
     kept, usual = faults("kept"), faults("usual")
     assert kept < usual / 10

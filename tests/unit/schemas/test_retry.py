@@ -132,7 +132,7 @@ def test_delays_double_up_to_the_cap_and_start_again_after_a_success() -> None:
 )
 def test_a_node_of_a_cluster_costs_no_image_and_is_named(error: ResponseError, word: str) -> None:
     assert not concerns_one(error)
-    assert "a node of a Redis Cluster, which answers" in described(error)
+    assert "a node of a Redis Cluster, which responds with" in described(error)
     assert word in described(error)
 
 

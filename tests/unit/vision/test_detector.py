@@ -179,7 +179,7 @@ def test_unknown_devices_are_refused(model_file: Path, device: str) -> None:
         load_detector(model_file, device=device, confidence=0.3, max_batch=1)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_cuda_that_is_not_there_is_refused(model_file: Path, device: str) -> None:
     with pytest.raises(ModelError, match="no CUDA device"):
@@ -187,7 +187,7 @@ def test_cuda_that_is_not_there_is_refused(model_file: Path, device: str) -> Non
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_cuda_agrees_with_the_cpu(model_file: Path, detector: NetworkDetector) -> None:
     on_gpu = load_detector(model_file, device="cuda", confidence=CONFIDENCE, max_batch=8)
     batch = pictures()
