@@ -79,10 +79,13 @@ def make_plan(workers: int, folder: Path, lock: IO[str]) -> Plan:
         server = ManagedProcess("redis", embedded.command(data, port), stdin=lock)
         environment["REDIS_URL"] = embedded.url(port)
     names = ["producer", "worker", "dispatcher", *(f"worker-{n}" for n in range(2, workers + 1))]
-    roles = [
-        ManagedProcess(name, role_command(name), environment=environment, stdin=lock)
-        for name in names
-    ]
+    roles = []
+    for number, name in enumerate(names):
+        own = dict(environment)
+        if number and worker.metrics_port:
+            # Each role finds a free port by itself; started here, it has the same in every run.
+            own["METRICS_PORT"] = str(worker.metrics_port + number - 1)
+        roles.append(ManagedProcess(name, role_command(name), environment=own, stdin=lock))
     drain_seconds = max(producer.drain_seconds, worker.drain_seconds)
     probe = ReadinessProbe(producer.host, producer.port)
     return Plan(server, roles, probe, drain_seconds + STOP_MARGIN_SECONDS)

@@ -121,6 +121,18 @@ def test_only_one_runs_in_a_folder(tmp_path: Path) -> None:
         pass
 
 
+def test_each_role_has_its_own_metrics_port_in_every_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PORT", str(free_port()))
+    monkeypatch.setenv("METRICS_PORT", "9300")
+    with runner.locked(tmp_path / "run.lock") as lock:
+        roles = runner.make_plan(2, tmp_path, lock).roles
+    ports = {role.name: (role.environment or {}).get("METRICS_PORT") for role in roles[1:]}
+    assert ports == {"worker": "9300", "dispatcher": "9301", "worker-2": "9302"}
+
+
 # --- The real roles
 
 
