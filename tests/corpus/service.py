@@ -65,6 +65,10 @@ class CorpusService:
     def watch(self) -> None:
         """Note the memory of the processes after one ordinary task."""
         self.service.wait_final(self.service.submit(("warm.jpg", IMAGE)))
+        # the worker deletes an original just after the status says that the task has ended
+        wait_until(
+            lambda: not [*self.service.storage.glob("*/input/*")], 30, lambda: self.service.logs
+        )
         self.before = self.peaks()
 
     def peaks(self) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,8 +133,12 @@ def test_names(case: NameCase, place: CorpusService) -> None:
     for result in state["results"]:
         assert place.service.result(result["url"]).startswith(b"RIFF")
     folder = place.service.storage / answer.json()["task_id"]
-    stored = {path.name for path in folder.rglob("*") if path.is_file()}
-    assert stored == set(case.outputs)
+
+    def stored() -> set[str]:
+        return {path.name for path in folder.rglob("*") if path.is_file()}
+
+    # the worker deletes an original just after the status says that the task has ended
+    wait_until(lambda: stored() == set(case.outputs), 30, lambda: f"only results, not {stored()}")
 
 
 @cases(entry_cases())
@@ -173,5 +178,9 @@ def test_the_service_is_as_before(
     state: Any = place.service.wait_final(place.service.submit(("a.jpg", IMAGE)))
     assert state["status"] == "completed"
     assert place.redis.xlen(KEYS.images) == 0
-    originals = {path for path in place.service.storage.glob("*/input/*") if path.is_file()}
-    assert originals == {place.service.storage / VICTIM / "input" / "0"}
+
+    def originals() -> set[Path]:
+        return {path for path in place.service.storage.glob("*/input/*") if path.is_file()}
+
+    expected = {place.service.storage / VICTIM / "input" / "0"}
+    wait_until(lambda: originals() == expected, 30, lambda: f"originals gone, not {originals()}")
