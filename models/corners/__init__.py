@@ -1,0 +1,1 @@
+"""Training of the second stage: crops, network, training, calibration."""
