@@ -20,13 +20,13 @@ from schemas.redis.client import refuse_cluster
 from schemas.settings.base import SettingsError
 
 if TYPE_CHECKING:
-    from consumer.vision.detect.detector import Detector
+    from consumer.vision.networks import Networks
 
 log = structlog.get_logger()
 
 
-async def worker(settings: WorkerSettings, detector: "Detector | None" = None) -> None:
-    """Run a worker and its monitor; `detector` is used in place of the settings' model."""
+async def worker(settings: WorkerSettings, networks: "Networks | None" = None) -> None:
+    """Run a worker and its monitor; `networks` are used in place of the settings' models."""
     # Imported here: the dispatcher needs neither torch nor OpenCV.
     from consumer.host import keep_large_blocks
     from consumer.metrics import WorkerMetrics
@@ -35,7 +35,7 @@ async def worker(settings: WorkerSettings, detector: "Detector | None" = None) -
     keep_large_blocks()
     registry, health = CollectorRegistry(), Health()
     async with _observed("worker", settings, registry, health) as stop:
-        await run_worker(settings, WorkerMetrics(registry), health, stop, detector)
+        await run_worker(settings, WorkerMetrics(registry), health, stop, networks)
 
 
 RunWorker = Callable[[WorkerSettings], Coroutine[object, object, None]]

@@ -7,6 +7,8 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from consumer.vision.steps import NetworkName
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
@@ -51,10 +53,11 @@ class WorkerMetrics:
         """Record a stage that was timed elsewhere."""
         self.stage_seconds.labels(name).observe(seconds)
 
-    def observe_batch(self, size: int, seconds: float) -> None:
-        """Record a batch."""
-        self.batch_size.observe(size)
-        self.observe_stage("inference", seconds)
+    def observe_batch(self, network: NetworkName, size: int, seconds: float) -> None:
+        """Record a forward pass of a network."""
+        if network == "detector":
+            self.batch_size.observe(size)
+        self.observe_stage("inference" if network == "detector" else network, seconds)
 
 
 class DispatcherMetrics:

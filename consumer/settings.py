@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from standardwebhooks import Webhook
 
 from consumer.addresses import HttpAddress, http_address, proxy_for, proxy_setting, webhook_url
@@ -163,10 +163,15 @@ def _project_file(path: Path) -> Path:
     return path if path.is_absolute() or path.exists() else _PROJECT / path
 
 
+def _optional_file(path: object) -> object:
+    return None if path == "none" else path
+
+
 MAX_FORWARD_PASSES = 4
 """At the same time: each needs its own memory."""
 
 ProjectFile = Annotated[Path, AfterValidator(_project_file)]
+OptionalProjectFile = Annotated[ProjectFile | None, BeforeValidator(_optional_file)]
 
 
 class WorkerSettings(ConsumerSettings):
@@ -208,6 +213,11 @@ class WorkerSettings(ConsumerSettings):
     model_path: ProjectFile = Field(
         Path("models/plate-obb.pt"), validate_default=True, description="Checkpoint of the detector"
     )
+    corners_model_path: OptionalProjectFile = Field(
+        Path("models/plate-corners.xml"), validate_default=True,
+        description="The second stage, which finds the corners of each plate and rejects what is "
+        "none; `none`: the detector's own boxes are covered, for a MODEL_PATH of other objects",
+    )  # fmt: skip
     detect_imgsz: int = Field(
         640, ge=64, le=4096, multiple_of=32, description="Long side of the detector's input, pixels"
     )
@@ -216,7 +226,10 @@ class WorkerSettings(ConsumerSettings):
         "most about doubling the time; `on`: of everything in full resolution; `off`: none",
     )  # fmt: skip
     detect_confidence: float = Field(
-        0.3, gt=0, lt=1, description="Minimum score of a detection that is covered"
+        0.3,
+        gt=0,
+        lt=1,
+        description="Minimum score of what is covered, the probability that it is a plate",
     )
     review_confidence: float = Field(
         0.5, ge=0, le=1,
@@ -239,8 +252,7 @@ class WorkerSettings(ConsumerSettings):
     )  # fmt: skip
     cover_padding: float = Field(
         DEFAULT_PADDING, ge=0, le=1,
-        description="Margin of a cover as a fraction of the plate's height, in addition to the "
-        "uncertainty of the detector; larger for a tilted plate",
+        description="Margin of a cover on all sides, as a fraction of the plate's height",
     )  # fmt: skip
     webp_quality: int = Field(90, ge=1, le=100, description="Quality of the results")
     webp_method: Annotated[int, Field(ge=0, le=6)] | Literal["auto"] = Field(

@@ -1,16 +1,11 @@
-"""Find and cover the plates of one image: the only place that knows the order of all steps.
-
-The steps are generators. They yield inputs of the detector and receive its results, so that the
-worker, which batches the inputs of many images, and the benchmark and the evaluation, which run one
-image at a time, share them.
-"""
+"""Find and cover the plates of one image: the only place that knows the order of all steps."""
 
 import hashlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar
 
+from consumer.vision.corners.refine import refine
 from consumer.vision.cover.cover import Stub, cover
 from consumer.vision.cover.margins import cover_quads
 from consumer.vision.detect.heads import Array
@@ -18,48 +13,37 @@ from consumer.vision.detect.obb import Detections
 from consumer.vision.image.decoder import decode, read_header
 from consumer.vision.image.encoder import encode_webp
 from consumer.vision.image.webp_tuning import WebpMethod, highest_method, method_for
-from consumer.vision.views.downscale import downscale, wants_downscale
-from consumer.vision.views.merge import (
-    by_turns,
-    longest_side,
-    merge,
-    plates_by_turns,
-    uncovered_score,
-)
+from consumer.vision.steps import NetworkInput, Pixels, Steps
+from consumer.vision.views.merge import candidates, distinct, merged
 from consumer.vision.views.tiling import Tiling, view_bytes, views
 from consumer.vision.views.turning import next_turn
-from consumer.vision.views.view import Pixels, View, turned
+from consumer.vision.views.view import turned
 
-Detect = Callable[[Pixels], list[Detections]]
-"""A detector's function for a batch (1, h, w, 3)."""
-
-R = TypeVar("R")
-Steps = Generator[list[Pixels], list[Detections], R]
-"""Yields inputs of the detector, each (h, w, 3), and receives one ``Detections`` for each."""
+CANDIDATE_SCORE = 0.1
+"""Score of the detector from which on the second stage examines what it found."""
 
 
 @dataclass(frozen=True, slots=True)
-class FoundPlates:
-    """What the detector found in an image.
+class FindOptions:
+    """How plates are found: the detector's input size in pixels, further views, second stage."""
 
-    ``plates``: in image pixels, the most certain first. ``uncovered_score``: see ``merge``.
-    ``views``: all views that were used. ``results``: the detector's, one for each view.
-    """
-
-    plates: Detections
-    uncovered_score: float
-    views: list[View]
-    results: list[Detections]
+    imgsz: int
+    tiling: Tiling
+    corners: bool
 
 
 @dataclass(frozen=True, slots=True)
 class CoverOptions:
-    """Options of ``cover_plates``; ``stub`` is the image that is put on plates, None: a colour."""
+    """Options of ``cover_plates``.
 
+    ``confidence``: score from which on a plate is covered. ``stub``: the image that is put on
+    plates, None: a colour.
+    """
+
+    find: FindOptions
+    confidence: float
     stub: Stub | None
     padding: float
-    imgsz: int
-    tiling: Tiling
     max_pixels: int
     webp_quality: int
     webp_method: WebpMethod
@@ -67,7 +51,10 @@ class CoverOptions:
 
 @dataclass(frozen=True, slots=True)
 class CoveredImage:
-    """A covered image as a WebP file, the plates and the covers (N, 4, 2) in its pixels."""
+    """A covered image as a WebP file, the plates and the covers (N, 4, 2) in its pixels.
+
+    ``uncovered_score``: the highest score of what was not covered, 0 if there is nothing.
+    """
 
     webp: bytes
     plates: Detections
@@ -86,7 +73,7 @@ def cover_plates(
 ) -> Steps[CoveredImage]:
     """Decode an image file, find its plates, cover them, and encode the result.
 
-    It fails closed: there is a result only if the detector returned one for every view.
+    It fails closed: there is a result only if the networks returned one for every input.
 
     Args:
         has_backlog: whether other images wait; then the encoder may save time.
@@ -97,10 +84,10 @@ def cover_plates(
     """
     with stage("decode"):
         image = decode(data, max_pixels=options.max_pixels)
-        first = views(image.rgb, options.imgsz, options.tiling)
-    found = yield from find_plates(first)
+    found = yield from find_plates(image.rgb, options.find)
     with stage("cover"):
-        covers = cover_quads(found.plates, options.padding)
+        plates, others = split(found, options.confidence)
+        covers = cover_quads(plates.quads, options.padding)
         cover(image.rgb, covers, stub=options.stub, alpha=image.alpha)
     with stage("encode"):
         height, width = image.rgb.shape[:2]
@@ -110,7 +97,8 @@ def cover_plates(
         )
         webp = encode_webp(image, quality=quality, method=method)
         digests = hashlib.sha256(data).hexdigest(), hashlib.sha256(webp).hexdigest()
-    return CoveredImage(webp, found.plates, found.uncovered_score, covers, *digests)
+    uncovered = float(others.scores.max(initial=0))
+    return CoveredImage(webp, plates, uncovered, covers, *digests)
 
 
 def needed_bytes(data: bytes, options: CoverOptions) -> int:
@@ -122,52 +110,27 @@ def needed_bytes(data: bytes, options: CoverOptions) -> int:
     header = read_header(
         data, max_pixels=options.max_pixels, method=highest_method(options.webp_method)
     )
-    of_views = view_bytes(header.height, header.width, options.imgsz, options.tiling)
+    of_views = view_bytes(header.height, header.width, options.find.imgsz, options.find.tiling)
     return len(data) + header.decoded_bytes + of_views
 
 
-def find_plates(first: Sequence[View]) -> Steps[FoundPlates]:
-    """Find plates in the first views of an image and in those that the results call for."""
-    seen = list(first)
-    results = yield [view.pixels for view in seen]
-    while fresh := further_views(seen, results):
-        results = results + (yield [view.pixels for view in fresh])
-        seen += fresh
-    return FoundPlates(merge(seen, results), uncovered_score(seen, results), seen, results)
+def find_plates(rgb: Pixels, options: FindOptions) -> Steps[Detections]:
+    """Find what may be a plate in ``rgb`` (H, W, 3), with scores, the most certain first."""
+    first = views(rgb, options.imgsz, options.tiling)
+    plates: dict[int, Detections] = {}
+    turns: int | None = 0
+    while turns is not None:
+        seen = [turned(view, turns) for view in first]
+        results = yield [NetworkInput("detector", view.pixels) for view in seen]
+        found = candidates(seen, results)
+        if options.corners:
+            found = yield from refine(rgb, found)
+        plates[turns] = distinct(found)
+        turns = next_turn(plates, max(rgb.shape[:2]))
+    return merged(plates)
 
 
-def further_views(seen: list[View], results: Sequence[Detections]) -> list[View]:
-    """Return the views that the results so far call for; none if nothing is missing.
-
-    Drops the pixels of those views in ``seen`` that are not needed any more.
-    """
-    *_, (last, results_of_last) = by_turns(seen, results).values()
-    if wants_downscale(last, results_of_last):
-        return [downscale(last)]
-    turns = next_turn(plates_by_turns(seen, results), longest_side(seen))
-    if turns is None:
-        return []
-    for index, view in enumerate(seen):
-        if view.turns:
-            seen[index] = view.without_pixels()
-    return [turned(view, turns) for view in seen if not view.turns and not view.downscales]
-
-
-def advance(steps: Steps[R], results: list[Detections] | None = None) -> list[Pixels] | R:
-    """Run to the next inputs of the detector, or to the end; return the inputs or the end's value.
-
-    ``results``: of the inputs before, None at the start.
-    """
-    try:
-        return next(steps) if results is None else steps.send(results)
-    except StopIteration as end:
-        value: R = end.value
-        return value
-
-
-def run_steps(steps: Steps[R], detect: Detect) -> R:
-    """Run all steps, one input of the detector after the other; return their value."""
-    step = advance(steps)
-    while isinstance(step, list):
-        step = advance(steps, [detect(pixels[None])[0] for pixels in step])
-    return step
+def split(found: Detections, confidence: float) -> tuple[Detections, Detections]:
+    """Return the plates to cover, and the others."""
+    covered = found.scores >= confidence
+    return found[covered], found[~covered]

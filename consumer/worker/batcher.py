@@ -1,20 +1,19 @@
-"""Batching: detector inputs of one shape that are ready at the same time share a forward pass."""
+"""Batching: inputs of one network and shape that are ready together share a forward pass."""
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import structlog
 
 from consumer.errors import BrokenDetectorError
-from consumer.vision.detect.detector import Detector
-from consumer.vision.detect.obb import Detections
-from consumer.vision.views.view import Pixels
+from consumer.vision.steps import NetworkInput, NetworkName, Pixels, RunNetwork
 from schemas.logs import described
 
 log = structlog.get_logger()
@@ -25,66 +24,69 @@ FAILURES_BEFORE_PROBE = 3
 LARGE_PIXELS = 1_000_000
 """Inputs over this run one after the other: a pass takes up to 250 bytes for each pixel."""
 
-Shape = tuple[int, ...]
+
+class _Kind(NamedTuple):
+    """Inputs of one kind can share a forward pass."""
+
+    network: NetworkName
+    shape: tuple[int, ...]
+
+    @property
+    def is_large(self) -> bool:
+        return self.shape[0] * self.shape[1] > LARGE_PIXELS
 
 
 @dataclass(slots=True)
 class _Input:
     pixels: Pixels
-    result: asyncio.Future[Detections]
+    result: asyncio.Future[Any]
     ready_at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(eq=False, repr=False)
 class Batcher:
-    """Runs one detector on threads of its own.
+    """Runs the networks on threads of its own.
 
-    A free thread takes what is ready, oldest shape first, at most `batch_size` inputs, and no more
+    A free thread takes what is ready, oldest kind first, at most `batch_size` inputs, and no more
     than its share while other threads are free too. Only with `max_wait_seconds` > 0 (worth it on
     a GPU) does it wait for more, counted from the first input.
 
-    A pass that has the machine to itself is wide, it may use all CPUs: it ends sooner, though two
-    narrow passes at once do more.
-
     Args:
-        detector: runs a batch; shape (n, h, w, 3) uint8 RGB.
-        in_flight: the images that the process has in flight.
+        run_network: runs a batch; shape (n, h, w, 3) uint8 RGB.
         batch_size: maximum inputs of one forward pass.
-        observe: called with size and seconds of each forward pass that succeeded.
+        observe: called with network, size and seconds of each forward pass that succeeded.
         max_wait_seconds: how long the first input may wait for others.
         passes: forward passes at the same time; large inputs run one after the other, so that
             memory stays bounded.
         guard: entered on the inference thread around each forward pass.
     """
 
-    detector: Detector
-    in_flight: Sized
+    run_network: RunNetwork
     batch_size: int
-    observe: Callable[[int, float], None]
+    observe: Callable[[NetworkName, int, float], None]
     max_wait_seconds: float = 0
     passes: int = 1
     guard: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def __post_init__(self) -> None:
         self._failures = 0
-        self._ready: dict[Shape, deque[_Input]] = {}
+        self._ready: dict[_Kind, deque[_Input]] = {}
         self._changed = asyncio.Event()
         self._free = self.passes
         self._large_under_way = False
         self._threads = ThreadPoolExecutor(self.passes, thread_name_prefix="inference")
-        # Always the same thread: several threads with OpenMP teams of all CPUs are throttled.
-        self._wide_thread = ThreadPoolExecutor(1, thread_name_prefix="wide-inference")
 
-    async def detect(self, inputs: Sequence[Pixels]) -> list[Detections]:
-        """Return the detections in each of several inputs of one image, in the inputs' pixels.
+    async def run_inputs(self, inputs: Sequence[NetworkInput]) -> list[Any]:
+        """Return the results of the networks for inputs of one image.
 
         Raises:
-            Exception: what the detector raised on one of them; the others are cancelled.
+            Exception: what the network raised on one of them; the others are cancelled.
         """
         loop = asyncio.get_running_loop()
-        items = [_Input(pixels, loop.create_future()) for pixels in inputs]
-        for item in items:
-            self._ready.setdefault(item.pixels.shape, deque()).append(item)
+        items = [_Input(each.pixels, loop.create_future()) for each in inputs]
+        for each, item in zip(inputs, items, strict=True):
+            kind = _Kind(each.network, each.pixels.shape)
+            self._ready.setdefault(kind, deque()).append(item)
         self._changed.set()
         try:
             return await asyncio.gather(*(item.result for item in items))
@@ -96,33 +98,32 @@ class Batcher:
         """Serve until cancelled.
 
         Raises:
-            BrokenDetectorError: the detector failed several inputs in a row, then noise too.
+            BrokenDetectorError: a network failed several inputs in a row, then noise too.
         """
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
-                    shape = await self._next_shape()
-                    await self._wait_for_more(shape)
-                    group.create_task(self._serve(self._take(shape), is_large=_is_large(shape)))
+                    kind = await self._next_kind()
+                    await self._wait_for_more(kind)
+                    group.create_task(self._serve(kind, self._take(kind)))
         except* BrokenDetectorError as broken:
             raise broken.exceptions[0] from None
         finally:
-            for threads in (self._threads, self._wide_thread):
-                threads.shutdown(wait=False, cancel_futures=True)
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _next_shape(self) -> Shape:
-        """Wait for a free thread and an input that may run now; return the oldest one's shape."""
+    async def _next_kind(self) -> _Kind:
+        """Wait for a free thread and an input that may run now; return the oldest one's kind."""
         while True:
             self._changed.clear()
             if self._free:
-                shapes = [s for s in self._ready if not (self._large_under_way and _is_large(s))]
-                if shapes:
-                    return min(shapes, key=lambda shape: self._ready[shape][0].ready_at)
+                kinds = [k for k in self._ready if not (self._large_under_way and k.is_large)]
+                if kinds:
+                    return min(kinds, key=lambda kind: self._ready[kind][0].ready_at)
             await self._changed.wait()
 
-    async def _wait_for_more(self, shape: Shape) -> None:
-        deadline = self._ready[shape][0].ready_at + self.max_wait_seconds
-        while len(self._ready[shape]) < self.batch_size:
+    async def _wait_for_more(self, kind: _Kind) -> None:
+        deadline = self._ready[kind][0].ready_at + self.max_wait_seconds
+        while len(self._ready[kind]) < self.batch_size:
             left = deadline - time.monotonic()
             if left <= 0:
                 return
@@ -133,85 +134,72 @@ class Batcher:
             except TimeoutError:
                 return
 
-    def _take(self, shape: Shape) -> list[_Input]:
+    def _take(self, kind: _Kind) -> list[_Input]:
         """Take a batch and a thread for it."""
-        queue = self._ready[shape]
+        queue = self._ready[kind]
         share = -(-len(queue) // self._free)
         batch = [queue.popleft() for _ in range(min(share, self.batch_size))]
         if not queue:
-            del self._ready[shape]
+            del self._ready[kind]
         self._free -= 1
-        self._large_under_way |= _is_large(shape)
+        self._large_under_way |= kind.is_large
         return [item for item in batch if not item.result.cancelled()]
 
-    async def _serve(self, batch: list[_Input], *, is_large: bool) -> None:
+    async def _serve(self, kind: _Kind, batch: list[_Input]) -> None:
         try:
-            await self._run_batch(batch)
+            await self._run_batch(kind, batch)
         finally:
             self._free += 1
-            if is_large:
+            if kind.is_large:
                 self._large_under_way = False
             self._changed.set()
 
-    async def _run_batch(self, batch: list[_Input]) -> None:
+    async def _run_batch(self, kind: _Kind, batch: list[_Input]) -> None:
         """Run a batch; halve one that fails until only the inputs that cause it fail."""
         if not batch:
             return
         try:
-            found, seconds = await self._forward(
-                [item.pixels for item in batch], wide=self._has_the_machine(batch)
-            )
+            results, seconds = await self._forward(kind.network, [item.pixels for item in batch])
         except Exception as error:  # noqa: BLE001 - whatever it is, it concerns its image
-            await self._bisect(batch, error)
+            await self._bisect(kind, batch, error)
             return
         self._failures = 0
-        self.observe(len(batch), seconds)
-        for item, detections in zip(batch, found, strict=True):
+        self.observe(kind.network, len(batch), seconds)
+        for item, result in zip(batch, results, strict=True):
             if not item.result.done():
-                item.result.set_result(detections)
+                item.result.set_result(result)
 
-    def _has_the_machine(self, batch: list[_Input]) -> bool:
-        """Return whether there is one input, no other pass and no other image in flight."""
-        others = self.passes - self._free - 1
-        return len(batch) == 1 and not others and not self._ready and len(self.in_flight) <= 1
-
-    async def _forward(
-        self, batch: list[Pixels], *, wide: bool = False
-    ) -> tuple[list[Detections], float]:
-        def call() -> tuple[list[Detections], float]:
+    async def _forward(self, network: NetworkName, batch: list[Pixels]) -> tuple[list[Any], float]:
+        def call() -> tuple[list[Any], float]:
             started = time.perf_counter()
             with self.guard():
-                found = self.detector.detect(np.stack(batch), wide=wide)
-            return found, time.perf_counter() - started
+                results = self.run_network(network, np.stack(batch))
+            return results, time.perf_counter() - started
 
-        threads = self._wide_thread if wide else self._threads
-        return await asyncio.get_running_loop().run_in_executor(threads, call)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
-    async def _bisect(self, batch: list[_Input], error: Exception) -> None:
+    async def _bisect(self, kind: _Kind, batch: list[_Input], error: Exception) -> None:
         if len(batch) == 1:
             if not batch[0].result.done():
                 batch[0].result.set_exception(error)
-            await self._test_detector(batch[0].pixels.shape)
+            await self._test_network(kind)
             return
         log.warning("batch failed, halving it", images=len(batch), error=described(error))
         middle = len(batch) // 2
-        await self._run_batch(batch[:middle])
-        await self._run_batch(batch[middle:])
+        await self._run_batch(kind, batch[:middle])
+        await self._run_batch(kind, batch[middle:])
 
-    async def _test_detector(self, shape: Shape) -> None:
-        """After several failures, test the detector, before it uses up the images' deliveries."""
+    async def _test_network(self, kind: _Kind) -> None:
+        """After several failures, test the network, before it uses up the images' deliveries."""
         self._failures += 1
         if self._failures < FAILURES_BEFORE_PROBE:
             return
-        noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        noise = np.random.default_rng(0).integers(0, 256, kind.shape, np.uint8)
         try:
-            await self._forward([noise])
+            await self._forward(kind.network, [noise])
         except Exception as error:
             raise BrokenDetectorError(
-                f"the detector failed {self._failures} images in a row and then noise: {error!r}"
+                f"the {kind.network} network failed {self._failures} inputs in a row and then"
+                f" noise: {error!r}"
             ) from error
         self._failures = 0
-
-
-def _is_large(shape: Shape) -> bool:
-    return shape[0] * shape[1] > LARGE_PIXELS

@@ -8,14 +8,8 @@ from typing import Any, TypeVar
 
 from consumer.health import Health
 from consumer.metrics import WorkerMetrics
-from consumer.vision.finding import (
-    CoveredImage,
-    CoverOptions,
-    Steps,
-    advance,
-    cover_plates,
-    needed_bytes,
-)
+from consumer.vision.finding import CoveredImage, CoverOptions, cover_plates, needed_bytes
+from consumer.vision.steps import Steps, advance
 from consumer.worker.batcher import Batcher
 
 T = TypeVar("T")
@@ -67,9 +61,9 @@ class ImagePipeline:
 async def run_batched(
     steps: Steps[T], batcher: Batcher, in_thread: Callable[..., Awaitable[Any]]
 ) -> T:
-    """Run steps on threads and their detector inputs in batches; return the steps' value."""
+    """Run steps on threads and their networks' inputs in batches; return the steps' value."""
     step = await in_thread(advance, steps)
     while isinstance(step, list):
-        step = await in_thread(advance, steps, await batcher.detect(step))
+        step = await in_thread(advance, steps, await batcher.run_inputs(step))
     value: T = step
     return value

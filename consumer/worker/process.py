@@ -11,9 +11,11 @@ import structlog
 from consumer.health import Health
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
-from consumer.vision.cover.cover import load_stub
-from consumer.vision.detect.detector import Detector, load_detector
-from consumer.vision.finding import CoverOptions
+from consumer.vision.corners.model import CornerModel
+from consumer.vision.cover.cover import Stub, load_stub
+from consumer.vision.detect.detector import load_detector
+from consumer.vision.finding import CANDIDATE_SCORE, CoverOptions, FindOptions
+from consumer.vision.networks import Networks
 from consumer.worker.batcher import Batcher
 from consumer.worker.consumer import StreamConsumer
 from consumer.worker.dead_letters import DeadLetterRecorder, QuarantiningStore
@@ -37,12 +39,12 @@ async def run_worker(
     metrics: WorkerMetrics,
     health: Health,
     stop: asyncio.Event,
-    detector: Detector | None = None,
+    networks: Networks | None = None,
 ) -> None:
     """Load the model, join the group, work until `stop`, drain.
 
     Args:
-        detector: used in place of the model that the settings name.
+        networks: used in place of the models that the settings name.
 
     Raises:
         StubError: the image to put on plates cannot be used.
@@ -50,43 +52,59 @@ async def run_worker(
         ExceptionGroup: a loop failed; with BrokenDetectorError if the detector did.
     """
     # Before anything that takes long or waits, so that a wrong path is reported at once.
-    options = cover_options(settings)
+    stub = stub_of(settings)
     # The image threads are the parallelism: OpenCV's own threads would compete with them.
     cv2.setNumThreads(1)
-    if detector is None:
+    if networks is None:
         health.expect("model", "the model is not loaded")
-        detector = await asyncio.to_thread(_load_detector, settings)
+        networks = await asyncio.to_thread(load_networks, settings)
         health.meet("model")
+    options = cover_options(settings, stub, corners=networks.corners is not None)
     try:
-        await _serve(settings, metrics, health, stop, detector, options)
+        await _serve(settings, metrics, health, stop, networks, options)
     except StoppedError:
         log.info("stopped before redis could be reached")
 
 
-def cover_options(settings: WorkerSettings) -> CoverOptions:
-    """Return the options of covering; raises StubError if the stub image cannot be used."""
+def stub_of(settings: WorkerSettings) -> Stub | None:
+    """Return the image to put on plates; raises StubError if it cannot be used."""
+    return load_stub(settings.cover_image_path) if settings.cover_mode == "image" else None
+
+
+def cover_options(settings: WorkerSettings, stub: Stub | None, *, corners: bool) -> CoverOptions:
+    """Return the options of covering. ``corners``: whether there is a second stage."""
     return CoverOptions(
-        stub=load_stub(settings.cover_image_path) if settings.cover_mode == "image" else None,
+        find=FindOptions(settings.detect_imgsz, settings.detect_tiling, corners=corners),
+        confidence=settings.detect_confidence,
+        stub=stub,
         padding=settings.cover_padding,
-        imgsz=settings.detect_imgsz,
-        tiling=settings.detect_tiling,
         max_pixels=settings.max_image_pixels,
         webp_quality=settings.webp_quality,
         webp_method=settings.webp_method,
     )
 
 
-def _load_detector(settings: WorkerSettings) -> Detector:
-    return load_detector(
+def load_networks(settings: WorkerSettings) -> Networks:
+    """Load the networks that the settings name; raises ModelError."""
+    detector = load_detector(
         settings.model_path,
         device=settings.processing_device,
-        confidence=settings.detect_confidence,
+        confidence=min(settings.detect_confidence, CANDIDATE_SCORE),
         max_batch=settings.processing_batch_size,
         classes=settings.classes,
         precision=settings.inference_precision,
         threads=settings.forward_threads,
         passes=settings.forward_passes,
     )
+    corners = None
+    if settings.corners_model_path is not None:
+        corners = CornerModel(
+            settings.corners_model_path,
+            max_batch=settings.processing_batch_size,
+            threads=settings.forward_threads,
+            passes=settings.forward_passes,
+        )
+    return Networks(detector, corners)
 
 
 async def _serve(
@@ -94,7 +112,7 @@ async def _serve(
     metrics: WorkerMetrics,
     health: Health,
     stop: asyncio.Event,
-    detector: Detector,
+    networks: Networks,
     options: CoverOptions,
 ) -> None:
     """Connect to Redis and storage, and consume until `stop`."""
@@ -119,7 +137,7 @@ async def _serve(
         threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="image")
         # Not waited for: what runs after the drain will be redelivered.
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
-        batcher = _batcher(settings, detector, in_flight, metrics, health)
+        batcher = _batcher(settings, networks, metrics, health)
         pipeline = ImagePipeline(
             batcher, in_flight, threads, settings.threads, options, metrics, health
         )
@@ -127,7 +145,7 @@ async def _serve(
         dead_letters = DeadLetterRecorder(store, storage, metrics, limits, stop)
         processor = ImageProcessor(
             settings=settings, store=store, storage=storage, pipeline=pipeline, poison=poison,
-            dead_letters=dead_letters, metrics=metrics, limits=limits, model=detector.digest,
+            dead_letters=dead_letters, metrics=metrics, limits=limits, model=networks.digest,
             stop=stop,
         )  # fmt: skip
         consumer = StreamConsumer(
@@ -135,7 +153,7 @@ async def _serve(
             in_flight=in_flight, poison=poison, dead_letters=dead_letters, metrics=metrics,
             health=health, stop=stop,
         )  # fmt: skip
-        log.info("worker ready", device=settings.processing_device, model=detector.digest[:12])
+        log.info("worker ready", device=settings.processing_device, model=networks.digest[:12])
         async with asyncio.TaskGroup() as group:
             inference = group.create_task(batcher.run())
             try:
@@ -146,15 +164,13 @@ async def _serve(
 
 def _batcher(
     settings: WorkerSettings,
-    detector: Detector,
-    in_flight: InFlight,
+    networks: Networks,
     metrics: WorkerMetrics,
     health: Health,
 ) -> Batcher:
     on_gpu = settings.processing_device != "cpu"
     return Batcher(
-        detector,
-        in_flight,
+        networks.run,
         batch_size=settings.processing_batch_size,
         max_wait_seconds=settings.batch_max_wait_ms / 1000 if on_gpu else 0,
         passes=settings.forward_passes,

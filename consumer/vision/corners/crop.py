@@ -24,7 +24,7 @@ def crop_matrix(quad: Array) -> NDArray[np.float64]:
     corners = quad.astype(np.float64)
     across = (corners[1] - corners[0] + corners[2] - corners[3]) / 2
     down = (corners[3] - corners[0] + corners[2] - corners[1]) / 2
-    width, height = np.linalg.norm(across), np.linalg.norm(down)
+    width, height = float(np.linalg.norm(across)), float(np.linalg.norm(down))
     axis = across / width if width >= _SMALLEST else np.array((1.0, 0.0))
     scale = min(_PLATE_WIDTH / max(width, _SMALLEST), _PLATE_HEIGHT / max(height, _SMALLEST))
     linear = scale * np.array(((axis[0], axis[1]), (-axis[1], axis[0])))
@@ -38,7 +38,7 @@ def cut(rgb: Pixels, matrix: NDArray[np.float64]) -> Pixels:
     Outside of the image it repeats the pixels of the edge.
     """
     height, width = rgb.shape[:2]
-    inverse = cv2.invertAffineTransform(matrix)
+    inverse = inverted(matrix)
     frame = np.array(((0, 0, 1), (WIDTH, 0, 1), (WIDTH, HEIGHT, 1), (0, HEIGHT, 1)), np.float64)
     corners = frame @ inverse.T
     low = np.floor(corners.min(axis=0)).astype(int) - 1
@@ -67,3 +67,8 @@ def cut(rgb: Pixels, matrix: NDArray[np.float64]) -> Pixels:
 def moved(points: Array, matrix: NDArray[np.float64]) -> Array:
     """Return points (..., 2) mapped by a matrix (2, 3)."""
     return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], np.float32)
+
+
+def inverted(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the matrix (2, 3) that maps back."""
+    return np.asarray(cv2.invertAffineTransform(matrix), np.float64)

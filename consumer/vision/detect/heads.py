@@ -17,21 +17,17 @@ Array = NDArray[np.float32]
 
 _ANCHOR_OFFSET = 0.5
 _SIDES = 4
-_USUAL_SPREAD = 0.2
 
 
 class Decoded(NamedTuple):
     """Boxes of an image, one for each of K anchors.
 
     ``boxes`` (K, 5): centre x, centre y, width, height in pixels and angle in radians, clockwise on
-    screen. ``scores`` (K,). ``spread`` (K, 4): standard deviation of each side's position in
-    pixels, at most the length of the box's shorter side; in the box's own frame left, top, right
-    and bottom.
+    screen. ``scores`` (K,).
     """
 
     boxes: Array
     scores: Array
-    spread: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +71,18 @@ class Head:
             logits = np.delete(logits, unwanted, axis=0)
         if not len(logits):
             none = np.zeros(0, np.float32)
-            return Decoded(none.reshape(0, 5), none, none.reshape(0, 4))
+            return Decoded(none.reshape(0, 5), none)
         scores = _sigmoid(logits.max(axis=0))
         chosen = np.flatnonzero(scores >= np.float32(confidence))
         points, strides = self._places(height, width, chosen)
-        sides, spread = self._distances(raw[: _SIDES * self.reg_max, chosen])
+        sides = self._distances(raw[: _SIDES * self.reg_max, chosen])
         angle = raw[-1, chosen] if self.oriented else np.zeros(len(chosen), np.float32)
         low, high = sides[:2], sides[2:]
-        spread = np.minimum(spread, (low + high).min(axis=0).clip(0))
         x, y = (high - low) / 2
         cos, sin = np.cos(angle), np.sin(angle)
         centre = points + np.stack((x * cos - y * sin, x * sin + y * cos))
         boxes = np.concatenate((centre * strides, (low + high) * strides, angle[None]))
-        return Decoded(
-            np.ascontiguousarray(boxes.T, np.float32),
-            scores[chosen],
-            np.ascontiguousarray((spread * strides).T, np.float32),
-        )
+        return Decoded(np.ascontiguousarray(boxes.T, np.float32), scores[chosen])
 
     def _places(self, height: int, width: int, chosen: NDArray[np.intp]) -> tuple[Array, Array]:
         """Return the anchors' x and y (2, K) in units of their strides (K,)."""
@@ -108,23 +99,15 @@ class Head:
             first = end
         return points + _ANCHOR_OFFSET, strides
 
-    def _distances(self, raw: Array) -> tuple[Array, Array]:
-        """Return distances from anchors to left, top, right and bottom, and their deviations.
-
-        Both (4, K), in strides. A distribution that is wide, or has two peaks, means that the end
-        of the plate is uncertain. For a head without distributions the standard deviation is a
-        usual share of the box's shorter side.
-        """
+    def _distances(self, raw: Array) -> Array:
+        """Return distances (4, K) from anchors to left, top, right and bottom, in strides."""
         if self.reg_max == 1:
-            short = (raw[:2] + raw[2:]).min(axis=0).clip(0)
-            return raw, np.broadcast_to(_USUAL_SPREAD * short, raw.shape).astype(np.float32)
+            return raw
         bins = raw.reshape(_SIDES, self.reg_max, -1)
         weights = np.exp(bins - bins.max(axis=1, keepdims=True))
         weights /= weights.sum(axis=1, keepdims=True)
         steps = np.arange(self.reg_max, dtype=np.float32)
-        mean = np.einsum("b,sbk->sk", steps, weights)
-        variance = np.einsum("sbk,sbk->sk", weights, (steps[:, None] - mean[:, None]) ** 2)
-        return np.asarray(mean, np.float32), np.sqrt(variance).astype(np.float32)
+        return np.asarray(np.einsum("b,sbk->sk", steps, weights), np.float32)
 
 
 def chosen_classes(wanted: Sequence[str], names: Mapping[int, str]) -> list[int]:

@@ -24,23 +24,16 @@ _LEVEL_SLACK = 1e-3
 class Detections:
     """Plates of one image, the highest score first.
 
-    ``quads`` float32 (N, 4, 2): corners in pixels of the input, clockwise on screen from the top
-    left of the text. ``scores`` float32 (N,), 0 to 1. ``spread`` float32 (N, 4, 2): from each
-    corner to its place if every side were one standard deviation further out.
+    ``quads`` float32 (N, 4, 2): corners in pixels, clockwise on screen from the top left of the
+    text. ``scores`` float32 (N,), 0 to 1.
     """
 
     quads: Array
     scores: Array
-    spread: Array
-
-    @classmethod
-    def exact(cls, quads: Array, scores: Array) -> "Detections":
-        """Return plates whose position has no uncertainty."""
-        return cls(quads, scores, np.zeros_like(quads))
 
     def __getitem__(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> "Detections":
         """Return some of the plates."""
-        return Detections(self.quads[chosen], self.scores[chosen], self.spread[chosen])
+        return Detections(self.quads[chosen], self.scores[chosen])
 
 
 def joined(parts: Sequence[Detections]) -> Detections:
@@ -48,15 +41,13 @@ def joined(parts: Sequence[Detections]) -> Detections:
     return Detections(
         np.concatenate([part.quads for part in parts]),
         np.concatenate([part.scores for part in parts]),
-        np.concatenate([part.spread for part in parts]),
     )
 
 
 def detections(found: Decoded, *, iou: float) -> Detections:
     """Return the plates among boxes of any class."""
     kept = rotated_nms(found.boxes, found.scores, iou)
-    quads, spread = upright_quads(found.boxes[kept], found.spread[kept])
-    return Detections(quads, found.scores[kept].astype(np.float32), spread)
+    return Detections(upright_quads(found.boxes[kept]), found.scores[kept].astype(np.float32))
 
 
 def rotated_nms(boxes: Array, scores: Array, iou: float) -> NDArray[np.intp]:
@@ -91,23 +82,20 @@ def prob_iou(box: Array, others: Array) -> Array:
     return np.asarray(1 - np.sqrt(1 - np.exp(-bhattacharyya) + _EPSILON), np.float32)
 
 
-def upright_quads(boxes: Array, spread: Array) -> tuple[Array, Array]:
-    """Return the corners and the spread of ``boxes`` (N, 5), both (N, 4, 2), as in ``Detections``.
+def upright_quads(boxes: Array) -> Array:
+    """Return the corners (N, 4, 2) of ``boxes`` (N, 5), as in ``Detections``.
 
-    ``spread`` (N, 4): as in ``Decoded``. A box does not contain which of its sides is the top.
-    Plates are read along their long side, from left to right, or from bottom to top if they stand
-    on end; nearly square ones along the side that is closest to level.
+    A box does not contain which of its sides is the top. Plates are read along their long side,
+    from left to right, or from bottom to top if they stand on end; nearly square ones along the
+    side that is closest to level.
     """
     x, y, width, height, angle = boxes.astype(np.float64).T
     across = np.stack((np.cos(angle), np.sin(angle)), -1)[:, None]
     down = np.stack((-np.sin(angle), np.cos(angle)), -1)[:, None]
     half = np.stack((width, height), -1)[:, None] / 2 * _CORNERS
     corners = np.stack((x, y), -1)[:, None] + half[..., :1] * across + half[..., 1:] * down
-    outwards = np.stack((spread[:, (0, 2, 2, 0)], spread[:, (1, 1, 3, 3)]), -1) * _CORNERS
-    shifts = outwards[..., :1] * across + outwards[..., 1:] * down
     order = (_first_corner(width, height, angle)[:, None] + np.arange(4)) % 4
-    rows = np.arange(len(boxes))[:, None]
-    return corners[rows, order].astype(np.float32), shifts[rows, order].astype(np.float32)
+    return np.asarray(corners[np.arange(len(boxes))[:, None], order], np.float32)
 
 
 def _first_corner(

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from consumer.vision.detect.obb import Detections
-from consumer.vision.views.downscale import CERTAIN
 
+CERTAIN = 0.7
+"""Score from which on a plate shows how the image lies."""
 HINT = 0.3
 """Score from which on an uncertain detection is evidence of how the image lies."""
 ON_END = 60.0

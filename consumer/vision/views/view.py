@@ -22,20 +22,14 @@ class View:
 
     An image point p lies at ``p * scale + offset``, both (x, y), before the view is turned
     clockwise by 90°, ``turns`` times (0 to 3). ``cut``: whether the image continues beyond each
-    side of ``pixels``. ``downscales``: how often the scale of the whole view was halved for this
-    view.
+    side of ``pixels``.
     """
 
     pixels: Pixels
     scale: tuple[float, float]
     offset: tuple[float, float]
     cut: Sides = (False, False, False, False)
-    downscales: int = 0
     turns: int = 0
-
-    def without_pixels(self) -> "View":
-        """Return the view with pixels that take no memory, once the detector has had them."""
-        return replace(self, pixels=np.broadcast_to(np.uint8(0), self.pixels.shape))
 
 
 def turned(view: View, turns: int) -> View:
@@ -51,13 +45,13 @@ def turned(view: View, turns: int) -> View:
 
 def in_image(found: Detections, view: View) -> Detections:
     """Map detections in a view's pixels to image pixels."""
-    quads, spread = found.quads, found.spread
+    quads = found.quads
     height, width = view.pixels.shape[:2]
     for _ in range(view.turns):
-        quads, spread = _turned_back(quads, width), _turned_back(spread, 0)
+        quads = _turned_back(quads, width)
         height, width = width, height
     offset, scale = np.array(view.offset, np.float32), np.array(view.scale, np.float32)
-    return Detections((quads - offset) / scale, found.scores, spread / scale)
+    return Detections((quads - offset) / scale, found.scores)
 
 
 def _turned_back(points: Array, width: int) -> Array:

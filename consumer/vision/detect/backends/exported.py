@@ -8,7 +8,7 @@ import hashlib
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,32 +57,47 @@ def load_openvino(
     path: Path, device: str, precision: Precision, threads: int, passes: int
 ) -> Network:
     """Load an OpenVINO file on the CPU. Raises ModelError: not such a file, no openvino."""
+    if device != "cpu":
+        raise ModelError(f"{path}: OpenVINO runs on the CPU here, not on {device!r}")
+    opened = open_openvino(path, precision, threads, passes)
+    return _network(
+        path, opened.digest, Label.from_json(opened.label, path), opened.forward,
+        one_by_one=not opened.is_exact,
+    )  # fmt: skip
+
+
+class OpenedModel(NamedTuple):
+    """A compiled OpenVINO file.
+
+    ``label``: its text under KEY. ``is_exact``: whether it computes in float32, so that an input
+    has the same result in any batch.
+    """
+
+    forward: Forward
+    label: str
+    digest: str
+    is_exact: bool
+
+
+def open_openvino(path: Path, precision: Precision, threads: int, passes: int) -> OpenedModel:
+    """Compile an OpenVINO file for the CPU. Raises ModelError: not such a file, no openvino."""
     try:
         openvino = import_openvino()
     except ImportError as error:
-        raise ModelError(f"{path} needs OpenVINO: pip install 'plate-detect[openvino]'") from error
-    if device != "cpu":
-        raise ModelError(f"{path}: OpenVINO runs on the CPU here, not on {device!r}")
-    weights = path.with_suffix(".bin")
-    digest = _digest(path, weights)
+        raise ModelError(f"{path} needs OpenVINO: pip install openvino") from error
+    digest = _digest(path, path.with_suffix(".bin"))
     core = openvino.Core()
     try:
         model = core.read_model(path)
-        text = model.get_rt_info(KEY).value if model.has_rt_info(KEY) else "{}"
+        label = str(model.get_rt_info(KEY).value) if model.has_rt_info(KEY) else "{}"
         options: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads * passes}
         if precision != "auto":  # OpenVINO's default is bfloat16 where the CPU has it
             options["INFERENCE_PRECISION_HINT"] = "f32" if precision == "float32" else "bf16"
         compiled = core.compile_model(model, "CPU", {**options, "NUM_STREAMS": passes})
-        # Streams share no threads: one pass on all of them needs a network of one stream.
-        whole = {**options, "NUM_STREAMS": 1}
-        wide = core.compile_model(model, "CPU", whole) if passes > 1 else None
         used = compiled.get_property("INFERENCE_PRECISION_HINT")
     except RuntimeError as error:
         raise ModelError(f"{path}: OpenVINO cannot load it: {_one_line(error)}") from error
-    return _network(
-        path, digest, Label.from_json(str(text), path), _forward_of(compiled),
-        one_by_one=used != openvino.Type.f32, wide=_forward_of(wide) if wide else None,
-    )  # fmt: skip
+    return OpenedModel(_forward_of(compiled), label, digest, used == openvino.Type.f32)
 
 
 def _forward_of(compiled: Any) -> Forward:

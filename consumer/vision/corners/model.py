@@ -1,0 +1,67 @@
+"""The corner network, run by OpenVINO on the CPU: also beside a detector on a GPU.
+
+Its input is a batch of crops, uint8 (N, 96, 192, 3). Its output, float (N, 13), is for each crop
+the logit that it shows a plate, four corners x, y in pixels of the crop, and for each corner the
+logarithm of its expected error in pixels.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consumer.errors import ModelError
+from consumer.vision.corners.crop import HEIGHT, WIDTH
+from consumer.vision.detect.backends.exported import open_openvino
+from consumer.vision.detect.heads import Array
+
+FORMAT = "plate-detect-corners/1"
+"""The label of such a file."""
+_NUMBERS = 13
+
+
+class CornerResult(NamedTuple):
+    """What the network returns for one crop.
+
+    ``score``: 0 to 1, that it shows a plate. ``corners`` (4, 2): in pixels of the crop, clockwise
+    on screen from the top left.
+    """
+
+    score: float
+    corners: Array
+
+
+class CornerModel:
+    """Finds the corners of the plate in a crop, and whether there is one."""
+
+    def __init__(self, path: Path, *, max_batch: int, threads: int = 1, passes: int = 1) -> None:
+        """Load an OpenVINO file. Raises ModelError: missing, or another file."""
+        opened = open_openvino(path, "float32", threads, passes)
+        if opened.label != FORMAT:
+            raise ModelError(f"{path}: not a corner network in the format {FORMAT}")
+        self.name, self.digest = path.name, opened.digest
+        self._forward, self._max_batch = opened.forward, max_batch
+        self.examine(np.zeros((1, HEIGHT, WIDTH, 3), np.uint8))
+
+    def examine(self, crops: NDArray[np.uint8]) -> list[CornerResult]:
+        """Return one result for each crop, uint8 (N, 96, 192, 3) RGB.
+
+        The same crop has the same result in any batch. Several threads may call it at the same
+        time.
+
+        Raises:
+            ModelError: the network's output has another shape or is not finite.
+        """
+        found: list[CornerResult] = []
+        for start in range(0, len(crops), self._max_batch):
+            part = crops[start : start + self._max_batch]
+            raw = self._forward(part)
+            if raw.shape != (len(part), _NUMBERS) or not np.isfinite(raw).all():
+                raise ModelError(
+                    f"{self.name} returned {raw.shape}, or numbers that are not finite"
+                )
+            scores = 1 / (1 + np.exp(-raw[:, 0].clip(-50, 50)))
+            corners = raw[:, 1:9].reshape(-1, 4, 2)
+            found += map(CornerResult, scores.tolist(), corners)
+        return found
