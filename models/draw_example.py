@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from consumer.settings import WorkerSettings
 from consumer.vision.cover.cover import cover, load_stub
 from consumer.vision.cover.margins import DEFAULT_PADDING, cover_quads
-from consumer.vision.detect.detector import load_detector
-from consumer.vision.finding import find_plates, run_steps
-from consumer.vision.views.tiling import views
+from consumer.vision.finding import FindOptions, find_plates, split
+from consumer.vision.steps import run_steps
+from consumer.worker.process import load_networks
 from models.drawing.scenes import draw_scene
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,13 +26,13 @@ GAP = 12
 def main() -> None:
     """Write static/example.jpg."""
     before = draw_scene(np.random.default_rng(SEED), WIDTH, HEIGHT).rgb
-    detector = load_detector(
-        ROOT / "models/plate-obb.pt", device="cpu", confidence=0.3, max_batch=1
-    )
-    found = run_steps(find_plates(views(before, 640, "auto")), detector.detect)
+    settings = WorkerSettings()
+    options = FindOptions(settings.detect_imgsz, settings.detect_tiling, corners=True)
+    found = run_steps(find_plates(before, options), load_networks(settings).run)
+    plates, _ = split(found, settings.detect_confidence)
     after = before.copy()
     stub = load_stub(ROOT / "static/cover.png")
-    cover(after, cover_quads(found.plates, DEFAULT_PADDING), stub=stub)
+    cover(after, cover_quads(plates.quads, DEFAULT_PADDING), stub=stub)
     sheet = np.full((HEIGHT, 2 * WIDTH + GAP, 3), 255, np.uint8)
     sheet[:, :WIDTH], sheet[:, WIDTH + GAP :] = before, after
     buffer = io.BytesIO()

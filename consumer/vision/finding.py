@@ -1,7 +1,7 @@
 """Find and cover the plates of one image: the only place that knows the order of all steps."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from consumer.vision.steps import NetworkInput, Pixels, Steps
 from consumer.vision.views.merge import candidates, distinct, merged
 from consumer.vision.views.tiling import Tiling, view_bytes, views
 from consumer.vision.views.turning import next_turn
-from consumer.vision.views.view import turned
+from consumer.vision.views.view import View, turned
 
 CANDIDATE_SCORE = 0.1
 """Score of the detector from which on the second stage examines what it found."""
@@ -120,14 +120,19 @@ def find_plates(rgb: Pixels, options: FindOptions) -> Steps[Detections]:
     plates: dict[int, Detections] = {}
     turns: int | None = 0
     while turns is not None:
-        seen = [turned(view, turns) for view in first]
-        results = yield [NetworkInput("detector", view.pixels) for view in seen]
-        found = candidates(seen, results)
+        found = yield from _detect(first, turns)
         if options.corners:
             found = yield from refine(rgb, found)
         plates[turns] = distinct(found)
         turns = next_turn(plates, max(rgb.shape[:2]))
     return merged(plates)
+
+
+def _detect(first: Sequence[View], turns: int) -> Steps[Detections]:
+    """Return what the detector finds in views turned clockwise by 90°, ``turns`` times."""
+    seen = [turned(view, turns) for view in first]
+    results = yield [NetworkInput("detector", view.pixels) for view in seen]
+    return candidates(seen, results)
 
 
 def split(found: Detections, confidence: float) -> tuple[Detections, Detections]:

@@ -6,6 +6,7 @@ import math
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from models.dataset import Quads
 from models.drawing.paste import Pixels, paste, project, quad_size, shrink_to
@@ -40,8 +41,9 @@ _PATTERNS = (
     "A## ###",
 )
 _COLOURS = (
-    (WHITE, BLACK), (WHITE, BLACK), (WHITE, BLUE), (WHITE, RED), (YELLOW, BLACK), (BLACK, WHITE), (BLUE, WHITE),
-    (GREEN, WHITE), (WHITE, GREEN), (RED, WHITE), (BLACK, YELLOW), ((205, 205, 200), BLACK),
+    (WHITE, BLACK), (WHITE, BLACK), (WHITE, BLUE), (WHITE, RED), (YELLOW, BLACK), (BLACK, WHITE),
+    (BLUE, WHITE), (GREEN, WHITE), (WHITE, GREEN), (RED, WHITE), (BLACK, YELLOW),
+    ((205, 205, 200), BLACK),
 )  # fmt: skip
 
 
@@ -61,7 +63,7 @@ def random_style(rng: np.random.Generator) -> Style:
         inset = float(rng.uniform(0, 0.15)) * width
         y = header + pad + row * (tall + pad)
         fields.append(Field(pad + inset, y, width - 2 * pad - 2 * inset, tall, pattern))
-    bands = ()
+    bands: tuple[Band, ...] = ()
     if header:
         tone = _COLOURS[int(rng.integers(0, len(_COLOURS)))][0]
         bands = (Band(0, 0, width, header, tone),)
@@ -122,7 +124,7 @@ def _frame(rng: np.random.Generator, rgb: Pixels, quad: Quads, style: Style) -> 
     matrix = cv2.getPerspectiveTransform(_UNIT, np.asarray(quad, np.float32))
     wide, high = quad_size(quad)
     panel = weather(rng, shrink_to(panel, 1.5 * wide, 1.5 * high), float(rng.uniform(60, 140)))
-    paste(rgb, panel, project(np.asarray(matrix, np.float64), outer))
+    paste(rgb, panel, project(np.asarray(matrix, np.float64), np.asarray(outer, np.float32)))
 
 
 def _bolts(rng: np.random.Generator, plate: Pixels) -> None:
@@ -167,16 +169,21 @@ def obstruct(rng: np.random.Generator, rgb: Pixels, quad: Quads) -> None:
     if kind == 1:  # one bar
         a = low + rng.uniform(-0.2, 1.2, 2) * size
         b = low + rng.uniform(-0.2, 1.2, 2) * size
-        cv2.line(rgb, tuple(np.rint(a - (b - a)).astype(int).tolist()), tuple(np.rint(b + (b - a)).astype(int).tolist()),
-                 colour, max(1, round(float(size.min()) * float(rng.uniform(0.05, 0.25)))), cv2.LINE_AA)  # fmt: skip
+        thick = max(1, round(float(size.min()) * float(rng.uniform(0.05, 0.25))))
+        cv2.line(rgb, _whole(2 * a - b), _whole(2 * b - a), colour, thick, cv2.LINE_AA)
         return
     green = kind == 2
     for _ in range(int(rng.integers(1, 7)) if green else 1):
         centre = low + rng.uniform(-0.1, 1.1, 2) * size
         radius = np.maximum(1, size.min() * rng.uniform(0.08, 0.35, 2))
         leaf = (rng.uniform(20, 90), rng.uniform(60, 150), rng.uniform(15, 70)) if green else colour
-        cv2.ellipse(rgb, tuple(np.rint(centre).astype(int).tolist()), tuple(np.rint(radius).astype(int).tolist()),
-                    float(rng.uniform(0, 180)), 0, 360, leaf, -1, cv2.LINE_AA)  # fmt: skip
+        turn = float(rng.uniform(0, 180))
+        cv2.ellipse(rgb, _whole(centre), _whole(radius), turn, 0, 360, leaf, -1, cv2.LINE_AA)
+
+
+def _whole(point: npt.NDArray[np.floating]) -> tuple[int, int]:
+    x, y = np.rint(point).astype(int).tolist()
+    return x, y
 
 
 def erase(rng: np.random.Generator, rgb: Pixels, quad: Quads) -> None:

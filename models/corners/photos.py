@@ -15,7 +15,7 @@ from models.dataset import Item, Pixels, Quads, is_upright, read_image
 from models.evaluation.metrics import area, overlap
 from models.training.synthesis import upright
 
-DEFAULT_CORNERS = Path(__file__).parent / "corner_labels.json"
+DEFAULT_CORNERS = Path(__file__).parent.parent / "corner_labels.json"
 # In these sources (nearly) every plate that can be seen has a label.
 _WELL_LABELLED = {"openimages", "ealpr", "chirag_poly", "npdetect_jp", "id_moto", "vn_moto"}
 _TIGHT_ORIENTED = {

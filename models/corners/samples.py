@@ -52,7 +52,8 @@ class Batch(NamedTuple):
 
 def box_of(quad: Quads) -> Quads:
     """Return the smallest rectangle around a quad, as the detector would give it."""
-    return upright(cv2.boxPoints(cv2.minAreaRect(np.ascontiguousarray(quad, np.float32))))
+    box = cv2.boxPoints(cv2.minAreaRect(np.ascontiguousarray(quad, np.float32)))
+    return upright(np.asarray(box, np.float32))
 
 
 def shaken(rng: np.random.Generator, quad: Quads) -> Quads:
@@ -74,7 +75,7 @@ def shaken(rng: np.random.Generator, quad: Quads) -> Quads:
         [[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]]
     )
     shift = rng.normal(0, 0.06, 2) * (width, height)
-    return ((local + shift) @ np.stack((across, down)) + centre).astype(np.float32)
+    return np.asarray((local + shift) @ np.stack((across, down)) + centre, np.float32)
 
 
 def aligned(corners: Quads) -> Quads:

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
@@ -22,7 +23,7 @@ from models.corners.samples import Batch, CropMix, CropSampler
 from models.dataset import DEFAULT_FIXES, Item, apply_fixes, read_folder
 from models.training.optimizer import Average, make_optimizer, set_rate
 
-LOG_EVERY = 50
+LOG_EVERY, SAVE_EVERY = 50, 500
 HELD_OUT = 12
 """Every n-th image is not trained on: the score is calibrated on these."""
 _GAINS = {"plate": 1.0, "corners": 4.0, "error": 0.3}
@@ -70,8 +71,8 @@ def held_out(items: list[Item]) -> tuple[list[Item], list[Item]]:
     return [it for i, it in enumerate(items) if i % HELD_OUT], items[::HELD_OUT]
 
 
-def main() -> None:
-    """Command line of this module."""
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description="Train the second stage.")
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--candidates", type=Path, required=True)
@@ -84,57 +85,82 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--loaders", type=int, default=1, help="processes that make crops")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    cv2.setNumThreads(1)
-    torch.manual_seed(args.seed)
+    return parser.parse_args(argv)
+
+
+def read_sampler(args: argparse.Namespace) -> CropSampler:
+    """Return what makes the crops, from the images that are trained on."""
     items, _ = held_out(apply_fixes(read_folder(args.dataset, "train"), DEFAULT_FIXES))
     labels = labelled(items, read_corners(args.corners))
     found = proposed(items, json.loads(args.candidates.read_text()), labels)
     sampler = CropSampler(labels + found, CropMix(), args.seed)
-    print(
-        f"{len(sampler.plates)} plates, {len(sampler.exact)} exact, {len(sampler.negatives)} negatives",
-        flush=True,
-    )
-    network = CornerNetwork().to(memory_format=torch.channels_last)
-    if args.start:
-        network.load_state_dict(torch.load(args.start, weights_only=True))
+    counts = len(sampler.plates), len(sampler.exact), len(sampler.negatives)
+    print("{} plates, {} of them exact, {} negatives".format(*counts), flush=True)
+    return sampler
+
+
+class Progress:
+    """Prints the losses, and keeps them as a curve."""
+
+    def __init__(self, steps: int) -> None:
+        self.curve: list[dict[str, float]] = []
+        self._recent: list[Tensor] = []
+        self._steps, self._started = steps, time.monotonic()
+
+    def add(self, step: int, loss: Tensor) -> None:
+        """Note the losses (3,) of a step."""
+        self._recent.append(loss.detach())
+        if step % LOG_EVERY:
+            return
+        means = dict(zip(_GAINS, torch.stack(self._recent).mean(0).tolist(), strict=True))
+        self._recent.clear()
+        seconds = time.monotonic() - self._started
+        self.curve.append({"step": step, "seconds": round(seconds), **means})
+        values = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
+        left = seconds / step * (self._steps - step) / 60
+        print(f"step {step}  {values}  {left:.0f} min left", flush=True)
+
+
+def train(args: argparse.Namespace, network: CornerNetwork, loader: DataLoader[Batch]) -> None:
+    """Train ``network``; write the average of its weights to ``args.output`` now and then."""
     optimizer = make_optimizer(network, args.rate, decay=1e-2)
-    average = Average(network, 0.998)
-    loader = DataLoader(
-        _Crops(sampler, 0, args.batch), batch_size=None, num_workers=args.loaders, prefetch_factor=4
-    )
+    average, progress = Average(network, 0.998), Progress(args.steps)
     gains = torch.tensor(list(_GAINS.values()))
-    started, recent, curve = time.monotonic(), [], []
     network.train()
-    for step, batch in enumerate(loader):
-        if step >= args.steps:
-            break
-        set_rate(optimizer, step / args.steps)
+    for step, batch in zip(range(1, args.steps + 1), loader, strict=False):
+        set_rate(optimizer, (step - 1) / args.steps)
         images = (batch.images.float() / 255).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             output = network(images)
         loss = losses(output, batch)
         optimizer.zero_grad(set_to_none=True)
-        (loss * gains).sum().backward()
+        total: Any = (loss * gains).sum()
+        total.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         average.update(network)
-        recent.append(loss.detach())
-        if (step + 1) % LOG_EVERY == 0:
-            means = dict(zip(_GAINS, torch.stack(recent).mean(0).tolist(), strict=True))
-            recent.clear()
-            seconds = time.monotonic() - started
-            curve.append({"step": step + 1, "seconds": round(seconds), **means})
-            values = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
-            left = seconds / (step + 1) * (args.steps - step - 1) / 60
-            print(f"step {step + 1}  {values}  {left:.0f} min left", flush=True)
-        if (step + 1) % 1000 == 0 or step + 1 == args.steps:
-            torch.save(average.network.state_dict(), args.output.with_suffix(".tmp"))
-            args.output.with_suffix(".tmp").replace(args.output)
-            args.output.with_suffix(".json").write_text(
-                json.dumps({"steps": step + 1, "curve": curve})
-            )
+        progress.add(step, loss)
+        if step % SAVE_EVERY == 0 or step == args.steps:
+            draft = args.output.with_suffix(".tmp")
+            torch.save(average.network.state_dict(), draft)
+            draft.replace(args.output)
+            report = {"steps": step, "curve": progress.curve}
+            args.output.with_suffix(".json").write_text(json.dumps(report))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line of this module."""
+    args = parse(argv)
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(1)
+    torch.manual_seed(args.seed)
+    crops = _Crops(read_sampler(args), 0, args.batch)
+    network: Any = CornerNetwork()
+    network.to(memory_format=torch.channels_last)
+    if args.start:
+        network.load_state_dict(torch.load(args.start, weights_only=True))
+    loader = DataLoader(crops, batch_size=None, num_workers=args.loaders, prefetch_factor=4)
+    train(args, network, loader)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def measure_fidelity(ours: Detector, theirs: Detector, inputs: Iterable[Pixels])
         images += 1
         [expected], [found] = ours.detect(pixels[None]), theirs.detect(pixels[None])
         certain = found[found.scores >= CONFIDENCE]
-        covers = list(cover_quads(certain, DEFAULT_PADDING))
+        covers = list(cover_quads(certain.quads, DEFAULT_PADDING))
         for quad in expected.quads[expected.scores >= CONFIDENCE]:
             plates += 1
             hidden += covered_share(quad, covers) >= _COVERED

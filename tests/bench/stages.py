@@ -19,9 +19,9 @@ import cv2
 
 from consumer.host import keep_large_blocks
 from consumer.settings import WorkerSettings
-from consumer.vision.detect.detector import load_detector
-from consumer.vision.finding import CoveredImage, cover_plates, needed_bytes, run_steps
-from consumer.worker.process import cover_options
+from consumer.vision.finding import CoveredImage, cover_plates, needed_bytes
+from consumer.vision.steps import run_steps
+from consumer.worker.process import cover_options, load_networks, stub_of
 from tests.bench.images import SAMPLE, from_folder
 
 REPEATS = 5
@@ -31,13 +31,15 @@ class Stages:
     """Times the stages of covering an image: the best of REPEATS."""
 
     def __init__(self, settings: WorkerSettings, *, backlog: bool) -> None:
-        self._options = cover_options(settings)
         self._backlog = backlog
-        self._detector = load_detector(
-            settings.model_path, device=settings.processing_device, threads=1,
-            confidence=settings.detect_confidence, max_batch=1,
-            precision=settings.inference_precision,
-        )  # fmt: skip
+        self._networks = load_networks(
+            settings.model_copy(
+                update={"inference_threads": 1, "processing_threads": 1, "processing_batch_size": 1}
+            )
+        )
+        self._options = cover_options(
+            settings, stub_of(settings), corners=self._networks.corners is not None
+        )
         self.seconds: dict[str, list[float]] = {}
         self.covers: list[list[list[list[float]]]] = []  # of each image, corners x, y
 
@@ -66,7 +68,7 @@ class Stages:
         with stage("decode"):
             needed_bytes(data, self._options)
         steps = cover_plates(data, self._options, has_backlog=lambda: self._backlog, stage=stage)
-        covered = run_steps(steps, self._detector.detect)
+        covered = run_steps(steps, self._networks.run)
         spent["inference"] = time.perf_counter() - started - sum(spent.values())
         return covered, spent
 

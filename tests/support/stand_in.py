@@ -37,14 +37,14 @@ class StandInDetector:
         self._seconds = milliseconds / 1000
         self._device = threading.Lock()
 
-    def detect(self, batch: NDArray[np.uint8], *, wide: bool = False) -> list[Detections]:
+    def detect(self, batch: NDArray[np.uint8]) -> list[Detections]:
         """Return one quad per image of ``batch``, uint8 (N, h, w, 3), far over its borders."""
         with self._device:  # one batch after the other, as on one device
             time.sleep(self._seconds * len(batch))
         height, width = batch.shape[1:3]
         corners = ((-1, -1), (2, -1), (2, 2), (-1, 2))
         quad = np.array(corners, np.float32) * np.array((width, height), np.float32)
-        return [Detections.exact(quad[None].copy(), np.ones(1, np.float32)) for _ in batch]
+        return [Detections(quad[None].copy(), np.ones(1, np.float32)) for _ in batch]
 
 
 def chosen_stand_in(model_path: str | Path) -> StandInDetector | None:

@@ -11,6 +11,7 @@ from consumer import __main__ as consumer_process
 from consumer.settings import WorkerSettings
 from consumer.vision import finding
 from consumer.vision.image.decoder import DecodedImage, decode
+from consumer.vision.networks import Networks
 from tests.support.stand_in import chosen_stand_in, die_of_poison
 
 
@@ -22,7 +23,8 @@ def decode_or_die(data: bytes, **options: Any) -> DecodedImage:
 
 async def worker(settings: WorkerSettings) -> None:
     """Run a worker with the stand-in that MODEL_PATH names."""
-    await consumer_process.worker(settings, chosen_stand_in(settings.model_path))
+    detector = chosen_stand_in(settings.model_path)
+    await consumer_process.worker(settings, None if detector is None else Networks(detector))
 
 
 if __name__ == "__main__":

@@ -12,14 +12,16 @@ import pytest
 from PIL import Image
 
 from consumer.vision.cover.cover import FILL
-from consumer.vision.finding import CoverOptions, cover_plates, run_steps
+from consumer.vision.finding import CoverOptions, FindOptions, cover_plates
 from consumer.vision.image.decoder import decode
+from consumer.vision.networks import Networks
+from consumer.vision.steps import run_steps
 from tests.support.service import ROOT, role_arguments
 from tests.support.stand_in import POISON_VARIABLE, StandInDetector, chosen_stand_in
 
 OPTIONS = CoverOptions(
-    stub=None, padding=0.0, imgsz=640, tiling="auto", max_pixels=10**8, webp_quality=100,
-    webp_method=0,
+    find=FindOptions(640, "auto", corners=False), confidence=0.3, stub=None, padding=0.0,
+    max_pixels=10**8, webp_quality=100, webp_method=0,
 )  # fmt: skip
 
 
@@ -30,7 +32,7 @@ def test_every_pixel_of_an_image_is_covered(width: int, height: int) -> None:
     rgb = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(rgb).save(file, "PNG", compress_level=1)
-    covered = run_steps(cover_plates(file.getvalue(), OPTIONS), StandInDetector().detect)
+    covered = run_steps(cover_plates(file.getvalue(), OPTIONS), Networks(StandInDetector()).run)
     result = decode(covered.webp, max_pixels=10**8).rgb
     assert np.abs(result.astype(int) - FILL).max() <= 2
 

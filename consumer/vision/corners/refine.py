@@ -11,7 +11,7 @@ from consumer.vision.detect.obb import Detections
 from consumer.vision.steps import NetworkInput, Pixels, Steps
 from consumer.vision.views.overlap import shared_area
 
-_AT_ONCE = 64
+_AT_ONCE = 32
 """Crops that exist at the same time: their memory stays bounded whatever the detector finds."""
 _HOPELESS = 0.05
 """Score under which the corners are not examined again."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumer.errors import ModelError
-from consumer.vision.detect.backends.base import STRIDE, Forward, Network, Precision
+from consumer.vision.detect.backends.base import STRIDE, Network, Precision
 from consumer.vision.detect.heads import chosen_classes
 from consumer.vision.detect.obb import Detections, detections
 
@@ -32,12 +32,11 @@ class Detector(Protocol):
     @property
     def stride(self) -> int: ...
 
-    def detect(self, batch: NDArray[np.uint8], *, wide: bool = False) -> list[Detections]:
+    def detect(self, batch: NDArray[np.uint8]) -> list[Detections]:
         """Return one ``Detections`` per image of ``batch``, uint8 (N, h, w, 3) RGB.
 
-        ``wide``: the pass may use all CPUs, since nothing else needs them. Quads are in pixels of
-        the batch. The same image gives the same plates in any batch (within 0.5 px and 0.001 of
-        score). On a CPU several threads may call it at the same time.
+        Quads are in pixels of the batch. The same image gives the same plates in any batch (within
+        0.5 px and 0.001 of score). On a CPU several threads may call it at the same time.
 
         Raises:
             ModelError: the network's output is not finite; no image of the batch has a result.
@@ -66,19 +65,18 @@ class NetworkDetector:
         self._unwanted = sorted(set(names) - set(chosen_classes(classes, names)))
         self._confidence, self._iou, self._max_batch = confidence, iou, max_batch
 
-    def detect(self, batch: NDArray[np.uint8], *, wide: bool = False) -> list[Detections]:
+    def detect(self, batch: NDArray[np.uint8]) -> list[Detections]:
         if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3:
             raise ValueError(f"expected uint8 (N, h, w, 3), got {batch.dtype} {batch.shape}")
         if batch.shape[1] % self.stride or batch.shape[2] % self.stride:
             raise ValueError(f"{batch.shape[1:3]} are not multiples of {self.stride}")
         found: list[Detections] = []
-        forward = self._network.wide if wide and self._network.wide else self._network.forward
         # A pass of large tiles must not take more memory than one of as many small images.
         fitting = self._max_batch * _PIXELS_PER_IMAGE // (batch.shape[1] * batch.shape[2])
         size = 1 if self._network.one_by_one else max(1, min(self._max_batch, fitting))
         for start in range(0, len(batch), size):
             part = batch[start : start + size]
-            found.extend(self._read(raw, *part.shape[1:3]) for raw in self._checked(forward, part))
+            found.extend(self._read(raw, *part.shape[1:3]) for raw in self._checked(part))
         return found
 
     def warm_up(self) -> None:
@@ -90,15 +88,15 @@ class NetworkDetector:
         sizes = {1, self._max_batch} if self._network.batches_matter else {1}
         for size in sorted(sizes):
             side = -(-self.imgsz // self.stride) * self.stride
-            self._checked(self._network.forward, np.zeros((size, side, side, 3), np.uint8))
+            self._checked(np.zeros((size, side, side, 3), np.uint8))
 
     def _read(self, raw: NDArray[np.float32], height: int, width: int) -> Detections:
         found = self._head.decode(raw, height, width, self._confidence, self._unwanted)
         return detections(found, iou=self._iou)
 
-    def _checked(self, forward: Forward, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _checked(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the raw output (N, rows, anchors) of the network, checked."""
-        raw = forward(batch)
+        raw = self._network.forward(batch)
         anchors = self._head.anchors(*batch.shape[1:3])
         if raw.shape != (len(batch), self._head.rows, anchors):
             raise ModelError(f"the network returned shape {raw.shape}, which is not a detection")

@@ -83,11 +83,11 @@ def closeup(height: int, width: int, scale: float) -> Closeup:
 def view_bytes(height: int, width: int, imgsz: int, tiling: Tiling) -> int:
     """Return the memory that the views of an image take, in bytes, and their copies in a batch.
 
-    Of the turned views only those of one turn: the pixels of earlier turns are dropped.
+    Of the turned views only those of one turn exist at a time.
     """
     box_height, box_width = letterbox_shape(height, width, imgsz)
-    # The whole view itself, turned and in a batch; all views at smaller scales take less than one.
-    pixels = 4 * box_height * box_width
+    # The whole view itself, turned and in a batch.
+    pixels = 3 * box_height * box_width
     for near in closeups(height, width, imgsz, tiling):
         pixels += near.height * near.width + 2 * near.tile_pixels
     return 3 * pixels

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from consumer.health import Health, guarded
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
+from consumer.vision.networks import Networks
 from consumer.worker.process import run_worker
 from schemas import process
 from schemas.logs import configure_logging
@@ -22,7 +23,8 @@ async def _one_worker(settings: WorkerSettings, stop: asyncio.Event) -> None:
     health = Health()
     async with guarded(health):
         detector = chosen_stand_in(settings.model_path)
-        await run_worker(settings, WorkerMetrics(CollectorRegistry()), health, stop, detector)
+        networks = None if detector is None else Networks(detector)
+        await run_worker(settings, WorkerMetrics(CollectorRegistry()), health, stop, networks)
 
 
 async def _run(settings: WorkerSettings, workers: int) -> None:

@@ -14,13 +14,12 @@ from redis.asyncio import Redis
 from consumer.health import Health
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
-from consumer.vision.detect.detector import Detector, load_detector
-from consumer.worker.process import run_worker
+from consumer.vision.networks import Networks
+from consumer.worker.process import load_networks, run_worker
 from schemas.contract.tasks import TaskState
 from schemas.redis.keys import Keys
 from schemas.redis.task_store import TaskStore
 from schemas.storage.storage import Storage
-from tests.support.service import ROOT
 from tests.support.stand_in import StandInDetector
 
 KEYS = Keys("{plates}")
@@ -84,32 +83,30 @@ async def bench(redis_server: str, tmp_path: Path) -> AsyncIterator[Bench]:
 Start = Callable[..., AbstractAsyncContextManager[WorkerMetrics]]
 
 
-STAND_IN = StandInDetector()
+STAND_IN = Networks(StandInDetector())
 
 
 @pytest.fixture(scope="session")
-def model() -> Detector:
-    """The real model, loaded once."""
-    return load_detector(
-        ROOT / "models/plate-obb.pt", device="cpu", confidence=0.3, max_batch=16, threads=1
-    )
+def model() -> Networks:
+    """The real networks, loaded once."""
+    return load_networks(WorkerSettings(inference_threads=1))
 
 
 @pytest.fixture
 def worker(bench: Bench) -> Start:
-    """Start a worker for the length of a block, with a detector or, if None, the settings' model.
+    """Start a worker for the length of a block, with networks or, if None, the settings' models.
 
     At the end of the block it must stop by itself.
     """
 
     @asynccontextmanager
     async def start(
-        detector: Detector | None = STAND_IN, health: Health | None = None, **changes: object
+        networks: Networks | None = STAND_IN, health: Health | None = None, **changes: object
     ) -> AsyncIterator[WorkerMetrics]:
         metrics, stop = WorkerMetrics(CollectorRegistry()), asyncio.Event()
         settings = bench.settings.model_copy(update=changes)
         task = asyncio.create_task(
-            run_worker(settings, metrics, health or Health(), stop, detector)
+            run_worker(settings, metrics, health or Health(), stop, networks)
         )
         try:
             yield metrics

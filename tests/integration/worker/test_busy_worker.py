@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from consumer.vision import finding
+from consumer.vision.networks import Networks
 from consumer.worker.in_flight import InFlight
 from consumer.worker.processor import ImageProcessor
 from consumer.worker.stream import Entry
@@ -97,7 +98,7 @@ async def test_first_redeliveries_share_the_process_with_new_images(
     await abandon(bench, deliveries=deliveries)
     for number in range(48):
         await bench.publish(task_id=f"new-{number}", image=scene_file(width=96))
-    async with worker(StandInDetector(20), max_images_in_hand=8):
+    async with worker(Networks(StandInDetector(20)), max_images_in_hand=8):
         await bench.until_settled()
     old = [group for group in Observed.together if any(name.startswith("old") for name in group)]
     if deliveries == 1:

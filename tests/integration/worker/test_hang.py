@@ -14,6 +14,7 @@ from consumer.errors import BrokenDetectorError
 from consumer.health import EXIT_STATUS, Health
 from consumer.metrics import WorkerMetrics
 from consumer.vision.detect.obb import Detections
+from consumer.vision.networks import Networks
 from consumer.vision.views.view import Pixels
 from consumer.worker.process import run_worker
 from tests.integration.worker.conftest import KEYS, Bench
@@ -72,7 +73,7 @@ class SickDetector:
     name = digest = "broken"
     imgsz, stride = 640, 32
 
-    def detect(self, batch: Pixels, *, wide: bool = False) -> list[Detections]:
+    def detect(self, batch: Pixels) -> list[Detections]:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 
@@ -83,7 +84,7 @@ async def test_broken_detector_spends_no_second_delivery(bench: Bench) -> None:
         await bench.publish(task_id="t1", index=index, total=6, image=scene_file(index))
     with pytest.raises(ExceptionGroup) as raised:
         async with asyncio.timeout(20):
-            await run_worker(settings, metrics, Health(), asyncio.Event(), SickDetector())
+            await run_worker(settings, metrics, Health(), asyncio.Event(), Networks(SickDetector()))
     assert raised.group_contains(BrokenDetectorError)
     rows = await bench.redis.xpending_range(KEYS.images, "workers", "-", "+", 10)
     assert [row["times_delivered"] for row in rows] == [1] * 6

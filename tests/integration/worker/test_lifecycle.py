@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from consumer.health import Health
 from consumer.metrics import WorkerMetrics
+from consumer.vision.networks import Networks
 from consumer.worker.process import run_worker
 from schemas.contract.tasks import TaskStatus
 from schemas.redis.keys import WORKERS_GROUP
@@ -24,7 +25,9 @@ async def test_stop_before_redis_was_ever_there(bench: Bench) -> None:
     stop = asyncio.Event()
     metrics = WorkerMetrics(CollectorRegistry())
     with structlog.testing.capture_logs() as lines:
-        task = asyncio.create_task(run_worker(settings, metrics, Health(), stop, StandInDetector()))
+        task = asyncio.create_task(
+            run_worker(settings, metrics, Health(), stop, Networks(StandInDetector()))
+        )
         async with asyncio.timeout(20):
             while not lines:
                 await asyncio.sleep(0.01)
@@ -56,7 +59,7 @@ async def test_stop_finishes_what_is_in_flight_and_takes_no_more(
 ) -> None:
     for index in range(40):
         await bench.publish(task_id="t1", index=index, total=40, image=scene_file(index % 3))
-    async with worker(StandInDetector(20), max_images_in_hand=8):
+    async with worker(Networks(StandInDetector(20)), max_images_in_hand=8):
         async with asyncio.timeout(30):
             while (state := await bench.store.state("t1")) is None or state.progress.done < 3:
                 await asyncio.sleep(0.01)
@@ -70,7 +73,9 @@ async def test_stop_at_any_moment_of_the_start(bench: Bench, turns: int) -> None
     metrics, health, stop = WorkerMetrics(CollectorRegistry()), Health(), asyncio.Event()
     beaten = asyncio.Event()
     health.beat = lambda *_, **__: beaten.set()  # type: ignore[method-assign]
-    task = asyncio.create_task(run_worker(bench.settings, metrics, health, stop, StandInDetector()))
+    task = asyncio.create_task(
+        run_worker(bench.settings, metrics, health, stop, Networks(StandInDetector()))
+    )
     if turns:
         # A loop is in the middle of a Redis call some turns of the event loop after its beat.
         await beaten.wait()

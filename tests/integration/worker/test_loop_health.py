@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from consumer.health import Health
+from consumer.vision.networks import Networks
 from consumer.worker.stream import Abandoned, WorkStream
 from schemas.redis.keys import WORKERS_GROUP
 from tests.integration.worker.conftest import KEYS, Bench, Start
@@ -59,7 +60,7 @@ async def test_an_image_taken_over_may_take_its_time(bench: Bench, worker: Start
     await bench.publish(task_id="t1", image=scene_file(width=320))
     [[_, [[entry, _]]]] = await bench.redis.xreadgroup(WORKERS_GROUP, "dead", {KEYS.images: ">"})
     await bench.redis.xclaim(KEYS.images, WORKERS_GROUP, "dead", 0, [entry], idle=100_000)
-    health, slow = Health(LIMIT_SECONDS), StandInDetector(int(2500 * LIMIT_SECONDS))
+    health, slow = Health(LIMIT_SECONDS), Networks(StandInDetector(int(2500 * LIMIT_SECONDS)))
     async with worker(slow, health, lease_seconds=0.2) as metrics:
         ended = asyncio.create_task(bench.final("t1"))
         while not ended.done():

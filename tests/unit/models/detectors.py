@@ -14,7 +14,7 @@ class Fixed:
         corners = ((0, 0), (100, 0), (100, 25), (0, 25))
         quads = [[(x + dx, 50 + dy) for dx, dy in corners] for x, _ in plates]
         scores = np.array([score for _, score in plates], np.float32)
-        self._found = Detections.exact(np.array(quads, np.float32).reshape(-1, 4, 2), scores)
+        self._found = Detections(np.array(quads, np.float32).reshape(-1, 4, 2), scores)
 
     def detect(self, batch: np.ndarray, **_options: bool) -> list[Detections]:
         return [self._found for _ in batch]

@@ -72,9 +72,7 @@ def found(labels, quads, scores, source="a", *, oriented=True):
     labels = np.array(labels, np.float32).reshape(-1, 4, 2) / [200, 100]
     item = Item(Path("x.jpg"), labels.astype(np.float32), source, oriented=oriented)
     quads = np.array(quads, np.float32).reshape(-1, 4, 2)
-    return DetectedImage(
-        item, 200, 100, Detections.exact(quads, np.array(scores, np.float32)), 0.01
-    )
+    return DetectedImage(item, 200, 100, Detections(quads, np.array(scores, np.float32)), 0.01)
 
 
 def test_score_counts_covers_false_covers_ratio_and_angle():
@@ -89,7 +87,7 @@ def test_score_counts_covers_false_covers_ratio_and_angle():
     assert (strict["all"]["plates"], strict["all"]["covered"]) == (2, 1)
     assert (strict["negatives"], strict["false_covers_per_100"]) == (2, 50.0)
     plates = np.array([box(100, 50, 40, 10, 13)], np.float32)
-    cover = cover_quads(Detections.exact(plates, np.ones(1, np.float32)), 0.1)[0]
+    cover = cover_quads(Detections(plates, np.ones(1, np.float32)), 0.1)[0]
     assert strict["area_ratio_oriented"] == pytest.approx(area(cover) / area(plate), abs=0.01)
     assert strict["angle_error_oriented"] == pytest.approx(3, abs=0.01)
     assert strict["by_size"]["< 12 px"]["covered"] == 1

@@ -20,7 +20,7 @@ CORNERED = Stub(quarters(28, 130))
 
 def quads_of(box: tuple[float, ...]) -> NDArray[np.float32]:
     """The corners (1, 4, 2) of a box: centre, width, height and angle."""
-    return upright_quads(np.array([box], np.float32), np.zeros((1, 4), np.float32))[0]
+    return upright_quads(np.array([box], np.float32))
 
 
 angles = st.floats(-np.pi / 4, 3 * np.pi / 4)

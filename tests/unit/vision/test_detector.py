@@ -51,7 +51,6 @@ def assert_same(one: Detections, other: Detections) -> None:
     assert len(one.scores) == len(other.scores) > 0
     assert np.abs(one.scores - other.scores).max() <= 0.001
     assert np.abs(one.quads - other.quads).max() <= 0.5
-    assert np.abs(one.spread - other.spread).max() <= 0.5
 
 
 def test_describes_its_file(detector: NetworkDetector, model_file: Path) -> None:

@@ -18,7 +18,7 @@ SIZES = st.sampled_from([320, 640, 960])
 
 def image_quads(quads: NDArray[np.float32], view: View) -> NDArray[np.float32]:
     """Map corners in a view's pixels to corners in image pixels."""
-    return in_image(Detections.exact(quads, np.zeros(len(quads), np.float32)), view).quads
+    return in_image(Detections(quads, np.zeros(len(quads), np.float32)), view).quads
 
 
 @pytest.mark.parametrize(

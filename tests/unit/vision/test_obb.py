@@ -35,29 +35,6 @@ def boxes_of(rows: Sequence[tuple[float, ...]]) -> Boxes:
     return np.array(rows, np.float32).reshape(-1, 5)
 
 
-def none(boxes: Boxes) -> Boxes:
-    """A spread of nothing for each box."""
-    return np.zeros((len(boxes), 4), np.float32)
-
-
-@given(BOXES, st.tuples(*[st.floats(0, 30)] * 4))
-def test_a_spread_moves_the_corners_as_it_moves_the_sides(
-    rows: list[tuple[float, ...]], sides: tuple[float, ...]
-) -> None:
-    boxes = boxes_of(rows)
-    spread = np.tile(np.array(sides, np.float32), (len(boxes), 1))
-    quads, shifts = upright_quads(boxes, spread)
-    left, top, right, bottom = sides
-    for box, moved in zip(boxes, quads + shifts, strict=True):
-        x, y, width, height, angle = (float(value) for value in box)
-        cos, sin = np.cos(angle), np.sin(angle)
-        along, across = (right - left) / 2, (bottom - top) / 2
-        centre = x + along * cos - across * sin, y + along * sin + across * cos
-        size = width + left + right, height + top + bottom
-        expected = cv2.boxPoints((centre, size, np.degrees(angle)))
-        assert np.linalg.norm(moved[:, None] - expected[None], axis=2).min(axis=1).max() < 0.05
-
-
 @given(BOXES.filter(bool))
 def test_probabilistic_iou_is_the_one_of_ultralytics(rows: list[tuple[float, ...]]) -> None:
     boxes = boxes_of(rows)
@@ -100,7 +77,7 @@ def test_nms_sees_the_angle() -> None:
 @given(BOXES)
 def test_quads_are_the_boxes_corners(rows: list[tuple[float, ...]]) -> None:
     boxes = boxes_of(rows)
-    for box, quad in zip(boxes, upright_quads(boxes, none(boxes))[0], strict=True):
+    for box, quad in zip(boxes, upright_quads(boxes), strict=True):
         x, y, width, height, angle = (float(value) for value in box)
         expected = cv2.boxPoints(((x, y), (width, height), np.degrees(angle)))
         distances = np.linalg.norm(quad[:, None] - expected[None], axis=2)
@@ -111,7 +88,7 @@ def test_quads_are_the_boxes_corners(rows: list[tuple[float, ...]]) -> None:
 @given(BOXES)
 def test_quads_are_upright_and_unmirrored(rows: list[tuple[float, ...]]) -> None:
     boxes = boxes_of(rows)
-    for quad in upright_quads(boxes, none(boxes))[0].astype(np.float64):
+    for quad in upright_quads(boxes).astype(np.float64):
         across, down = quad[1] - quad[0], quad[3] - quad[0]
         assert across[0] * down[1] - across[1] * down[0] > 0
         length, depth = np.linalg.norm(across), np.linalg.norm(down)
@@ -140,14 +117,14 @@ def test_quads_are_upright_and_unmirrored(rows: list[tuple[float, ...]]) -> None
 )
 def test_reading_direction(width: float, height: float, degrees: float, reading: float) -> None:
     boxes = boxes_of([(200, 200, width, height, np.radians(degrees))])
-    quad = upright_quads(boxes, none(boxes))[0][0]
+    quad = upright_quads(boxes)[0]
     across = quad[1] - quad[0]
     assert np.degrees(np.arctan2(across[1], across[0])) == pytest.approx(reading, abs=0.1)
 
 
 def test_detections_are_sorted_and_typed() -> None:
     boxes = boxes_of([(50, 50, 60, 20, 0), (300, 50, 60, 20, 0), (52, 50, 60, 20, 0)])
-    found = detections(Decoded(boxes, np.array([0.4, 0.6, 0.5], np.float32), none(boxes)), iou=0.5)
+    found = detections(Decoded(boxes, np.array([0.4, 0.6, 0.5], np.float32)), iou=0.5)
     assert found.scores.tolist() == pytest.approx([0.6, 0.5])
     assert found.quads.shape == (2, 4, 2)
     assert found.quads.dtype == found.scores.dtype == np.float32
@@ -155,6 +132,6 @@ def test_detections_are_sorted_and_typed() -> None:
 
 
 def test_nothing_found() -> None:
-    found = detections(Decoded(boxes_of([]), np.zeros(0, np.float32), none(boxes_of([]))), iou=0.5)
+    found = detections(Decoded(boxes_of([]), np.zeros(0, np.float32)), iou=0.5)
     assert found.quads.shape == (0, 4, 2)
     assert found.scores.shape == (0,)

@@ -31,7 +31,7 @@ SIDES = st.integers(1, 16383)
 
 def image_quads(quads: NDArray[np.float32], view: View) -> NDArray[np.float32]:
     """Map corners in a view's pixels to corners in image pixels."""
-    return in_image(Detections.exact(quads, np.zeros(len(quads), np.float32)), view).quads
+    return in_image(Detections(quads, np.zeros(len(quads), np.float32)), view).quads
 
 
 def marked(height: int, width: int) -> tuple[np.ndarray, tuple[int, int, int, int]]:

@@ -28,9 +28,7 @@ class Network:
     """A network; on a CPU several threads may run it at the same time.
 
     ``names``: of its classes. ``one_by_one``: whether only batches of one image give the same
-    result every time. ``batches_matter``: whether the first batch of a new size is slow. ``wide``:
-    the same network with the threads of all passes, for a pass that has the CPU to itself; its
-    results are the same.
+    result every time. ``batches_matter``: whether the first batch of a new size is slow.
     """
 
     forward: Forward
@@ -41,4 +39,3 @@ class Network:
     names: dict[int, str]
     one_by_one: bool = False
     batches_matter: bool = False
-    wide: Forward | None = None

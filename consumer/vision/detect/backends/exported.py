@@ -157,11 +157,10 @@ def _network(
     forward: Forward,
     *,
     one_by_one: bool = False,
-    wide: Forward | None = None,
 ) -> Network:
     return Network(
         forward, label.head, path.name, digest, label.imgsz, label.names,
-        one_by_one=one_by_one, wide=wide,
+        one_by_one=one_by_one,
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """PyTorch: runs checkpoints, on the CPU or a CUDA device."""
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,8 @@ def load(path: Path, device: str, precision: Precision, threads: int, passes: in
     if target.type == "cpu":
         placed = onednn.in_one_step(placed, _example(*_USUAL_SIZE, target, dtype))
     forward = _Forward(_without_python(placed, target, dtype), target, dtype, threads)
-    can_spread = threads and passes > 1 and target.type == "cpu"
     return Network(
         forward, head, checkpoint.name, checkpoint.digest, checkpoint.imgsz, checkpoint.names,
-        wide=replace(forward, threads=threads * passes) if can_spread else None,
         # A batch adds up in another order than a single image, and so coarse a number shows it.
         # On a CPU, where this is used, batches are no faster anyway.
         one_by_one=dtype is torch.bfloat16,

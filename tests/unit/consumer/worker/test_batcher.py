@@ -2,36 +2,34 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sized
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
 
 from consumer.vision.detect.obb import Detections
-from consumer.vision.views.view import Pixels
+from consumer.vision.steps import NetworkInput, NetworkName, Pixels
 from consumer.worker.batcher import Batcher
 
 
 class RecordingDetector:
     """Returns each input's first pixel as its score; fails on the value 13."""
 
-    digest = "recording"
-
     def __init__(self) -> None:
         self.batches: list[tuple[int, ...]] = []
-        self.wide: list[bool] = []
+        self.networks: list[NetworkName] = []
         self.free = threading.Event()
         self.free.set()
 
-    def detect(self, batch: Pixels, *, wide: bool = False) -> list[Detections]:
+    def run(self, network: NetworkName, batch: Pixels) -> list[Detections]:
         assert self.free.wait(5)
+        self.networks.append(network)
         self.batches.append(batch.shape)
-        self.wide.append(wide)
         if (batch[:, 0, 0, 0] == 13).any():
             raise RuntimeError("poison")
         empty = np.zeros((1, 4, 2), np.float32)
-        return [Detections.exact(empty, image[0, 0, :1].astype(np.float32)) for image in batch]
+        return [Detections(empty, image[0, 0, :1].astype(np.float32)) for image in batch]
 
 
 def pixels(value: int, height: int = 32, width: int = 64) -> Pixels:
@@ -40,11 +38,11 @@ def pixels(value: int, height: int = 32, width: int = 64) -> Pixels:
 
 @asynccontextmanager
 async def running(
-    detector: RecordingDetector, wait: float = 0, passes: int = 1, images: Sized = ()
+    detector: RecordingDetector, wait: float = 0, passes: int = 1
 ) -> AsyncIterator[Batcher]:
     batcher = Batcher(
-        detector, images, batch_size=4, max_wait_seconds=wait, passes=passes,
-        observe=lambda _size, _seconds: None,
+        detector.run, batch_size=4, max_wait_seconds=wait, passes=passes,
+        observe=lambda _network, _size, _seconds: None,
     )  # fmt: skip
     task = asyncio.create_task(batcher.run())
     try:
@@ -56,7 +54,7 @@ async def running(
 
 
 async def score(batcher: Batcher, image: Pixels) -> float:
-    [found] = await batcher.detect([image])
+    [found] = await batcher.run_inputs([NetworkInput("detector", image)])
     return float(found.scores[0])
 
 
@@ -151,13 +149,13 @@ class CountingDetector(RecordingDetector):
         self.running: list[int] = []
         self.most = 0
 
-    def detect(self, batch: Pixels, *, wide: bool = False) -> list[Detections]:
+    def run(self, network: NetworkName, batch: Pixels) -> list[Detections]:
         with self._lock:
             self.running.append(batch.shape[1])
             self.most = max(self.most, len(self.running))
         try:
             self._barrier.wait(5)
-            return super().detect(batch, wide=wide)
+            return super().run(network, batch)
         finally:
             with self._lock:
                 self.running.remove(batch.shape[1])
@@ -198,25 +196,26 @@ async def test_one_failing_pass_does_not_end_the_others() -> None:
     assert isinstance(results[1], RuntimeError)
 
 
-async def test_a_pass_is_wide_only_if_it_has_the_machine_to_itself() -> None:
-    detector, images = RecordingDetector(), ["first"]
-    async with running(detector, passes=2, images=images) as batcher:
-        await batcher.detect([pixels(1)])
-        images.append("second, which is being decoded")
-        await batcher.detect([pixels(2)])
-    assert detector.wide == [True, False]
-    together = CountingDetector(2)
-    async with running(together, passes=2) as batcher:
-        await batcher.detect([pixels(3), pixels(4)])
-    assert together.wide == [False, False]
+async def test_inputs_of_two_networks_share_no_batch_even_of_one_shape() -> None:
+    detector = RecordingDetector()
+    names: list[NetworkName] = ["detector", "corners", "detector", "corners"]
+    async with running(detector) as batcher:
+        inputs = [NetworkInput(name, pixels(value)) for value, name in enumerate(names)]
+        results = await batcher.run_inputs(inputs)
+    assert [float(found.scores[0]) for found in results] == [0, 1, 2, 3]
+    assert detector.networks == ["detector", "corners"]
+    assert [shape[0] for shape in detector.batches] == [2, 2]
 
 
 async def test_an_input_that_fails_fails_its_image_and_cancels_the_others() -> None:
     detector = RecordingDetector()
     shapes = [(32, 64), (64, 64), *[(96, 96)] * 40]
     async with running(detector) as batcher:
-        inputs = [pixels(13 if shape == (64, 64) else 1, *shape) for shape in shapes]
+        inputs = [
+            NetworkInput("detector", pixels(13 if shape == (64, 64) else 1, *shape))
+            for shape in shapes
+        ]
         with pytest.raises(RuntimeError, match="poison"):
-            await batcher.detect(inputs)
+            await batcher.run_inputs(inputs)
         assert await score(batcher, pixels(1)) == 1
     assert len(detector.batches) < 10

@@ -7,40 +7,37 @@ import pytest
 
 from consumer.errors import BrokenDetectorError
 from consumer.vision.detect.obb import Detections
-from consumer.vision.views.view import Pixels
+from consumer.vision.steps import NetworkInput, NetworkName, Pixels
 from consumer.worker.batcher import FAILURES_BEFORE_PROBE, Batcher
 
 
 class FailingDetector:
     """Fails flat images, or all."""
 
-    digest = name = "failing"
-    imgsz, stride = 64, 32
-
     def __init__(self, *, broken: bool) -> None:
         self.broken = broken
         self.inputs = 0
 
-    def detect(self, batch: Pixels, *, wide: bool = False) -> list[Detections]:
+    def run(self, _network: NetworkName, batch: Pixels) -> list[Detections]:
         self.inputs += len(batch)
         if self.broken or (batch == batch[:, :1, :1]).all(axis=(1, 2, 3)).any():
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
-        nothing = Detections.exact(np.zeros((0, 4, 2), np.float32), np.zeros(0, np.float32))
+        nothing = Detections(np.zeros((0, 4, 2), np.float32), np.zeros(0, np.float32))
         return [nothing] * len(batch)
 
 
 def batcher(detector: FailingDetector) -> Batcher:
-    return Batcher(detector, (), batch_size=1, observe=lambda *_: None)
+    return Batcher(detector.run, batch_size=1, observe=lambda *_: None)
 
 
-def flat(value: int) -> Pixels:
-    return np.full((32, 64, 3), value, np.uint8)
+def flat(value: int) -> NetworkInput:
+    return NetworkInput("detector", np.full((32, 64, 3), value, np.uint8))
 
 
 async def test_broken_detector_ends_the_batcher_after_a_few_images() -> None:
     detector = FailingDetector(broken=True)
     tested = batcher(detector)
-    waiting = [asyncio.ensure_future(tested.detect([flat(v)])) for v in range(20)]
+    waiting = [asyncio.ensure_future(tested.run_inputs([flat(v)])) for v in range(20)]
     with pytest.raises(BrokenDetectorError, match="illegal memory access"):
         async with asyncio.timeout(10):
             await tested.run()
@@ -56,7 +53,7 @@ async def test_bad_images_in_a_row_do_not_end_it() -> None:
     running = asyncio.create_task(tested.run())
     async with asyncio.timeout(10):
         answers = await asyncio.gather(
-            *(tested.detect([flat(v)]) for v in range(10)), return_exceptions=True
+            *(tested.run_inputs([flat(v)]) for v in range(10)), return_exceptions=True
         )
     assert all(isinstance(answer, RuntimeError) for answer in answers)
     assert not running.done()

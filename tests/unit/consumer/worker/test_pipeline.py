@@ -6,24 +6,22 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
-import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
 from consumer.errors import ImageError
 from consumer.health import GuardedCall, Health
 from consumer.metrics import WorkerMetrics
-from consumer.vision.detect.obb import Detections
-from consumer.vision.finding import CoverOptions
-from consumer.vision.views.view import Pixels
+from consumer.vision.finding import CoverOptions, FindOptions
+from consumer.vision.networks import Networks
 from consumer.worker.batcher import Batcher
 from consumer.worker.pipeline import STAGE_LIMIT_SECONDS, ImagePipeline
-from tests.support.pictures import encoded, scene_file
+from tests.support.pictures import scene_file
 from tests.support.stand_in import StandInDetector
 
 OPTIONS = CoverOptions(
-    stub=None, padding=0.0, imgsz=640, tiling="auto", max_pixels=10**8, webp_quality=90,
-    webp_method=0,
+    find=FindOptions(640, "auto", corners=False), confidence=0.3, stub=None, padding=0.0,
+    max_pixels=10**8, webp_quality=90, webp_method=0,
 )  # fmt: skip
 
 
@@ -44,7 +42,7 @@ async def running(
     metrics: ObservedMetrics, detector: StandInDetector
 ) -> AsyncIterator[ImagePipeline]:
     images = ["one"]
-    batcher = Batcher(detector, images, batch_size=4, passes=2, observe=metrics.observe_batch)
+    batcher = Batcher(Networks(detector).run, batch_size=4, passes=2, observe=metrics.observe_batch)
     serving = asyncio.create_task(batcher.run())
     with ThreadPoolExecutor(1) as threads:
         pipeline = ImagePipeline(batcher, images, threads, 1, OPTIONS, metrics, metrics.health)
@@ -74,22 +72,3 @@ async def test_a_stage_that_fails_is_no_longer_watched() -> None:
         with pytest.raises(ImageError):
             await pipeline.cover(b"no image")
     assert metrics.health.calls == []
-
-
-async def test_an_idle_worker_gives_a_single_image_wide_passes() -> None:
-    """Also in the further views that its results call for, one after the other."""
-
-    passes: list[bool] = []
-
-    class Blind(StandInDetector):
-        def detect(self, batch: Pixels, *, wide: bool = False) -> list[Detections]:
-            passes.append(wide)
-            nothing = np.zeros((0, 4, 2), np.float32)
-            return [Detections.exact(nothing, nothing[:, 0, 0]) for _ in batch]
-
-    image = encoded(np.zeros((480, 640, 3), np.uint8))
-    async with running(ObservedMetrics(), Blind()) as pipeline:
-        covered = await pipeline.cover(image)
-    assert not len(covered.plates.scores)
-    assert len(passes) > 2
-    assert all(passes)

@@ -16,7 +16,7 @@ def full_report(plates: Detections, review_confidence: float = 0.5) -> CoverRepo
 
 def found(*scores: float) -> Detections:
     quads = np.stack([QUAD + 100 * place for place in range(len(scores))] or [QUAD])[: len(scores)]
-    return Detections.exact(quads, np.array(scores, np.float32))
+    return Detections(quads, np.array(scores, np.float32))
 
 
 @pytest.mark.parametrize(

@@ -1,30 +1,30 @@
-"""Views of large images, batched, with the real checkpoint: the same plates in any batch."""
+"""Views of large images, batched, with the real networks: the same plates in any batch."""
 
 import asyncio
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
+from consumer.settings import WorkerSettings
 from consumer.vision.cover.margins import DEFAULT_PADDING, cover_quads
-from consumer.vision.detect.detector import Detector, NetworkDetector, load_detector
 from consumer.vision.detect.obb import Detections
-from consumer.vision.finding import find_plates
-from consumer.vision.views.tiling import Tiling, closeups, views
+from consumer.vision.finding import FindOptions, find_plates, split
+from consumer.vision.networks import Networks
+from consumer.vision.views.tiling import Tiling, closeups
 from consumer.worker.batcher import Batcher
 from consumer.worker.pipeline import run_batched
+from consumer.worker.process import load_networks
 from models.drawing.scenes import Scene, draw_scene
 from models.evaluation.metrics import covered_share
 
-CHECKPOINT = Path(__file__).parents[4] / "models" / "plate-obb.pt"
+CONFIDENCE = 0.3
 WIDTH, HEIGHT = 2400, 1350
 
 
 @pytest.fixture(scope="module")
-def detector() -> NetworkDetector:
-    return load_detector(CHECKPOINT, device="cpu", confidence=0.25, max_batch=8)
+def networks() -> Networks:
+    return load_networks(WorkerSettings(inference_threads=1, processing_batch_size=8))
 
 
 def street(seed: int) -> np.ndarray:
@@ -49,28 +49,30 @@ def near_plate(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 async def together(
-    detector: Detector, pictures: list[np.ndarray], tiling: Tiling
+    networks: Networks, pictures: list[np.ndarray], tiling: Tiling
 ) -> tuple[list[Detections], list[int]]:
     """Plates of pictures that share batches, as the worker finds them, and the batches' sizes."""
     sizes: list[int] = []
     batcher = Batcher(
-        detector,
-        pictures,
+        networks.run,
         batch_size=len(pictures),
-        observe=lambda size, _seconds: sizes.append(size),
+        observe=lambda network, size, _seconds: (
+            sizes.append(size) if network == "detector" else None
+        ),
         max_wait_seconds=2,  # so that a batch is filled on a busy machine too
     )
     task = asyncio.create_task(batcher.run())
     try:
         async with asyncio.timeout(100):
-            steps = [find_plates(views(rgb, 640, tiling)) for rgb in pictures]
+            options = FindOptions(640, tiling, corners=True)
+            steps = [find_plates(rgb, options) for rgb in pictures]
             found = await asyncio.gather(
                 *(run_batched(each, batcher, asyncio.to_thread) for each in steps)
             )
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    return [each.plates for each in found], sizes
+    return [split(each, CONFIDENCE)[0] for each in found], sizes
 
 
 def assert_alike(found: list[Detections], others: list[Detections]) -> None:
@@ -83,22 +85,20 @@ def assert_alike(found: list[Detections], others: list[Detections]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("tiling", ["auto", "on"])
 async def test_the_same_image_gives_the_same_plates_in_any_batch(
-    detector: NetworkDetector, tiling: Tiling
+    networks: Networks, tiling: Tiling
 ) -> None:
-    torch.set_num_threads(1)
     pictures = [street(seed) for seed in (1, 2, 3)]
-    alone = [(await together(detector, [rgb], tiling))[0][0] for rgb in pictures]
-    found, sizes = await together(detector, [pictures[i] for i in (2, 0, 1)], tiling)
+    alone = [(await together(networks, [rgb], tiling))[0][0] for rgb in pictures]
+    found, sizes = await together(networks, [pictures[i] for i in (2, 0, 1)], tiling)
     assert max(sizes) > 1
     assert_alike(found, [alone[i] for i in (2, 0, 1)])
 
 
 @pytest.mark.slow
-async def test_a_near_plate_is_found_alike_in_any_batch(detector: NetworkDetector) -> None:
-    torch.set_num_threads(1)
+async def test_a_near_plate_is_found_alike_in_any_batch(networks: Networks) -> None:
     pictures = [near_plate(seed)[0] for seed in (1, 2, 3)]
-    alone = [(await together(detector, [rgb], "auto"))[0][0] for rgb in pictures]
-    found, sizes = await together(detector, pictures, "auto")
+    alone = [(await together(networks, [rgb], "auto"))[0][0] for rgb in pictures]
+    found, sizes = await together(networks, pictures, "auto")
     assert max(sizes) > 1
     assert_alike(found, alone)
 
@@ -120,41 +120,38 @@ def lying(scene: Scene, turns: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 @pytest.mark.parametrize(("seed", "width", "height"), [(18, 1600, 1200), (17, 2000, 1200)])
 async def test_plates_are_found_however_the_picture_lies(
-    detector: NetworkDetector, seed: int, width: int, height: int, turns: int
+    networks: Networks, seed: int, width: int, height: int, turns: int
 ) -> None:
-    torch.set_num_threads(1)
     rgb, plates = lying(drawn(seed, width, height), turns)
-    [found], _ = await together(detector, [rgb], "auto")
-    covers = list(cover_quads(found, DEFAULT_PADDING))
+    [found], _ = await together(networks, [rgb], "auto")
+    covers = list(cover_quads(found.quads, DEFAULT_PADDING))
     assert min(covered_share(plate, covers) for plate in plates) >= 0.9
 
 
 @pytest.mark.slow
-async def test_turned_views_are_alike_in_any_batch(detector: NetworkDetector) -> None:
-    torch.set_num_threads(1)
+async def test_turned_views_are_alike_in_any_batch(networks: Networks) -> None:
     scenes = [draw_scene(np.random.default_rng(seed), 800, 600, plates=1) for seed in range(4)]
     pictures = [lying(scene, turns)[0] for scene, turns in zip(scenes, (1, 3, 1, 1), strict=True)]
-    alone = [(await together(detector, [rgb], "auto"))[0][0] for rgb in pictures]
-    found, sizes = await together(detector, pictures, "auto")
+    alone = [(await together(networks, [rgb], "auto"))[0][0] for rgb in pictures]
+    found, sizes = await together(networks, pictures, "auto")
     assert max(sizes) > 1
     assert_alike(found, alone)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 async def test_a_plate_that_fills_the_picture_is_found_to_its_ends(
-    detector: NetworkDetector, seed: int
+    networks: Networks, seed: int
 ) -> None:
     rgb, plate = near_plate(seed)
-    [found], _ = await together(detector, [rgb], "auto")
-    assert covered_share(plate, list(cover_quads(found, DEFAULT_PADDING))) >= 0.9
+    [found], _ = await together(networks, [rgb], "auto")
+    assert covered_share(plate, list(cover_quads(found.quads, DEFAULT_PADDING))) >= 0.9
 
 
-async def test_closer_views_find_what_the_whole_view_does_not(detector: NetworkDetector) -> None:
-    torch.set_num_threads(1)
+async def test_closer_views_find_what_the_whole_view_does_not(networks: Networks) -> None:
     rgb = street(4)
     assert closeups(HEIGHT, WIDTH, 640, "off") == []
-    [far], _ = await together(detector, [rgb], "off")
-    [near], _ = await together(detector, [rgb], "auto")
+    [far], _ = await together(networks, [rgb], "off")
+    [near], _ = await together(networks, [rgb], "auto")
     assert len(near.scores) > len(far.scores)
     for quad in far.quads:
         assert np.abs(near.quads.mean(axis=1) - quad.mean(axis=0)).max(axis=1).min() < 20
