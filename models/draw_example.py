@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from consumer.settings import WorkerSettings
 from consumer.vision.cover.cover import cover, load_stub
 from consumer.vision.cover.margins import DEFAULT_PADDING, cover_quads
-from consumer.vision.finding import FindOptions, find_plates, split
+from consumer.vision.finding import CANDIDATE_SCORE, FindOptions, find_plates, split
+from consumer.vision.networks import load_networks
 from consumer.vision.steps import run_steps
-from consumer.worker.process import load_networks
 from models.drawing.scenes import draw_scene
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,10 +25,12 @@ GAP = 12
 def main() -> None:
     """Write static/example.jpg."""
     before = draw_scene(np.random.default_rng(SEED), WIDTH, HEIGHT).rgb
-    settings = WorkerSettings()
-    options = FindOptions(settings.detect_imgsz, settings.detect_tiling, corners=True)
-    found = run_steps(find_plates(before, options), load_networks(settings).run)
-    plates, _ = split(found, settings.detect_confidence)
+    networks = load_networks(
+        ROOT / "models/plate-obb.pt", ROOT / "models/plate-corners.xml",
+        device="cpu", confidence=CANDIDATE_SCORE, max_batch=1,
+    )  # fmt: skip
+    options = FindOptions(640, "auto", corners=True)
+    plates, _ = split(run_steps(find_plates(before, options), networks.run), 0.3)
     after = before.copy()
     stub = load_stub(ROOT / "static/cover.png")
     cover(after, cover_quads(plates.quads, DEFAULT_PADDING), stub=stub)

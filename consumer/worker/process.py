@@ -11,11 +11,9 @@ import structlog
 from consumer.health import Health
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
-from consumer.vision.corners.model import CornerModel
 from consumer.vision.cover.cover import Stub, load_stub
-from consumer.vision.detect.detector import load_detector
 from consumer.vision.finding import CANDIDATE_SCORE, CoverOptions, FindOptions
-from consumer.vision.networks import Networks
+from consumer.vision.networks import Networks, load_networks
 from consumer.worker.batcher import Batcher
 from consumer.worker.consumer import StreamConsumer
 from consumer.worker.dead_letters import DeadLetterRecorder, QuarantiningStore
@@ -57,7 +55,7 @@ async def run_worker(
     cv2.setNumThreads(1)
     if networks is None:
         health.expect("model", "the model is not loaded")
-        networks = await asyncio.to_thread(load_networks, settings)
+        networks = await asyncio.to_thread(networks_of, settings)
         health.meet("model")
     options = cover_options(settings, stub, corners=networks.corners is not None)
     try:
@@ -84,10 +82,11 @@ def cover_options(settings: WorkerSettings, stub: Stub | None, *, corners: bool)
     )
 
 
-def load_networks(settings: WorkerSettings) -> Networks:
+def networks_of(settings: WorkerSettings) -> Networks:
     """Load the networks that the settings name; raises ModelError."""
-    detector = load_detector(
+    return load_networks(
         settings.model_path,
+        settings.corners_model_path,
         device=settings.processing_device,
         confidence=min(settings.detect_confidence, CANDIDATE_SCORE),
         max_batch=settings.processing_batch_size,
@@ -96,15 +95,6 @@ def load_networks(settings: WorkerSettings) -> Networks:
         threads=settings.forward_threads,
         passes=settings.forward_passes,
     )
-    corners = None
-    if settings.corners_model_path is not None:
-        corners = CornerModel(
-            settings.corners_model_path,
-            max_batch=settings.processing_batch_size,
-            threads=settings.forward_threads,
-            passes=settings.forward_passes,
-        )
-    return Networks(detector, corners)
 
 
 async def _serve(
@@ -153,7 +143,10 @@ async def _serve(
             in_flight=in_flight, poison=poison, dead_letters=dead_letters, metrics=metrics,
             health=health, stop=stop,
         )  # fmt: skip
-        log.info("worker ready", device=settings.processing_device, model=networks.digest[:12])
+        log.info(
+            "worker ready", device=settings.processing_device, file=networks.detector.name,
+            model=networks.digest[:12],
+        )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             inference = group.create_task(batcher.run())
             try:

@@ -174,7 +174,7 @@ def _write_openvino(network: nn.Module, output: Path, label: str) -> None:
     shape = openvino.PartialShape([-1, -1, -1, 3])
     model = openvino.convert_model(network, example_input=_example(), input=[shape])
     model.set_rt_info(label, KEY)
-    openvino.save_model(model, output, compress_to_fp16=False)
+    openvino.save_model(model, output)  # weights in half precision, as in checkpoints
 
 
 def _example() -> Tensor:

@@ -21,7 +21,7 @@ from consumer.host import keep_large_blocks
 from consumer.settings import WorkerSettings
 from consumer.vision.finding import CoveredImage, cover_plates, needed_bytes
 from consumer.vision.steps import run_steps
-from consumer.worker.process import cover_options, load_networks, stub_of
+from consumer.worker.process import cover_options, networks_of, stub_of
 from tests.bench.images import SAMPLE, from_folder
 
 REPEATS = 5
@@ -32,7 +32,7 @@ class Stages:
 
     def __init__(self, settings: WorkerSettings, *, backlog: bool) -> None:
         self._backlog = backlog
-        self._networks = load_networks(
+        self._networks = networks_of(
             settings.model_copy(
                 update={"inference_threads": 1, "processing_threads": 1, "processing_batch_size": 1}
             )

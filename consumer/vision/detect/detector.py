@@ -119,9 +119,8 @@ def load_detector(  # noqa: PLR0913 - all but the path by name
 ) -> NetworkDetector:
     """Load the model file ``path`` on ``device`` (cpu, cuda or cuda:N) and warm it up.
 
-    The file's suffix chooses the back end: ``.onnx`` and ``.xml`` files, which
-    ``plate-detect export`` writes, run on ONNX Runtime and OpenVINO; all others are checkpoints for
-    PyTorch.
+    ``.xml`` and ``.onnx`` files, which ``plate-detect export`` writes, run on OpenVINO and ONNX
+    Runtime; all others are checkpoints for PyTorch.
 
     Args:
         confidence: plates below this score (0 to 1) are not returned.
@@ -157,12 +156,12 @@ def load_detector(  # noqa: PLR0913 - all but the path by name
 def _load_network(
     path: Path, device: str, precision: Precision, threads: int, passes: int
 ) -> Network:
-    if path.suffix in {".onnx", ".xml"}:
-        from consumer.vision.detect.backends import exported
+    from consumer.vision.detect.backends import exported
 
-        if path.suffix == ".onnx":
-            return exported.load_onnx(path, device, precision, threads)
+    if path.suffix == ".onnx":
+        return exported.load_onnx(path, device, precision, threads)
+    if path.suffix == ".xml":
         return exported.load_openvino(path, device, precision, threads, passes)
     from consumer.vision.detect.backends import pytorch
 
-    return pytorch.load(path, device, precision, threads, passes)
+    return pytorch.load(path, device, precision, threads)

@@ -15,7 +15,7 @@ from consumer.health import Health
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
 from consumer.vision.networks import Networks
-from consumer.worker.process import load_networks, run_worker
+from consumer.worker.process import networks_of, run_worker
 from schemas.contract.tasks import TaskState
 from schemas.redis.keys import Keys
 from schemas.redis.task_store import TaskStore
@@ -89,7 +89,7 @@ STAND_IN = Networks(StandInDetector())
 @pytest.fixture(scope="session")
 def model() -> Networks:
     """The real networks, loaded once."""
-    return load_networks(WorkerSettings(inference_threads=1))
+    return networks_of(WorkerSettings(inference_threads=1))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Files that `plate-detect export` writes: ONNX for ONNX Runtime, OpenVINO's .xml with its .bin.
+"""Files that `plate-detect export` writes: OpenVINO's .xml with its .bin, ONNX for ONNX Runtime.
 
 Neither needs PyTorch. The network in them takes uint8 (N, h, w, 3) RGB and returns the raw output
 of its head. The file has a description of it, as JSON under the key KEY.
@@ -56,7 +56,7 @@ _LABEL = TypeAdapter(Label)
 def load_openvino(
     path: Path, device: str, precision: Precision, threads: int, passes: int
 ) -> Network:
-    """Load an OpenVINO file on the CPU. Raises ModelError: not such a file, no openvino."""
+    """Load an OpenVINO file on the CPU. Raises ModelError: not such a file."""
     if device != "cpu":
         raise ModelError(f"{path}: OpenVINO runs on the CPU here, not on {device!r}")
     opened = open_openvino(path, precision, threads, passes)
@@ -80,16 +80,13 @@ class OpenedModel(NamedTuple):
 
 
 def open_openvino(path: Path, precision: Precision, threads: int, passes: int) -> OpenedModel:
-    """Compile an OpenVINO file for the CPU. Raises ModelError: not such a file, no openvino."""
-    try:
-        openvino = import_openvino()
-    except ImportError as error:
-        raise ModelError(f"{path} needs OpenVINO: pip install openvino") from error
+    """Compile an OpenVINO file for the CPU. Raises ModelError: not such a file."""
+    openvino = import_openvino()
     digest = _digest(path, path.with_suffix(".bin"))
     core = openvino.Core()
     try:
         model = core.read_model(path)
-        label = str(model.get_rt_info(KEY).value) if model.has_rt_info(KEY) else "{}"
+        label = _text_of(model)
         options: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads * passes}
         if precision != "auto":  # OpenVINO's default is bfloat16 where the CPU has it
             options["INFERENCE_PRECISION_HINT"] = "f32" if precision == "float32" else "bf16"
@@ -98,6 +95,22 @@ def open_openvino(path: Path, precision: Precision, threads: int, passes: int) -
     except RuntimeError as error:
         raise ModelError(f"{path}: OpenVINO cannot load it: {_one_line(error)}") from error
     return OpenedModel(_forward_of(compiled), label, digest, used == openvino.Type.f32)
+
+
+def source_of(path: Path) -> str:
+    """Return the SHA-256, hexadecimal, of the checkpoint that an OpenVINO file was exported from.
+
+    Raises ModelError: not such a file.
+    """
+    try:
+        text = _text_of(import_openvino().Core().read_model(path))
+    except RuntimeError as error:
+        raise ModelError(f"{path}: OpenVINO cannot read it: {_one_line(error)}") from error
+    return Label.from_json(text, path).source
+
+
+def _text_of(model: Any) -> str:
+    return str(model.get_rt_info(KEY).value) if model.has_rt_info(KEY) else "{}"
 
 
 def _forward_of(compiled: Any) -> Forward:

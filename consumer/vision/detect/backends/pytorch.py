@@ -11,16 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from consumer.errors import ModelError
-from consumer.vision.detect.backends import onednn
 from consumer.vision.detect.backends.base import Network, Precision
 from consumer.vision.detect.checkpoint import Checkpoint, build_network, load_checkpoint
 from consumer.vision.detect.heads import Head
 
-_USUAL_SIZE = 384, 640
-"""Height and width of the letterboxed view of a wide image."""
 
-
-def load(path: Path, device: str, precision: Precision, threads: int, passes: int) -> Network:
+def load(path: Path, device: str, precision: Precision, threads: int) -> Network:
     """Load a checkpoint on a device. Raises ModelError: not a detector, or no such device.
 
     ``threads`` is set for the whole process, unless it is 0.
@@ -33,8 +29,6 @@ def load(path: Path, device: str, precision: Precision, threads: int, passes: in
     dtype = compute_dtype(target, precision)
     placed: nn.Module = network.to(device=target, dtype=dtype)
     placed = placed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if target.type == "cpu":
-        placed = onednn.in_one_step(placed, _example(*_USUAL_SIZE, target, dtype))
     forward = _Forward(_without_python(placed, target, dtype), target, dtype, threads)
     return Network(
         forward, head, checkpoint.name, checkpoint.digest, checkpoint.imgsz, checkpoint.names,

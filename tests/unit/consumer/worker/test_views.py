@@ -14,7 +14,7 @@ from consumer.vision.networks import Networks
 from consumer.vision.views.tiling import Tiling, closeups
 from consumer.worker.batcher import Batcher
 from consumer.worker.pipeline import run_batched
-from consumer.worker.process import load_networks
+from consumer.worker.process import networks_of
 from models.drawing.scenes import Scene, draw_scene
 from models.evaluation.metrics import covered_share
 
@@ -24,7 +24,7 @@ WIDTH, HEIGHT = 2400, 1350
 
 @pytest.fixture(scope="module")
 def networks() -> Networks:
-    return load_networks(WorkerSettings(inference_threads=1, processing_batch_size=8))
+    return networks_of(WorkerSettings(inference_threads=1, processing_batch_size=8))
 
 
 def street(seed: int) -> np.ndarray:
