@@ -14,17 +14,17 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from consumer.vision.cover.margins import DEFAULT_PADDING
 from consumer.vision.detect.backends.base import PRECISIONS
-from consumer.vision.detect.detector import NetworkDetector, load_detector
+from consumer.vision.detect.detector import load_detector
 from consumer.vision.detect.obb import Detections
 from consumer.vision.finding import find_plates, run_steps
 from consumer.vision.image.decoder import Pixels, decode
-from consumer.vision.views.tiling import TILINGS, Tiling, views
+from consumer.vision.views.tiling import TILINGS, views
 from models.dataset import read_folder
 from models.evaluation.calibration import judged, reliability
 from models.evaluation.input_size import warn_of_other_size, worker_imgsz
@@ -42,28 +42,47 @@ SHIPPED = Path(__file__).parent / "plate-obb.pt"
 ONLY = ("exact", "plates", "negatives")
 
 
-def final_plates(detector: NetworkDetector, rgb: Pixels, imgsz: int, tiling: Tiling) -> Detections:
-    """Return the plates of an image as the worker finds them: the only call of its code."""
-    return run_steps(find_plates(views(rgb, imgsz, tiling)), detector.detect).plates
+Find = Callable[[Pixels], Detections]
+"""Returns the plates of an image (H, W, 3), in its pixels, from the confidence ``LOWEST`` on."""
 
 
-def examine(detector: NetworkDetector, truth: Truth, imgsz: int, tiling: Tiling) -> Seen:
-    """Return the plates that the detector finds in an image file."""
+def load_finder(args: argparse.Namespace) -> tuple[Find, str]:
+    """Return what finds plates as the worker does, and the digest of its network.
+
+    Here alone the evaluation meets the detector.
+    """
+    detector = load_detector(
+        args.checkpoint,
+        device=args.device,
+        confidence=LOWEST,
+        max_batch=1,
+        precision=args.precision,
+        threads=args.threads,
+    )
+    warn_of_other_size(args.checkpoint.name, detector.imgsz, args.imgsz)
+
+    def find(rgb: Pixels) -> Detections:
+        first = views(rgb, args.imgsz, args.tiling)
+        return run_steps(find_plates(first), detector.detect).plates
+
+    return find, detector.digest
+
+
+def examine(find: Find, truth: Truth) -> Seen:
+    """Return the plates that are found in an image file."""
     data = truth.item.image.read_bytes()
     started = time.perf_counter()
     rgb = decode(data, max_pixels=MAX_PIXELS).rgb
-    plates = final_plates(detector, rgb, imgsz, tiling)
+    plates = find(rgb)
     seconds = time.perf_counter() - started
     return Seen(truth, rgb.shape[1], rgb.shape[0], plates, seconds)
 
 
-def examine_all(
-    detector: NetworkDetector, truths: Sequence[Truth], imgsz: int, tiling: Tiling
-) -> list[Seen]:
+def examine_all(find: Find, truths: Sequence[Truth]) -> list[Seen]:
     """Examine all images, and print the progress."""
     seen = []
     for index, truth in enumerate(truths):
-        seen.append(examine(detector, truth, imgsz, tiling))
+        seen.append(examine(find, truth))
         if (index + 1) % 100 == 0:
             print(f"{index + 1} of {len(truths)} images", flush=True)
     return seen
@@ -153,12 +172,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
-def measure(detector: NetworkDetector, seen: Sequence[Seen], args: argparse.Namespace) -> None:
+def measure(seen: Sequence[Seen], digest: str, args: argparse.Namespace) -> None:
     """Print the tables, and write all files."""
     scores = score(seen, args.confidence, args.padding)
     report = {
         "checkpoint": args.checkpoint.name,
-        "digest": detector.digest,
+        "digest": digest,
         "images": len(seen),
         "imgsz": args.imgsz,
         "tiling": args.tiling,
@@ -187,16 +206,8 @@ def main(argv: list[str] | None = None) -> None:
     except (OSError, ValueError) as error:
         sys.exit(str(error))
     args.out.mkdir(parents=True, exist_ok=True)
-    detector = load_detector(
-        args.checkpoint,
-        device=args.device,
-        confidence=LOWEST,
-        max_batch=1,
-        precision=args.precision,
-        threads=args.threads,
-    )
-    warn_of_other_size(args.checkpoint.name, detector.imgsz, args.imgsz)
-    measure(detector, examine_all(detector, truths, args.imgsz, args.tiling), args)
+    find, digest = load_finder(args)
+    measure(examine_all(find, truths), digest, args)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def poisson(count: int, z: float = 1.96) -> tuple[float, float]:
     """Return the interval of a Poisson mean of which ``count`` events were seen, 95 % by default.
 
     Byar's approximation of the exact interval: Breslow and Day, Statistical Methods in Cancer
-    Research II, IARC 1987, page 69.
+    Research II, IARC 1987.
     """
 
     def bound(n: float, z: float) -> float:
