@@ -29,25 +29,33 @@ def write_plots(report: dict[str, Any], plates: Sequence[PlateScore], path: Path
 
 
 def _curves(axes: Any, curve: Sequence[dict[str, Any]]) -> None:
-    false_covers = [line["false_covers"]["per_100"] or 0 for line in curve]
     for name, measure, level in (
         ("exact corners, ≥ 90 %", "exact", "covered"),
         ("exact corners, ≥ 98 %", "exact", "fully"),
         ("label files", "labelled", "covered"),
     ):
-        shares = [line[measure][level]["share"] for line in curve]
-        known = [(x, y) for x, y in zip(false_covers, shares, strict=True) if y is not None]
-        if known:
-            axes.plot(*zip(*known, strict=True), marker="o", label=name)
-    for line, x in zip(curve, false_covers, strict=True):
-        y = line["labelled"]["covered"]["share"]
-        if y is not None:
-            axes.annotate(f"{line['confidence']:g}", (x, y), fontsize=7)
-    axes.set_xlabel("false covers per 100 images without plates")
+        _line(axes, curve, [line[measure][level]["share"] for line in curve], name)
+    axes.set_xlabel("confidence")
     axes.set_ylabel("covered")
     axes.set_title("by confidence")
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend()
+    axes.legend(loc="lower left")
+    other = axes.twinx()
+    per_100 = [line["false_covers"]["per_100"] for line in curve]
+    _line(other, curve, per_100, "false covers", "kx--")
+    other.set_ylabel("false covers per 100 images without plates")
+    other.legend(loc="upper right")
+
+
+def _line(
+    axes: Any,
+    curve: Sequence[dict[str, Any]],
+    values: Sequence[float | None],
+    name: str,
+    look: str = "o-",
+) -> None:
+    pairs = zip((line["confidence"] for line in curve), values, strict=True)
+    known = sorted((x, y) for x, y in pairs if y is not None)
+    axes.plot([x for x, _ in known], [y for _, y in known], look, label=name)
 
 
 def _ratios(axes: Any, ratios: Sequence[float]) -> None:

@@ -15,7 +15,7 @@ from models.evaluation.scoring import PlateScore, Scores
 from models.evaluation.truth import Seen
 
 TILE, COLUMNS, LIMIT = 320, 6, 90
-_GREEN, _RED, _YELLOW = (40, 220, 60), (230, 30, 30), (235, 205, 20)
+_GREEN, _RED, _YELLOW, _BLUE = (40, 220, 60), (230, 30, 30), (235, 205, 20), (80, 150, 255)
 _CAPTION = 18
 
 
@@ -68,10 +68,10 @@ def _described(seen: Sequence[Seen], plate: PlateScore) -> tuple[int, Quads, str
 
 
 def tile(one: Seen, quad: Quads, confidence: float, padding: float, caption: str) -> Pixels:
-    """Return the surroundings of a quad (TILE, TILE, 3) with its outline, covers and a caption.
+    """Return the surroundings of a quad (TILE, TILE, 3) with outlines and a caption.
 
-    The quad is green, covers from the confidence on are red, those below it are yellow, with their
-    scores. On images without plates the quad is a cover itself and is red.
+    The quad is green unless it is a cover itself, on an image without plates; labels are blue.
+    Covers from the confidence on are red, those below it are yellow, with their scores.
     """
     image = read_image(one.truth.item.image)
     centre = quad.mean(0)
@@ -80,10 +80,13 @@ def tile(one: Seen, quad: Quads, confidence: float, padding: float, caption: str
     matrix = np.array([[1, 0, reach - centre[0]], [0, 1, reach - centre[1]]], np.float32) * scale
     view = np.asarray(cv2.warpAffine(image, matrix, (TILE, TILE), flags=cv2.INTER_CUBIC), np.uint8)
     covers = cover_quads(one.plates, padding)
+    for label in one.truth.labels(one.width, one.height).values():
+        _drawn(view, label, matrix, _BLUE)
     for corners, score in sorted(zip(covers, one.plates.scores, strict=True), key=lambda p: p[1]):
         colour = _RED if score >= confidence else _YELLOW
         points = _drawn(view, corners, matrix, colour)
-        _write(view, f"{score:.2f}", points.min(axis=0), colour)
+        if (points.min(axis=0) < TILE).all() and (points.max(axis=0) > 0).all():
+            _write(view, f"{score:.2f}", points.min(axis=0), colour)
     if not one.truth.is_negative:
         _drawn(view, quad, matrix, _GREEN)
     cv2.rectangle(view, (0, TILE - _CAPTION), (TILE, TILE), (0, 0, 0), -1)

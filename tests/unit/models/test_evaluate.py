@@ -9,9 +9,6 @@ import pytest
 
 from models.drawing.scenes import draw_scene
 from models.evaluate import chosen, main, parse
-from models.evaluation.scoring import score
-from models.evaluation.sheets import loose, misses
-from tests.unit.models.quads import box, seen
 from tests.unit.vision.networks import write
 
 CHECKPOINT = Path(__file__).parents[3] / "models" / "plate-obb.pt"
@@ -88,19 +85,6 @@ def test_a_folder_without_the_wanted_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "labels/val/a_1.txt").write_text("")
     with pytest.raises(SystemExit, match="--only exact leaves no image"):
         main([str(tmp_path), "--out", str(tmp_path), "--only", "exact"])
-
-
-def test_a_loose_cover_comes_before_a_close_one_and_a_large_miss_before_a_small_one() -> None:
-    images = [
-        seen([box(100, 50, 40, 10)], {0.9: box(100, 50, 44, 12)}, {0: box(100, 50, 40, 10)}),
-        seen([box(100, 50, 40, 10)], {0.9: box(100, 50, 60, 30)}, {0: box(100, 50, 40, 10)}),
-        seen([box(100, 50, 40, 10)], {}, {0: box(100, 50, 40, 10)}),
-        seen([box(100, 50, 80, 20)], {}, {0: box(100, 50, 80, 20)}),
-    ]
-    scores = score(images, 0.5, 0.0)
-    assert [plate.image for plate in loose(scores)] == [1, 0]
-    # Each stands there for its exact corners and for its label.
-    assert [plate.image for plate in misses(scores)] == [3, 3, 2, 2]
 
 
 @pytest.mark.parametrize("imgsz", [160, 320])
