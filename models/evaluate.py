@@ -4,8 +4,8 @@
 
 Each image is examined once, at the lowest confidence; the figures at others are those of the plates
 that remain. Prints tables, and writes ``report.json``, ``plots.png`` and the contact sheets
-``misses.png``, ``false_covers.png`` and ``loose.png``. The sheets show images of the dataset: keep
-the folder out of the project.
+``misses.png``, ``loose.png``, ``false_covers.png`` and ``unlabelled.png``. The sheets show images
+of the dataset: keep the folder out of the project.
 """
 
 from __future__ import annotations

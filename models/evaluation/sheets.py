@@ -11,6 +11,7 @@ import numpy as np
 
 from consumer.vision.cover.margins import cover_quads
 from models.dataset import Pixels, Quads, read_image
+from models.evaluation.calibration import is_right
 from models.evaluation.scoring import PlateScore, Scores
 from models.evaluation.truth import Seen
 
@@ -22,10 +23,12 @@ _CAPTION = 18
 def write_sheets(
     seen: Sequence[Seen], scores: Scores, confidence: float, padding: float, folder: Path
 ) -> None:
-    """Write ``misses.png``, ``loose.png`` and ``false_covers.png``, at most LIMIT of each.
+    """Write ``misses.png``, ``loose.png``, ``false_covers.png`` and ``unlabelled.png``.
 
-    Misses are plates that are not fully covered by exact corners, or not covered by labels, the
-    largest first. Loose are the covers with the largest ratio to exact corners or oriented labels.
+    Each shows at most LIMIT. Misses are plates that are not fully covered by exact corners, or not
+    covered by labels, the largest first. Loose are the covers with the largest ratio to exact
+    corners or oriented labels. Unlabelled are found plates that are no labelled ones, on images
+    with plates: false covers too, or labels are missing.
     """
 
     def sheet(name: str, parts: Sequence[tuple[int, Quads, str]]) -> None:
@@ -39,6 +42,10 @@ def write_sheets(
     sheet(
         "false_covers.png",
         [(image, quad, _name(seen[image])) for image, quad in scores.false_covers[:LIMIT]],
+    )
+    sheet(
+        "unlabelled.png",
+        [(image, quad, _name(seen[image])) for image, quad in unlabelled(seen, confidence)[:LIMIT]],
     )
 
 
@@ -55,6 +62,17 @@ def loose(scores: Scores) -> list[PlateScore]:
     """
     plates = scores.exact or scores.labelled
     return sorted((p for p in plates if not math.isnan(p.ratio)), key=lambda plate: -plate.ratio)
+
+
+def unlabelled(seen: Sequence[Seen], confidence: float) -> list[tuple[int, Quads]]:
+    """Return the found plates (image, quad) that are no labelled ones, on images with plates."""
+    return [
+        (image, quad)
+        for image, one in enumerate(seen)
+        if one.truth.is_complete and not one.truth.is_negative
+        for quad in one.from_confidence(confidence).quads
+        if not is_right(quad, one)
+    ]
 
 
 def _name(one: Seen) -> str:

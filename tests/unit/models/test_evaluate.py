@@ -47,7 +47,7 @@ def test_report_plots_sheets_and_card(
     assert report["summary"]["false_covers"][0]["images"] == 1
     assert [line["confidence"] for line in report["by_confidence"]] == [0.25, 0.5]
     assert [line["padding"] for line in report["by_padding"]] == [0.1]
-    for name in ("plots.png", "misses.png", "false_covers.png", "loose.png"):
+    for name in ("plots.png", "misses.png", "false_covers.png", "loose.png", "unlabelled.png"):
         assert cv2.imread(str(tmp_path / name)) is not None
     printed = capsys.readouterr().out
     assert "By exact corners" in printed

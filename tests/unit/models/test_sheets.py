@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.evaluation.scoring import score
-from models.evaluation.sheets import contact_sheet, loose, misses, tile
+from models.evaluation.sheets import contact_sheet, loose, misses, tile, unlabelled
 from tests.unit.models.quads import HEIGHT, WIDTH, box, seen
 
 PLATE = box(100, 50, 40, 10)
@@ -24,6 +24,18 @@ def test_the_loosest_covers_and_the_largest_missed_plates_come_first() -> None:
     assert [plate.image for plate in loose(scores)] == [1, 0]
     # Each stands there for its exact corners and for its label.
     assert [plate.image for plate in misses(scores)] == [3, 3, 2, 2]
+
+
+def test_found_plates_without_a_label_on_images_with_labelled_ones() -> None:
+    elsewhere = box(40, 20, 40, 10)
+    images = [
+        seen([PLATE], {0.9: PLATE, 0.8: elsewhere, 0.2: box(40, 80, 40, 10)}),
+        seen([PLATE], {0.8: elsewhere}, source="openlpr"),
+        seen([], {0.8: elsewhere}),
+    ]
+    ((image, quad),) = unlabelled(images, 0.5)
+    assert image == 0
+    assert quad == pytest.approx(elsewhere)
 
 
 @pytest.mark.parametrize(("confidence", "red"), [(0.3, True), (0.7, False)])
