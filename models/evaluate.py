@@ -1,160 +1,130 @@
-"""Evaluate a checkpoint on a YOLO-OBB folder, through the code that the worker runs.
+"""Evaluate a detector on a YOLO-OBB folder, through the code that the worker runs.
 
     python -m models.evaluate DATASET --checkpoint FILE --out FOLDER
 
-Prints and writes (``report.json``, ``plots.png``, ``misses.png``, ``false_covers.png``): the share
-of plates of whose area 90 % are covered, by size, angle and source; false covers on images without
-plates; covered area over plate area; angle error; time per image. The sheets show images of the
-dataset: keep the folder out of the project.
+Each image is examined once, at the lowest confidence; the figures at others are those of the plates
+that remain. Prints tables, and writes ``report.json``, ``plots.png`` and the contact sheets
+``misses.png``, ``loose.png``, ``false_covers.png`` and ``unlabelled.png``. The sheets show images
+of the dataset: keep the folder out of the project.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from consumer.vision.cover.margins import DEFAULT_PADDING
 from consumer.vision.detect.backends.base import PRECISIONS
-from consumer.vision.detect.detector import NetworkDetector, load_detector
-from consumer.vision.detect.obb import Detections, joined
-from consumer.vision.finding import find_plates, run_steps
-from consumer.vision.image.decoder import decode
-from consumer.vision.views.merge import merge
-from consumer.vision.views.tiling import TILINGS, Tiling, views
-from consumer.vision.views.view import View
-from models.dataset import LOOSE_SOURCES, Item, read_folder
+from consumer.vision.detect.obb import Detections
+from consumer.vision.finding import CANDIDATE_SCORE, FindOptions, find_plates
+from consumer.vision.image.decoder import Pixels, decode
+from consumer.vision.networks import load_networks
+from consumer.vision.steps import run_steps
+from consumer.vision.views.tiling import TILINGS
+from models.dataset import read_folder
+from models.evaluation.calibration import judged, reliability
 from models.evaluation.input_size import warn_of_other_size, worker_imgsz
-from models.evaluation.plots import write_plots, write_sheets
-from models.evaluation.scoring import DetectedImage, score, summarize
+from models.evaluation.plots import write_plots
+from models.evaluation.scoring import score
+from models.evaluation.sheets import write_sheets
+from models.evaluation.summary import coverage, false_covers, summarize
+from models.evaluation.tables import report_text, write_card
+from models.evaluation.truth import Seen, Truth, read_corners, with_marks
 
 MAX_PIXELS = 200_000_000
-LOWEST = 0.03
+LOWEST = 0.05
+"""The confidence at which images are examined."""
 SHIPPED = Path(__file__).parent / "plate-obb.pt"
+SECOND_STAGE = Path(__file__).parent / "plate-corners.xml"
+ONLY = ("exact", "plates", "negatives")
 
 
-@dataclass(frozen=True)
-class DetectedViews:
-    """Detections of an image by view; the views' pixels are not kept.
+Find = Callable[[Pixels], Detections]
+"""Returns the plates of an image (H, W, 3), in its pixels, from the confidence ``LOWEST`` on."""
 
-    By view, since the merge of the views depends on the confidence.
+
+def load_finder(args: argparse.Namespace) -> tuple[Find, str]:
+    """Return what finds plates as the worker does, and the digest of its networks.
+
+    Here alone the evaluation meets the networks.
     """
+    networks = load_networks(
+        args.checkpoint, None if args.second_stage == "none" else Path(args.second_stage),
+        device=args.device, confidence=CANDIDATE_SCORE, max_batch=16, precision=args.precision,
+        threads=args.threads,
+    )  # fmt: skip
+    warn_of_other_size(args.checkpoint.name, networks.detector.imgsz, args.imgsz)
+    options = FindOptions(args.imgsz, args.tiling, corners=networks.corners is not None)
 
-    item: Item
-    width: int
-    height: int
-    views: list[View]
-    detections: list[Detections]
-    seconds: float
+    def find(rgb: Pixels) -> Detections:
+        return run_steps(find_plates(rgb, options), networks.run)
 
-    def found(self, confidence: float) -> DetectedImage:
-        """Return the image's detections as a detector with this confidence would."""
-        certain = [found[found.scores >= confidence] for found in self.detections]
-        return self._merged(merge(self.views, certain))
-
-    def shown(self, confidence: float) -> DetectedImage:
-        """Return ``found(confidence)`` and the detections with less confidence, for the sheets."""
-        certain, all_ = self.found(confidence).detections, self.found(LOWEST).detections
-        return self._merged(joined([certain, all_[all_.scores < confidence]]))
-
-    def _merged(self, detections: Detections) -> DetectedImage:
-        return DetectedImage(self.item, self.width, self.height, detections, self.seconds)
+    return find, networks.digest
 
 
-def detect(detector: NetworkDetector, item: Item, imgsz: int, tiling: Tiling) -> DetectedViews:
-    """Return what the detector finds in an item's file, by the code that the worker runs."""
-    data = item.image.read_bytes()
+def examine(find: Find, truth: Truth) -> Seen:
+    """Return the plates that are found in an image file."""
+    data = truth.item.image.read_bytes()
     started = time.perf_counter()
     rgb = decode(data, max_pixels=MAX_PIXELS).rgb
-    found = run_steps(find_plates(views(rgb, imgsz, tiling)), detector.detect)
+    plates = find(rgb)
     seconds = time.perf_counter() - started
-    bare = [view.without_pixels() for view in found.views]
-    return DetectedViews(item, rgb.shape[1], rgb.shape[0], bare, found.results, seconds)
+    return Seen(truth, rgb.shape[1], rgb.shape[0], plates, seconds)
 
 
-def detect_all(
-    detector: NetworkDetector, items: Sequence[Item], imgsz: int, tiling: Tiling
-) -> list[DetectedViews]:
-    """Return the detections of all items, and print the progress."""
+def examine_all(find: Find, truths: Sequence[Truth]) -> list[Seen]:
+    """Examine all images, and print the progress."""
     seen = []
-    for index, item in enumerate(items):
-        seen.append(detect(detector, item, imgsz, tiling))
-        if (index + 1) % 200 == 0:
-            print(f"{index + 1} of {len(items)} images", flush=True)
+    for index, truth in enumerate(truths):
+        seen.append(examine(find, truth))
+        if (index + 1) % 100 == 0:
+            print(f"{index + 1} of {len(truths)} images", flush=True)
     return seen
 
 
-def sweep(
-    seen: Sequence[DetectedViews],
-    confidences: Iterable[float],
-    paddings: Iterable[float],
-    loose: Sequence[str],
-) -> list[dict[str, Any]]:
-    """Return the summary at every padding and confidence."""
-    found = {confidence: [one.found(confidence) for one in seen] for confidence in confidences}
-    return [
-        {
-            "padding": padding,
-            "confidence": confidence,
-            **summarize(score(these, confidence, padding, loose)),
-        }
-        for padding in paddings
-        for confidence, these in found.items()
-    ]
+def sweep(seen: Sequence[Seen], settings: Iterable[tuple[float, float]]) -> list[dict[str, Any]]:
+    """Return the main figures at each confidence and padding."""
+    lines = []
+    for confidence, padding in settings:
+        scores = score(seen, confidence, padding)
+        lines.append(
+            {
+                "confidence": confidence,
+                "padding": padding,
+                "exact": coverage(scores.exact),
+                "labelled": coverage(scores.labelled),
+                "false_covers": false_covers(scores)[0],
+            }
+        )
+    return lines
 
 
-def _percent(group: dict[str, Any]) -> str:
-    if not group["plates"]:
-        return "-"
-    return (
-        f"{100 * group['recall']:5.1f} % ({100 * group['low']:.1f}-{100 * group['high']:.1f})"
-        f" of {group['plates']:4}, by bounds {100 * group['hidden']:.1f} %"
-    )
+def wanted(truth: Truth, only: str | None) -> bool:
+    """Return whether ``--only`` leaves an image in."""
+    if only == "exact":
+        return truth.has_corners
+    return only is None or truth.is_negative == (only == "negatives")
 
 
-def show(summary: dict[str, Any]) -> None:
-    """Print a summary.
+def chosen(args: argparse.Namespace) -> list[Truth]:
+    """Return the images to examine and what is known about them.
 
-    "by bounds" compares upright labels with the covers' upright bounds: see ``PlateScore.hidden``.
+    Raises:
+        ValueError: no image is left, or the file of exact corners does not fit.
+        FileNotFoundError: there are no images, or no file of exact corners where one is named.
     """
-    print(f"\ncovered, all      {_percent(summary['all'])}")
-    for title in ("by_size", "by_angle", "by_source"):
-        for name, group in summary[title].items():
-            print(f"{title[3:]:7} {name:20} {_percent(group)}")
-    print(
-        f"false covers per 100 images without plates  {summary['false_covers_per_100']}"
-        f"  ({summary['false_covers']} on {summary['negatives']})"
-    )
-    print(
-        f"covered area / plate area, median           {summary['area_ratio_oriented']} oriented,"
-        f" {summary['area_ratio_upright']} upright labels"
-    )
-    print(
-        f"angle error, median                         {summary['angle_error_oriented']}°,"
-        f" of plates tilted by 3° or more {summary['angle_error_tilted']}°"
-    )
-
-
-def show_sweep(curve: Sequence[dict[str, Any]]) -> None:
-    """Print one line per padding and confidence."""
-    print("\npadding  conf   <12px   12-24   >=24    all    bounds  false/100  area  angle")
-    for line in curve:
-        sizes = "  ".join(
-            "   - " if g["recall"] is None else f"{100 * g['recall']:5.1f}%"
-            for g in line["by_size"].values()
-        )
-        print(
-            f"{line['padding']:7.2f}  {line['confidence']:.2f}  {sizes}  "
-            f"{100 * (line['all']['recall'] or 0):5.1f}%  "
-            f"{100 * (line['all']['hidden'] or 0):5.1f}%  {line['false_covers_per_100']!s:>8}  "
-            f"{line['area_ratio_oriented']}  {line['angle_error_oriented']}"
-        )
+    path = args.corners or args.dataset / f"corners_{args.split}.json"
+    marks = read_corners(path) if args.corners or path.is_file() else {}
+    truths = with_marks(read_folder(args.dataset, args.split), marks)
+    truths = [truth for truth in truths if wanted(truth, args.only)]
+    if not truths:
+        raise ValueError(f"{args.dataset}: --only {args.only} leaves no image")
+    return truths[:: args.every]
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -162,8 +132,17 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Evaluate a plate detector.")
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--checkpoint", type=Path, default=SHIPPED)
+    parser.add_argument(
+        "--second-stage", default=str(SECOND_STAGE), help="as CORNERS_MODEL_PATH; none: without"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--split", default="val")
+    parser.add_argument(
+        "--corners", type=Path, help="exact corners; default: DATASET/corners_SPLIT.json"
+    )
+    parser.add_argument("--card", type=Path, help="write the tables into this model card")
+    parser.add_argument("--only", choices=ONLY, help="with exact corners, with or without plates")
+    parser.add_argument("--every", type=int, default=1, help="use every n-th of these images only")
     parser.add_argument("--imgsz", type=int, help="long side at the input; default: DETECT_IMGSZ")
     parser.add_argument("--tiling", choices=TILINGS, default="auto", help="as DETECT_TILING")
     parser.add_argument("--confidence", type=float, default=0.3)
@@ -172,18 +151,17 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--confidences",
         type=float,
         nargs="*",
-        help="of the sweep",
-        default=[0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5],
+        help="of the table by confidence",
+        default=[0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8],
     )
-    parser.add_argument("--paddings", type=float, nargs="*", default=[0.0, 0.01, 0.03, 0.06, 0.1])
     parser.add_argument(
-        "--loose",
+        "--paddings",
+        type=float,
         nargs="*",
-        default=list(LOOSE_SOURCES),
-        help="sources with loose labels: covered at 80 %% of the area",
+        help="of the table by padding",
+        default=[0.0, 0.01, 0.03, 0.06, 0.1],
     )
-    parser.add_argument("--every", type=int, default=1, help="use every n-th image only")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0: all")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     args = parser.parse_args(argv)
@@ -196,44 +174,42 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
+def measure(seen: Sequence[Seen], digest: str, args: argparse.Namespace) -> None:
+    """Print the tables, and write all files."""
+    scores = score(seen, args.confidence, args.padding)
+    report = {
+        "checkpoint": args.checkpoint.name,
+        "digest": digest,
+        "images": len(seen),
+        "imgsz": args.imgsz,
+        "tiling": args.tiling,
+        "device": args.device,
+        "confidence": args.confidence,
+        "padding": args.padding,
+        "summary": summarize(seen, scores),
+        "calibration": reliability(judged(seen)),
+        "by_confidence": sweep(seen, [(c, args.padding) for c in args.confidences]),
+        "by_padding": sweep(seen, [(args.confidence, p) for p in args.paddings]),
+    }
+    text = report_text(report)
+    print(text)
+    (args.out / "report.json").write_text(json.dumps(report, indent=1))
+    write_plots(report, scores.exact, args.out / "plots.png")
+    write_sheets(seen, scores, args.confidence, args.padding, args.out)
+    if args.card:
+        write_card(args.card, text)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Command line of this module."""
     args = parse(argv)
+    try:
+        truths = chosen(args)
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
     args.out.mkdir(parents=True, exist_ok=True)
-    detector = load_detector(
-        args.checkpoint,
-        device=args.device,
-        confidence=LOWEST,
-        max_batch=1,
-        precision=args.precision,
-        threads=args.threads,
-    )
-    warn_of_other_size(args.checkpoint.name, detector.imgsz, args.imgsz)
-    items = read_folder(args.dataset, args.split)[:: args.every]
-    seen = detect_all(detector, items, args.imgsz, args.tiling)
-    found = [one.found(args.confidence) for one in seen]
-    result = score(found, args.confidence, args.padding, args.loose)
-    summary = summarize(result)
-    summary["seconds_per_image"] = round(float(np.median([f.seconds for f in found])), 4)
-    curve = sweep(seen, args.confidences, args.paddings, args.loose)
-    show(summary)
-    print(f"time per image, median                      {summary['seconds_per_image']} s")
-    show_sweep(curve)
-    report = {
-        "checkpoint": args.checkpoint.name,
-        "digest": detector.digest,
-        "images": len(items),
-        "imgsz": args.imgsz,
-        "tiling": args.tiling,
-        "confidence": args.confidence,
-        "padding": args.padding,
-        "summary": summary,
-        "sweep": curve,
-    }
-    (args.out / "report.json").write_text(json.dumps(report, indent=1))
-    write_plots(summary, curve, args.out / "plots.png")
-    shown = [one.shown(args.confidence) for one in seen]
-    write_sheets(shown, result, args.confidence, args.padding, args.out)
+    find, digest = load_finder(args)
+    measure(examine_all(find, truths), digest, args)
 
 
 if __name__ == "__main__":

@@ -1,188 +1,144 @@
-"""From detections to scores: by plate, by groups of plates, with confidence intervals."""
+"""From plates to scores: how much of each labelled plate is covered, and false covers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from consumer.vision.cover.margins import cover_quads
-from consumer.vision.detect.obb import Detections
-from models.dataset import Item, Quads
+from models.dataset import LOOSE_SOURCES, Quads
 from models.evaluation.metrics import (
-    angle_error,
     area,
-    bounds,
     covered_share,
-    long_angle,
     overlap,
     plate_height,
-    wilson,
+    reading_tilt,
+    side_ratio,
+    tilt,
 )
+from models.evaluation.truth import Seen, measured_part
 
-COVERED, COVERED_LOOSE = 0.9, 0.8
-SIZES = ((0.0, 12.0, "< 12 px"), (12.0, 24.0, "12-24 px"), (24.0, math.inf, ">= 24 px"))
-ANGLES = ((0.0, 3.0, "0-3°"), (3.0, 10.0, "3-10°"), (10.0, 25.0, "10-25°"), (25.0, 91.0, "> 25°"))
-
-
-@dataclass(frozen=True)
-class DetectedImage:
-    """Detections of one image, in its pixels."""
-
-    item: Item
-    width: int
-    height: int
-    detections: Detections
-    seconds: float
+COVERED, FULLY, COVERED_LOOSE = 0.9, 0.98, 0.8
+_HALF = 0.5
+MOTORCYCLES = "_moto"
+"""How the names of sources end whose plates are on motorcycles."""
+_NEARLY_SQUARE = 2.2
+SHAPES = ("one row", f"nearly square (ratio < {_NEARLY_SQUARE})", "motorcycle")
 
 
 @dataclass(frozen=True)
 class PlateScore:
-    """How much of a labelled plate is covered.
+    """How much of a plate is covered.
 
-    ``share``: of its area that is covered. ``ratio``: area of the best cover over the plate's.
-    ``angle_error``: of the best cover, in degrees. Both are nan without a cover, the latter also
-    for an upright label. ``hidden``: whether it is covered if an upright label is compared with the
-    upright bounds of the covers; around a tilted plate the corners of such a label hold no plate.
+    ``quad``: what must be covered, in px. ``share``: of its area that is covered, by all covers
+    together; ``covered``: whether this is enough. ``ratio``: area of the cover that hides most of
+    it, within the image, over its own; nan if no cover hides half of it, and by upright labels.
+    ``tilt``: 0..90 degrees; nan by upright labels. ``shape``: one of ``SHAPES``.
     """
 
     image: int
     quad: Quads
     source: str
-    oriented: bool
     height_px: float
     tilt: float
+    shape: str
     share: float
-    ratio: float
-    angle_error: float
     covered: bool
-    hidden: bool
+    ratio: float
+
+    @property
+    def fully(self) -> bool:
+        """Whether nearly everything is covered."""
+        return self.share >= FULLY
 
 
 @dataclass(frozen=True)
 class Scores:
     """Scores of a set of images at one confidence and padding.
 
-    ``false_covers``: (image, quad) on images without plates. ``negatives``: number of these images.
+    ``exact``: by exact corners. ``labelled``: by the label files. ``negatives``: the sources of
+    the images without plates, by their index. ``false_covers``: (image, quad), on these.
     """
 
-    plates: list[PlateScore]
-    false_covers: list[tuple[int, Quads]]
-    negatives: int
+    exact: list[PlateScore] = field(default_factory=list)
+    labelled: list[PlateScore] = field(default_factory=list)
+    negatives: dict[int, str] = field(default_factory=dict)
+    false_covers: list[tuple[int, Quads]] = field(default_factory=list)
 
 
-def inside_image(quads: Quads, width: int, height: int) -> Quads:
-    """Return quads (N, 4, 2) with their corners moved onto the image."""
-    return np.clip(quads, 0, np.array([width, height], np.float32)).astype(np.float32)
+def score(seen: Sequence[Seen], confidence: float, padding: float) -> Scores:
+    """Return the scores of the plates from ``confidence`` on, covered with a margin ``padding``."""
+    scores = Scores()
+    for image, one in enumerate(seen):
+        covers = list(cover_quads(one.from_confidence(confidence).quads, padding))
+        truth = one.truth
+        for corners in truth.corners(one.width, one.height).values():
+            scores.exact.append(score_exact(image, one, corners, covers))
+        for label in truth.labels(one.width, one.height).values():
+            scores.labelled.append(score_label(image, one, label, covers))
+        if truth.is_negative:
+            scores.negatives[image] = truth.item.source
+            scores.false_covers.extend((image, cover) for cover in covers)
+    return scores
 
 
-def score_plate(
-    image: int, found: DetectedImage, label: Quads, raw: Quads, covers: Quads, needed: float
-) -> PlateScore:
-    """Return the score of a labelled plate under ``covers``, which were made of ``raw`` quads.
-
-    ``needed``: share of its area that must be covered.
-    """
-    share = covered_share(label, list(covers))
-    shared = [overlap(label, cover) for cover in covers]
-    best = int(np.argmax(shared)) if shared and max(shared) > 0 else -1
-    ratio = error = math.nan
-    if share >= needed and best >= 0:
-        ratio = area(inside_image(covers[best : best + 1], found.width, found.height)[0])
-        ratio /= max(1.0, area(label))
-        error = angle_error(label, raw[best]) if found.item.oriented else math.nan
-    hidden = share >= needed
-    if not hidden and not found.item.oriented:
-        hidden = covered_share(label, [bounds(cover) for cover in covers]) >= needed
+def score_exact(image: int, one: Seen, corners: Quads, covers: Sequence[Quads]) -> PlateScore:
+    """Return the score of a plate by its exact corners."""
+    source = one.truth.item.source
+    share = covered_share(corners, covers)
     return PlateScore(
         image,
-        label,
-        found.item.source,
-        found.item.oriented,
-        plate_height(label),
-        abs(long_angle(label)),
+        corners,
+        source,
+        plate_height(corners),
+        reading_tilt(corners),
+        shape(corners, source),
         share,
-        ratio,
-        error,
-        share >= needed,
-        hidden,
+        share >= COVERED,
+        area_ratio(corners, covers, one.width, one.height),
     )
 
 
-def score(
-    found: Sequence[DetectedImage], confidence: float, padding: float, loose: Sequence[str]
-) -> Scores:
-    """Return the scores of detections from ``confidence`` on, covered with a margin of ``padding``.
+def score_label(image: int, one: Seen, label: Quads, covers: Sequence[Quads]) -> PlateScore:
+    """Return the score of a plate by its label.
 
-    ``loose``: sources whose labels are larger than the plates; 80 % of the area must be covered.
+    An upright label counts by its inner part, but size and shape are those of the whole label.
     """
-    plates, false_covers, negatives = [], [], 0
-    for image, one in enumerate(found):
-        certain = one.detections[one.detections.scores >= confidence]
-        raw, covers = certain.quads, cover_quads(certain, padding)
-        size = np.array([one.width, one.height], np.float32)
-        needed = COVERED_LOOSE if one.item.source in loose else COVERED
-        plates += [
-            score_plate(image, one, label, raw, covers, needed) for label in one.item.quads * size
-        ]
-        if not len(one.item.quads):
-            negatives += 1
-            false_covers += [(image, quad) for quad in covers]
-    return Scores(plates, false_covers, negatives)
+    item = one.truth.item
+    part = measured_part(label, oriented=item.oriented)
+    share = covered_share(part, covers)
+    loose = item.oriented and item.source in LOOSE_SOURCES
+    return PlateScore(
+        image,
+        part,
+        item.source,
+        plate_height(label),
+        tilt(label) if item.oriented else math.nan,
+        shape(label, item.source),
+        share,
+        share >= (COVERED_LOOSE if loose else COVERED),
+        area_ratio(label, covers, one.width, one.height) if item.oriented else math.nan,
+    )
 
 
-def recall(plates: Sequence[PlateScore]) -> dict[str, Any]:
-    """Return number, covered number, share and Wilson interval of plates.
+def shape(quad: Quads, source: str) -> str:
+    """Return which of ``SHAPES`` a plate has, by its source or the ratio of its sides."""
+    if source.endswith(MOTORCYCLES):
+        return SHAPES[2]
+    return SHAPES[side_ratio(quad) < _NEARLY_SQUARE]
 
-    ``hidden``: the share when upright labels are compared with the covers' upright bounds.
+
+def area_ratio(plate: Quads, covers: Sequence[Quads], width: int, height: int) -> float:
+    """Return the area of the cover that hides most of a plate, within the image, over the plate's.
+
+    nan if no cover hides half of the plate.
     """
-    hits, hidden = sum(p.covered for p in plates), sum(p.hidden for p in plates)
-    low, high = wilson(hits, len(plates))
-    return {
-        "plates": len(plates),
-        "covered": hits,
-        "recall": round(hits / len(plates), 4) if plates else None,
-        "low": round(low, 4),
-        "high": round(high, 4),
-        "hidden": round(hidden / len(plates), 4) if plates else None,
-    }
-
-
-def grouped(
-    plates: Sequence[PlateScore],
-    key: Callable[[PlateScore], float],
-    bins: Sequence[tuple[float, float, str]],
-) -> dict[str, Any]:
-    """Return the recall of plates by ranges [low, high) of a measure."""
-    return {name: recall([p for p in plates if low <= key(p) < high]) for low, high, name in bins}
-
-
-def _median(values: Sequence[float]) -> float | None:
-    known = [v for v in values if not math.isnan(v)]
-    return round(float(np.median(known)), 3) if known else None
-
-
-def summarize(result: Scores) -> dict[str, Any]:
-    """Return all measures as plain values, ready for JSON."""
-    plates = result.plates
-    oriented = [p for p in plates if p.oriented]
-    per_100 = 100 * len(result.false_covers) / result.negatives if result.negatives else None
-    return {
-        "all": recall(plates),
-        "by_size": grouped(plates, lambda p: p.height_px, SIZES),
-        "by_angle": grouped(oriented, lambda p: p.tilt, ANGLES),
-        "by_source": {
-            s: recall([p for p in plates if p.source == s])
-            for s in sorted({p.source for p in plates})
-        },
-        "negatives": result.negatives,
-        "false_covers": len(result.false_covers),
-        "false_covers_per_100": None if per_100 is None else round(per_100, 2),
-        "area_ratio_oriented": _median([p.ratio for p in oriented]),
-        "area_ratio_upright": _median([p.ratio for p in plates if not p.oriented]),
-        "angle_error_oriented": _median([p.angle_error for p in oriented]),
-        "angle_error_tilted": _median([p.angle_error for p in oriented if p.tilt >= 3]),
-    }
+    shared = [overlap(plate, cover) for cover in covers]
+    own = area(plate)
+    if not shared or own <= 0 or max(shared) < _HALF * own:
+        return math.nan
+    frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    return overlap(covers[int(np.argmax(shared))], frame) / own

@@ -72,13 +72,17 @@ def test_impossible_scenes_are_refused():
 
 
 def test_the_real_checkpoint_covers_the_plates_and_nothing_else():
-    detector = load_detector(CHECKPOINT, device="cpu", confidence=0.25, max_batch=1)
+    networks = load_networks(
+        MODELS / "plate-obb.pt", MODELS / "plate-corners.xml",
+        device="cpu", confidence=CANDIDATE_SCORE, max_batch=1,
+    )  # fmt: skip
     covered = plates = extra = 0
     for seed in range(6):
         number = 1 + seed % 3
         scene = draw_scene(np.random.default_rng(seed), 960, 720, number)
-        found = run_steps(find_plates(views(scene.rgb, 640, "auto")), detector.detect)
-        covers = cover_quads(found.plates, DEFAULT_PADDING)
+        options = FindOptions(640, "auto", corners=True)
+        found = run_steps(find_plates(scene.rgb, options), networks.run)
+        covers = cover_quads(split(found, 0.3)[0].quads, DEFAULT_PADDING)
         covered += sum(covered_share(quad, list(covers)) >= 0.9 for quad in scene.quads)
         plates += number
         extra += max(0, len(covers) - number)
