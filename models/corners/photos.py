@@ -35,12 +35,14 @@ class Place:
 
     ``quad`` (4, 2) px: clockwise from the top left of the text. ``plate``: whether it is one.
     ``exact``: weight of its corners in the loss, 0 to 1; 0 if ``quad`` is not the plate's outline.
+    ``score``: the detector's, 1 for a label.
     """
 
     image: Path
     quad: Quads
     plate: bool
     exact: float = 0.0
+    score: float = 1.0
 
 
 @lru_cache(maxsize=6500)
@@ -107,11 +109,11 @@ def proposed(
             shares = [similar(quad, label.quad) for label in labels]
             best = int(np.argmax(shares)) if shares else -1
             if best >= 0 and shares[best] >= _SAME:
-                found.append(Place(item.image, quad, plate=True))
+                found.append(Place(item.image, quad, plate=True, score=score))
             elif not len(item.quads) or (
                 item.source in _WELL_LABELLED and score < _MAX_SCORE and max(shares) < _APART
             ):
-                found.append(Place(item.image, quad, plate=False))
+                found.append(Place(item.image, quad, plate=False, score=score))
     return found
 
 

@@ -1,8 +1,8 @@
 """The corner network, run by OpenVINO on the CPU: also beside a detector on a GPU.
 
 Its input is a batch of crops, uint8 (N, 96, 192, 3). Its output, float (N, 13), is for each crop
-the logit that it shows a plate, four corners x, y in pixels of the crop, and for each corner the
-logarithm of its expected error in pixels.
+the logarithm of a likelihood ratio, four corners x, y in pixels of the crop, and for each corner
+the logarithm of its expected error in pixels.
 """
 
 from pathlib import Path
@@ -19,17 +19,20 @@ from consumer.vision.detect.heads import Array
 FORMAT = "plate-detect-corners/1"
 """The label of such a file."""
 _NUMBERS = 13
+_LOG_ERRORS = -4.0, 4.0  # as in training; up to a quarter of the crop's width
 
 
 class CornerResult(NamedTuple):
     """What the network returns for one crop.
 
-    ``score``: 0 to 1, that it shows a plate. ``corners`` (4, 2): in pixels of the crop, clockwise
-    on screen from the top left.
+    ``log_ratio``: logarithm of how much likelier the crop is with a plate than without one.
+    ``corners`` (4, 2): in pixels of the crop, clockwise on screen from the top left. ``error``:
+    their expected distance from their true places, in pixels of the crop.
     """
 
-    score: float
+    log_ratio: float
     corners: Array
+    error: float
 
 
 class CornerModel:
@@ -61,7 +64,7 @@ class CornerModel:
                 raise ModelError(
                     f"{self.name} returned {raw.shape}, or numbers that are not finite"
                 )
-            scores = 1 / (1 + np.exp(-raw[:, 0].clip(-50, 50)))
+            errors = np.exp(raw[:, 9:].clip(*_LOG_ERRORS)).mean(axis=1)
             corners = raw[:, 1:9].reshape(-1, 4, 2)
-            found += map(CornerResult, scores.tolist(), corners)
+            found += map(CornerResult, raw[:, 0].tolist(), corners, errors.tolist())
         return found

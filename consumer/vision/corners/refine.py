@@ -1,80 +1,58 @@
 """The second stage: which candidates are plates, and where exactly their corners are."""
 
-from typing import NamedTuple
-
 import numpy as np
+from numpy.typing import NDArray
 
 from consumer.vision.corners.crop import crop_matrix, cut, inverted, moved
 from consumer.vision.corners.model import CornerResult
+from consumer.vision.cover.margins import offset
 from consumer.vision.detect.heads import Array
 from consumer.vision.detect.obb import Detections
 from consumer.vision.steps import NetworkInput, Pixels, Steps
-from consumer.vision.views.overlap import shared_area
 
 _AT_ONCE = 32
 """Crops that exist at the same time: their memory stays bounded whatever the detector finds."""
-_HOPELESS = 0.05
-"""Score under which the corners are not examined again."""
-_SAME_FRAME = 0.8
-"""Overlap of a candidate with its corners from which on its crop was the right one."""
-
-
-class _Examined(NamedTuple):
-    score: float
-    quad: Array
+_CERTAIN_LOGIT = 12.0  # the detector's scores of 0 and 1 have no logit
 
 
 def refine(rgb: Pixels, found: Detections) -> Steps[Detections]:
     """Return the candidates with the second stage's corners and scores, in their order.
 
-    ``rgb`` (H, W, 3): the image in whose pixels ``found`` lies. The crop of a candidate whose
-    corners lie elsewhere is cut again around these: a candidate may be half of a plate.
+    ``rgb`` (H, W, 3): the image in whose pixels ``found`` lies. A score is the probability that it
+    is a plate: the detector's odds, times the likelihood ratio that the crop has. A quad is the
+    plate's outline, moved outwards by the expected error of its corners.
     """
-    examined: list[_Examined] = []
-    for start in range(0, len(found.quads), _AT_ONCE):
-        quads = found.quads[start : start + _AT_ONCE]
-        first = yield from _examine(rgb, quads)
-        moved_away = [
-            index
-            for index, (quad, it) in enumerate(zip(quads, first, strict=True))
-            if it.score >= _HOPELESS and not _is_same_frame(quad, it.quad)
+    quads = np.zeros_like(found.quads)
+    scores = np.zeros_like(found.scores)
+    for start in range(0, len(quads), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        matrices = [crop_matrix(quad) for quad in found.quads[some]]
+        results: list[CornerResult] = yield [
+            NetworkInput("corners", cut(rgb, matrix)) for matrix in matrices
         ]
-        again = yield from _examine(rgb, np.array([first[index].quad for index in moved_away]))
-        for index, better in zip(moved_away, again, strict=True):
-            first[index] = better
-        examined += first
-    return Detections(
-        np.array([it.quad for it in examined], np.float32).reshape(-1, 4, 2),
-        np.array([it.score for it in examined], np.float32),
-    )
+        quads[some] = [
+            _outline(result, inverted(matrix), candidate)
+            for result, matrix, candidate in zip(results, matrices, found.quads[some], strict=True)
+        ]
+        scores[some] = [
+            _probability(score, result.log_ratio)
+            for score, result in zip(found.scores[some].tolist(), results, strict=True)
+        ]
+    return Detections(quads, scores)
 
 
-def _examine(rgb: Pixels, quads: Array) -> Steps[list[_Examined]]:
-    if not len(quads):
-        return []
-    matrices = [crop_matrix(quad) for quad in quads]
-    results: list[CornerResult] = yield [
-        NetworkInput("corners", cut(rgb, matrix)) for matrix in matrices
-    ]
-    return [
-        _Examined(it.score, _usable(moved(it.corners, inverted(matrix)), quad))
-        for it, matrix, quad in zip(results, matrices, quads, strict=True)
-    ]
+def _probability(score: float, log_ratio: float) -> float:
+    logit = np.log(max(score, 1e-9)) - np.log(max(1 - score, 1e-9))
+    return float(1 / (1 + np.exp(-(np.clip(logit, -_CERTAIN_LOGIT, _CERTAIN_LOGIT) + log_ratio))))
 
 
-def _usable(corners: Array, candidate: Array) -> Array:
-    """Return the corners as text is read, or the candidate where they form no convex quad."""
-    sides = np.roll(corners, -1, axis=0) - corners
+def _outline(result: CornerResult, to_image: NDArray[np.float64], candidate: Array) -> Array:
+    """Return the plate's outline in image pixels; the candidate if that is no convex quad."""
+    quad = moved(result.corners, to_image)
+    sides = np.roll(quad, -1, axis=0) - quad
     following = np.roll(sides, -1, axis=0)
     turns = sides[:, 0] * following[:, 1] - sides[:, 1] * following[:, 0]
-    if (turns <= 0).any():  # clockwise on screen everywhere, or it is not convex
+    if (turns <= 0).any():
         return candidate
-    return corners
-
-
-def _is_same_frame(quad: Array, other: Array) -> bool:
-    shared = shared_area(quad, other)
-    x, y = np.moveaxis(np.stack((quad, other)).astype(np.float64), 2, 0)
-    following = np.roll(x, -1, axis=1), np.roll(y, -1, axis=1)
-    areas = np.abs((x * following[1] - following[0] * y).sum(axis=1)) / 2
-    return bool(shared >= _SAME_FRAME * (areas.sum() - shared))
+    pixels_of_image = float(np.hypot(to_image[0, 0], to_image[0, 1]))
+    return offset(quad, result.error * pixels_of_image)

@@ -1,7 +1,6 @@
 """The margin of a cover around a plate's corners."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consumer.vision.detect.heads import Array
 
@@ -14,22 +13,27 @@ _SMALLEST = 1e-6
 def cover_quads(quads: Array, padding: float) -> Array:
     """Return the quads (N, 4, 2) to cover for convex, clockwise plates (N, 4, 2).
 
-    Every side is moved outwards by ``padding`` times the plate's height, the mean length of its two
-    shorter opposite sides.
+    ``padding``: margin on all sides, as a fraction of the plate's height, which is the mean length
+    of its two shorter opposite sides.
     """
-    return np.array(
-        [_grown(quad, padding) for quad in quads.astype(np.float64)], np.float32
-    ).reshape(-1, 4, 2)
+    grown = [offset(quad, padding * _height(quad)) for quad in quads]
+    return np.array(grown, np.float32).reshape(-1, 4, 2)
 
 
-def _grown(quad: NDArray[np.float64], padding: float) -> NDArray[np.float64]:
-    sides = np.roll(quad, -1, axis=0) - quad
-    lengths = np.linalg.norm(sides, axis=1).clip(_SMALLEST)
-    margin = padding * min(lengths[0] + lengths[2], lengths[1] + lengths[3]) / 2
-    normals = np.stack((sides[:, 1], -sides[:, 0]), 1) / lengths[:, None]  # outwards on screen
+def offset(quad: Array, margin: float) -> Array:
+    """Return a convex, clockwise quad (4, 2) with all sides moved outwards by ``margin``."""
+    corners = quad.astype(np.float64)
+    sides = np.roll(corners, -1, axis=0) - corners
+    normals = np.stack((sides[:, 1], -sides[:, 0]), 1)  # outwards on screen
+    normals /= np.linalg.norm(sides, axis=1).clip(_SMALLEST)[:, None]
     before = np.roll(normals, 1, axis=0)
     # A corner moves to where its two moved sides cross: along n1 + n2, by margin / (1 + n1 . n2).
     turn = before[:, 0] * normals[:, 1] - before[:, 1] * normals[:, 0]
     cosine = (before * normals).sum(axis=1)
     reach = margin / np.where(turn > _PARALLEL, 1 + cosine, 1.0).clip(_PARALLEL)
-    return np.asarray(quad + (before + normals) * reach[:, None], np.float64)
+    return np.asarray(corners + (before + normals) * reach[:, None], np.float32)
+
+
+def _height(quad: Array) -> float:
+    lengths = np.linalg.norm(np.roll(quad, -1, axis=0) - quad, axis=1)
+    return float(min(lengths[0] + lengths[2], lengths[1] + lengths[3])) / 2

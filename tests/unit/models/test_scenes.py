@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from consumer.vision.cover.margins import DEFAULT_PADDING, cover_quads
-from consumer.vision.detect.detector import load_detector
-from consumer.vision.finding import find_plates, run_steps
-from consumer.vision.views.tiling import views
+from consumer.vision.finding import CANDIDATE_SCORE, FindOptions, find_plates, split
+from consumer.vision.networks import load_networks
+from consumer.vision.steps import run_steps
 from models.drawing.scenes import draw_scene
 from models.evaluation.metrics import covered_share, long_angle
 
-CHECKPOINT = Path(__file__).parents[3] / "models" / "plate-obb.pt"
+MODELS = Path(__file__).parents[3] / "models"
 
 
 def test_same_seed_same_scene():

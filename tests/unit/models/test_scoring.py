@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from consumer.vision.cover.margins import cover_quads
-from consumer.vision.detect.obb import Detections
 from models.evaluation.metrics import area, bounds
 from models.evaluation.scoring import SHAPES, PlateScore, area_ratio, score, shape
 from models.evaluation.summary import coverage, false_covers, grouped, summarize, times
