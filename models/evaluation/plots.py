@@ -38,12 +38,10 @@ def _curves(axes: Any, curve: Sequence[dict[str, Any]]) -> None:
     axes.set_xlabel("confidence")
     axes.set_ylabel("covered")
     axes.set_title("by confidence")
-    axes.legend(loc="lower left")
     other = axes.twinx()
     per_100 = [line["false_covers"]["per_100"] for line in curve]
-    _line(other, curve, per_100, "false covers", "kx--")
+    _line(other, curve, per_100, "false covers", "kx--", "upper right")
     other.set_ylabel("false covers per 100 images without plates")
-    other.legend(loc="upper right")
 
 
 def _line(
@@ -52,10 +50,13 @@ def _line(
     values: Sequence[float | None],
     name: str,
     look: str = "o-",
+    place: str = "lower left",
 ) -> None:
     pairs = zip((line["confidence"] for line in curve), values, strict=True)
     known = sorted((x, y) for x, y in pairs if y is not None)
-    axes.plot([x for x, _ in known], [y for _, y in known], look, label=name)
+    if known:
+        axes.plot([x for x, _ in known], [y for _, y in known], look, label=name)
+        axes.legend(loc=place)
 
 
 def _ratios(axes: Any, ratios: Sequence[float]) -> None:

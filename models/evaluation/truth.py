@@ -23,7 +23,7 @@ NONE, UNSURE = "none", "unsure"
 INNER = 0.7
 """An upright label counts by its inner part, of which each side is this share of the label's: at
 the corners of an upright rectangle around a tilted plate there is no plate."""
-INCOMPLETE = ("openlpr", "romania_dashcam")
+INCOMPLETE = ("openlpr", "romania_dashcam", "easypr")
 """Sources in which visible plates have no labels."""
 
 Mark = Quads | str
