@@ -44,7 +44,7 @@ def test_only_the_chosen_classes_are_detected(tmp_path: Path, head: str) -> None
     def load(*classes: str) -> NetworkDetector:
         return load_detector(path, device="cpu", confidence=0.26, max_batch=2, classes=classes)
 
-    network = pytorch.load(path, "cpu", "float32", threads=0, passes=1)
+    network = pytorch.load(path, "cpu", "float32", threads=0)
     chosen, one = load("kind 0", "2"), load("KIND 1")
     for image, found, only in zip(batch, chosen.detect(batch), one.detect(batch), strict=True):
         raw = network.forward(image[None])[0]

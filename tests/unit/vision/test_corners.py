@@ -95,7 +95,8 @@ def result(quad: Quads, corners: Quads, log_ratio: float = 0.0, error: float = 0
 
 @given(RECTANGLES)
 def test_the_corners_are_those_of_the_network_in_the_image(quad: Quads) -> None:
-    true = quad + np.array([(1, 2), (3, -1), (0, 1), (-2, 0)], np.float32) * np.ptp(quad) / 50
+    short = np.linalg.norm(quad[[1, 3]] - quad[0], axis=1).min()
+    true = quad + np.array([(1, 2), (3, -1), (0, 1), (-2, 0)], np.float32) * short / 20
     found = found_by([result(quad, true)], quad)
     assert np.allclose(found.quads, true[None], atol=0.05)
 

@@ -1,7 +1,6 @@
 """The detector: same plates in any batch, clear errors, and never a silent nothing."""
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from torch import nn
 
 from consumer.errors import ModelError
 from consumer.vision.detect.backends import pytorch
-from consumer.vision.detect.backends.base import Precision
 from consumer.vision.detect.checkpoint import build_network, load_checkpoint
 from consumer.vision.detect.detector import NetworkDetector, load_detector
 from consumer.vision.detect.heads import Decoded
@@ -35,7 +33,7 @@ def detector(model_file: Path) -> NetworkDetector:
 
 def every_anchor(detector: NetworkDetector, batch: NDArray[np.uint8]) -> list[Decoded]:
     """Boxes and scores of all anchors, whatever they score."""
-    raws = detector._checked(detector._network.forward, batch)
+    raws = detector._checked(batch)
     return [detector._head.decode(raw, *batch.shape[1:3], 0.0) for raw in raws]
 
 
@@ -74,7 +72,7 @@ def test_raw_output_does_not_depend_on_the_batch(head: str, tmp_path: Path) -> N
         write(tmp_path / "m.pt", head, classes=2), device="cpu", confidence=0.3, max_batch=8
     )
     batch = pictures(3)
-    for image, (boxes, scores, _) in zip(batch, every_anchor(detector, batch), strict=True):
+    for image, (boxes, scores) in zip(batch, every_anchor(detector, batch), strict=True):
         [(boxes_alone, scores_alone, _)] = every_anchor(detector, image[None])
         assert np.abs(boxes_alone - boxes)[:, :4].max() <= 0.5
         assert np.abs(boxes_alone - boxes)[:, 4].max() <= 0.001
@@ -107,7 +105,7 @@ def test_agrees_with_the_network_as_it_was_saved(head: str, tmp_path: Path) -> N
         planes = torch.from_numpy(batch.transpose(0, 3, 1, 2).copy()).float() / 255
         saved = build_network(load_checkpoint(path))
         expected = saved(planes)[0].numpy()
-    for theirs, (boxes, scores, _) in zip(expected, every_anchor(detector, batch), strict=True):
+    for theirs, (boxes, scores) in zip(expected, every_anchor(detector, batch), strict=True):
         assert np.abs(boxes[:, :4] - theirs[:4].T).max() < 2
         assert np.abs(scores - theirs[4:6].max(axis=0)).max() < 0.01
         if head.startswith("OBB"):
@@ -202,22 +200,3 @@ def test_runs_as_a_graph_that_needs_no_interpreter(detector: NetworkDetector) ->
     forward = detector._network.forward
     assert isinstance(forward, pytorch._Forward)
     assert isinstance(forward.run, torch.jit.ScriptModule)
-
-
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_wide_pass_takes_all_threads_and_finds_the_same(
-    model_file: Path, precision: Precision
-) -> None:
-    detector = load_detector(
-        model_file, device="cpu", confidence=CONFIDENCE, max_batch=8, precision=precision,
-        threads=1, passes=2,
-    )  # fmt: skip
-    with ThreadPoolExecutor(1) as other:
-        for image in pictures():
-            [narrow] = detector.detect(image[None])
-            assert torch.get_num_threads() == 1
-            [wide] = detector.detect(image[None], wide=True)
-            assert torch.get_num_threads() == 2
-            assert_same(narrow, wide)
-        other.submit(detector.detect, pictures(1)).result()
-        assert other.submit(torch.get_num_threads).result() == 1
