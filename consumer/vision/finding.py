@@ -9,14 +9,14 @@ from consumer.vision.corners.refine import refine
 from consumer.vision.cover.cover import Stub, cover
 from consumer.vision.cover.margins import cover_quads
 from consumer.vision.detect.heads import Array
-from consumer.vision.detect.obb import Detections
+from consumer.vision.detect.obb import Detections, joined
 from consumer.vision.image.decoder import decode, read_header
 from consumer.vision.image.encoder import encode_webp
 from consumer.vision.image.webp_tuning import WebpMethod, highest_method, method_for
 from consumer.vision.steps import NetworkInput, Pixels, Steps
 from consumer.vision.views.merge import candidates, distinct, merged
-from consumer.vision.views.tiling import Tiling, view_bytes, views
-from consumer.vision.views.turning import next_turn
+from consumer.vision.views.tiling import Tiling, half, view_bytes, views
+from consumer.vision.views.turning import is_certain, next_turn
 from consumer.vision.views.view import View, turned
 
 CANDIDATE_SCORE = 0.1
@@ -116,21 +116,26 @@ def needed_bytes(data: bytes, options: CoverOptions) -> int:
 
 def find_plates(rgb: Pixels, options: FindOptions) -> Steps[Detections]:
     """Find what may be a plate in ``rgb`` (H, W, 3), with scores, the most certain first."""
-    first = views(rgb, options.imgsz, options.tiling)
-    plates: dict[int, Detections] = {}
-    turns: int | None = 0
-    while turns is not None:
-        found = yield from _detect(first, turns)
-        if options.corners:
-            found = yield from refine(rgb, found)
-        plates[turns] = distinct(found)
-        turns = next_turn(plates, max(rgb.shape[:2]))
+    seen = views(rgb, options.imgsz, options.tiling)
+    plates = {0: (yield from _plates(rgb, seen, options))}
+    if not is_certain(plates[0]):
+        seen.append(half(seen[0]))
+        further = yield from _plates(rgb, seen[-1:], options)
+        plates[0] = distinct(joined([plates[0], further]))
+    while (turns := next_turn(plates, max(rgb.shape[:2]))) is not None:
+        plates[turns] = yield from _plates(rgb, seen, options, turns)
     return merged(plates)
 
 
-def _detect(first: Sequence[View], turns: int) -> Steps[Detections]:
-    """Return what the detector finds in views turned clockwise by 90°, ``turns`` times."""
-    seen = [turned(view, turns) for view in first]
+def _plates(
+    rgb: Pixels, views_: Sequence[View], options: FindOptions, turns: int = 0
+) -> Steps[Detections]:
+    """Return the plates that views turned clockwise by 90°, ``turns`` times, show."""
+    found = yield from _candidates([turned(view, turns) for view in views_])
+    return distinct((yield from refine(rgb, found)) if options.corners else found)
+
+
+def _candidates(seen: Sequence[View]) -> Steps[Detections]:
     results = yield [NetworkInput("detector", view.pixels) for view in seen]
     return candidates(seen, results)
 

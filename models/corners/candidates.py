@@ -13,27 +13,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from consumer.vision.detect.detector import NetworkDetector, load_detector
-from consumer.vision.views.tiling import views
-from consumer.vision.views.view import in_image
-from models.corners.photos import similar
-from models.dataset import Item, Quads, read_folder, read_image
+from consumer.vision.detect.detector import load_detector
+from consumer.vision.finding import FindOptions, find_plates
+from consumer.vision.networks import Networks
+from consumer.vision.steps import run_steps
+from models.dataset import Item, read_folder, read_image
 
 LOWEST = 0.05
+_OPTIONS = FindOptions(640, "auto", corners=False)
 
 
-def candidates(detector: NetworkDetector, item: Item) -> list[list[float]]:
-    """Return rows of a score and four corners in px: what any view of an image shows, once."""
-    rows: list[tuple[float, Quads]] = []
-    for view in views(read_image(item.image), 640, "auto"):
-        found = in_image(detector.detect(view.pixels[None])[0], view)
-        rows += zip(found.scores.tolist(), found.quads, strict=True)
-    rows.sort(key=lambda row: -row[0])
-    kept: list[tuple[float, Quads]] = []
-    for score, quad in rows:
-        if all(similar(quad, other) < 0.5 for _, other in kept):
-            kept.append((score, quad))
-    return [[round(score, 4), *np.round(quad.ravel(), 2).tolist()] for score, quad in kept]
+def candidates(networks: Networks, item: Item) -> list[list[float]]:
+    """Return rows of a score and four corners in px: what the second stage gets to examine."""
+    found = run_steps(find_plates(read_image(item.image), _OPTIONS), networks.run)
+    return [
+        [round(float(score), 4), *np.round(quad.ravel(), 2).tolist()]
+        for score, quad in zip(found.scores, found.quads, strict=True)
+    ]
 
 
 def main() -> None:
@@ -47,11 +43,13 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     detector = load_detector(
-        args.checkpoint, device="cpu", confidence=LOWEST, max_batch=1, precision="auto", threads=1
-    )
+        args.checkpoint, device="cpu", confidence=LOWEST, max_batch=1, precision="auto",
+        threads=1, passes=args.threads,
+    )  # fmt: skip
+    networks = Networks(detector)
     items = read_folder(args.dataset, args.split)
     with ThreadPoolExecutor(args.threads) as pool:
-        rows = list(pool.map(lambda item: candidates(detector, item), items))
+        rows = list(pool.map(lambda item: candidates(networks, item), items))
     args.out.write_text(
         json.dumps({i.image.stem: r for i, r in zip(items, rows, strict=True) if r})
     )

@@ -1,11 +1,12 @@
 """Calibrate the corner network, and write it for OpenVINO.
 
-    python -m models.corners.export DATASET corners.pt --candidates candidates.json \\
+    python -m models.corners.export DATASET corners.pt --candidates val.json \\
         --output models/plate-corners.xml
 
-Calibration uses the training images that ``train`` leaves out. The score of a candidate is the
-detector's odds times a likelihood ratio; the network's logit, scaled and shifted, becomes the
-logarithm of that ratio.
+The candidates are those of ``--split``; every second image of it is used, since on the images that
+the detector was trained with its scores are too high. The score of a candidate is the detector's
+odds times a likelihood ratio; the network's logit, scaled and shifted, becomes the logarithm of
+that ratio.
 """
 
 from __future__ import annotations
@@ -27,9 +28,8 @@ from consumer.vision.corners.model import FORMAT
 from consumer.vision.detect.backends.exported import KEY
 from consumer.vision.detect.no_telemetry import import_openvino
 from models.corners.network import CornerNetwork
-from models.corners.photos import DEFAULT_CORNERS, Place, labelled, photo, proposed, read_corners
-from models.corners.train import held_out
-from models.dataset import DEFAULT_FIXES, apply_fixes, read_folder
+from models.corners.photos import Place, labelled, photo, proposed
+from models.dataset import Item, read_folder
 
 Numbers = npt.NDArray[np.float64]
 _BATCH = 64
@@ -74,13 +74,9 @@ def logits_of(network: CornerNetwork, places: Sequence[Place]) -> Numbers:
     return np.array(found)
 
 
-def calibrate(
-    network: CornerNetwork, dataset: Path, candidates: Path, corners: Path
-) -> Calibration:
-    """Return the calibration by the detector's candidates on images that were not trained on."""
-    _, items = held_out(apply_fixes(read_folder(dataset, "train"), DEFAULT_FIXES))
-    labels = labelled(items, read_corners(corners))
-    places = proposed(items, json.loads(candidates.read_text()), labels)
+def calibrate(network: CornerNetwork, items: Sequence[Item], candidates: Path) -> Calibration:
+    """Return the calibration by the detector's candidates on images."""
+    places = proposed(items, json.loads(candidates.read_text()), labelled(items, {}))
     scores = np.array([place.score for place in places]).clip(1e-6, 1 - 1e-6)
     is_plate = np.array([place.plate for place in places])
     found = fit(np.log(scores / (1 - scores)), logits_of(network, places), is_plate)
@@ -121,13 +117,14 @@ def main() -> None:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--candidates", type=Path, required=True)
-    parser.add_argument("--corners", type=Path, default=DEFAULT_CORNERS)
+    parser.add_argument("--split", default="val", help="of the candidates")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     network = CornerNetwork()
     network.load_state_dict(torch.load(args.checkpoint, weights_only=True))
     network.eval()
-    write(network, calibrate(network, args.dataset, args.candidates, args.corners), args.output)
+    items = read_folder(args.dataset, args.split)[::2]
+    write(network, calibrate(network, items, args.candidates), args.output)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import numpy as np
 
 from consumer.vision.detect.heads import Array
 
-DEFAULT_PADDING = 0.06
+DEFAULT_PADDING = 0.045
 """Default of COVER_PADDING: part of the plate's height."""
 _PARALLEL = 0.05  # sine of the angle between two sides under which their crossing is not used
 _SMALLEST = 1e-6

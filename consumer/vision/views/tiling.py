@@ -86,8 +86,8 @@ def view_bytes(height: int, width: int, imgsz: int, tiling: Tiling) -> int:
     Of the turned views only those of one turn exist at a time.
     """
     box_height, box_width = letterbox_shape(height, width, imgsz)
-    # The whole view itself, turned and in a batch.
-    pixels = 3 * box_height * box_width
+    # The whole view itself, turned and in a batch; at half its scale it takes a quarter of that.
+    pixels = 4 * box_height * box_width
     for near in closeups(height, width, imgsz, tiling):
         pixels += near.height * near.width + 2 * near.tile_pixels
     return 3 * pixels
@@ -105,6 +105,20 @@ def views(rgb: Pixels, imgsz: int, tiling: Tiling) -> list[View]:
     for near in closeups(height, width, imgsz, tiling):
         found += _tiles(rgb, near)
     return found
+
+
+def half(whole: View) -> View:
+    """Return the whole view at half its scale.
+
+    A network knows plates of the sizes that it was trained on: some that are large in the whole
+    view are found only here.
+    """
+    height, width = whole.pixels.shape[0] // 2, whole.pixels.shape[1] // 2
+    pixels, top, left = on_grey(resize(whole.pixels, height, width))
+    scale, offset = whole.scale, whole.offset
+    return View(
+        pixels, (scale[0] / 2, scale[1] / 2), (offset[0] / 2 + left, offset[1] / 2 + top)
+    )  # fmt: skip
 
 
 def _auto_scale(height: int, width: int) -> float:

@@ -156,4 +156,6 @@ def test_memory_is_told_before(height: int, width: int, tiling: Tiling) -> None:
     taken = sum(view.pixels.nbytes for view in (*seen, *(turned(view, 1) for view in seen)))
     assert taken <= view_bytes(height, width, 640, tiling)
     assert (taken * 3 >= view_bytes(height, width, 640, tiling)) or tiling == "on"
-    assert view_bytes(height, width, 640, "off") == 9 * np.prod(letterbox_shape(height, width, 640))
+    assert view_bytes(height, width, 640, "off") == 12 * np.prod(
+        letterbox_shape(height, width, 640)
+    )
