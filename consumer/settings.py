@@ -181,8 +181,9 @@ class WorkerSettings(ConsumerSettings):
         "cpu", pattern=r"^(cpu|cuda(:[0-9]+)?)$", description="`cpu`, `cuda` or `cuda:N`"
     )
     inference_precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Number format of the detector: `float32`, `bfloat16`, or `auto`: float16"
-        " on CUDA; on a CPU INT8 if there is such an export, else bfloat16 with AMX or AVX-512"
+        "auto",
+        description="Number format of the detector: `float32`, `bfloat16`, or `auto`: float16 on "
+        "CUDA; on a CPU INT8 if there is such an export, else bfloat16 with AMX or AVX-512"
         " BF16, else float32",
     )  # fmt: skip
     processing_batch_size: int = Field(
