@@ -36,11 +36,15 @@ def export(
 ) -> None:
     """Write a checkpoint for another runtime; refused unless it finds the same plates there.
 
-    MODEL_PATH takes the file then: .onnx runs on ONNX Runtime, .xml on OpenVINO.
+    A worker on the CPU runs the OpenVINO file beside the checkpoint that MODEL_PATH names. It may
+    also name the file itself: .xml runs on OpenVINO, .onnx on ONNX Runtime.
     """
-    from models.export.files import SUFFIXES, export_int8
-    from models.export.files import export as write
-    from models.export.parity import ParityError
+    try:
+        from models.export.files import SUFFIXES, export_int8
+        from models.export.files import export as write
+        from models.export.parity import ParityError
+    except ModuleNotFoundError as error:
+        fail(f"not exported: it needs PyTorch and ultralytics, here {error.name} is missing")
 
     try:
         settings = WorkerSettings.load()

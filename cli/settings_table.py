@@ -23,7 +23,7 @@ MODELS: dict[str, type[Settings]] = {
 
 # Name, default and meaning of what Docker reads, and not a process from its settings.
 _COMPOSE = (
-    ("TORCH_INDEX_URL", "https://download.pytorch.org/whl/cpu", "Where images get torch from"),
+    ("TORCH_CUDA_INDEX_URL", "https://pypi.org/simple", "Where the image for GPUs gets torch from"),
     ("REDIS_MAXMEMORY", "1gb", "Memory of the Redis container; a full one refuses new tasks (503)"),
 )
 

@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 async def worker(settings: WorkerSettings, networks: "Networks | None" = None) -> None:
     """Run a worker and its monitor; `networks` are used in place of the settings' models."""
-    # Imported here: the dispatcher needs neither torch nor OpenCV.
+    # Imported here: the dispatcher needs neither OpenVINO nor OpenCV.
     from consumer.host import keep_large_blocks
     from consumer.metrics import WorkerMetrics
     from consumer.worker.process import run_worker

@@ -181,8 +181,9 @@ class WorkerSettings(ConsumerSettings):
         "cpu", pattern=r"^(cpu|cuda(:[0-9]+)?)$", description="`cpu`, `cuda` or `cuda:N`"
     )
     inference_precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Number format of the forward pass: `float32`, `bfloat16`, or `auto`, "
-        "the fastest of the device: float16 on CUDA, bfloat16 on CPUs with AMX or AVX-512"
+        "auto",
+        description="Number format of the detector: `float32`, `bfloat16`, or `auto`: float16 on "
+        "CUDA; on a CPU INT8 if there is such an export, else bfloat16 with AMX or AVX-512"
         " BF16, else float32",
     )  # fmt: skip
     processing_batch_size: int = Field(
@@ -211,8 +212,10 @@ class WorkerSettings(ConsumerSettings):
         768, ge=1, description="Memory for decoded images; a larger single image is processed alone"
     )
     model_path: ProjectFile = Field(
-        Path("models/plate-obb.pt"), validate_default=True, description="Checkpoint of the detector"
-    )
+        Path("models/plate-obb.pt"), validate_default=True,
+        description="Checkpoint of the detector; a CPU runs the file that `plate-detect export` "
+        "wrote beside it, if there is one. Or such a file itself",
+    )  # fmt: skip
     corners_model_path: OptionalProjectFile = Field(
         Path("models/plate-corners.xml"), validate_default=True,
         description="The second stage, which finds the corners of each plate and rejects what is "

@@ -1,7 +1,7 @@
 """Write a checkpoint as a file for another runtime, if it finds the same plates there.
 
-plate-detect export --format openvino            # models/plate-obb.xml and .bin
-MODEL_PATH=models/plate-obb.xml plate-detect run
+plate-detect export --model best.pt    # best.xml and best.bin, which a worker on the CPU runs
+MODEL_PATH=best.pt plate-detect run
 """
 
 from __future__ import annotations
@@ -167,10 +167,7 @@ def _write_onnx(network: nn.Module, output: Path, label: str) -> None:
 
 
 def _write_openvino(network: nn.Module, output: Path, label: str) -> None:
-    try:
-        openvino = import_openvino()
-    except ImportError as error:
-        raise ModelError("writing OpenVINO needs: pip install 'plate-detect[openvino]'") from error
+    openvino = import_openvino()
     shape = openvino.PartialShape([-1, -1, -1, 3])
     model = openvino.convert_model(network, example_input=_example(), input=[shape])
     model.set_rt_info(label, KEY)

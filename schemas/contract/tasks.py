@@ -38,7 +38,7 @@ class Detection(_Public):
         description="Corners x, y in pixels of the result, clockwise from the plate's top left; "
         "they may lie outside the image"
     )
-    score: float = Field(ge=0, le=1, description="Confidence of the detector")
+    score: float = Field(ge=0, le=1, description="Probability that it is a plate")
 
 
 def _without_default(schema: dict[str, Any]) -> None:

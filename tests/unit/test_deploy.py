@@ -70,6 +70,13 @@ def test_gpu_is_a_profile_with_a_device(services: dict[str, Any]) -> None:
     assert gpu["environment"]["PROCESSING_DEVICE"] == "cuda"
     assert gpu["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
     assert gpu["image"] != services["worker"]["image"]
+    assert gpu["build"]["target"] == "cuda"
+
+
+def test_every_other_role_runs_in_the_image_without_pytorch(services: dict[str, Any]) -> None:
+    roles = [services[role] for role in ROLES if role != "worker-gpu"]
+    assert {role["build"]["target"] for role in roles} == {"cpu"}
+    assert not any("args" in role["build"] for role in roles)
 
 
 def test_prometheus_scrapes_the_ports_that_are_served() -> None:
@@ -82,16 +89,39 @@ def test_prometheus_scrapes_the_ports_that_are_served() -> None:
     }
 
 
-def test_the_image_runs_unprivileged_on_the_cpu_by_default() -> None:
-    dockerfile = read("deploy/Dockerfile")
-    assert re.search(r"^USER 10001:10001$", dockerfile, re.MULTILINE)
-    assert "ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu" in dockerfile
+def stages() -> dict[str, tuple[str, str]]:
+    """Return the stages of the Dockerfile by name, in order: what each starts from, its text."""
+    parts = re.split(r"^FROM (\S+) AS (\S+)$", read("deploy/Dockerfile"), flags=re.MULTILINE)
+    return {
+        name: (base, text)
+        for base, name, text in zip(parts[1::3], parts[2::3], parts[3::3], strict=True)
+    }
+
+
+@pytest.mark.parametrize("target", ["cpu", "cuda"])
+def test_an_image_runs_unprivileged(target: str) -> None:
+    _, text = stages()[target]
+    assert re.search(r"^USER 10001:10001$", text, re.MULTILINE)
+
+
+def test_only_the_image_for_cuda_has_pytorch() -> None:
+    found = stages()
+    assert list(found)[-1] == "cpu", "the last stage is what `docker build` makes by default"
+    base, text = found["cpu"]
+    assert base == "packages-cpu"
+    packages = found[base][1] + text
+    assert "requirements.py --cpu" in packages
+    assert "torch" not in packages
+    assert found["cuda"][0] == "packages-cuda"
+    assert "ARG TORCH_INDEX_URL=" in found["packages-cuda"][1]
 
 
 def test_the_build_context_holds_what_the_image_copies() -> None:
-    sources = re.findall(r"^COPY (\S+) ", read("deploy/Dockerfile"), re.MULTILINE)
+    lines = re.findall(r"^COPY (?!--from)(.+) \S+$", read("deploy/Dockerfile"), re.MULTILINE)
+    sources = [source.rstrip("/") for line in lines for source in line.split()]
     admitted = re.findall(r"^!(\S+)$", read(".dockerignore"), re.MULTILINE)
-    assert sorted(source.rstrip("/") for source in sources) == sorted(admitted)
+    assert sorted(sources) == sorted(admitted)
+    assert all((PROJECT / source).exists() for source in sources)
 
 
 def test_constraints_agree_with_the_direct_pins() -> None:

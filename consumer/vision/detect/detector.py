@@ -162,6 +162,11 @@ def _load_network(
         return exported.load_onnx(path, device, precision, threads)
     if path.suffix == ".xml":
         return exported.load_openvino(path, device, precision, threads, passes)
-    from consumer.vision.detect.backends import pytorch
-
+    try:
+        from consumer.vision.detect.backends import pytorch
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"{path}: a checkpoint needs PyTorch and ultralytics, which are not installed"
+            f" ({error.name}); on the CPU, put its export beside it (`plate-detect export`)"
+        ) from error
     return pytorch.load(path, device, precision, threads)

@@ -1,0 +1,146 @@
+"""All roles run with the packages of the image for the CPU: without PyTorch and ultralytics."""
+
+import re
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+PROJECT = Path(__file__).resolve().parents[2]
+HERE = {"plate-detect", "coverage"}
+"""Installed for the tests, and nothing to miss in the image: the project itself, its coverage."""
+
+_BLOCK = """
+import sys
+
+class Missing:
+    names = frozenset(sys.argv[1].split())
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+"""
+_WORKER = """
+from pathlib import Path
+from consumer.settings import WorkerSettings
+from consumer.vision.finding import cover_plates
+from consumer.vision.steps import run_steps
+from consumer.worker.process import cover_options, networks_of, stub_of
+
+settings = WorkerSettings()
+networks = networks_of(settings)
+options = cover_options(settings, stub_of(settings), corners=networks.corners is not None)
+image = Path("static/example.jpg").read_bytes()
+print(len(run_steps(cover_plates(image, options), networks.run).covers))
+"""
+_ROLES = """
+import cli.main, cli.runner, cli.settings_table
+import consumer.__main__, consumer.dispatcher.process, consumer.worker.process
+import producer.__main__, producer.app
+"""
+_OWN_CHECKPOINT = """
+from pathlib import Path
+from consumer.errors import ModelError
+from consumer.vision.networks import load_networks
+
+try:
+    load_networks(Path("own.pt"), None, device="cpu", confidence=0.3, max_batch=1)
+except ModelError as error:
+    print(error)
+"""
+_EXPORT = """
+from cli.main import app
+
+app(["export"])
+"""
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def installed_with(pins: list[str]) -> set[str]:
+    """Return the distributions that an installation of ``pins`` brings, by their metadata."""
+    found: set[str] = set()
+    waiting = [Requirement(pin) for pin in pins]
+    while waiting:
+        one = waiting.pop()
+        if normal(one.name) in found:
+            continue
+        try:
+            needed = [Requirement(text) for text in requires(one.name) or ()]
+        except PackageNotFoundError:
+            continue
+        found.add(normal(one.name))
+        extras = one.extras or {""}
+        waiting += [
+            each for each in needed
+            if each.marker is None or any(each.marker.evaluate({"extra": it}) for it in extras)
+        ]  # fmt: skip
+    return found
+
+
+def requirements(*arguments: str) -> list[str]:
+    return subprocess.run(
+        [sys.executable, PROJECT / "deploy" / "requirements.py", *arguments],
+        capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def missing() -> set[str]:
+    """The installed modules that the image for the CPU does not have."""
+    there = installed_with(requirements("--cpu")) | HERE
+    return {
+        module
+        for module, owners in packages_distributions().items()
+        if not {normal(owner) for owner in owners} & there
+    }
+
+
+def run_without(missing: set[str], code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", _BLOCK + code, " ".join(missing)],
+        cwd=PROJECT, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+
+
+def test_the_image_for_the_cpu_lacks_what_only_pytorch_needs(missing: set[str]) -> None:
+    assert {"torch", "torchvision", "ultralytics", "sympy", "polars", "requests"} <= missing
+    left_out = set(requirements()) - set(requirements("--cpu"))
+    assert {pin.partition("==")[0] for pin in left_out} == {"torch", "ultralytics-opencv-headless"}
+
+
+def test_a_worker_on_the_cpu_covers_an_image(missing: set[str]) -> None:
+    done = run_without(missing, _WORKER)
+    assert not done.returncode, done.stderr
+    assert int(done.stdout) >= 1
+
+
+def test_every_role_can_be_imported(missing: set[str]) -> None:
+    done = run_without(missing, _ROLES)
+    assert not done.returncode, done.stderr
+
+
+def test_a_missing_module_is_noticed(missing: set[str]) -> None:
+    done = run_without(missing, "import torch")
+    assert "No module named 'torch'" in done.stderr
+
+
+def test_a_checkpoint_without_an_export_is_refused_in_one_line(missing: set[str]) -> None:
+    done = run_without(missing, _OWN_CHECKPOINT)
+    assert not done.returncode, done.stderr
+    assert done.stdout.startswith("own.pt: a checkpoint needs PyTorch and ultralytics")
+    assert done.stdout.count("\n") == 1
+
+
+def test_export_says_what_is_missing(missing: set[str]) -> None:
+    done = run_without(missing, _EXPORT)
+    assert done.returncode
+    assert "needs PyTorch and ultralytics" in done.stderr
+    assert "Traceback" not in done.stderr
