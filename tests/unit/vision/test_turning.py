@@ -10,7 +10,7 @@ from consumer.vision.detect.obb import Detections
 from consumer.vision.finding import FindOptions, find_plates
 from consumer.vision.steps import NetworkName, Pixels, run_steps
 from consumer.vision.views.merge import is_cut
-from consumer.vision.views.tiling import views
+from consumer.vision.views.tiling import half, views
 from consumer.vision.views.turning import CERTAIN, HINT, next_turn
 from consumer.vision.views.view import View, in_image, turned
 
@@ -136,12 +136,14 @@ class TurnedScene:
     """Returns, for the views of each turn, what a detector shows there, and notes the turns."""
 
     def __init__(self, image: Pixels, shown: dict[int, Detections]) -> None:
-        self.views = {
-            turns: turned(view, turns) for view in views(image, 640, "off") for turns in range(4)
-        }
+        [whole] = views(image, 640, "off")
+        self.views = {turns: turned(whole, turns) for turns in range(4)}
+        self.halves = [turned(half(whole), turns).pixels for turns in range(4)]
         self.shown, self.turns = shown, list[int]()
 
     def run(self, _network: NetworkName, batch: Pixels) -> list[Detections]:
+        if any(np.array_equal(pixels, batch[0]) for pixels in self.halves):
+            return [NOTHING]
         [turns] = [k for k, view in self.views.items() if np.array_equal(view.pixels, batch[0])]
         self.turns.append(turns)
         return [shown_in(self.views[turns], self.shown.get(turns, NOTHING))]
@@ -184,6 +186,20 @@ def test_an_uncertain_find_of_a_turned_view_does_not_count() -> None:
 def test_a_plate_that_both_views_show_counts_once() -> None:
     found, _ = found_in({0: plate(0.5, ON_END), 1: plate(0.9, ON_END)})
     assert found.scores.tolist() == [np.float32(0.9)]
+
+
+def test_the_half_scale_shows_what_the_whole_view_does_not() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    scales: list[tuple[int, ...]] = []
+
+    def run(_network: NetworkName, batch: Pixels) -> list[Detections]:
+        scales.append(batch.shape[1:3])
+        in_half = Detections(LEVEL[None] / 2 + np.float32([0, 8]), np.float32([0.9]))
+        return [in_half if batch.shape[2] == WIDTH // 2 else NOTHING]
+
+    found = run_steps(find_plates(image, FindOptions(640, "off", corners=False)), run)
+    assert scales == [(HEIGHT, WIDTH), (256, WIDTH // 2)]
+    assert np.allclose(found.quads, LEVEL[None], atol=1e-3)
 
 
 def test_all_turns_come_in_order() -> None:
