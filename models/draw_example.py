@@ -30,7 +30,7 @@ def main() -> None:
         device="cpu", confidence=CANDIDATE_SCORE, max_batch=1,
     )  # fmt: skip
     options = FindOptions(640, "auto", corners=True)
-    plates, _ = split(run_steps(find_plates(before, options), networks.run), 0.3)
+    plates, _ = split(run_steps(find_plates(before, options), networks.run).plates, 0.3)
     after = before.copy()
     stub = load_stub(ROOT / "static/cover.png")
     cover(after, cover_quads(plates.quads, DEFAULT_PADDING), stub=stub)

@@ -62,7 +62,7 @@ def load_finder(args: argparse.Namespace) -> tuple[Find, str]:
     options = FindOptions(args.imgsz, args.tiling, corners=networks.corners is not None)
 
     def find(rgb: Pixels) -> Detections:
-        return run_steps(find_plates(rgb, options), networks.run)
+        return run_steps(find_plates(rgb, options), networks.run).plates
 
     return find, networks.digest
 

@@ -14,7 +14,7 @@ from consumer.vision.image.decoder import decode, read_header
 from consumer.vision.image.encoder import encode_webp
 from consumer.vision.image.webp_tuning import WebpMethod, highest_method, method_for
 from consumer.vision.steps import NetworkInput, Pixels, Steps
-from consumer.vision.views.merge import candidates, distinct, merged
+from consumer.vision.views.merge import candidates, distinct, merged, unused_score
 from consumer.vision.views.tiling import Tiling, half, view_bytes, views
 from consumer.vision.views.turning import is_certain, next_turn
 from consumer.vision.views.view import View, turned
@@ -30,6 +30,14 @@ class FindOptions:
     imgsz: int
     tiling: Tiling
     corners: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPlates:
+    """What may be a plate in an image, in its pixels, and the ``unused_score`` of turned views."""
+
+    plates: Detections
+    unused_score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ def cover_plates(
         image = decode(data, max_pixels=options.max_pixels)
     found = yield from find_plates(image.rgb, options.find)
     with stage("cover"):
-        plates, others = split(found, options.confidence)
+        plates, others = split(found.plates, options.confidence)
         covers = cover_quads(plates.quads, options.padding)
         cover(image.rgb, covers, stub=options.stub, alpha=image.alpha)
     with stage("encode"):
@@ -97,7 +105,7 @@ def cover_plates(
         )
         webp = encode_webp(image, quality=quality, method=method)
         digests = hashlib.sha256(data).hexdigest(), hashlib.sha256(webp).hexdigest()
-    uncovered = float(others.scores.max(initial=0))
+    uncovered = float(others.scores.max(initial=found.unused_score))
     return CoveredImage(webp, plates, uncovered, covers, *digests)
 
 
@@ -114,8 +122,8 @@ def needed_bytes(data: bytes, options: CoverOptions) -> int:
     return len(data) + header.decoded_bytes + of_views
 
 
-def find_plates(rgb: Pixels, options: FindOptions) -> Steps[Detections]:
-    """Find what may be a plate in ``rgb`` (H, W, 3), with scores, the most certain first."""
+def find_plates(rgb: Pixels, options: FindOptions) -> Steps[FoundPlates]:
+    """Find what may be a plate in ``rgb`` (H, W, 3)."""
     seen = views(rgb, options.imgsz, options.tiling)
     plates = {0: (yield from _plates(rgb, seen, options))}
     if not is_certain(plates[0]):
@@ -124,7 +132,7 @@ def find_plates(rgb: Pixels, options: FindOptions) -> Steps[Detections]:
         plates[0] = distinct(joined([plates[0], further]))
     while (turns := next_turn(plates, max(rgb.shape[:2]))) is not None:
         plates[turns] = yield from _plates(rgb, seen, options, turns)
-    return merged(plates)
+    return FoundPlates(merged(plates), unused_score(plates))
 
 
 def _plates(

@@ -25,7 +25,7 @@ _OPTIONS = FindOptions(640, "auto", corners=False)
 
 def candidates(networks: Networks, item: Item) -> list[list[float]]:
     """Return rows of a score and four corners in px: what the second stage gets to examine."""
-    found = run_steps(find_plates(read_image(item.image), _OPTIONS), networks.run)
+    found = run_steps(find_plates(read_image(item.image), _OPTIONS), networks.run).plates
     return [
         [round(float(score), 4), *np.round(quad.ravel(), 2).tolist()]
         for score, quad in zip(found.scores, found.quads, strict=True)

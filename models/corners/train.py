@@ -20,12 +20,10 @@ from torch.utils.data import DataLoader, IterableDataset
 from models.corners.network import CornerNetwork, Output
 from models.corners.photos import DEFAULT_CORNERS, labelled, proposed, read_corners
 from models.corners.samples import Batch, CropMix, CropSampler
-from models.dataset import DEFAULT_FIXES, Item, apply_fixes, read_folder
+from models.dataset import DEFAULT_FIXES, apply_fixes, read_folder
 from models.training.optimizer import Average, make_optimizer, set_rate
 
 LOG_EVERY, SAVE_EVERY = 50, 500
-HELD_OUT = 12
-"""Every n-th image is not trained on: the score is calibrated on these."""
 _GAINS = {"plate": 1.0, "corners": 4.0, "error": 0.3}
 
 
@@ -66,11 +64,6 @@ class _Crops(IterableDataset[Batch]):
             step += of
 
 
-def held_out(items: list[Item]) -> tuple[list[Item], list[Item]]:
-    """Return the items to train on, and those on which the score is calibrated."""
-    return [it for i, it in enumerate(items) if i % HELD_OUT], items[::HELD_OUT]
-
-
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description="Train the second stage.")
@@ -90,7 +83,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def read_sampler(args: argparse.Namespace) -> CropSampler:
     """Return what makes the crops, from the images that are trained on."""
-    items, _ = held_out(apply_fixes(read_folder(args.dataset, "train"), DEFAULT_FIXES))
+    items = apply_fixes(read_folder(args.dataset, "train"), DEFAULT_FIXES)
     labels = labelled(items, read_corners(args.corners))
     found = proposed(items, json.loads(args.candidates.read_text()), labels)
     sampler = CropSampler(labels + found, CropMix(), args.seed)

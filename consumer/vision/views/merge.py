@@ -57,6 +57,17 @@ def merged(plates: Mapping[int, Detections]) -> Detections:
     )
 
 
+def unused_score(plates: Mapping[int, Detections]) -> float:
+    """Return the highest score that turned views show, if no view shows a certain plate, else 0.
+
+    ``merged`` leaves that out, so a person should review the image.
+    """
+    if any(is_certain(found) for found in plates.values()):
+        return 0.0
+    scores = [found.scores.max(initial=0) for turns, found in plates.items() if turns]
+    return float(max(scores, default=0.0))
+
+
 def _is_same(quad: Array, better: Array) -> bool:
     """Return whether a cover of ``better`` (4, 2) hides a plate at ``quad`` too."""
     low, high = quad.min(axis=0), quad.max(axis=0)

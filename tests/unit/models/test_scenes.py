@@ -81,7 +81,7 @@ def test_the_real_checkpoint_covers_the_plates_and_nothing_else():
         number = 1 + seed % 3
         scene = draw_scene(np.random.default_rng(seed), 960, 720, number)
         options = FindOptions(640, "auto", corners=True)
-        found = run_steps(find_plates(scene.rgb, options), networks.run)
+        found = run_steps(find_plates(scene.rgb, options), networks.run).plates
         covers = cover_quads(split(found, 0.3)[0].quads, DEFAULT_PADDING)
         covered += sum(covered_share(quad, list(covers)) >= 0.9 for quad in scene.quads)
         plates += number

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from consumer.vision.detect.obb import Detections
-from consumer.vision.finding import FindOptions, find_plates
+from consumer.vision.finding import FindOptions, FoundPlates, find_plates
 from consumer.vision.steps import NetworkName, Pixels, run_steps
 from consumer.vision.views.merge import is_cut
 from consumer.vision.views.tiling import half, views
@@ -149,8 +149,8 @@ class TurnedScene:
         return [shown_in(self.views[turns], self.shown.get(turns, NOTHING))]
 
 
-def found_in(shown: dict[int, Detections]) -> tuple[Detections, list[int]]:
-    """The plates of an image whose turned views show these, and the turns that were used."""
+def found_in(shown: dict[int, Detections]) -> tuple[FoundPlates, list[int]]:
+    """What is found in an image whose turned views show these, and the turns that were used."""
     image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     scene = TurnedScene(image, shown)
     options = FindOptions(640, "off", corners=False)
@@ -173,19 +173,22 @@ def test_a_certain_plate_of_a_turned_view_counts_with_all_that_it_shows(turns: i
     shown = {turns: both} if turns == 1 else {1: plate(HINT, SQUARE + 300), 3: both}
     found, used = found_in(shown)
     assert used == [0, 1, 3][: 2 if turns == 1 else 3]
-    assert np.allclose(found.scores, both.scores)
-    assert np.allclose(np.sort(found.quads, axis=1), np.sort(both.quads, axis=1), atol=1e-2)
+    assert np.allclose(found.plates.scores, both.scores)
+    corners = np.sort(found.plates.quads, axis=1)
+    assert np.allclose(corners, np.sort(both.quads, axis=1), atol=1e-2)
+    assert found.unused_score == 0
 
 
-def test_an_uncertain_find_of_a_turned_view_does_not_count() -> None:
+def test_an_uncertain_find_of_a_turned_view_does_not_count_but_is_reported() -> None:
     found, used = found_in({1: plate(0.6), 3: plate(0.65)})
     assert used == [0, 1, 3]
-    assert not len(found.quads)
+    assert not len(found.plates.quads)
+    assert found.unused_score == pytest.approx(0.65)
 
 
 def test_a_plate_that_both_views_show_counts_once() -> None:
     found, _ = found_in({0: plate(0.5, ON_END), 1: plate(0.9, ON_END)})
-    assert found.scores.tolist() == [np.float32(0.9)]
+    assert found.plates.scores.tolist() == [np.float32(0.9)]
 
 
 def test_the_half_scale_shows_what_the_whole_view_does_not() -> None:
@@ -199,7 +202,7 @@ def test_the_half_scale_shows_what_the_whole_view_does_not() -> None:
 
     found = run_steps(find_plates(image, FindOptions(640, "off", corners=False)), run)
     assert scales == [(HEIGHT, WIDTH), (256, WIDTH // 2)]
-    assert np.allclose(found.quads, LEVEL[None], atol=1e-3)
+    assert np.allclose(found.plates.quads, LEVEL[None], atol=1e-3)
 
 
 def test_all_turns_come_in_order() -> None:

@@ -72,7 +72,7 @@ async def together(
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    return [split(each, CONFIDENCE)[0] for each in found], sizes
+    return [split(each.plates, CONFIDENCE)[0] for each in found], sizes
 
 
 def assert_alike(found: list[Detections], others: list[Detections]) -> None:
