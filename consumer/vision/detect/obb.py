@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from consumer.vision.detect.heads import Array, Decoded
 
 _CORNERS = np.array(((-1, -1), (1, -1), (1, 1), (-1, 1)))
-_NEARLY_SQUARE = 1.2
+# A plate in two rows, 1.4 to 1.6 times as wide as high, may seem higher than wide.
+_NEARLY_SQUARE = 1.7
 _EPSILON = 1e-7
 _LEVEL_SLACK = 1e-3
 

@@ -92,7 +92,7 @@ def test_quads_are_upright_and_unmirrored(rows: list[tuple[float, ...]]) -> None
         across, down = quad[1] - quad[0], quad[3] - quad[0]
         assert across[0] * down[1] - across[1] * down[0] > 0
         length, depth = np.linalg.norm(across), np.linalg.norm(down)
-        assert length >= depth / 1.25
+        assert length >= depth / 1.75
         assert across[0] >= -1.1e-3 * length
         if across[0] < 1e-3 * length:
             assert across[1] < 0
