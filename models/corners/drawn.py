@@ -25,7 +25,7 @@ from models.drawing.plates import (
 )
 from models.drawing.styles import REGIONS, STYLES
 from models.training import lookalikes
-from models.training.synthesis import _backing, perspective_quad, weather
+from models.training.synthesis import backing, perspective_quad, weather
 
 _UNIT = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
 _PATTERNS = (
@@ -111,7 +111,7 @@ def _frame(rng: np.random.Generator, rgb: Pixels, quad: Quads, style: Style) -> 
         ink = (235, 235, 235) if tone < 120 else (30, 30, 30)
         tall = max(4, round(bottom * 0.5))
         box = (round(width * 0.2), round(height - bottom * 0.8), round(width * 0.6), tall)
-        lookalikes._write(panel, rng, lookalikes._word(rng), box, ink)  # noqa: SLF001
+        lookalikes.write(panel, rng, lookalikes.word(rng), box, ink)
     outer = np.array(
         [
             [-left, -top],
@@ -220,7 +220,7 @@ def put_plate(rng: np.random.Generator, rgb: Pixels, quad: Quads, style: Style) 
     """Draw a plate with what is around it and in front of it, its corners at ``quad``."""
     brightness = float(rgb.mean())
     if rng.random() < 0.5:
-        _backing(rng, rgb, quad)
+        backing(rng, rgb, quad)
     if rng.random() < 0.45:
         _frame(rng, rgb, quad, style)
     plate, _ = draw_plate(rng, style, void=False)
@@ -242,5 +242,5 @@ def put_plate(rng: np.random.Generator, rgb: Pixels, quad: Quads, style: Style) 
 
 def lookalike(rng: np.random.Generator) -> Pixels:
     """Return an object (h, w, 4) with letters or panes that is not a plate."""
-    draw = lookalikes._DRAW[int(rng.integers(0, len(lookalikes._DRAW)))]  # noqa: SLF001
+    draw = lookalikes.DRAW[int(rng.integers(0, len(lookalikes.DRAW)))]
     return draw(rng)

@@ -37,7 +37,7 @@ def _panel(width: int, height: int, colour: tuple[int, ...]) -> Pixels:
     return image
 
 
-def _write(
+def write(
     image: Pixels,
     rng: np.random.Generator,
     text: str,
@@ -60,7 +60,8 @@ def _pick(rng: np.random.Generator, choices: Sequence[Choice]) -> Choice:
     return choices[int(rng.integers(0, len(choices)))]
 
 
-def _word(rng: np.random.Generator) -> str:
+def word(rng: np.random.Generator) -> str:
+    """Return a word in capitals, as on shops, vehicles and clothes."""
     return _pick(rng, _WORDS).upper()
 
 
@@ -69,7 +70,7 @@ def draw_round_sign(rng: np.random.Generator) -> Pixels:
     image = np.zeros((120, 120, 4), np.uint8)
     cv2.circle(image, (60, 60), 58, (200, 25, 30, 255), -1, cv2.LINE_AA)
     cv2.circle(image, (60, 60), 45, (246, 246, 246, 255), -1, cv2.LINE_AA)
-    _write(image, rng, _digits(rng, "90"), (26, 38, 68, 44), (20, 20, 22))
+    write(image, rng, _digits(rng, "90"), (26, 38, 68, 44), (20, 20, 22))
     return image
 
 
@@ -80,8 +81,8 @@ def draw_road_board(rng: np.random.Generator) -> Pixels:
     ink = (245, 245, 245) if colour[0] < 100 else (25, 30, 40)
     image = _panel(280, 20 + 48 * lines, colour)
     for line in range(lines):
-        _write(image, rng, _word(rng), (16, 16 + 48 * line, 170, 30), ink)
-        _write(image, rng, _digits(rng, "99"), (214, 16 + 48 * line, 46, 30), ink)
+        write(image, rng, word(rng), (16, 16 + 48 * line, 170, 30), ink)
+        write(image, rng, _digits(rng, "99"), (214, 16 + 48 * line, 46, 30), ink)
     return image
 
 
@@ -89,9 +90,9 @@ def draw_shop_sign(rng: np.random.Generator) -> Pixels:
     """Draw a long shop sign, one or two words in strong colours."""
     colour = _pick(rng, _COLOURS)
     ink = _pick(rng, _COLOURS)
-    text = f"{_word(rng)} {_word(rng)}" if rng.random() < 0.7 else _word(rng)
+    text = f"{word(rng)} {word(rng)}" if rng.random() < 0.7 else word(rng)
     image = _panel(46 * len(text) + 40, 90, colour)
-    _write(image, rng, text, (20, 20, 46 * len(text), 50), ink)
+    write(image, rng, text, (20, 20, 46 * len(text), 50), ink)
     return image
 
 
@@ -100,7 +101,7 @@ def draw_phone_number(rng: np.random.Generator) -> Pixels:
     formats = ("8-999-999-99-99", "+7 999 999-99-99", "99-99-99", "0800 999 999")
     text = _digits(rng, _pick(rng, formats))
     image = np.zeros((60, 34 * len(text), 4), np.uint8)
-    _write(image, rng, text, (0, 5, 34 * len(text), 50), _pick(rng, _COLOURS))
+    write(image, rng, text, (0, 5, 34 * len(text), 50), _pick(rng, _COLOURS))
     return image
 
 
@@ -110,7 +111,7 @@ def draw_sticker(rng: np.random.Generator) -> Pixels:
     colour = _pick(rng, _COLOURS)
     cv2.ellipse(image, (60, 40), (58, 38), 0, 0, 360, (*colour, 255), -1, cv2.LINE_AA)
     ink = (20, 20, 24) if sum(colour) > 380 else (245, 245, 245)
-    _write(image, rng, _word(rng)[: int(rng.integers(1, 4))], (26, 22, 68, 36), ink)
+    write(image, rng, word(rng)[: int(rng.integers(1, 4))], (26, 22, 68, 36), ink)
     return image
 
 
@@ -146,14 +147,14 @@ def stamp_time(rng: np.random.Generator, rgb: Pixels) -> None:
     if rng.random() < 0.4:
         label[..., 3] = 255
     ink = _pick(rng, ((250, 250, 250), (250, 225, 60), (255, 150, 30)))
-    _write(label, rng, text, (2, 2, width, height), ink)
+    write(label, rng, text, (2, 2, width, height), ink)
     x = int(rng.uniform(0, size - width - 4))
     y = 2 if rng.random() < 0.5 else size - height - 6
     corners = [[x, y], [x + width + 4, y], [x + width + 4, y + height + 4], [x, y + height + 4]]
     paste(rgb, label, np.array(corners, np.float32))
 
 
-_DRAW = (
+DRAW = (
     draw_round_sign,
     draw_road_board,
     draw_shop_sign,
@@ -169,7 +170,7 @@ def add_lookalikes(rng: np.random.Generator, sample: Sample, count: int) -> Samp
     if rng.random() < 0.3 and not len(sample.quads):
         stamp_time(rng, rgb)
     for _ in range(count):
-        draw = _pick(rng, _DRAW)
+        draw = _pick(rng, DRAW)
         image = draw(rng)
         max_height = 320 if draw is draw_grid else 90
         height = float(np.exp(rng.uniform(np.log(10), np.log(max_height))))

@@ -123,7 +123,7 @@ def replace_plates(rng: np.random.Generator, sample: Sample) -> Sample:
     return Sample(rgb, quads, exact)
 
 
-def _backing(rng: np.random.Generator, rgb: Pixels, quad: Quad) -> None:
+def backing(rng: np.random.Generator, rgb: Pixels, quad: Quad) -> None:
     """Paint a panel behind a plate, like a bumper or boot lid."""
     tall, wide = 48, 128
     tone = rng.uniform(20, 230) * np.exp(rng.normal(0, 0.12, 3))
@@ -163,7 +163,7 @@ def add_plates(rng: np.random.Generator, sample: Sample, count: int) -> Sample:
         if not inside or overlaps(room, np.array(quads, np.float32).reshape(-1, 4, 2)):
             continue
         if rng.random() < 0.7:
-            _backing(rng, rgb, quad)
+            backing(rng, rgb, quad)
         put_plate(rng, rgb, quad, style)
         quads.append(quad)
         exact.append(np.True_)
