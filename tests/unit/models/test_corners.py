@@ -1,10 +1,15 @@
 """Training of the second stage: crops that can be reproduced, and a calibrated score."""
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 
+from consumer.vision.corners.crop import HEIGHT, WIDTH
 from models.corners.export import fit
-from models.corners.samples import aligned
+from models.corners.photos import Place
+from models.corners.samples import CropMix, CropSampler, aligned
 
 
 def test_the_calibration_finds_what_made_the_labels() -> None:
@@ -22,3 +27,56 @@ def test_corners_start_at_the_top_left_of_the_crop(start: int, *, backwards: boo
     quad = np.array([(10, 10), (90, 14), (88, 40), (8, 36)], np.float32)
     other = np.roll(quad[::-1] if backwards else quad, start, axis=0)
     assert np.array_equal(aligned(other), quad)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> list[Place]:
+    """A bright plate in perspective on a dark image, and a place without one on another."""
+    dark = np.full((240, 320, 3), 30, np.uint8)
+    quad = np.array([(100, 90), (220, 110), (216, 150), (98, 126)], np.float32)
+    bright = cv2.fillConvexPoly(dark.copy(), quad.astype(np.int32), (230, 230, 230))
+    for name, image in (("plate", bright), ("empty", dark)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), image)
+    return [
+        Place(tmp_path / "plate.png", quad, plate=True, exact=1.0),
+        Place(tmp_path / "empty.png", quad, plate=False),
+    ]
+
+
+def test_the_same_seed_and_place_give_the_same_crop(places: list[Place]) -> None:
+    first, again, other = (CropSampler(places, CropMix(), seed) for seed in (1, 1, 2))
+    for step in range(12):
+        crop = first.crop(step, 3)
+        assert crop.pixels.shape == (HEIGHT, WIDTH, 3)
+        assert crop.pixels.dtype == np.uint8
+        assert np.isfinite(crop.corners).all()
+        assert np.array_equal(crop.pixels, again.crop(step, 3).pixels)
+        assert not np.array_equal(crop.pixels, other.crop(step, 3).pixels)
+
+
+def test_exact_corners_lie_where_the_crop_shows_the_plate(places: list[Place]) -> None:
+    sampler = CropSampler(places, CropMix(0, 1, 0, 0, 0), 0)
+    contrasts = []
+    for step in range(20):
+        crop = sampler.crop(step, 0)
+        inside = np.zeros((HEIGHT, WIDTH), np.uint8)
+        cv2.fillConvexPoly(inside, np.rint(crop.corners).astype(np.int32), 1)
+        around = cv2.dilate(inside, np.ones((13, 13), np.uint8)) - cv2.dilate(
+            inside, np.ones((5, 5), np.uint8)
+        )
+        inside = cv2.erode(inside, np.ones((5, 5), np.uint8))
+        grey = crop.pixels.mean(axis=2)
+        assert (crop.plate, crop.exact) == (True, 1.0)
+        contrasts.append(grey[inside > 0].mean() - grey[around > 0].mean())
+    assert np.median(contrasts) > 60
+
+
+def test_kinds_of_crops_are_what_they_are_called(places: list[Place]) -> None:
+    kinds = {"drawn": True, "lookalike": False, "random": False, "negative": False}
+    for kind, plate in kinds.items():
+        none = dict.fromkeys(("drawn", "exact", "lookalike", "random", "negative"), 0.0)
+        sampler = CropSampler(places, CropMix(**{**none, kind: 1.0}), 0)
+        batch = sampler.batch(0, 4)
+        assert batch.images.shape == (4, 3, HEIGHT, WIDTH)
+        assert batch.plate.tolist() == [float(plate)] * 4
+        assert batch.exact.tolist() == [float(plate)] * 4
