@@ -183,8 +183,8 @@ class WorkerSettings(ConsumerSettings):
     inference_precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
         description="Number format of the detector: `float32`, `bfloat16`, or `auto`: float16 on "
-        "CUDA; on a CPU INT8 if there is such an export, else bfloat16 with AMX or AVX-512"
-        " BF16, else float32",
+        "CUDA; on a CPU bfloat16 if it has AMX, else INT8 if there is such an export, else "
+        "float32",
     )  # fmt: skip
     processing_batch_size: int = Field(
         16, ge=1, le=256, description="Maximum number of images in one forward pass"

@@ -9,7 +9,7 @@ from typing import Any
 from consumer.errors import ModelError
 from consumer.vision.corners.model import CornerModel
 from consumer.vision.detect.backends.base import Precision
-from consumer.vision.detect.backends.exported import source_of
+from consumer.vision.detect.backends.exported import has_amx, source_of
 from consumer.vision.detect.detector import Detector, load_detector
 from consumer.vision.steps import NetworkName, Pixels
 
@@ -56,29 +56,31 @@ def load_networks(  # noqa: PLR0913 - all but the paths by name
         ModelError: a file is missing or not such a network.
     """
     detector = load_detector(
-        cpu_file(model, precision) if device == "cpu" else model,
+        cpu_file(model, precision, fast_bfloat16=has_amx()) if device == "cpu" else model,
         device=device, confidence=confidence, max_batch=max_batch, classes=classes,
         precision=precision, threads=threads, passes=passes,
     )  # fmt: skip
     if corners is None:
         return Networks(detector)
-    return Networks(
-        detector, CornerModel(corners, max_batch=max_batch, threads=threads, passes=passes)
-    )
+    return Networks(detector, CornerModel(corners, threads=threads, passes=passes))
 
 
-def cpu_file(model: Path, precision: Precision) -> Path:
+def cpu_file(model: Path, precision: Precision, *, fast_bfloat16: bool) -> Path:
     """Return the file that a CPU runs for a model file: one that was exported from it, or itself.
 
-    An export lies beside its checkpoint NAME.pt. ``NAME-int8.xml`` is used only if no ``precision``
-    is asked for, otherwise ``NAME.xml``; both need OpenVINO alone, and not even the checkpoint.
+    An export lies beside its checkpoint NAME.pt, and needs neither PyTorch nor the checkpoint.
+    ``NAME-int8.xml`` is used only if no ``precision`` is asked for, and first only if the CPU is
+    slow in bfloat16, which ``NAME.xml`` has by default: with AMX that is as fast as INT8, nearer to
+    the checkpoint, and takes a third of the memory (14 instead of 45 MiB for each input shape).
 
     Raises:
         ModelError: an export was made from another checkpoint.
     """
     if model.suffix in {".xml", ".onnx"}:
         return model
-    suffixes = ("-int8.xml", ".xml") if precision == "auto" else (".xml",)
+    suffixes = [".xml"]
+    if precision == "auto":
+        suffixes.insert(1 if fast_bfloat16 else 0, "-int8.xml")
     exports = [model.with_name(model.stem + suffix) for suffix in suffixes]
     found = next((path for path in exports if path.is_file()), None)
     if found is None:

@@ -38,13 +38,13 @@ class CornerResult(NamedTuple):
 class CornerModel:
     """Finds the corners of the plate in a crop, and whether there is one."""
 
-    def __init__(self, path: Path, *, max_batch: int, threads: int = 1, passes: int = 1) -> None:
+    def __init__(self, path: Path, *, threads: int = 1, passes: int = 1) -> None:
         """Load an OpenVINO file. Raises ModelError: missing, or another file."""
         opened = open_openvino(path, "float32", threads, passes)
         if opened.label != FORMAT:
             raise ModelError(f"{path}: not a corner network in the format {FORMAT}")
         self.name, self.digest = path.name, opened.digest
-        self._forward, self._max_batch = opened.forward, max_batch
+        self._forward = opened.forward
         self.examine(np.zeros((1, HEIGHT, WIDTH, 3), np.uint8))
 
     def examine(self, crops: NDArray[np.uint8]) -> list[CornerResult]:
@@ -56,15 +56,11 @@ class CornerModel:
         Raises:
             ModelError: the network's output has another shape or is not finite.
         """
-        found: list[CornerResult] = []
-        for start in range(0, len(crops), self._max_batch):
-            part = crops[start : start + self._max_batch]
-            raw = self._forward(part)
-            if raw.shape != (len(part), _NUMBERS) or not np.isfinite(raw).all():
-                raise ModelError(
-                    f"{self.name} returned {raw.shape}, or numbers that are not finite"
-                )
-            errors = np.exp(raw[:, 9:].clip(*_LOG_ERRORS)).mean(axis=1)
-            corners = raw[:, 1:9].reshape(-1, 4, 2)
-            found += map(CornerResult, raw[:, 0].tolist(), corners, errors.tolist())
-        return found
+        # One by one: on a CPU batches are no faster, and each size would need its own kernels.
+        return [self._result(self._forward(crop[None])) for crop in crops]
+
+    def _result(self, raw: Array) -> CornerResult:
+        if raw.shape != (1, _NUMBERS) or not np.isfinite(raw).all():
+            raise ModelError(f"{self.name} returned {raw.shape}, or numbers that are not finite")
+        error = float(np.exp(raw[0, 9:].clip(*_LOG_ERRORS)).mean())
+        return CornerResult(float(raw[0, 0]), raw[0, 1:9].reshape(4, 2), error)

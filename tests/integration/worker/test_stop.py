@@ -28,7 +28,7 @@ HANGS = {
         def hang(*_, **__):
             print("begun", flush=True)
             time.sleep(600)
-        process.load_detector = hang
+        process.load_networks = hang
     """,
     "dispatcher": """
         from consumer.dispatcher.events import EventReader

@@ -147,7 +147,7 @@ def test_many_candidates_come_in_parts_and_none_in_none() -> None:
 
 @pytest.fixture(scope="module")
 def model() -> CornerModel:
-    return CornerModel(MODELS / "plate-corners.xml", max_batch=4)
+    return CornerModel(MODELS / "plate-corners.xml")
 
 
 def test_a_crop_has_the_same_result_in_any_batch(model: CornerModel) -> None:
@@ -161,6 +161,6 @@ def test_a_crop_has_the_same_result_in_any_batch(model: CornerModel) -> None:
 
 def test_another_file_is_refused() -> None:
     with pytest.raises(ModelError, match="not a corner network"):
-        CornerModel(MODELS / "plate-obb.xml", max_batch=1)
+        CornerModel(MODELS / "plate-obb.xml")
     with pytest.raises(ModelError, match="no readable model file"):
-        CornerModel(MODELS / "missing.xml", max_batch=1)
+        CornerModel(MODELS / "missing.xml")

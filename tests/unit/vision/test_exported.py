@@ -48,8 +48,10 @@ def test_finds_the_same_alone_and_in_a_batch_of_any_shape(checkpoint: Path, expo
             [alone] = theirs.detect(image[None])
             for other in (alone, expected):
                 assert len(found.scores) == len(other.scores)
-                assert np.abs(found.quads - other.quads).max(initial=0) <= 0.5
                 assert np.abs(found.scores - other.scores).max(initial=0) <= 0.001
+                # Scores that are all but equal may change places.
+                gaps = np.abs(found.quads[:, None] - other.quads[None]).max(axis=(2, 3))
+                assert gaps.min(axis=1, initial=np.inf).max(initial=0) <= 0.5
         assert any(len(found.scores) for found in together)
 
 

@@ -22,9 +22,10 @@ from consumer.vision.detect.no_telemetry import import_openvino
 KEY = "plate_detect"
 INPUT, OUTPUT = "images", "raw"
 
-# Kernels for input shapes that were seen; 5,000 is OpenVINO's default. Measured with 30 shapes and
-# two streams: the process takes 1,352 MiB by default, and 789 with this number.
-_CACHED_KERNELS = 1000
+# Kernels for input shapes that were seen; 5,000 is OpenVINO's default. Measured with 54 shapes and
+# two streams in bfloat16: the process takes 1,133 MiB by default, and 640 to 755 MiB with 500 to
+# 1,000. A shape whose kernels are gone costs about 65 ms again.
+_CACHED_KERNELS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +67,17 @@ def load_openvino(
     opened = open_openvino(path, precision, threads, passes)
     return _network(
         path, opened.digest, Label.from_json(opened.label, path), opened.forward,
-        one_by_one=not opened.is_exact,
+        # Batches are no faster on a CPU, and each size of one would need its own kernels.
+        one_by_one=True,
     )  # fmt: skip
 
 
 class OpenedModel(NamedTuple):
-    """A compiled OpenVINO file.
-
-    ``label``: its text under KEY. ``is_exact``: whether it computes in float32, so that an input
-    has the same result in any batch.
-    """
+    """A compiled OpenVINO file; ``label``: its text under KEY."""
 
     forward: Forward
     label: str
     digest: str
-    is_exact: bool
 
 
 def open_openvino(path: Path, precision: Precision, threads: int, passes: int) -> OpenedModel:
@@ -98,10 +95,17 @@ def open_openvino(path: Path, precision: Precision, threads: int, passes: int) -
         if precision != "auto":  # OpenVINO's default is bfloat16 where the CPU has it
             options["INFERENCE_PRECISION_HINT"] = "f32" if precision == "float32" else "bf16"
         compiled = core.compile_model(model, "CPU", {**options, "NUM_STREAMS": passes})
-        used = compiled.get_property("INFERENCE_PRECISION_HINT")
     except RuntimeError as error:
         raise ModelError(f"{path}: OpenVINO cannot load it: {_one_line(error)}") from error
-    return OpenedModel(_forward_of(compiled), label, digest, used == openvino.Type.f32)
+    return OpenedModel(_forward_of(compiled), label, digest)
+
+
+def has_amx() -> bool:
+    """Return whether the CPU has instructions for matrices of bfloat16 (Linux only)."""
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
 
 
 def source_of(path: Path) -> str:
