@@ -21,9 +21,10 @@ from tests.support.service import wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(300)]
 
-MAX_GROWTH_BYTES = {"producer": 64 << 20, "worker": 512 << 20}
+MAX_GROWTH_BYTES = {"producer": 64 << 20, "worker": 640 << 20}
 """Limit for the growth of a process' peak memory after one small task, bytes. The
-worker may hold 256 MiB of images (MEMORY_BUDGET_MB) and the largest alone."""
+worker may hold 256 MiB of images (MEMORY_BUDGET_MB) and the largest alone, and it keeps kernels of
+OpenVINO for some of the corpus' many input shapes."""
 
 
 def cases(all_of_them: Any) -> pytest.MarkDecorator:
