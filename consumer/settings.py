@@ -190,18 +190,16 @@ class WorkerSettings(ConsumerSettings):
         16, ge=1, le=256, description="Maximum number of images in one forward pass"
     )
     batch_max_wait_ms: float = Field(
-        10,
-        ge=0,
+        10, ge=0,
         description="On a GPU: maximum time that the first image of a batch waits for more",
-    )
+    )  # fmt: skip
     processing_threads: int = Field(
         0, ge=0, description="Threads that decode, cover and encode; 0: one per usable CPU"
     )
     inference_threads: int = Field(
-        0,
-        ge=0,
+        0, ge=0,
         description="Threads of one forward pass on the CPU; 0: a quarter of the usable CPUs",
-    )
+    )  # fmt: skip
     inference_timeout_seconds: Seconds = Field(
         120, description="Maximum time of one forward pass; after that, the process ends as hung"
     )
@@ -229,11 +227,9 @@ class WorkerSettings(ConsumerSettings):
         "most about doubling the time; `on`: of everything in full resolution; `off`: none",
     )  # fmt: skip
     detect_confidence: float = Field(
-        0.3,
-        gt=0,
-        lt=1,
+        0.3, gt=0, lt=1,
         description="Minimum score of what is covered, the probability that it is a plate",
-    )
+    )  # fmt: skip
     review_confidence: float = Field(
         0.5, ge=0, le=1,
         description="An image is `needs_review` if one of its covers has a lower score, or if "
@@ -266,17 +262,15 @@ class WorkerSettings(ConsumerSettings):
         " file, apart from rounding",
     )
     max_image_pixels: int = Field(
-        100_000_000,
-        ge=1,
+        100_000_000, ge=1,
         description="Maximum number of pixels of one image, checked before it is decoded",
-    )
+    )  # fmt: skip
     max_deliveries: int = Field(
-        4,
-        ge=1,
+        4, ge=1,
         description="An image is dead-lettered after this number of deliveries if it ended its "
         "worker, or failed, in each one in which it was alone in its process: all but the first "
         "two, or with 2 the second; after four times this number in any case",
-    )
+    )  # fmt: skip
     dead_letter_keep_inputs: bool = Field(
         default=False,
         description="`true`: originals of dead letters are kept for DEAD_LETTER_TTL_HOURS, so that "
