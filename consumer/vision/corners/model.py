@@ -40,7 +40,7 @@ class CornerModel:
 
     def __init__(self, path: Path, *, threads: int = 1, passes: int = 1) -> None:
         """Load an OpenVINO file. Raises ModelError: missing, or another file."""
-        opened = open_openvino(path, "float32", threads, passes)
+        opened = open_openvino(path, "auto", threads, passes)
         if opened.label != FORMAT:
             raise ModelError(f"{path}: not a corner network in the format {FORMAT}")
         self.name, self.digest = path.name, opened.digest
