@@ -17,8 +17,9 @@ from models.corners.drawn import choose_style, erase, lookalike, put_plate, tilt
 from models.corners.photos import Place, photo
 from models.dataset import Pixels, Quads
 from models.drawing.paste import paste, quad_size
+from models.drawing.wear import weather
 from models.training.augment import damage, relight
-from models.training.synthesis import perspective_quad, upright, weather
+from models.training.synthesis import perspective_quad, upright
 
 
 @dataclass(frozen=True)

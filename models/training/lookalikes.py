@@ -10,8 +10,9 @@ import numpy as np
 
 from models.drawing.paste import Pixels, paste
 from models.drawing.plates import draw_text
+from models.drawing.wear import weather
 from models.training.augment import Sample
-from models.training.synthesis import overlaps, perspective_quad, weather
+from models.training.synthesis import overlaps, perspective_quad
 
 Choice = TypeVar("Choice")
 

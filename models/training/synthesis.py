@@ -14,6 +14,7 @@ from models.dataset import Quads
 from models.drawing.paste import Pixels, Quad, paste, project, quad_size
 from models.drawing.plates import Style, draw_plate, pick_style
 from models.drawing.styles import REGIONS, STYLES
+from models.drawing.wear import weather
 from models.training.augment import Sample
 
 
@@ -58,35 +59,6 @@ def perspective_quad(
     distance = width * float(rng.uniform(2.5, 9))
     flat = points[:, :2] * (distance / (distance + points[:, 2:]))
     return np.asarray(flat + centre, np.float32)
-
-
-def weather(rng: np.random.Generator, plate: Pixels, brightness: float) -> Pixels:
-    """Return a plate (H, W, 4) with dirt, a shadow and the light of its place.
-
-    ``brightness``: mean of the image around it, 0..255.
-    """
-    height, width = plate.shape[:2]
-    rgb = plate[..., :3].astype(np.float32)
-    if rng.random() < 0.5:
-        coarse = rng.random((4, 10)).astype(np.float32)
-        dirt = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
-        dirt = np.clip(dirt - 0.45, 0, 1) * float(rng.uniform(0.2, 1.5))
-        rgb += dirt * (np.array([105, 92, 74], np.float32) - rgb)
-    if rng.random() < 0.35:
-        edge = cv2.line(
-            np.zeros((height, width), np.uint8),
-            (int(rng.uniform(0, width)), 0),
-            (int(rng.uniform(0, width)), height),
-            255,
-            int(width * rng.uniform(0.2, 0.9)),
-        )
-        soft = cv2.GaussianBlur(edge, (0, 0), 3).astype(np.float32)[..., None] / 255
-        rgb *= 1 - soft * float(rng.uniform(0.2, 0.6))
-    gain = np.clip(brightness / 120, 0.3, 1.15) * float(rng.uniform(0.75, 1.25))
-    cast = np.exp(rng.normal(0, 0.04, 3)).astype(np.float32)
-    out = plate.copy()
-    out[..., :3] = (rgb * gain * cast + float(rng.uniform(0, 12))).clip(0, 255).astype(np.uint8)
-    return out
 
 
 def _around(rgb: Pixels, quad: Quad) -> Pixels:
