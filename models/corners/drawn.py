@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 
@@ -25,7 +23,7 @@ from models.drawing.plates import (
 from models.drawing.styles import REGIONS, STYLES, TWO_ROW
 from models.drawing.wear import obstruct, weather
 from models.training import lookalikes
-from models.training.synthesis import backing, perspective_quad
+from models.training.synthesis import backing
 
 _UNIT = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
 _PATTERNS = (
@@ -162,18 +160,6 @@ def erase(rng: np.random.Generator, rgb: Pixels, quad: Quads) -> None:
     rgb[top:bottom, left:right] = (
         (fill + rng.normal(0, 2, fill.shape[:2])[..., None]).clip(0, 255).astype(np.uint8)
     )
-
-
-def tilted_quad(
-    rng: np.random.Generator, centre: tuple[float, float], height: float, ratio: float
-) -> Quads:
-    """Return the corners of a plate: mostly as cars show them, one in five turned by up to 65°."""
-    quad = perspective_quad(rng, centre, height, ratio)
-    if rng.random() < 0.2:
-        turn = math.radians(float(rng.uniform(-65, 65)))
-        matrix = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
-        quad = ((quad - centre) @ matrix.T + centre).astype(np.float32)
-    return quad
 
 
 def put_plate(rng: np.random.Generator, rgb: Pixels, quad: Quads, style: Style) -> None:

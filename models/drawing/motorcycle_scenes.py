@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from models.drawing.motorcycles import HEIGHT_M, WIDTH_M, Motorcycle, draw_motorcycle
-from models.drawing.paste import Pixels, Quad, paste, project, quad_size, shrink_to
+from models.drawing.paste import Pixels, Quad, paste, project, quad_size, shrink_to, view_of
 from models.drawing.plates import Style, draw_plate
 from models.drawing.scenes import Scene, draw_street, finish
 from models.drawing.styles import TWO_ROW
@@ -56,19 +56,11 @@ def _plate_corners(rng: np.random.Generator, machine: Motorcycle, style: Style) 
     return np.asarray(local @ matrix.T + machine.plate_centre_m, np.float32)
 
 
-def _view(image: Pixels, quad: Quad) -> tuple[Pixels, Quad]:
-    """Return the part of an image within a quad's bounds, a NumPy view, and its corner."""
-    height, width = image.shape[:2]
-    x, y = np.clip(quad.min(0).astype(int), 0, [width - 1, height - 1]).tolist()
-    x2, y2 = np.clip(np.ceil(quad.max(0)).astype(int), 1, [width, height]).tolist()
-    return image[y : max(y2, y + 1), x : max(x2, x + 1)], np.array([x, y], np.float32)
-
-
 def _hides(before: Pixels, after: Pixels, quads: Sequence[Quad]) -> bool:
     """Whether more than a little of any quad has changed."""
     for quad in quads:
-        old, corner = _view(before, quad)
-        new, _ = _view(after, quad)
+        old, corner = view_of(before, quad)
+        new, _ = view_of(after, quad)
         mask = np.zeros(old.shape[:2], np.uint8)
         cv2.fillConvexPoly(mask, np.rint(quad - corner).astype(np.int32), 1)
         changed = (old != new).any(2) & (mask > 0)
@@ -78,7 +70,7 @@ def _hides(before: Pixels, after: Pixels, quads: Sequence[Quad]) -> bool:
 
 
 def _put_plate(rng: np.random.Generator, image: Pixels, quad: Quad, style: Style) -> None:
-    around, _ = _view(image, quad)
+    around, _ = view_of(image, quad)
     light = float(np.clip(around.mean() * 1.3, 55, 160))  # the machine itself is often black
     plate, _ = draw_plate(rng, style, void=False)
     width, height = quad_size(quad)
@@ -117,12 +109,12 @@ def put_motorcycle(
     if plated and not ((quad > 1).all() and (quad < [wide - 1, high - 1]).all()):
         return None
     before = image.copy()
-    light = float(np.clip(_view(image, outline)[0].mean(), 40, 150))
+    light = float(np.clip(view_of(image, outline)[0].mean(), 40, 150))
     paste(image, weather(rng, machine.rgba, light), outline)
     if plated:
         _put_plate(rng, image, quad, style)
     if rng.random() < 0.35:
-        view, corner = _view(image, outline)
+        view, corner = view_of(image, outline)
         obstruct(rng, view, quad - corner)
     if _hides(before, image, taken):
         image[:] = before
