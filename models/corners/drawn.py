@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from models.dataset import Quads
+from models.drawing.lettering import word, write
 from models.drawing.paste import Pixels, paste, project, quad_size, shrink_to
 from models.drawing.plates import (
     BLACK,
@@ -108,7 +109,7 @@ def _frame(rng: np.random.Generator, rgb: Pixels, quad: Quads, style: Style) -> 
         ink = (235, 235, 235) if tone < 120 else (30, 30, 30)
         tall = max(4, round(bottom * 0.5))
         box = (round(width * 0.2), round(height - bottom * 0.8), round(width * 0.6), tall)
-        lookalikes.write(panel, rng, lookalikes.word(rng), box, ink)
+        write(panel, rng, word(rng), box, ink)
     outer = np.array(
         [
             [-left, -top],
