@@ -44,10 +44,21 @@ class Canvas:
         """Fill a polygon with a vertical gradient over its height."""
         weights = self.mask(points, rounding)[..., None] * opacity
         ys = [y for _, y in points]
-        ramp = np.clip((self.rows - min(ys)) / max(1e-6, max(ys) - min(ys)), 0, 1)[..., None]
+        part = self._touched(points, rounding)
+        ramp = np.clip((self.rows[part[0]] - min(ys)) / max(1e-6, max(ys) - min(ys)), 0, 1)
+        ramp = ramp[..., None]
         colour = np.array(top, np.float32) * (1 - ramp) + np.array(bottom or top) * ramp
-        self.rgb += weights * (colour - self.rgb)
-        self.alpha = np.maximum(self.alpha, weights[..., 0])
+        inner = weights[part]
+        self.rgb[part] += inner * (colour - self.rgb[part])
+        self.alpha[part] = np.maximum(self.alpha[part], inner[..., 0])
+
+    def _touched(self, points: Points, rounding: float) -> tuple[slice, slice]:
+        """Return the rows and columns that a polygon's mask may reach."""
+        reach = round(rounding * self.scale) + 3
+        xs, ys = zip(*points, strict=True)
+        left, top = (max(0, int(min(v) * self.scale) - reach) for v in (xs, ys))
+        right, bottom = (max(0, int(max(v) * self.scale) + reach + 1) for v in (xs, ys))
+        return slice(top, bottom), slice(left, right)
 
     def both(
         self,
