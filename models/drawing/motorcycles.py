@@ -151,6 +151,10 @@ def _draw_tail(canvas: Canvas, shape: _Shape, rng: np.random.Generator) -> None:
     if rng.random() < 0.5:
         shine = _across(half * 0.35, top + 0.12, half * 0.25, top + 0.15)
         canvas.fill(shine, (255, 196, 180), None, 0.01, 0.7)
+    if rng.random() < 0.2:  # lit
+        glow = _oval(_MIDDLE, top + 0.14, half * 1.3, half)
+        canvas.fill(glow, (255, 46, 34), None, 0.08, 0.5)
+        canvas.fill(_oval(_MIDDLE, top + 0.14, half * 0.5, half * 0.3), (255, 235, 225), None, 0.03)
     if rng.random() < 0.55:  # grab rail
         y, rail = top + 0.02, _STEEL if rng.random() < 0.6 else _BLACK
         canvas.fill(box(_MIDDLE - half * 1.2, y, _MIDDLE + half * 1.2, y + 0.03), rail, None, 0.01)

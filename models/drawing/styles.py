@@ -98,3 +98,5 @@ BY_NAME = {style.name: style for style in STYLES}
 REGIONS = {"ru": 0.38, "eu": 0.21, "us": 0.09, "asia": 0.17, "moto": 0.15}
 TWO_ROW_RATIO = 2.2
 TWO_ROW = tuple(style for style in STYLES if style.w < TWO_ROW_RATIO * style.h)
+TWO_ROW_REGIONS = REGIONS | {"moto": 0.6}
+"""Shares where the plate is known to have two rows: most such plates are on motorcycles."""

@@ -15,7 +15,7 @@ from models.dataset import Quads
 from models.drawing.motorcycle_scenes import put_motorcycle
 from models.drawing.paste import Pixels, Quad, paste, project, quad_size, view_of
 from models.drawing.plates import Style, draw_plate, pick_style
-from models.drawing.styles import REGIONS, STYLES, TWO_ROW
+from models.drawing.styles import REGIONS, STYLES, TWO_ROW, TWO_ROW_RATIO, TWO_ROW_REGIONS
 from models.drawing.wear import obstruct, weather
 from models.training.augment import Sample
 
@@ -115,7 +115,8 @@ def replace_plates(rng: np.random.Generator, sample: Sample) -> Sample:
             continue
         centre = quad.mean(0)
         quad = (centre + (quad - centre) * float(rng.uniform(1.04, 1.12))).astype(np.float32)
-        put_plate(rng, rgb, quad, pick_style(rng, fits, REGIONS))
+        regions = TWO_ROW_REGIONS if width < TWO_ROW_RATIO * height else REGIONS
+        put_plate(rng, rgb, quad, pick_style(rng, fits, regions))
         quads[index], exact[index] = quad, True
     return Sample(rgb, quads, exact)
 
@@ -150,7 +151,8 @@ def add_plates(rng: np.random.Generator, sample: Sample, count: int) -> Sample:
     quads, exact = list(sample.quads), list(sample.exact)
     for _ in range(count):
         two_row = bool(rng.random() < _TWO_ROW_SHARE)
-        style = pick_style(rng, TWO_ROW if two_row else STYLES, REGIONS)
+        choice = (TWO_ROW, TWO_ROW_REGIONS) if two_row else (STYLES, REGIONS)
+        style = pick_style(rng, *choice)
         height = float(np.exp(rng.uniform(math.log(8), math.log(56))))
         ratio = style.w / style.h
         x, y = rng.uniform(0.05, 0.95, 2) * size
