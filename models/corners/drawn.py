@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from models.dataset import Quads
+from models.drawing.lettering import word, write
 from models.drawing.paste import Pixels, paste, project, quad_size, shrink_to
 from models.drawing.plates import (
     BLACK,
@@ -23,9 +21,10 @@ from models.drawing.plates import (
     draw_plate,
     pick_style,
 )
-from models.drawing.styles import REGIONS, STYLES
+from models.drawing.styles import REGIONS, STYLES, TWO_ROW
+from models.drawing.wear import obstruct, weather
 from models.training import lookalikes
-from models.training.synthesis import backing, perspective_quad, weather
+from models.training.synthesis import backing
 
 _UNIT = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
 _PATTERNS = (
@@ -91,8 +90,7 @@ def choose_style(rng: np.random.Generator) -> Style:
     if draw < 0.6:
         return STYLES[int(rng.integers(0, len(STYLES)))]
     if draw < 0.72:
-        square = [style for style in STYLES if style.w / style.h < 2.2]
-        return square[int(rng.integers(0, len(square)))]
+        return TWO_ROW[int(rng.integers(0, len(TWO_ROW)))]
     return random_style(rng)
 
 
@@ -111,7 +109,7 @@ def _frame(rng: np.random.Generator, rgb: Pixels, quad: Quads, style: Style) -> 
         ink = (235, 235, 235) if tone < 120 else (30, 30, 30)
         tall = max(4, round(bottom * 0.5))
         box = (round(width * 0.2), round(height - bottom * 0.8), round(width * 0.6), tall)
-        lookalikes.write(panel, rng, lookalikes.word(rng), box, ink)
+        write(panel, rng, word(rng), box, ink)
     outer = np.array(
         [
             [-left, -top],
@@ -147,45 +145,6 @@ def _bent(rng: np.random.Generator, plate: Pixels) -> Pixels:
     )
 
 
-def obstruct(rng: np.random.Generator, rgb: Pixels, quad: Quads) -> None:
-    """Draw a bar, railings, leaves or a tow ball in front of a plate, in place."""
-    low, high = quad.min(0), quad.max(0)
-    size = high - low
-    colour = np.clip(rng.uniform(10, 220) * np.exp(rng.normal(0, 0.15, 3)), 0, 255).tolist()
-    kind = int(rng.integers(0, 4))
-    if kind == 0:  # railings: parallel bars over everything
-        step = float(rng.uniform(0.25, 0.9)) * float(size.max())
-        slope, thick = (
-            float(rng.normal(0, 0.15)) * rgb.shape[0],
-            max(1, round(step * float(rng.uniform(0.06, 0.2)))),
-        )
-        level = rng.random() < 0.4
-        for at in np.arange(float(rng.uniform(0, step)), max(rgb.shape[:2]), step):
-            ends = ((round(at), 0), (round(at + slope), rgb.shape[0]))
-            if level:
-                ends = ((0, round(at)), (rgb.shape[1], round(at + slope)))
-            cv2.line(rgb, ends[0], ends[1], colour, thick, cv2.LINE_AA)
-        return
-    if kind == 1:  # one bar
-        a = low + rng.uniform(-0.2, 1.2, 2) * size
-        b = low + rng.uniform(-0.2, 1.2, 2) * size
-        thick = max(1, round(float(size.min()) * float(rng.uniform(0.05, 0.25))))
-        cv2.line(rgb, _whole(2 * a - b), _whole(2 * b - a), colour, thick, cv2.LINE_AA)
-        return
-    green = kind == 2
-    for _ in range(int(rng.integers(1, 7)) if green else 1):
-        centre = low + rng.uniform(-0.1, 1.1, 2) * size
-        radius = np.maximum(1, size.min() * rng.uniform(0.08, 0.35, 2))
-        leaf = (rng.uniform(20, 90), rng.uniform(60, 150), rng.uniform(15, 70)) if green else colour
-        turn = float(rng.uniform(0, 180))
-        cv2.ellipse(rgb, _whole(centre), _whole(radius), turn, 0, 360, leaf, -1, cv2.LINE_AA)
-
-
-def _whole(point: npt.NDArray[np.floating]) -> tuple[int, int]:
-    x, y = np.rint(point).astype(int).tolist()
-    return x, y
-
-
 def erase(rng: np.random.Generator, rgb: Pixels, quad: Quads) -> None:
     """Fill the upright bounds of a quad with a ramp between the rows above and below, in place."""
     height, width = rgb.shape[:2]
@@ -202,18 +161,6 @@ def erase(rng: np.random.Generator, rgb: Pixels, quad: Quads) -> None:
     rgb[top:bottom, left:right] = (
         (fill + rng.normal(0, 2, fill.shape[:2])[..., None]).clip(0, 255).astype(np.uint8)
     )
-
-
-def tilted_quad(
-    rng: np.random.Generator, centre: tuple[float, float], height: float, ratio: float
-) -> Quads:
-    """Return the corners of a plate: mostly as cars show them, one in five turned by up to 65°."""
-    quad = perspective_quad(rng, centre, height, ratio)
-    if rng.random() < 0.2:
-        turn = math.radians(float(rng.uniform(-65, 65)))
-        matrix = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
-        quad = ((quad - centre) @ matrix.T + centre).astype(np.float32)
-    return quad
 
 
 def put_plate(rng: np.random.Generator, rgb: Pixels, quad: Quads, style: Style) -> None:

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from consumer.vision.corners.crop import HEIGHT, WIDTH, crop_matrix, cut, moved
-from models.corners.drawn import choose_style, erase, lookalike, put_plate, tilted_quad
+from models.corners.drawn import choose_style, erase, lookalike, put_plate
 from models.corners.photos import Place, photo
 from models.dataset import Pixels, Quads
 from models.drawing.paste import paste, quad_size
+from models.drawing.wear import weather
 from models.training.augment import damage, relight
-from models.training.synthesis import perspective_quad, upright, weather
+from models.training.synthesis import perspective_quad, tilted_quad, upright
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,18 @@ def paste(image: Pixels, patch: Pixels, quad: Quad) -> None:
     region[:] = np.rint(blended.clip(0, 255)).astype(np.uint8)
 
 
+def view_of(image: Pixels, quad: Quad, margin: int = 0) -> tuple[Pixels, Quad]:
+    """Return the part of an image within a quad's bounds, and its top left corner (2,) in px.
+
+    The part is a NumPy view, never empty.
+    """
+    height, width = image.shape[:2]
+    low, high = np.floor(quad.min(0)) - margin, np.ceil(quad.max(0)) + margin
+    x, y = np.clip(low.astype(int), 0, [width - 1, height - 1]).tolist()
+    x2, y2 = np.clip(high.astype(int), 1, [width, height]).tolist()
+    return image[y : max(y2, y + 1), x : max(x2, x + 1)], np.array([x, y], np.float32)
+
+
 def project(matrix: npt.NDArray[np.float64], points: Quad) -> Quad:
     """Return points (N, 2) mapped by a 3x3 matrix."""
     mapped = cv2.perspectiveTransform(points.reshape(1, -1, 2).astype(np.float64), matrix)

@@ -55,7 +55,7 @@ def _draw_houses(image: Pixels, rng: np.random.Generator, horizon: int) -> None:
         x += wide + int(width * rng.uniform(0, 0.03))
 
 
-def _draw_street(rng: np.random.Generator, width: int, height: int, horizon: int) -> Pixels:
+def draw_street(rng: np.random.Generator, width: int, height: int, horizon: int) -> Pixels:
     """Return sky, houses, trees, pavement and road, (height, width, 3)."""
     warm = float(rng.uniform(0, 1))
     sky = _vertical(
@@ -87,7 +87,7 @@ def _draw_street(rng: np.random.Generator, width: int, height: int, horizon: int
     return image
 
 
-def _draw_shadow(image: Pixels, quad: Quad) -> None:
+def draw_shadow(image: Pixels, quad: Quad) -> None:
     """Darken the road under a car whose image lies in ``quad``."""
     mask = np.zeros(image.shape[:2], np.uint8)
     left, right = quad[3], quad[2]
@@ -131,7 +131,7 @@ def _place_car(
         ],
         np.float32,
     )
-    _draw_shadow(image, quad)
+    draw_shadow(image, quad)
     paste(image, car.rgba, quad)
     style = styles[int(rng.integers(0, len(styles)))]
     plate, _ = draw_plate(rng, style)
@@ -154,7 +154,7 @@ def _place_car(
     return placed
 
 
-def _finish(image: Pixels, rng: np.random.Generator, noise: float) -> Pixels:
+def finish(image: Pixels, rng: np.random.Generator, noise: float) -> Pixels:
     """Return the image with the vignette and the sensor noise of a photograph."""
     height, width = image.shape[:2]
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
@@ -191,7 +191,7 @@ def draw_scene(
     big_w = math.ceil(width * abs(math.cos(turn)) + height * abs(math.sin(turn)))
     big_h = math.ceil(width * abs(math.sin(turn)) + height * abs(math.cos(turn)))
     horizon = round(big_h / 2 - height * 0.08)
-    image = _draw_street(rng, big_w, big_h, horizon)
+    image = draw_street(rng, big_w, big_h, horizon)
     chosen = tuple(BY_NAME[name] for name in styles)
     columns = max(1, min(plates, math.ceil(math.sqrt(plates * max(1.0, width / height)))))
     rows = max(1, math.ceil(plates / columns))
@@ -208,10 +208,10 @@ def draw_scene(
         jitter = float(rng.uniform(-0.06, 0.06)) * slot
         quads.append(_place_car(image, rng, centre + jitter, base, car_width, chosen))
     found = np.array(quads, np.float32).reshape(-1, 4, 2)
-    return _roll(_finish(image, rng, noise), found, width, height, angle)
+    return roll(finish(image, rng, noise), found, width, height, angle)
 
 
-def _roll(
+def roll(
     image: Pixels, quads: npt.NDArray[np.float32], width: int, height: int, angle: float
 ) -> Scene:
     """Turn the image about its centre and cut out width x height px."""

@@ -17,6 +17,7 @@ FRONTAL_RATIO = 3.0
 PLATE_PX = (7.0, 300.0)
 CLOSE_UP_SHARE = 0.1
 LYING_SHARE = 0.06
+STEEP_DEGREES = 65.0
 _MIN_VISIBLE = 0.35
 _GREY = (114, 114, 114)
 
@@ -62,8 +63,13 @@ def choose_scale(
     return float(np.clip(scale, 0.45 * fit, max(2.2, fit)))
 
 
-def random_turn(rng: np.random.Generator) -> float:
-    """Return an angle in degrees: mostly small or 0, rarely any (a camera on its side)."""
+def random_turn(rng: np.random.Generator, *, steep: bool = False) -> float:
+    """Return an angle in degrees: mostly small or 0, rarely any (a camera on its side).
+
+    With ``steep`` any up to 65° to either side: motorcycles lean on their stands.
+    """
+    if steep:
+        return float(rng.uniform(-STEEP_DEGREES, STEEP_DEGREES))
     kind = rng.random()
     if kind < LYING_SHARE:
         return float(rng.uniform(-90, 90))
@@ -71,17 +77,24 @@ def random_turn(rng: np.random.Generator) -> float:
 
 
 def random_matrix(
-    rng: np.random.Generator, quads: Quads, shape: tuple[int, int], size: int, *, turn: bool
+    rng: np.random.Generator,
+    quads: Quads,
+    shape: tuple[int, int],
+    size: int,
+    *,
+    turn: bool,
+    steep: bool = False,
 ) -> npt.NDArray[np.float64]:
     """Return a 2x3 matrix from image px to the crop of ``size`` px.
 
-    With ``turn`` it may rotate and shear; without it, upright boxes stay upright.
+    With ``turn`` it may rotate (see ``random_turn``) and shear; without it, upright boxes stay
+    upright.
     """
     height, width = shape
     focus = int(rng.integers(0, len(quads))) if len(quads) else 0
     scale = choose_scale(rng, quads, shape, size, focus)
     stretch = float(np.exp(rng.normal(0, 0.06)))
-    degrees = random_turn(rng) if turn else 0.0
+    degrees = random_turn(rng, steep=steep) if turn else 0.0
     shear = float(rng.normal(0, 0.08)) if turn else 0.0
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     flip = -1.0 if rng.random() < 0.3 else 1.0
@@ -134,15 +147,17 @@ def crop(
     oriented: bool,
     size: int,
     backdrop: Pixels | None = None,
+    steep: bool = False,
 ) -> Sample:
     """Cut a random crop of ``size`` px out of an image whose ``quads`` are in its px.
 
-    Beyond the image the crop shows ``backdrop`` (an image without plates), or one colour.
+    Beyond the image the crop shows ``backdrop`` (an image without plates), or one colour. If every
+    label has its plate's angle, the crop may be turned, with ``steep`` by up to 65°.
     """
     frontal = np.array([oriented or is_frontal(q) for q in quads], np.bool_)
     turn = bool(frontal.all())
     height, width = image.shape[:2]
-    matrix = random_matrix(rng, quads, (height, width), size, turn=turn)
+    matrix = random_matrix(rng, quads, (height, width), size, turn=turn, steep=steep)
     grow = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
     if grow < 0.6:  # warpAffine does not average: without this small plates would alias
         small = cv2.resize(image, None, fx=grow * 1.2, fy=grow * 1.2, interpolation=cv2.INTER_AREA)

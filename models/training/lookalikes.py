@@ -2,67 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
-
 import cv2
 import numpy as np
 
+from models.drawing import objects
+from models.drawing.lettering import COLOURS, digits, panel, pick, word, write
 from models.drawing.paste import Pixels, paste
-from models.drawing.plates import draw_text
+from models.drawing.wear import weather
 from models.training.augment import Sample
-from models.training.synthesis import overlaps, perspective_quad, weather
-
-Choice = TypeVar("Choice")
-
-_WORDS = (
-    "bakery", "market", "flowers", "taxi", "hotel", "sale", "apteka", "produkty", "bank", "cafe",
-    "service", "open", "exit", "parking", "center", "studio", "pizza", "auto",
-)  # fmt: skip
-_COLOURS = (
-    (200, 30, 35),
-    (20, 70, 160),
-    (25, 120, 60),
-    (235, 190, 30),
-    (245, 245, 245),
-    (30, 30, 34),
-    (120, 40, 110),
-    (230, 110, 20),
-)
-
-
-def _panel(width: int, height: int, colour: tuple[int, ...]) -> Pixels:
-    image = np.zeros((height, width, 4), np.uint8)
-    image[:] = (*colour, 255)
-    return image
-
-
-def write(
-    image: Pixels,
-    rng: np.random.Generator,
-    text: str,
-    box: tuple[int, int, int, int],
-    ink: tuple[int, ...],
-) -> None:
-    """Write into a box (x, y, w, h) of an RGBA image, in place; the ink is opaque."""
-    x, y, w, h = box
-    mask = draw_text(text, w, h, rng, bold=bool(rng.random() < 0.6))[..., None] / 255.0
-    region = image[y : y + h, x : x + w]
-    region[..., :3] = (region[..., :3] * (1 - mask) + np.array(ink) * mask).astype(np.uint8)
-    region[..., 3:] = np.maximum(region[..., 3:], (mask * 255).astype(np.uint8))
-
-
-def _digits(rng: np.random.Generator, pattern: str) -> str:
-    return "".join(str(rng.integers(0, 10)) if c == "9" else c for c in pattern)
-
-
-def _pick(rng: np.random.Generator, choices: Sequence[Choice]) -> Choice:
-    return choices[int(rng.integers(0, len(choices)))]
-
-
-def word(rng: np.random.Generator) -> str:
-    """Return a word in capitals, as on shops, vehicles and clothes."""
-    return _pick(rng, _WORDS).upper()
+from models.training.synthesis import overlaps, perspective_quad
 
 
 def draw_round_sign(rng: np.random.Generator) -> Pixels:
@@ -70,28 +18,28 @@ def draw_round_sign(rng: np.random.Generator) -> Pixels:
     image = np.zeros((120, 120, 4), np.uint8)
     cv2.circle(image, (60, 60), 58, (200, 25, 30, 255), -1, cv2.LINE_AA)
     cv2.circle(image, (60, 60), 45, (246, 246, 246, 255), -1, cv2.LINE_AA)
-    write(image, rng, _digits(rng, "90"), (26, 38, 68, 44), (20, 20, 22))
+    write(image, rng, digits(rng, "90"), (26, 38, 68, 44), (20, 20, 22))
     return image
 
 
 def draw_road_board(rng: np.random.Generator) -> Pixels:
     """Draw a direction board: blue, green or white, several lines with distances."""
     lines = int(rng.integers(2, 5))
-    colour = _pick(rng, ((20, 70, 160), (20, 110, 60), (245, 245, 245)))
+    colour = pick(rng, ((20, 70, 160), (20, 110, 60), (245, 245, 245)))
     ink = (245, 245, 245) if colour[0] < 100 else (25, 30, 40)
-    image = _panel(280, 20 + 48 * lines, colour)
+    image = panel(280, 20 + 48 * lines, colour)
     for line in range(lines):
         write(image, rng, word(rng), (16, 16 + 48 * line, 170, 30), ink)
-        write(image, rng, _digits(rng, "99"), (214, 16 + 48 * line, 46, 30), ink)
+        write(image, rng, digits(rng, "99"), (214, 16 + 48 * line, 46, 30), ink)
     return image
 
 
 def draw_shop_sign(rng: np.random.Generator) -> Pixels:
     """Draw a long shop sign, one or two words in strong colours."""
-    colour = _pick(rng, _COLOURS)
-    ink = _pick(rng, _COLOURS)
+    colour = pick(rng, COLOURS)
+    ink = pick(rng, COLOURS)
     text = f"{word(rng)} {word(rng)}" if rng.random() < 0.7 else word(rng)
-    image = _panel(46 * len(text) + 40, 90, colour)
+    image = panel(46 * len(text) + 40, 90, colour)
     write(image, rng, text, (20, 20, 46 * len(text), 50), ink)
     return image
 
@@ -99,16 +47,16 @@ def draw_shop_sign(rng: np.random.Generator) -> Pixels:
 def draw_phone_number(rng: np.random.Generator) -> Pixels:
     """Draw a phone number as on a van: letters on the paint, without a panel."""
     formats = ("8-999-999-99-99", "+7 999 999-99-99", "99-99-99", "0800 999 999")
-    text = _digits(rng, _pick(rng, formats))
+    text = digits(rng, pick(rng, formats))
     image = np.zeros((60, 34 * len(text), 4), np.uint8)
-    write(image, rng, text, (0, 5, 34 * len(text), 50), _pick(rng, _COLOURS))
+    write(image, rng, text, (0, 5, 34 * len(text), 50), pick(rng, COLOURS))
     return image
 
 
 def draw_sticker(rng: np.random.Generator) -> Pixels:
     """Draw a bumper sticker: a coloured oval with a few letters."""
     image = np.zeros((80, 120, 4), np.uint8)
-    colour = _pick(rng, _COLOURS)
+    colour = pick(rng, COLOURS)
     cv2.ellipse(image, (60, 40), (58, 38), 0, 0, 360, (*colour, 255), -1, cv2.LINE_AA)
     ink = (20, 20, 24) if sum(colour) > 380 else (245, 245, 245)
     write(image, rng, word(rng)[: int(rng.integers(1, 4))], (26, 22, 68, 36), ink)
@@ -121,7 +69,7 @@ def draw_grid(rng: np.random.Generator) -> Pixels:
     wide, tall = int(rng.integers(16, 64)), int(rng.integers(12, 48))
     gap_x, gap_y = int(rng.integers(3, wide)), int(rng.integers(3, tall + 8))
     wall = float(rng.uniform(30, 225))
-    image = _panel(columns * (wide + gap_x) + gap_x, rows * (tall + gap_y) + gap_y, (0, 0, 0))
+    image = panel(columns * (wide + gap_x) + gap_x, rows * (tall + gap_y) + gap_y, (0, 0, 0))
     image[..., :3] = (wall * np.exp(rng.normal(0, 0.08, 3))).clip(0, 255)
     tint = np.exp(rng.normal(0, 0.1, 3))
     pane = wall * float(np.exp(rng.choice([-0.6, 0.5]) + rng.normal(0, 0.25)))
@@ -140,13 +88,13 @@ def stamp_time(rng: np.random.Generator, rgb: Pixels) -> None:
     """Write a camera's timestamp along an edge of the image, in place."""
     size = rgb.shape[0]
     formats = ("2099-99-99 99:99:99", "99/99/2099 99:99", "CAM 9  99:99:99")
-    text = _digits(rng, _pick(rng, formats))
+    text = digits(rng, pick(rng, formats))
     height = int(rng.integers(8, 22))
     width = min(size - 8, int(height * 0.7 * len(text)))
     label = np.zeros((height + 4, width + 4, 4), np.uint8)
     if rng.random() < 0.4:
         label[..., 3] = 255
-    ink = _pick(rng, ((250, 250, 250), (250, 225, 60), (255, 150, 30)))
+    ink = pick(rng, ((250, 250, 250), (250, 225, 60), (255, 150, 30)))
     write(label, rng, text, (2, 2, width, height), ink)
     x = int(rng.uniform(0, size - width - 4))
     y = 2 if rng.random() < 0.5 else size - height - 6
@@ -161,7 +109,9 @@ DRAW = (
     draw_phone_number,
     draw_sticker,
     draw_grid,
+    *objects.DRAW,
 )
+_LARGE = (draw_grid, *objects.LARGE)
 
 
 def add_lookalikes(rng: np.random.Generator, sample: Sample, count: int) -> Sample:
@@ -170,9 +120,9 @@ def add_lookalikes(rng: np.random.Generator, sample: Sample, count: int) -> Samp
     if rng.random() < 0.3 and not len(sample.quads):
         stamp_time(rng, rgb)
     for _ in range(count):
-        draw = _pick(rng, DRAW)
+        draw = pick(rng, DRAW)
         image = draw(rng)
-        max_height = 320 if draw is draw_grid else 90
+        max_height = 320 if draw in _LARGE else 90
         height = float(np.exp(rng.uniform(np.log(10), np.log(max_height))))
         x, y = rng.uniform(0.05, 0.95, 2) * size
         quad = perspective_quad(rng, (float(x), float(y)), height, image.shape[1] / image.shape[0])

@@ -1,6 +1,7 @@
 """Drawn plates pasted into real images, with exact corners.
 
-They replace labelled plates, on real vehicles, or are placed freely, in a known perspective.
+They replace labelled plates, on real vehicles, or are placed freely or on drawn motorcycles, in a
+known perspective.
 """
 
 from __future__ import annotations
@@ -11,22 +12,34 @@ import cv2
 import numpy as np
 
 from models.dataset import Quads
-from models.drawing.paste import Pixels, Quad, paste, project, quad_size
+from models.drawing.motorcycle_scenes import put_motorcycle
+from models.drawing.paste import Pixels, Quad, paste, project, quad_size, view_of
 from models.drawing.plates import Style, draw_plate, pick_style
-from models.drawing.styles import REGIONS, STYLES
+from models.drawing.styles import REGIONS, STYLES, TWO_ROW, TWO_ROW_RATIO, TWO_ROW_REGIONS
+from models.drawing.wear import obstruct, weather
 from models.training.augment import Sample
+
+_NEARLY_SQUARE = 1.5
+_TWO_ROW_SHARE = 0.35
+_OBSTRUCTED = 0.12
 
 
 def upright(quad: Quad) -> Quad:
     """Return the quad's corners clockwise from the top left of its text.
 
     Labelled corners may start anywhere and run either way. The long sides are taken for top and
-    bottom, and the text for not upside down.
+    bottom, of a nearly square plate those that are closer to level, and the text for not upside
+    down.
     """
     signed = cv2.contourArea(np.ascontiguousarray(quad, np.float32), oriented=True)
     ring = quad if signed >= 0 else quad[::-1]
     sides = np.linalg.norm(np.roll(ring, -1, axis=0) - ring, axis=1)
-    start = 0 if sides[0] + sides[2] >= sides[1] + sides[3] else 1
+    across, down = sides[0] + sides[2], sides[1] + sides[3]
+    if max(across, down) < _NEARLY_SQUARE * min(across, down):
+        run, rise = np.abs(ring[1] - ring[0] + ring[2] - ring[3])
+        start = 0 if run >= rise else 1
+    else:
+        start = 0 if across >= down else 1
     first, second = np.roll(ring, -start, axis=0), np.roll(ring, -start - 2, axis=0)
     best = first if first[1, 0] >= first[0, 0] else second
     return np.ascontiguousarray(best, np.float32)
@@ -60,51 +73,35 @@ def perspective_quad(
     return np.asarray(flat + centre, np.float32)
 
 
-def weather(rng: np.random.Generator, plate: Pixels, brightness: float) -> Pixels:
-    """Return a plate (H, W, 4) with dirt, a shadow and the light of its place.
-
-    ``brightness``: mean of the image around it, 0..255.
-    """
-    height, width = plate.shape[:2]
-    rgb = plate[..., :3].astype(np.float32)
-    if rng.random() < 0.5:
-        coarse = rng.random((4, 10)).astype(np.float32)
-        dirt = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
-        dirt = np.clip(dirt - 0.45, 0, 1) * float(rng.uniform(0.2, 1.5))
-        rgb += dirt * (np.array([105, 92, 74], np.float32) - rgb)
-    if rng.random() < 0.35:
-        edge = cv2.line(
-            np.zeros((height, width), np.uint8),
-            (int(rng.uniform(0, width)), 0),
-            (int(rng.uniform(0, width)), height),
-            255,
-            int(width * rng.uniform(0.2, 0.9)),
-        )
-        soft = cv2.GaussianBlur(edge, (0, 0), 3).astype(np.float32)[..., None] / 255
-        rgb *= 1 - soft * float(rng.uniform(0.2, 0.6))
-    gain = np.clip(brightness / 120, 0.3, 1.15) * float(rng.uniform(0.75, 1.25))
-    cast = np.exp(rng.normal(0, 0.04, 3)).astype(np.float32)
-    out = plate.copy()
-    out[..., :3] = (rgb * gain * cast + float(rng.uniform(0, 12))).clip(0, 255).astype(np.uint8)
-    return out
-
-
-def _around(rgb: Pixels, quad: Quad) -> Pixels:
-    """Return the part of an image around a quad: a NumPy view, never empty."""
-    height, width = rgb.shape[:2]
-    x, y = np.clip(quad.min(0).astype(int) - 3, 0, [width - 1, height - 1]).tolist()
-    x2, y2 = np.clip(quad.max(0).astype(int) + 4, 1, [width, height]).tolist()
-    return rgb[y : max(y2, y + 1), x : max(x2, x + 1)]
-
-
 def put_plate(rng: np.random.Generator, rgb: Pixels, quad: Quad, style: Style) -> None:
     """Draw a plate of ``style`` into ``rgb`` in place, its corners at ``quad``."""
-    view = _around(rgb, quad)
+    view, _ = view_of(rgb, quad, margin=3)
     plate, _ = draw_plate(rng, style, void=False)
     paste(rgb, weather(rng, plate, float(view.mean())), quad)
     if rng.random() < 0.5:
         blur = float(rng.uniform(0.3, 0.09 * quad_size(quad)[1] + 0.35))
         view[:] = cv2.GaussianBlur(view, (0, 0), blur)
+    if rng.random() < _OBSTRUCTED:
+        room = quad.mean(0) + (quad - quad.mean(0)) * float(rng.uniform(2, 6))
+        near, corner = view_of(rgb, room)
+        obstruct(rng, near, quad - corner)
+
+
+def tilted_quad(
+    rng: np.random.Generator,
+    centre: tuple[float, float],
+    height: float,
+    ratio: float,
+    *,
+    share: float = 0.2,
+) -> Quad:
+    """Return the corners of a plate as cars show them, or (a ``share``) turned by up to 65°."""
+    quad = perspective_quad(rng, centre, height, ratio)
+    if rng.random() < share:
+        turn = math.radians(float(rng.uniform(-65, 65)))
+        matrix = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+        quad = ((quad - centre) @ matrix.T + centre).astype(np.float32)
+    return quad
 
 
 def replace_plates(rng: np.random.Generator, sample: Sample) -> Sample:
@@ -118,7 +115,8 @@ def replace_plates(rng: np.random.Generator, sample: Sample) -> Sample:
             continue
         centre = quad.mean(0)
         quad = (centre + (quad - centre) * float(rng.uniform(1.04, 1.12))).astype(np.float32)
-        put_plate(rng, rgb, quad, pick_style(rng, fits, REGIONS))
+        regions = TWO_ROW_REGIONS if width < TWO_ROW_RATIO * height else REGIONS
+        put_plate(rng, rgb, quad, pick_style(rng, fits, regions))
         quads[index], exact[index] = quad, True
     return Sample(rgb, quads, exact)
 
@@ -152,11 +150,14 @@ def add_plates(rng: np.random.Generator, sample: Sample, count: int) -> Sample:
     rgb, size = sample.rgb.copy(), sample.rgb.shape[0]
     quads, exact = list(sample.quads), list(sample.exact)
     for _ in range(count):
-        style = pick_style(rng, STYLES, REGIONS)
+        two_row = bool(rng.random() < _TWO_ROW_SHARE)
+        choice = (TWO_ROW, TWO_ROW_REGIONS) if two_row else (STYLES, REGIONS)
+        style = pick_style(rng, *choice)
         height = float(np.exp(rng.uniform(math.log(8), math.log(56))))
         ratio = style.w / style.h
         x, y = rng.uniform(0.05, 0.95, 2) * size
-        quad = perspective_quad(rng, (float(x), float(y)), height, ratio)
+        share = 0.5 if two_row else 0.15
+        quad = tilted_quad(rng, (float(x), float(y)), height, ratio, share=share)
         inside = bool((quad > 1).all() and (quad < size - 1).all())
         # The panel needs space too: it must not hide another plate.
         room = quad.mean(0) + (quad - quad.mean(0)) * 2.4
@@ -167,4 +168,21 @@ def add_plates(rng: np.random.Generator, sample: Sample, count: int) -> Sample:
         put_plate(rng, rgb, quad, style)
         quads.append(quad)
         exact.append(np.True_)
+    return Sample(rgb, np.array(quads, np.float32).reshape(-1, 4, 2), np.array(exact, np.bool_))
+
+
+def add_motorcycles(rng: np.random.Generator, sample: Sample, count: int) -> Sample:
+    """Return the sample with up to ``count`` drawn motorcycles, most with a plate.
+
+    They stand, lean and lie anywhere in the picture, but not over its plates.
+    """
+    rgb, size = sample.rgb.copy(), sample.rgb.shape[0]
+    quads, exact = list(sample.quads), list(sample.exact)
+    for _ in range(count):
+        height = float(np.exp(rng.uniform(math.log(0.16), math.log(1.3)))) * size
+        x, y = rng.uniform(0.1, 0.9, 2) * size
+        quad = put_motorcycle(rng, rgb, (float(x), float(y)), height, taken=quads)
+        if quad is not None:
+            quads.append(quad)
+            exact.append(np.True_)
     return Sample(rgb, np.array(quads, np.float32).reshape(-1, 4, 2), np.array(exact, np.bool_))

@@ -8,7 +8,7 @@ from PIL import Image
 
 from models.draw_cover import draw_cover
 from models.drawing.plates import draw_plate, fill_pattern, pick_style
-from models.drawing.styles import BY_NAME, REGIONS, STYLES
+from models.drawing.styles import BY_NAME, REGIONS, STYLES, TWO_ROW, TWO_ROW_REGIONS
 
 
 @pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
@@ -62,3 +62,10 @@ def test_regions_are_drawn_by_their_weights():
     drawn = [pick_style(rng, STYLES, REGIONS).region for _ in range(2000)]
     assert drawn.count("ru") / 2000 == pytest.approx(REGIONS["ru"], abs=0.05)
     assert {pick_style(rng, STYLES, {"us": 1.0}).region for _ in range(20)} == {"us"}
+
+
+def test_most_plates_of_two_rows_are_of_motorcycles():
+    rng = np.random.default_rng(0)
+    drawn = [pick_style(rng, TWO_ROW, TWO_ROW_REGIONS) for _ in range(300)]
+    assert 0.35 < np.mean([style.region == "moto" for style in drawn]) < 0.6
+    assert {style.region for style in drawn} == set(REGIONS)

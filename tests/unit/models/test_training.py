@@ -15,7 +15,7 @@ from models.bootstrap import read_weights, transfer
 from models.dataset import DEFAULT_FIXES
 from models.drawing.scenes import draw_scene
 from models.train import main
-from models.training.losses import PlateLoss, upright_hull
+from models.training.losses import PlateLoss, nearer_axes, squareness, upright_hull
 from models.training.network import NAMES, build_network
 from models.training.optimizer import Average, make_optimizer, set_rate
 
@@ -73,14 +73,40 @@ def test_upright_hull():
     assert hull[2, 2:4].tolist() == pytest.approx([2 * math.sqrt(2)] * 2, abs=1e-4)
 
 
-def losses_at(angle, *, exact):
-    """Return the losses of a network with one angle everywhere, for a plate tilted by 0.3."""
+def corners_of(boxes):
+    """Return the corners of boxes (N, 5) as sorted, rounded pairs."""
+    found = [cv2.boxPoints(((x, y), (w, h), math.degrees(r))) for x, y, w, h, r in boxes.tolist()]
+    return [sorted((round(float(x), 2), round(float(y), 2)) for x, y in box) for box in found]
+
+
+def test_squareness():
+    boxes = torch.tensor([[0.0, 0, 30, 30, 1], [0, 0, 30, 45, 1], [0, 0, 90, 30, 0]])
+    assert squareness(boxes).tolist() == pytest.approx([1, 0, 0], abs=1e-5)
+
+
+@pytest.mark.parametrize("goal", [-0.7, -0.2, 0.3, 0.8, 1.6, 2.3])
+@pytest.mark.parametrize("mine", [-0.75, -0.1, 0.6, 1.2, 2.3])
+def test_a_nearly_square_goal_is_the_same_rectangle_by_the_nearer_axes(goal, mine):
+    goals = torch.tensor([[10.0, 20.0, 33.0, 30.0, goal]])
+    chosen = nearer_axes(goals, torch.tensor([mine]))
+    assert corners_of(chosen) == corners_of(goals)
+    assert abs(math.sin(mine - float(chosen[0, 4]))) <= math.sqrt(0.5) + 1e-4
+    assert -math.pi / 4 <= float(chosen[0, 4]) < 3 * math.pi / 4
+
+
+def test_a_long_goal_keeps_its_axes():
+    goals = torch.tensor([[10.0, 20.0, 60.0, 30.0, 0.2]])
+    assert torch.equal(nearer_axes(goals, torch.tensor([1.7])), goals)
+
+
+def losses_at(angle, *, exact, shape=(40.0, 12.0), tilt=0.3):
+    """Return the losses of a network with one angle everywhere, for a tilted plate."""
     network = build_network().train()
     with torch.no_grad():
         for branch in network.model[-1].cv4:
             branch[-1].weight.zero_()
             branch[-1].bias.fill_(math.log((angle / math.pi + 0.25) / (0.75 - angle / math.pi)))
-    box = torch.tensor([[48.0, 32.0, 40.0, 12.0, 0.3]])
+    box = torch.tensor([[48.0, 32.0, *shape, tilt]])
     if not exact:
         box = upright_hull(box)
     torch.manual_seed(0)
@@ -95,6 +121,25 @@ def test_angle_is_taught_by_exact_labels_only():
     assert wrong[3] > 0.05
     assert losses_at(0.8, exact=False)[3] == 0
     assert losses_at(0.8, exact=False)[2] == 0, "nor the sides of a box at an unknown angle"
+
+
+@pytest.mark.parametrize("shape", [(30.0, 30.0), (33.0, 30.0), (30.0, 33.0)])
+def test_the_angle_of_a_square_plate_is_taught_modulo_90_degrees(shape):
+    straight = losses_at(0.3, exact=True, shape=shape)
+    swapped = losses_at(0.3 + math.pi / 2, exact=True, shape=shape)
+    diamond = losses_at(0.3 + math.pi / 4, exact=True, shape=shape)
+    assert straight[3] < 1e-4
+    assert swapped[3] < 1e-4
+    assert diamond[3] > 0.3
+
+
+def test_a_square_upright_label_is_no_reason_for_a_diamond():
+    level = losses_at(0.0, exact=False, shape=(30.0, 30.0), tilt=0.0)
+    on_end = losses_at(math.pi / 2, exact=False, shape=(30.0, 30.0), tilt=0.0)
+    diamond = losses_at(math.pi / 4, exact=False, shape=(30.0, 30.0), tilt=0.0)
+    assert level[3] < 1e-4
+    assert on_end[3] < 1e-4
+    assert diamond[3] > 0.02
 
 
 def test_a_batch_without_plates_teaches_only_the_background():
