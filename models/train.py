@@ -12,14 +12,19 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import torch
 
-from consumer.vision.detect.checkpoint import build_network, load_checkpoint, save_checkpoint
+from consumer.vision.detect.checkpoint import (
+    Checkpoint,
+    build_network,
+    load_checkpoint,
+    save_checkpoint,
+)
 from models.dataset import DEFAULT_FIXES, apply_fixes, read_folder
 from models.training.batches import Batch, Mix, Sampler
 from models.training.losses import GAINS, PlateLoss
@@ -27,6 +32,7 @@ from models.training.network import NAMES
 from models.training.optimizer import Average, freeze_stem, make_optimizer, set_rate
 
 LOG_EVERY = 20
+ACTIVATIONS = ("Hardswish", "SiLU")
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class TrainingPlan:
     steps: int = 0
     seed: int = 0
     bfloat16: bool = False
+    activation: str | None = None
 
 
 class Trainer:
@@ -48,7 +55,7 @@ class Trainer:
     def __init__(self, plan: TrainingPlan, start: Path, work: Path) -> None:
         self.plan, self.work = plan, work
         torch.manual_seed(plan.seed)
-        network: Any = build_network(load_checkpoint(start))
+        network: Any = build_network(_with_activation(load_checkpoint(start), plan.activation))
         self.network = network
         for parameter in network.parameters():
             parameter.requires_grad = True
@@ -133,6 +140,13 @@ class Trainer:
         print(f"{share:6.1%}  step {self.step}  {values}  {left:.0f} min left", flush=True)
 
 
+def _with_activation(checkpoint: Checkpoint, activation: str | None) -> Checkpoint:
+    """Return the checkpoint with another function after its convolutions; None: its own."""
+    if activation is None:
+        return checkpoint
+    return replace(checkpoint, yaml={**checkpoint.yaml, "activation": f"nn.{activation}()"})
+
+
 def run(trainer: Trainer, sampler: Sampler, output: Path, source: str, save_seconds: float) -> None:
     """Train to the end of the plan."""
     plan = trainer.plan
@@ -168,6 +182,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument(
+        "--activation",
+        choices=ACTIVATIONS,
+        help="Hardswish takes 0.6 times the time of SiLU on a CPU, for nearly the same function;"
+        " default: as START",
+    )
     parser.add_argument("--save-seconds", type=float, default=300)
     args = parser.parse_args(argv)
     if any(size % 32 for size in args.sizes):
@@ -182,8 +202,9 @@ def main(argv: list[str] | None = None) -> None:
     cv2.setNumThreads(1)
     args.work.mkdir(parents=True, exist_ok=True)
     plan = TrainingPlan(
-        args.batch, tuple(args.sizes), args.rate, args.freeze, args.steps, args.seed, args.bfloat16
-    )
+        args.batch, tuple(args.sizes), args.rate, args.freeze, args.steps, args.seed,
+        args.bfloat16, args.activation,
+    )  # fmt: skip
     items = apply_fixes(read_folder(args.dataset, "train"), *args.fixes)
     trainer = Trainer(plan, args.start, args.work)
     trainer.resume()
