@@ -26,11 +26,11 @@ from models.training.synthesis import perspective_quad, tilted_quad, upright
 class CropMix:
     """Shares of the kinds of crops in a batch; the rest are labelled plates without corners."""
 
-    drawn: float = 0.36
+    drawn: float = 0.3
     exact: float = 0.2
-    lookalike: float = 0.05
+    lookalike: float = 0.1
     random: float = 0.05
-    negative: float = 0.2
+    negative: float = 0.25
 
 
 class Crop(NamedTuple):
