@@ -1,4 +1,4 @@
-"""`python -m schemas.generate`: write the JSON Schemas of the contract."""
+"""`python -m schemas.generate`: write the JSON Schemas and the AsyncAPI document."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from schemas.asyncapi import ASYNCAPI_FILE, asyncapi_document
 from schemas.contract.events import CompletionEvent
 from schemas.contract.messages import ImageMessage
 from schemas.contract.tasks import TaskState
@@ -25,11 +26,22 @@ def rendered() -> dict[str, str]:
     return {f"{name}.json": _text(model) for name, model in _MODELS.items()}
 
 
+def asyncapi() -> str:
+    """Return the text of the AsyncAPI document."""
+    return _json(asyncapi_document(_schema(ImageMessage)))
+
+
 def _text(model: type[BaseModel]) -> str:
+    return _json({"$schema": DIALECT} | _schema(model))
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
     schema = model.model_json_schema()
-    if model is ImageMessage:
-        schema = _as_in_the_stream(schema)
-    return json.dumps({"$schema": DIALECT} | schema, indent=2, ensure_ascii=False) + "\n"
+    return _as_in_the_stream(schema) if model is ImageMessage else schema
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def _as_in_the_stream(schema: dict[str, Any]) -> dict[str, Any]:
@@ -51,3 +63,4 @@ if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for file, text in rendered().items():
         (FOLDER / file).write_text(text, encoding="utf-8")
+    ASYNCAPI_FILE.write_text(asyncapi(), encoding="utf-8")

@@ -182,7 +182,8 @@ def test_unusable_keys_stop_the_start_and_are_not_repeated(
 
 
 async def test_headers_of_every_answer(producer: RunningProducer) -> None:
-    for path in ("/docs", "/redoc", "/openapi.json", "/health", "/nothing", "/assets/docs.js"):
+    pages = ("/docs", "/redoc", "/docs/stream")
+    for path in (*pages, "/openapi.json", "/health", "/nothing", "/assets/docs.js"):
         async with producer.session.get(producer.url + path) as response:
             headers = response.headers
             assert headers["X-Content-Type-Options"] == "nosniff"
@@ -190,4 +191,4 @@ async def test_headers_of_every_answer(producer: RunningProducer) -> None:
             assert headers["Referrer-Policy"] == "no-referrer"
             policy = headers["Content-Security-Policy"]
         assert re.search(r"default-src 'none'.*frame-ancestors 'none'", policy), path
-        assert ("script-src" in policy) == (path in ("/docs", "/redoc"))
+        assert ("script-src" in policy) == (path in pages)

@@ -77,7 +77,7 @@ async def test_an_unforeseen_error_is_logged_and_not_shown(
 async def test_documentation_asks_no_other_host(producer: RunningProducer) -> None:
     async with producer.session.get(producer.url + "/") as response:
         assert response.url.path == "/docs"
-    for path in ("/docs", "/redoc"):
+    for path in ("/docs", "/redoc", "/docs/stream"):
         async with producer.session.get(producer.url + path) as response:
             assert response.status == 200
             assert "default-src 'none'" in response.headers["Content-Security-Policy"]

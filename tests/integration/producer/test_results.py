@@ -149,7 +149,8 @@ async def test_every_route_for_get_answers_head(producer: RunningProducer) -> No
     url = await finished(producer)
     task_id = url.split("/")[-3]
     for path in (
-        "/", "/docs", "/redoc", "/openapi.json", "/assets/docs.js", "/health", "/ready", "/metrics",
+        "/", "/docs", "/redoc", "/docs/stream", "/openapi.json", "/asyncapi.json",
+        "/assets/docs.js", "/health", "/ready", "/metrics",
         f"/api/v1/task-status/{task_id}", f"/api/v1/task-events/{task_id}", "/nothing",
         "/api/v1/task-events/unknown", url.removeprefix(producer.url),
     ):  # fmt: skip

@@ -1,11 +1,13 @@
 """The committed JSON Schemas agree with the models."""
 
 import json
+import re
 from typing import Any
 
 import jsonschema
 import pytest
 
+from schemas.asyncapi import ASYNCAPI_FILE
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.messages import ImageMessage
 from schemas.contract.tasks import (
@@ -16,7 +18,7 @@ from schemas.contract.tasks import (
     TaskState,
     TaskStatus,
 )
-from schemas.generate import FOLDER, rendered
+from schemas.generate import FOLDER, asyncapi, rendered
 
 
 @pytest.mark.parametrize("name", sorted(rendered()))
@@ -27,6 +29,17 @@ def test_committed_schema_is_fresh(name: str) -> None:
 
 def test_there_are_no_other_schemas() -> None:
     assert {file.name for file in FOLDER.iterdir()} == set(rendered())
+
+
+def test_committed_asyncapi_document_is_fresh_and_every_reference_leads_somewhere() -> None:
+    text = ASYNCAPI_FILE.read_text(encoding="utf-8")
+    assert text == asyncapi(), "run: python -m schemas.generate"
+    references = re.findall(r'"#/([^"]+)"', text)
+    assert len(references) >= 10
+    for reference in references:
+        place = json.loads(text)
+        for name in reference.split("/"):
+            place = place[name]
 
 
 def _validator(name: str) -> Any:
