@@ -18,6 +18,8 @@ from consumer.vision.detect.obb import Detections
 from consumer.vision.finding import FindOptions, find_plates
 from consumer.vision.networks import Networks
 from consumer.vision.steps import run_steps
+from consumer.vision.views.tiling import views
+from consumer.vision.views.view import in_image
 from models.dataset import Item, read_folder, read_image
 
 LOWEST = 0.02
@@ -28,29 +30,23 @@ _MOST_WITHOUT_PLATES = 8
 
 def candidates(networks: Networks, item: Item) -> list[list[float]]:
     """Return rows of a score and four corners in px: what the second stage gets to examine."""
-    found = run_steps(
-        find_plates(read_image(item.image), FindOptions(640, "auto", corners=False)), networks.run
-    ).plates
-    return _rows(found[found.scores >= LOWEST])
+    options = FindOptions(640, "auto", corners=False)
+    return _rows(run_steps(find_plates(read_image(item.image), options), networks.run).plates)
 
 
 def wrong_candidates(networks: Networks, item: Item) -> list[list[float]]:
     """Return as many candidates as possible on an image without plates, as ``candidates`` does.
 
-    It is examined at several sizes too: the detector was trained with these images, so at its own
-    size it proposes much less on them than on others.
+    It is examined at several sizes: the detector was trained with these images, so at its own size
+    it proposes much less on them than on others.
     """
     rgb, rows = read_image(item.image), []
     for size in _SIZES_WITHOUT_PLATES:
-        found = run_steps(find_plates(rgb, FindOptions(size, "off", corners=False)), networks.run)
-        rows += _rows(found.plates)[:_MOST_WITHOUT_PLATES]
+        [whole] = views(rgb, size, "off")
+        [found] = networks.detector.detect(whole.pixels[None])
+        best = np.argsort(-found.scores)[:_MOST_WITHOUT_PLATES]
+        rows += _rows(in_image(found[best], whole))
     return rows
-
-
-def _examined(networks: Networks, item: Item, split: str) -> list[list[float]]:
-    # Calibration, on val, needs candidates as the worker has them.
-    find = wrong_candidates if split == "train" and not len(item.quads) else candidates
-    return find(networks, item)
 
 
 def _rows(found: Detections) -> list[list[float]]:
@@ -70,14 +66,23 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    detector = load_detector(
-        args.checkpoint, device="cpu", confidence=LOWEST_WITHOUT_PLATES, max_batch=1,
-        precision="auto", threads=1, passes=args.threads,
-    )  # fmt: skip
-    networks = Networks(detector)
     items = read_folder(args.dataset, args.split)
+    networks = {
+        lowest: Networks(load_detector(
+            args.checkpoint, device="cpu", confidence=lowest, max_batch=1,
+            precision="auto", threads=1, passes=args.threads,
+        ))
+        for lowest in (LOWEST, LOWEST_WITHOUT_PLATES)
+    }  # fmt: skip
+
+    def examine(item: Item) -> list[list[float]]:
+        # Calibration, on val, needs candidates as the worker has them.
+        if args.split == "train" and not len(item.quads):
+            return wrong_candidates(networks[LOWEST_WITHOUT_PLATES], item)
+        return candidates(networks[LOWEST], item)
+
     with ThreadPoolExecutor(args.threads) as pool:
-        rows = list(pool.map(lambda item: _examined(networks, item, args.split), items))
+        rows = list(pool.map(examine, items))
     args.out.write_text(
         json.dumps({i.image.stem: r for i, r in zip(items, rows, strict=True) if r})
     )
