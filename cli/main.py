@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from cli import dead_letters, deliveries, export
+from cli import export
+from cli.admin import dead_letters, deliveries, tasks
 from cli.output import fail, print_table
 from schemas.settings.base import SettingsError
 
@@ -15,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Covers vehicle licence plates in images.",
 )
+app.add_typer(tasks.app, name="tasks")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(deliveries.app, name="deliveries")
 app.command()(export.export)
