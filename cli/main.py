@@ -7,7 +7,7 @@ import typer
 
 from cli import export
 from cli.admin import dead_letters, deliveries, tasks
-from cli.images import cover
+from cli.images import cover, submit
 from cli.output import fail, print_table
 from schemas.settings.base import SettingsError
 
@@ -21,6 +21,7 @@ app.add_typer(tasks.app, name="tasks")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(deliveries.app, name="deliveries")
 app.command()(cover.cover)
+app.command()(submit.submit)
 app.command()(export.export)
 
 

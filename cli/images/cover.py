@@ -49,7 +49,7 @@ def cover(
             _run(engine, folder, outcomes, found)
     except (FolderInUseError, OSError) as error:
         fail(str(error))
-    print(f"{outcomes.summary}{_ignored(found)}")
+    print(f"{outcomes.summary}{ignored(found)}")
     raise typer.Exit(outcomes.exit_code)
 
 
@@ -61,7 +61,7 @@ def images_of(inputs: list[Path], out: Path | None) -> Found:
         )
     found = find_sources(inputs)
     if not found.sources:
-        fail(f"there are no images{_ignored(found)}")
+        fail(f"there are no images{ignored(found)}")
     return found
 
 
@@ -89,5 +89,6 @@ def _run(engine: "Engine", folder: ResultsFolder, outcomes: Outcomes, found: Fou
         fail(str(error))
 
 
-def _ignored(found: Found) -> str:
+def ignored(found: Found) -> str:
+    """Return how many files of folders were no images, for the end of a line."""
     return f" ({found.ignored} other files ignored)" if found.ignored else ""

@@ -1,5 +1,6 @@
 """What became of the images: progress, a line for each that needs attention, the report."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,7 +70,11 @@ class Outcomes:
             TimeElapsedColumn(), TimeRemainingColumn(),
         )  # fmt: skip
         with Progress(
-            *columns, console=console, transient=True, disable=not console.is_terminal
+            *columns,
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+            redirect_stdout=False,
         ) as progress:
             yield cls(progress, progress.add_task("images", total=total), report)
 
@@ -85,6 +90,13 @@ class Outcomes:
             self._report.write(json_line(outcome.row()))
             self._report.flush()
         self._progress.advance(self._bar)
+
+    def tell(self, line: str) -> None:
+        """Print a line of the command's own output, also beside the progress bar."""
+        if sys.stdout.isatty() and not self._progress.disable:
+            self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(line, flush=True)
 
     def say(self, line: str) -> None:
         """Print a line above the progress bar."""

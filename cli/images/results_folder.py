@@ -113,15 +113,24 @@ class ResultsFolder:
 
     def write(self, output: Path, data: bytes) -> None:
         """Write a result whole or not at all. Raises OSError."""
+        with self.writing(output) as file:
+            file.write(data)
+
+    @contextmanager
+    def writing(self, output: Path) -> Iterator[IO[bytes]]:
+        """Open a result to be written, which gets its name when the block ends without an error.
+
+        Raises OSError.
+        """
         output.parent.mkdir(parents=True, exist_ok=True)
         partial = partial_path(output)
         try:
             with partial.open("wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(output)
-        except OSError:
+        except BaseException:
             partial.unlink(missing_ok=True)
             raise
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from consumer.settings import WorkerSettings
 from consumer.vision.networks import Networks
 from tests.support.disks import small_disk
 from tests.support.pictures import assert_covered, encoded, scene, scene_file
-from tests.support.service import ROOT
+from tests.support.service import ROOT, wait_until
 from tests.support.stand_in import StandInDetector
 
 pytestmark = pytest.mark.integration
@@ -255,3 +256,24 @@ async def test_a_full_disk_ends_the_run_and_the_next_one_continues(tmp_path: Pat
         rows = await bench.run()
         assert len(rows) == 20
         assert set(bench.codes(rows).values()) == {None}
+
+
+def test_ctrl_c_ends_it_and_the_next_run_continues(folder: Path) -> None:
+    photo = scene_file(0, width=1600)
+    for number in range(16):
+        (folder / "photos" / f"{number}.jpg").write_bytes(photo)
+    command = subprocess.Popen(
+        [sys.executable, "-m", "cli", "cover", "photos", "--out", "out"],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_until(lambda: list((folder / "out").glob("*.webp")), 60, "the first result")
+    finally:
+        command.send_signal(signal.SIGINT)
+    assert command.wait(timeout=60) == 130
+    made = {path: path.stat().st_mtime_ns for path in (folder / "out").rglob("*.webp")}
+    assert 0 < len(made) < 19
+    done = cover(folder)
+    assert done.stdout.startswith(f"{19 - len(made)} covered, {len(made)} unchanged, 1 failed")
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    assert not list((folder / "out").rglob("*.part"))
