@@ -10,7 +10,7 @@ from cli.main import app
 @pytest.mark.parametrize(
     ("words", "proposed"),
     [
-        ("plate-detect de", {"deliveries"}),
+        ("plate-detect de", {"dead-letters", "deliveries"}),
         ("plate-detect tasks ", {"list", "show", "delete"}),
         ("plate-detect tasks list --status c", {"completed"}),
         ("plate-detect doctor re", {"redis"}),
