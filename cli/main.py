@@ -5,19 +5,26 @@ from typing import Annotated
 
 import typer
 
-from cli import dead_letters, deliveries, export
+from cli import config, export
+from cli.admin import dead_letters, deliveries, tasks
+from cli.doctor import command as doctor
+from cli.images import cover, submit
 from cli.output import fail, print_table
 from schemas.settings.base import SettingsError
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Covers vehicle licence plates in images.",
 )
+app.add_typer(tasks.app, name="tasks")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(deliveries.app, name="deliveries")
+app.command()(cover.cover)
+app.command()(submit.submit)
 app.command()(export.export)
+app.command()(config.config)
+app.command()(doctor.doctor)
 
 
 @app.command()

@@ -14,9 +14,14 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PIPE_WIDTH = 400
 
 
+def as_json(value: Any) -> str:
+    """Return one line of JSON."""
+    return orjson.dumps(value).decode()
+
+
 def print_json(row: dict[str, Any]) -> None:
     """Print one line."""
-    print(orjson.dumps(row).decode())
+    print(as_json(row))
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Sequence[str]]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 from pydantic.fields import FieldInfo
 
@@ -59,14 +60,18 @@ def settings() -> list[Setting]:
 
 def default_text(field: FieldInfo) -> str:
     """Return the default as `.env` has it; empty when there is none."""
-    default = field.get_default()
-    if default is None or default == ():
+    return value_text(field.get_default())
+
+
+def value_text(value: Any) -> str:
+    """Return a value as `.env` has it; empty when there is none."""
+    if value is None or value == ():
         return ""
-    if isinstance(default, bool):
-        return str(default).lower()
-    if isinstance(default, float):
-        return f"{default:g}"
-    return default.as_posix() if isinstance(default, Path) else str(default)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value.as_posix() if isinstance(value, Path) else str(value)
 
 
 def markdown() -> str:

@@ -127,7 +127,7 @@ async def _serve(
         threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="image")
         # Not waited for: what runs after the drain will be redelivered.
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
-        batcher = _batcher(settings, networks, metrics, health)
+        batcher = batcher_of(settings, networks, metrics, health)
         pipeline = ImagePipeline(
             batcher, in_flight, threads, settings.threads, options, metrics, health
         )
@@ -155,12 +155,13 @@ async def _serve(
                 inference.cancel()
 
 
-def _batcher(
+def batcher_of(
     settings: WorkerSettings,
     networks: Networks,
     metrics: WorkerMetrics,
     health: Health,
 ) -> Batcher:
+    """Return what runs the networks in batches, as the settings say."""
     on_gpu = settings.processing_device != "cpu"
     return Batcher(
         networks.run,

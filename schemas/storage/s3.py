@@ -37,7 +37,7 @@ def open_bucket(url: str) -> ObjectStore:
         ValueError: a variable is wrong; the message names it.
         obstore.exceptions.BaseError: the client refuses the rest.
     """
-    variables = _variables()
+    variables = bucket_variables()
     endpoint = _endpoint(variables)
     allow_http = _allows_http(variables, endpoint)
     config = {name: text for name, text in variables.items() if name in S3_VARIABLES}
@@ -52,8 +52,11 @@ def open_bucket(url: str) -> ObjectStore:
     )
 
 
-def _variables() -> dict[str, str]:
-    """Return values by name. Empty ones are unset, since the client would use them as values."""
+def bucket_variables() -> dict[str, str]:
+    """Return the AWS_* variables of the environment and of `.env` by name.
+
+    Empty ones are unset, since the client would use them as values.
+    """
     for name in [name for name, text in os.environ.items() if not text.strip()]:
         if name.startswith("AWS_"):
             del os.environ[name]

@@ -3,7 +3,7 @@
 `python -m tests.support.documents` writes these tables.
 """
 
-from cli import settings_table
+from cli import exits, settings_table
 from schemas.contract.errors import IMAGE_ERROR_MEANINGS
 from tests.support.tables import ROOT, write_table
 
@@ -13,7 +13,11 @@ OPERATING = DOCS / "operating.md"
 
 def tables_from_code() -> dict[str, str]:
     """Return the tables that are made from the code, by the name in their markers."""
-    return {"settings": settings_table.markdown().strip(), "error-codes": error_codes()}
+    return {
+        "settings": settings_table.markdown().strip(),
+        "error-codes": error_codes(),
+        "exit-codes": exits.markdown(),
+    }
 
 
 def error_codes() -> str:

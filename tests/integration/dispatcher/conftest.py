@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
-from cli.admin import AdminContext
-from cli.deliveries import DeliveryItems
+from cli.admin.connection import AdminContext
+from cli.admin.deliveries import DeliveryItems
 from consumer.dispatcher.process import run_dispatcher
 from consumer.health import Health
 from consumer.metrics import DispatcherMetrics

@@ -9,7 +9,7 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
-from cli.deliveries import DeliveryFilter
+from cli.admin.deliveries import DeliveryFilter
 from consumer.metrics import DispatcherMetrics
 from schemas.storage.layout import input_key
 from tests.integration.dispatcher.conftest import (

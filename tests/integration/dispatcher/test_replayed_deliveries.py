@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.deliveries import DeliveryFilter
+from cli.admin.deliveries import DeliveryFilter
 from tests.integration.dispatcher.conftest import World, dispatching, items
 from tests.integration.dispatcher.receiver import Receiver, listening, respond
 

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import typer
 
-from cli.admin import AdminContext, ItemFilter, Items, OperatorError, Row, add_commands
+from cli.admin.commands import ItemFilter, Items, Row, add_commands
+from cli.admin.connection import AdminContext, OperatorError
 from schemas.redis.dead_letters import DeadLetter, DeadLetters, ReplayError
 from schemas.redis.task_store import TaskStore
 
@@ -68,4 +69,5 @@ class DeadLetterItems(Items[ItemFilter, DeadLetter]):
         return {"outcome": "would be purged" if dry_run else "purged"}
 
 
-add_commands(app, DeadLetterItems, ItemFilter)
+_CHANGES = {"replay": DeadLetterItems.replay, "purge": DeadLetterItems.purge}
+add_commands(app, DeadLetterItems, ItemFilter, _CHANGES)

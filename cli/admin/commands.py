@@ -1,40 +1,31 @@
-"""The administration commands: `list`, `show`, `replay` and `purge`, for any kind of item.
+"""The administration commands: `list`, `show`, and commands of change, for any kind of item.
 
-`dead_letters` and `deliveries` say what their items are; options, selection and output are here.
+`dead_letters`, `deliveries` and `tasks` say what their items are; options, selection and output are
+here.
 """
 
-import asyncio
 import inspect
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
 import typer
-from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, RedisError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from cli import embedded
-from cli.output import UNITS, age, fail, print_fields, print_json, print_table, printable
-from consumer.dispatcher.deliveries import DeliveryRecord
-from producer.settings import ProducerSettings
-from schemas.logs import described
-from schemas.redis.client import connect
-from schemas.redis.dead_letters import DeadLetter
-from schemas.redis.keys import Keys
-from schemas.settings.base import SettingsError
-from schemas.storage.storage import Storage, StorageError
-
-
-class OperatorError(Exception):
-    """A command cannot do what it was asked. The message is one line."""
+from cli.admin.connection import AdminContext, OperatorError, run_connected
+from cli.output import (
+    UNITS,
+    age,
+    as_json,
+    fail,
+    print_fields,
+    print_json,
+    print_table,
+    printable,
+)
 
 
 def seconds(text: str) -> float:
@@ -45,15 +36,34 @@ def seconds(text: str) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
-Item = DeadLetter | DeliveryRecord
+class Item(Protocol):
+    """What the commands need to know of any item."""
+
+    @property
+    def id(self) -> str:
+        """Return what identifies it for an operator."""
+
+    @property
+    def age_seconds(self) -> float:
+        """Return the time since it was created."""
+
+
+class FailedItem(Item, Protocol):
+    """An item that belongs to a task and failed for a reason."""
+
+    @property
+    def reason(self) -> str:
+        """Return why it failed."""
+
+    @property
+    def task_id(self) -> str:
+        """Return the task that it belongs to."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ItemFilter:
+class AgeFilter:
     """Which items; each field is an option of the commands. The defaults exclude nothing."""
 
-    reason: Annotated[str, typer.Option(help="Only those with this reason.")] = ""
-    task: Annotated[str, typer.Option(help="Only those of this task.")] = ""
     older_than: Annotated[
         float | None, typer.Option(parser=seconds, metavar="AGE", help="E.g. 2h.")
     ] = None
@@ -61,14 +71,27 @@ class ItemFilter:
         float | None, typer.Option(parser=seconds, metavar="AGE", help="E.g. 30m.")
     ] = None
 
-    def admits(self, item: Item) -> bool:
-        """Return whether an item is one of them."""
+    def admits_age(self, item: Item) -> bool:
+        """Return whether an item is neither too young nor too old."""
         older, newer = self.older_than, self.newer_than
+        return (older is None or item.age_seconds >= older) and (
+            newer is None or item.age_seconds <= newer
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemFilter(AgeFilter):
+    """Which items of tasks."""
+
+    reason: Annotated[str, typer.Option(help="Only those with this reason.")] = ""
+    task: Annotated[str, typer.Option(help="Only those of this task.")] = ""
+
+    def admits(self, item: FailedItem) -> bool:
+        """Return whether an item is one of them."""
         return (
             (not self.reason or item.reason == self.reason)
             and (not self.task or item.task_id == self.task)
-            and (older is None or item.age_seconds >= older)
-            and (newer is None or item.age_seconds <= newer)
+            and self.admits_age(item)
         )
 
 
@@ -80,26 +103,16 @@ All = Annotated[bool, typer.Option("--all", help="All of them, if no other choic
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 
-@dataclass(frozen=True)
-class AdminContext:
-    """Connections of one command."""
-
-    settings: ProducerSettings
-    redis: Redis
-    keys: Keys
-    storage: Storage
-
-
-F = TypeVar("F", bound=ItemFilter)
+F = TypeVar("F", bound=AgeFilter)
 T = TypeVar("T", bound=Item)
 Row = dict[str, Any]
 
 
 class Items(ABC, Generic[F, T]):
-    """One kind of item: how it is found, shown, replayed and purged.
+    """One kind of item: how it is found and shown.
 
-    The docstrings of `select`, `replay` and `purge` are the commands' help. `columns`: the headings
-    of a table, each with the name of its field in a row.
+    The docstrings of `select` and of each method of change are the commands' help. `columns`: the
+    headings of a table, each with the name of its field in a row.
     """
 
     name: ClassVar[str]
@@ -122,23 +135,25 @@ class Items(ABC, Generic[F, T]):
     async def row(self, item: T) -> Row:
         """Return all that is shown of an item."""
 
-    @abstractmethod
-    async def replay(self, item: T, *, dry_run: bool) -> Row:
-        """Do an item's work again; return the outcome. Raises OperatorError if it cannot."""
 
-    @abstractmethod
-    async def purge(self, item: T, *, dry_run: bool) -> Row:
-        """Remove an item for good; return the outcome. Raises OperatorError as `replay`."""
+def add_commands(
+    app: typer.Typer,
+    kind: type[Items[F, T]],
+    options: type[F],
+    changes: Mapping[str, Callable[..., Awaitable[Row]]],
+) -> None:
+    """Add `list`, `show` and the changes; each field of ``options`` is an option of them.
 
+    Args:
+        changes: methods of ``kind`` by the name of their command. Each changes one item, or with
+            ``dry_run`` only checks it, and returns the outcome, or raises OperatorError.
+    """
 
-def add_commands(app: typer.Typer, kind: type[Items[F, T]], options: type[F]) -> None:
-    """Add `list`, `show`, `replay` and `purge`; each field of ``options`` is an option of them."""
+    def list_items(chosen: F, limit: Limit = 100, json_lines: Json = False) -> None:
+        _run(kind, lambda items: _list(items, chosen, limit, json_lines=json_lines))
 
-    def list_items(chosen: F, limit: Limit = 100, as_json: Json = False) -> None:
-        _run(kind, lambda items: _list(items, chosen, limit, as_json=as_json))
-
-    def show(item_id: Id, as_json: Json = False) -> None:
-        _run(kind, lambda items: _show(items, item_id, as_json=as_json))
+    def show(item_id: Id, json_lines: Json = False) -> None:
+        _run(kind, lambda items: _show(items, item_id, json_lines=json_lines))
 
     def add_change(name: str, change: Callable[..., Awaitable[Row]]) -> None:
         def command(
@@ -146,23 +161,23 @@ def add_commands(app: typer.Typer, kind: type[Items[F, T]], options: type[F]) ->
             ids: Ids = None,
             everything: All = False,
             dry_run: DryRun = False,
-            as_json: Json = False,
+            json_lines: Json = False,
         ) -> None:
             # Nothing is changed for want of a choice.
             if [bool(ids), chosen != options(), everything].count(True) != 1:
                 fail("say which: ids, or a filter (see --help), or --all")
             step = partial(change, dry_run=dry_run)
-            _run(kind, lambda items: _change(items, step, chosen, ids or (), as_json=as_json))
+            _run(kind, lambda items: _change(items, step, chosen, ids or (), json_lines=json_lines))
 
         app.command(name, help=change.__doc__)(_with_options(command, options))
 
     app.command("list", help=kind.select.__doc__)(_with_options(list_items, options))
     app.command("show", help=f"Show all that is known of one {kind.name}.")(show)
-    add_change("replay", kind.replay)
-    add_change("purge", kind.purge)
+    for name, change in changes.items():
+        add_change(name, change)
 
 
-def _with_options(command: Callable[..., None], options: type[ItemFilter]) -> Callable[..., None]:
+def _with_options(command: Callable[..., None], options: type[AgeFilter]) -> Callable[..., None]:
     """Return a command with an option for each field of ``options``, its first parameter."""
     fields = inspect.signature(options).parameters
     _, *others = inspect.signature(command).parameters.values()
@@ -176,13 +191,13 @@ def _with_options(command: Callable[..., None], options: type[ItemFilter]) -> Ca
     return expanded
 
 
-async def _list(items: Items[F, T], chosen: F, limit: int, *, as_json: bool) -> None:
+async def _list(items: Items[F, T], chosen: F, limit: int, *, json_lines: bool) -> None:
     rows: list[Row] = []
     async for item in items.select(chosen):
         rows.append(await items.row(item))
         if len(rows) == limit:
             break
-    if as_json:
+    if json_lines:
         for row in rows:
             print_json(row)
     else:
@@ -190,9 +205,9 @@ async def _list(items: Items[F, T], chosen: F, limit: int, *, as_json: bool) -> 
         print_table(items.columns, [[_cell(row.get(name)) for name in names] for row in rows])
 
 
-async def _show(items: Items[F, T], item_id: str, *, as_json: bool) -> None:
+async def _show(items: Items[F, T], item_id: str, *, json_lines: bool) -> None:
     row = await items.row(await _get(items, item_id))
-    if as_json:
+    if json_lines:
         print_json(row)
     else:
         print_fields({name: _cell(value) for name, value in row.items()})
@@ -207,6 +222,8 @@ def _cell(value: Any) -> str:
             return "yes" if value else "no"
         case float():
             return age(max(0.0, value))
+        case list():
+            return as_json(value)
     return str(value)
 
 
@@ -216,7 +233,7 @@ async def _change(
     chosen: F,
     ids: Sequence[str],
     *,
-    as_json: bool,
+    json_lines: bool,
 ) -> None:
     """Take a step with each item; one that fails stops no other, and the status is 1 then."""
 
@@ -224,12 +241,12 @@ async def _change(
         try:
             outcome = await step(items, item if item is not None else await _get(items, item_id))
         except OperatorError as error:
-            if as_json:
+            if json_lines:
                 print_json({"id": item_id, "outcome": "error", "error": str(error)})
             else:
                 print(f"plate-detect: {printable(item_id)}: {error}", file=sys.stderr)
             return False
-        if as_json:
+        if json_lines:
             print_json({"id": item_id, **outcome})
         else:
             print(item_id, *outcome.values())
@@ -239,7 +256,7 @@ async def _change(
         successes = [await attempt(item_id) for item_id in ids]
     else:
         successes = [await attempt(item.id, item) async for item in items.select(chosen)]
-    if not successes and not as_json:
+    if not successes and not json_lines:
         print(f"no such {items.plural}", file=sys.stderr)
     if not all(successes):
         raise typer.Exit(1)
@@ -253,46 +270,4 @@ async def _get(items: Items[F, T], item_id: str) -> T:
 
 
 def _run(kind: type[Items[F, T]], work: Callable[[Items[F, T]], Coroutine[Any, Any, None]]) -> None:
-    """Run a command's work with its connections; whatever fails is one line and status 1."""
-
-    async def run() -> None:
-        async with _open_context() as context:
-            await work(kind(context))
-
-    try:
-        asyncio.run(run())
-    except StorageError as error:
-        fail(f"storage: {error}")
-    except RedisError as error:
-        fail(f"Redis refused a command: {described(error)}")
-    except (SettingsError, OperatorError, OSError) as error:
-        fail(str(error))
-
-
-@asynccontextmanager
-async def _open_context() -> AsyncIterator[AdminContext]:
-    settings = ProducerSettings.load()
-    url = _embedded_url(Path.cwd() / "var" / "redis")
-    if url is not None:
-        settings = settings.model_copy(update={"redis_url": url})
-    async with connect(settings) as redis:
-        try:
-            yield AdminContext(
-                settings, redis, Keys(settings.key_prefix), Storage.open(settings.storage_url)
-            )
-        except AuthenticationError as error:
-            raise OperatorError(f"Redis at {settings.redis_place}: {error}") from None
-        except (RedisConnectionError, RedisTimeoutError):
-            # Never the address as it is: it may carry a password.
-            raise OperatorError(f"Redis cannot be reached at {settings.redis_place}") from None
-
-
-def _embedded_url(folder: Path) -> str | None:
-    """Return the address of the embedded server of this folder, if the settings name no other."""
-    file = embedded.port_file(folder)
-    if embedded.RunSettings.load().names_redis or not file.exists():
-        return None
-    port = embedded.noted_port(folder)
-    if port is None:
-        raise OperatorError(f"{file} names no port; `plate-detect run` writes it anew")
-    return embedded.url(port)
+    run_connected(lambda context: work(kind(context)))

@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import typer
 
-from cli.admin import AdminContext, ItemFilter, Items, OperatorError, Row, add_commands
+from cli.admin.commands import ItemFilter, Items, Row, add_commands
+from cli.admin.connection import AdminContext, OperatorError
 from consumer.dispatcher.deliveries import DeliveryRecord, milliseconds
 from consumer.dispatcher.webhook import DeliveryKind, DeliveryState
 from schemas.contract.tasks import TaskState
@@ -136,4 +137,5 @@ def _expect(result: str, state: DeliveryState) -> None:
         raise OperatorError(reasons.get(result, f"it is {result}"))
 
 
-add_commands(app, DeliveryItems, DeliveryFilter)
+_CHANGES = {"replay": DeliveryItems.replay, "purge": DeliveryItems.purge}
+add_commands(app, DeliveryItems, DeliveryFilter, _CHANGES)
