@@ -61,6 +61,7 @@ class Client:
             RequestError: the service refuses the files; `problem` says why.
             UnavailableError, UnreachableError: not accepted, or no response. Both have the
                 `idempotency_key`, with which the same files can be sent again later.
+            OSError: a file cannot be read, or has changed while it was sent.
         """
         key = idempotency_key or str(uuid.uuid4())
         return self._run(flows.submit(source_files(files), key, self._retry))

@@ -29,7 +29,9 @@ class FailedCallError(PlateDetectError):
 class UnreachableError(FailedCallError):
     """No response came: no connection, a lost one, or a timeout. `__cause__` says which."""
 
-    is_passing = True
+    def __init__(self, message: str, *, is_passing: bool = True) -> None:
+        super().__init__(message)
+        self.is_passing = is_passing
 
 
 class ProblemError(FailedCallError):
@@ -54,7 +56,7 @@ class RequestError(ProblemError):
 
 
 class UnavailableError(ProblemError):
-    """The service cannot do it now, and could not before the retries ended."""
+    """503 and the like: the service cannot do it now, and could not before the retries ended."""
 
     is_passing = True
 
@@ -105,4 +107,4 @@ def _kind(status: int) -> type[ProblemError]:
         return UnavailableError
     if status == 404:
         return NotFoundError
-    return RequestError
+    return RequestError if 400 <= status < 500 else ProblemError

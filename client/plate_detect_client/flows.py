@@ -5,6 +5,7 @@ is raised where it waits. So requests, repeats and waits are decided once, and r
 asyncio.
 """
 
+import ssl
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ STREAM_READ_SECONDS = 20.0
 """Longer than the service's pause between two pings of a progress stream."""
 
 _STREAM_STEP_SECONDS = CONNECT_SECONDS + STREAM_READ_SECONDS
+_LASTING = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, ssl.SSLCertVerificationError)
 _POLLING = RetryPolicy(base_seconds=0.5, cap_seconds=5.0)
 
 
@@ -146,17 +148,19 @@ class Waiting:
 
     def flow(self) -> Flow[TaskState]:
         """Return the final state; raises WaitTimeoutError."""
-        failure: PlateDetectError | None = None
+        failure: FailedCallError | None = None
         while self._left > 0:
             try:
                 reply = yield self._next_call()
                 failure = self._failure_of(reply)
             except httpx.TransportError as error:
                 failure = _unreachable(error)
+                if not failure.is_passing:
+                    raise failure from error
             if self._state is not None and self._state.status.is_final:
                 return self._state
             self._rounds += 1
-            delay = _POLLING.delay(self._rounds, getattr(failure, "retry_after_seconds", None))
+            delay = _POLLING.delay(self._rounds, failure.retry_after_seconds if failure else None)
             yield Pause(max(0.0, min(delay, self._left)))
         raise WaitTimeoutError(self._task_id, self._state) from failure
 
@@ -239,9 +243,19 @@ def _reliable(call: Call, policy: RetryPolicy) -> Flow[Reply]:
 
 
 def _unreachable(error: httpx.TransportError) -> UnreachableError:
-    failure = UnreachableError(f"no response: {type(error).__name__}: {error}")
+    message = f"no response: {type(error).__name__}: {error}"
+    failure = UnreachableError(message, is_passing=not _is_lasting(error))
     failure.__cause__ = error
     return failure
+
+
+def _is_lasting(error: BaseException | None) -> bool:
+    """Return whether an error is a mistake in the address, the headers or the certificates."""
+    while error is not None:
+        if isinstance(error, _LASTING):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _problem(reply: Reply) -> ProblemError:

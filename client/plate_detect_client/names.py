@@ -1,5 +1,6 @@
 """Names that come from outside and become paths on disk, or lines of a signed text."""
 
+import os
 import re
 import secrets
 from pathlib import Path
@@ -35,6 +36,8 @@ class PartFile:
 
     def complete(self) -> Path:
         """Give the file its name, and return its path."""
+        self._file.flush()
+        os.fsync(self._file.fileno())  # the service forgets a webhook that was accepted
         self._file.close()
         return self._part.replace(self._path)
 

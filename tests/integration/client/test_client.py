@@ -3,9 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import httpx
 import pytest
 
 from plate_detect_client import (
+    AsyncClient,
+    Client,
     NotFoundError,
     ProblemError,
     RequestError,
@@ -193,3 +196,26 @@ async def test_a_service_that_is_not_there_is_unreachable(connect: Connect) -> N
     async with connect(f"http://127.0.0.1:{free_port()}", retry=retry) as client:
         with pytest.raises(UnreachableError):
             await client.status("t1")
+
+
+async def test_an_address_without_a_scheme_is_refused_at_once(connect: Connect) -> None:
+    async with connect("localhost:8000", retry=RetryPolicy(base_seconds=60)) as client:
+        with pytest.raises(UnreachableError):
+            await client.status("t1")
+        with pytest.raises(UnreachableError):
+            await client.wait("t1", timeout_seconds=100)
+
+
+async def test_an_own_http_client_is_used_and_left_open() -> None:
+    receiver = Receiver(respond(204))
+    async with listening(receiver):
+        url, headers = f"http://127.0.0.1:{receiver.port}", {"X-Own": "yes"}
+        async with httpx.AsyncClient(headers=headers) as asynchronous:
+            async with AsyncClient(url, http=asynchronous) as client:
+                await client.delete("t1")
+            assert not asynchronous.is_closed
+        with httpx.Client(headers=headers) as plain:
+            with Client(url, http=plain) as client_in_thread:
+                await asyncio.to_thread(client_in_thread.delete, "t1")
+            assert not plain.is_closed
+    assert [post.headers["X-Own"] for post in receiver.received] == ["yes", "yes"]

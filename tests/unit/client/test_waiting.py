@@ -1,11 +1,19 @@
 """What `wait` asks for, and when; time passes only where the test says so."""
 
+import ssl
+
 import httpx
 import pytest
 
-from plate_detect_client.errors import NotFoundError, UnauthorizedError, WaitTimeoutError
-from plate_detect_client.flows import Call, Flow, Pause, Reply, Waiting
+from plate_detect_client.errors import (
+    NotFoundError,
+    UnauthorizedError,
+    UnreachableError,
+    WaitTimeoutError,
+)
+from plate_detect_client.flows import Call, Flow, Pause, Reply, Waiting, status
 from plate_detect_client.models import Progress, TaskState, TaskStatus
+from plate_detect_client.retry import RetryPolicy
 
 
 class Clock:
@@ -15,17 +23,17 @@ class Clock:
         return self.now
 
 
-def state(status: TaskStatus) -> bytes:
+def state(now: TaskStatus) -> bytes:
     progress = Progress(done=0, total=1)
-    found = TaskState(task_id="t", status=status, results=[], errors=[], progress=progress)
+    found = TaskState(task_id="t", status=now, results=[], errors=[], progress=progress)
     return found.model_dump_json().encode()
 
 
-def problem(status: int, **headers: str) -> Reply:
+def problem(code: int, **headers: str) -> Reply:
     named = {"Content-Type": "application/problem+json"} | {
         name.replace("_", "-"): value for name, value in headers.items()
     }
-    return Reply(status, named, b'{"detail": "Because."}')
+    return Reply(code, named, b'{"detail": "Because."}')
 
 
 def call(flow: Flow[TaskState], reply: Reply | None = None) -> Call:
@@ -40,8 +48,8 @@ def pause(flow: Flow[TaskState], reply: Reply) -> float:
     return step.seconds
 
 
-def ok(status: TaskStatus) -> Reply:
-    return Reply(200, {}, state(status))
+def ok(now: TaskStatus) -> Reply:
+    return Reply(200, {}, state(now))
 
 
 def test_a_stream_that_breaks_is_opened_again() -> None:
@@ -122,12 +130,23 @@ def test_each_new_state_is_reported_once() -> None:
     waiting = Waiting("t", 20, on_progress=lambda it: seen.append(it.status), clock=Clock())
     flow = waiting.flow()
     call(flow)
-    for status in (TaskStatus.PENDING, TaskStatus.PENDING, TaskStatus.PROCESSING):
-        pause(flow, ok(status))
+    for now in (TaskStatus.PENDING, TaskStatus.PENDING, TaskStatus.PROCESSING):
+        pause(flow, ok(now))
         call(flow, Reply(0, {}, b""))
     with pytest.raises(StopIteration):
         flow.send(ok(TaskStatus.COMPLETED))
     assert seen == ["pending", "processing", "completed"]
+
+
+@pytest.mark.parametrize(
+    "flow", [Waiting("t", 20).flow(), status("t", RetryPolicy(total_seconds=60))]
+)
+def test_a_foreign_certificate_is_no_passing_failure(flow: Flow[TaskState]) -> None:
+    call(flow)
+    failure = httpx.ConnectError("")
+    failure.__cause__ = ssl.SSLCertVerificationError()
+    with pytest.raises(UnreachableError):
+        flow.throw(failure)
 
 
 @pytest.mark.parametrize("task_id", ["", "../t", "a/b", "t\n", "x" * 65])
