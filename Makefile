@@ -107,6 +107,6 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PIP) install -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
-	@$(PIP) install -c constraints.txt -e '.[dev]'
+$(VENV)/.installed-dev: $(VENV)/.installed client/pyproject.toml
+	@$(PIP) install -c constraints.txt -e '.[dev]' -e client
 	@touch $@

@@ -125,9 +125,10 @@ def test_the_build_context_holds_what_the_image_copies() -> None:
 
 
 def test_constraints_agree_with_the_direct_pins() -> None:
-    project = tomllib.loads(read("pyproject.toml"))["project"]
-    extras = project["optional-dependencies"]
-    direct = {pin for pins in (project["dependencies"], *extras.values()) for pin in pins}
+    direct: set[str] = set()
+    for name in ("pyproject.toml", "client/pyproject.toml"):
+        project = tomllib.loads(read(name))["project"]
+        direct.update(project["dependencies"], *project["optional-dependencies"].values())
     locked = {line.lower().replace("_", "-") for line in read("constraints.txt").splitlines()}
     assert direct <= locked
 

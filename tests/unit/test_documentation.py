@@ -18,6 +18,9 @@ PAGES = sorted(
         *DOCS.glob("*.md"),
         *(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
         PROJECT / "models" / "README.md",
+        PROJECT / "client" / "README.md",
+        *(PROJECT / "examples").glob("README.md"),
+        *(PROJECT / "examples").glob("*/README.md"),
     ]
 )
 DOCUMENTS = [page for page in PAGES if page.name != "CHANGELOG.md"]

@@ -1,30 +1,17 @@
 """All roles run with the packages of the image for the CPU: without PyTorch and ultralytics."""
 
-import re
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
+
+from tests.support.packages import installed_with, missing_modules, run_without
 
 PROJECT = Path(__file__).resolve().parents[2]
 HERE = {"plate-detect", "coverage"}
 """Installed for the tests, and nothing to miss in the image: the project itself, its coverage."""
 
-_BLOCK = """
-import sys
-
-class Missing:
-    names = frozenset(sys.argv[1].split())
-
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in self.names:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Missing())
-"""
 _WORKER = """
 from pathlib import Path
 from consumer.settings import WorkerSettings
@@ -60,31 +47,6 @@ app(["export"])
 """
 
 
-def normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def installed_with(pins: list[str]) -> set[str]:
-    """Return the distributions that an installation of ``pins`` brings, by their metadata."""
-    found: set[str] = set()
-    waiting = [Requirement(pin) for pin in pins]
-    while waiting:
-        one = waiting.pop()
-        if normal(one.name) in found:
-            continue
-        try:
-            needed = [Requirement(text) for text in requires(one.name) or ()]
-        except PackageNotFoundError:
-            continue
-        found.add(normal(one.name))
-        extras = one.extras or {""}
-        waiting += [
-            each for each in needed
-            if each.marker is None or any(each.marker.evaluate({"extra": it}) for it in extras)
-        ]  # fmt: skip
-    return found
-
-
 def requirements(*arguments: str) -> list[str]:
     return subprocess.run(
         [sys.executable, PROJECT / "deploy" / "requirements.py", *arguments],
@@ -95,19 +57,7 @@ def requirements(*arguments: str) -> list[str]:
 @pytest.fixture(scope="module")
 def missing() -> set[str]:
     """The installed modules that the image for the CPU does not have."""
-    there = installed_with(requirements("--cpu")) | HERE
-    return {
-        module
-        for module, owners in packages_distributions().items()
-        if not {normal(owner) for owner in owners} & there
-    }
-
-
-def run_without(missing: set[str], code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", _BLOCK + code, " ".join(missing)],
-        cwd=PROJECT, capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
+    return missing_modules(installed_with(requirements("--cpu")) | HERE)
 
 
 def test_the_image_for_the_cpu_lacks_what_only_pytorch_needs(missing: set[str]) -> None:

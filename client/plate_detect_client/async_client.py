@@ -1,0 +1,150 @@
+"""The client for asyncio."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from plate_detect_client import flows
+from plate_detect_client.files import FileInput, source_files
+from plate_detect_client.models import TaskState
+from plate_detect_client.names import PartFile
+from plate_detect_client.retry import RetryPolicy
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """`Client` for asyncio, with the same calls. Files are read and written in threads."""
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str | None = None,
+        *,
+        timeout_seconds: float = 60.0,
+        retry: RetryPolicy | None = None,
+        http: httpx.AsyncClient | None = None,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._headers = {} if api_key is None else {"X-API-Key": api_key}
+        self._timeout_seconds = timeout_seconds
+        self._retry = retry or RetryPolicy()
+        self._http = http or httpx.AsyncClient()
+        self._owns_http = http is None
+
+    async def submit(
+        self, files: Iterable[FileInput], *, idempotency_key: str | None = None
+    ) -> str:
+        """Send images as one task, and return its id: see `Client.submit`."""
+        key = idempotency_key or str(uuid.uuid4())
+        sources = await asyncio.to_thread(source_files, files)
+        return await self._run(flows.submit(sources, key, self._retry))
+
+    async def status(self, task_id: str) -> TaskState:
+        """Return the state of a task; raises NotFoundError."""
+        return await self._run(flows.status(task_id, self._retry))
+
+    async def wait(
+        self,
+        task_id: str,
+        *,
+        timeout_seconds: float = 300.0,
+        on_progress: Callable[[TaskState], None] | None = None,
+        absent_ok: bool = False,
+    ) -> TaskState:
+        """Wait until a task has ended, and return its state: see `Client.wait`."""
+        waiting = flows.Waiting(
+            task_id, timeout_seconds, on_progress=on_progress, absent_ok=absent_ok
+        )
+        return await self._run(waiting.flow())
+
+    async def results(self, task: str | TaskState) -> AsyncIterator[tuple[str, bytes]]:
+        """Yield name and bytes of each result, one at a time in memory."""
+        state = await self._state(task)
+        for name in flows.result_names(state):
+            yield name, await self._run(flows.fetch(state.task_id, name, self._retry))
+
+    async def save_results(self, task: str | TaskState, folder: str | Path) -> list[Path]:
+        """Write all results into a folder, and return their paths.
+
+        A file of the same name is replaced, and never seen half-written.
+        """
+        state = await self._state(task)
+        return [
+            await self._run(flows.save(state.task_id, name, Path(folder), self._retry))
+            for name in flows.result_names(state)
+        ]
+
+    async def delete(self, task_id: str) -> None:
+        """Delete the files of a task at once, and cancel its images that are not done."""
+        await self._run(flows.delete(task_id, self._retry))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._owns_http:
+            await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _state(self, task: str | TaskState) -> TaskState:
+        return task if isinstance(task, TaskState) else await self.status(task)
+
+    async def _run(self, flow: flows.Flow[T]) -> T:
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    reply = await self._do(step)
+                except httpx.TransportError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(reply)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+    async def _do(self, step: flows.Call | flows.Pause) -> flows.Reply:
+        if isinstance(step, flows.Pause):
+            await asyncio.sleep(step.seconds)
+            return flows.NO_REPLY
+        async with self._http.stream(
+            step.method,
+            self._base_url + step.path,
+            content=None if step.form is None else step.form.stream(),
+            headers=flows.request_headers(step, self._headers),
+            timeout=flows.timeout_of(step, self._timeout_seconds),
+        ) as response:
+            body = b""
+            if not response.is_success:
+                body = await response.aread()
+            elif step.target is not None:
+                await _write(step.target, response)
+            elif step.listen is not None:
+                async for chunk in response.aiter_bytes():
+                    if step.listen(chunk):
+                        break
+            else:
+                body = await response.aread()
+            return flows.Reply(response.status_code, response.headers, body)
+
+
+async def _write(target: Path, response: httpx.Response) -> None:
+    part = await asyncio.to_thread(PartFile, target)
+    with part:
+        async for chunk in response.aiter_bytes():
+            await asyncio.to_thread(part.write, chunk)
+        await asyncio.to_thread(part.complete)

@@ -1,0 +1,176 @@
+"""The client without asyncio."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from plate_detect_client import flows
+from plate_detect_client.files import FileInput, source_files
+from plate_detect_client.models import TaskState
+from plate_detect_client.names import PartFile
+from plate_detect_client.retry import RetryPolicy
+
+T = TypeVar("T")
+
+
+class Client:
+    """Calls one plate-detect service. Use it as a context manager, or call `close`.
+
+    Each call is repeated, with growing waits, while the service is unavailable or responds with
+    503. A `Retry-After` is respected.
+
+    Args:
+        base_url: of the service, with a proxy's path prefix.
+        api_key: sent as `X-API-Key`, and to this address only.
+        timeout_seconds: for each wait for the network, not for a whole call.
+        retry: how long calls are repeated.
+        http: your own client, for certificates and proxies. It is not closed.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str | None = None,
+        *,
+        timeout_seconds: float = 60.0,
+        retry: RetryPolicy | None = None,
+        http: httpx.Client | None = None,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._headers = {} if api_key is None else {"X-API-Key": api_key}
+        self._timeout_seconds = timeout_seconds
+        self._retry = retry or RetryPolicy()
+        self._http = http or httpx.Client()
+        self._owns_http = http is None
+
+    def submit(self, files: Iterable[FileInput], *, idempotency_key: str | None = None) -> str:
+        """Send images as one task, and return its id. Files are read from disk while they are sent.
+
+        Repeats carry the same `Idempotency-Key`, so a lost response makes no second task.
+
+        Args:
+            files: paths, or pairs of a file name and bytes or a path.
+            idempotency_key: by default a new one.
+
+        Raises:
+            RequestError: the service refuses the files; `problem` says why.
+            UnavailableError, UnreachableError: not accepted, or no response. Both have the
+                `idempotency_key`, with which the same files can be sent again later.
+            OSError: a file cannot be read, or has changed while it was sent.
+        """
+        key = idempotency_key or str(uuid.uuid4())
+        return self._run(flows.submit(source_files(files), key, self._retry))
+
+    def status(self, task_id: str) -> TaskState:
+        """Return the state of a task; raises NotFoundError."""
+        return self._run(flows.status(task_id, self._retry))
+
+    def wait(
+        self,
+        task_id: str,
+        *,
+        timeout_seconds: float = 300.0,
+        on_progress: Callable[[TaskState], None] | None = None,
+        absent_ok: bool = False,
+    ) -> TaskState:
+        """Wait until a task has ended, and return its state: `completed` or `failed`.
+
+        Args:
+            timeout_seconds: for the whole wait.
+            on_progress: gets each new state.
+            absent_ok: wait for a task that does not exist yet, as after `publish`.
+
+        Raises:
+            WaitTimeoutError: it has not ended; it goes on, and can be waited for again.
+            NotFoundError: there is no such task.
+        """
+        waiting = flows.Waiting(
+            task_id, timeout_seconds, on_progress=on_progress, absent_ok=absent_ok
+        )
+        return self._run(waiting.flow())
+
+    def results(self, task: str | TaskState) -> Iterator[tuple[str, bytes]]:
+        """Yield name and bytes of each result, one at a time in memory."""
+        state = self._state(task)
+        for name in flows.result_names(state):
+            yield name, self._run(flows.fetch(state.task_id, name, self._retry))
+
+    def save_results(self, task: str | TaskState, folder: str | Path) -> list[Path]:
+        """Write all results into a folder, and return their paths.
+
+        A file of the same name is replaced, and never seen half-written.
+        """
+        state = self._state(task)
+        return [
+            self._run(flows.save(state.task_id, name, Path(folder), self._retry))
+            for name in flows.result_names(state)
+        ]
+
+    def delete(self, task_id: str) -> None:
+        """Delete the files of a task at once, and cancel its images that are not done."""
+        self._run(flows.delete(task_id, self._retry))
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._owns_http:
+            self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _state(self, task: str | TaskState) -> TaskState:
+        return task if isinstance(task, TaskState) else self.status(task)
+
+    def _run(self, flow: flows.Flow[T]) -> T:
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    reply = self._do(step)
+                except httpx.TransportError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(reply)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+    def _do(self, step: flows.Call | flows.Pause) -> flows.Reply:
+        if isinstance(step, flows.Pause):
+            time.sleep(step.seconds)
+            return flows.NO_REPLY
+        with self._http.stream(
+            step.method,
+            self._base_url + step.path,
+            content=step.form,
+            headers=flows.request_headers(step, self._headers),
+            timeout=flows.timeout_of(step, self._timeout_seconds),
+        ) as response:
+            body = b""
+            if not response.is_success:
+                body = response.read()
+            elif step.target is not None:
+                with PartFile(step.target) as part:
+                    for chunk in response.iter_bytes():
+                        part.write(chunk)
+                    part.complete()
+            elif step.listen is not None:
+                for chunk in response.iter_bytes():
+                    if step.listen(chunk):
+                        break
+            else:
+                body = response.read()
+            return flows.Reply(response.status_code, response.headers, body)
