@@ -11,7 +11,7 @@ export default {
   "choose.camera": "Take a photo",
   limits: "JPEG, PNG or WebP, up to {size} each.",
   example: "Try it with an example",
-  megabytes: "{size} MB",
+  megabytes: "{size}\u00a0MB",
   privacy: {
     one: "The original is deleted as soon as it is covered; the result after {n} hour. All metadata, such as the position, is removed.",
     other: "Originals are deleted as soon as they are covered; results after {n} hours. All metadata, such as the position, is removed.",
