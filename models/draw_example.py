@@ -1,5 +1,7 @@
 """Draws the image of README.md: a made-up street, before and after the service's own vision code.
 
+The page at `/` offers the first half as an example.
+
 python -m models.draw_example
 """
 
@@ -23,7 +25,7 @@ GAP = 12
 
 
 def main() -> None:
-    """Write static/example.jpg."""
+    """Write static/example.jpg, and the street alone for the page."""
     before = draw_scene(np.random.default_rng(SEED), WIDTH, HEIGHT).rgb
     networks = load_networks(
         ROOT / "models/plate-obb.pt", ROOT / "models/plate-corners.xml",
@@ -36,9 +38,10 @@ def main() -> None:
     cover(after, cover_quads(plates.quads, DEFAULT_PADDING), stub=stub)
     sheet = np.full((HEIGHT, 2 * WIDTH + GAP, 3), 255, np.uint8)
     sheet[:, :WIDTH], sheet[:, WIDTH + GAP :] = before, after
-    buffer = io.BytesIO()
-    Image.fromarray(sheet).save(buffer, "JPEG", quality=88)
-    (ROOT / "static/example.jpg").write_bytes(buffer.getvalue())
+    for file, pixels in (("static/example.jpg", sheet), ("producer/assets/ui/example.jpg", before)):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=88)
+        (ROOT / file).write_bytes(buffer.getvalue())
 
 
 if __name__ == "__main__":

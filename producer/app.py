@@ -14,7 +14,9 @@ from producer.access import CrossOrigin, require_api_key
 from producer.errors import PROBLEM_KIND, problems
 from producer.metrics import method_of, route_of
 from producer.routes import events, operations, results, tasks
+from producer.routes.assets import asset_routes
 from producer.routes.docs import docs_routes
+from producer.routes.ui import ui_routes
 from producer.services.container import SERVICES, open_services
 from producer.settings import ProducerSettings
 
@@ -52,6 +54,8 @@ def create_app(settings: ProducerSettings) -> web.Application:
             web.get("/ready", operations.ready),
             web.get("/metrics", operations.metrics),
             *docs_routes(settings),
+            *ui_routes(settings),
+            *asset_routes(with_ui=settings.ui_enabled),
         ]
     )
     return app
@@ -112,7 +116,7 @@ async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["X-Frame-Options"] = "DENY"
     response.headers.setdefault("Referrer-Policy", "no-referrer")
-    # The documentation's pages have their own; no other response is a page.
+    # Pages have their own; no other response is a page.
     response.headers.setdefault("Content-Security-Policy", _POLICY)
 
 

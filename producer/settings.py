@@ -75,6 +75,11 @@ class ProducerSettings(Settings):
         description="`true`: the path prefix that a proxy names in `X-Forwarded-Prefix` is put "
         "before the paths in a response; only behind a proxy that sets or removes that header",
     )
+    ui_enabled: bool = Field(
+        default=True,
+        description="`true`: `/` is a page where people send photos and compare the results; "
+        "`false`: `/` is not found",
+    )
     idempotency_lease_seconds: Seconds = Field(
         15, description="Time after which an idempotency key that a dead producer held is free"
     )

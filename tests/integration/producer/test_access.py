@@ -182,7 +182,7 @@ def test_unusable_keys_stop_the_start_and_are_not_repeated(
 
 
 async def test_headers_of_every_answer(producer: RunningProducer) -> None:
-    pages = ("/docs", "/redoc", "/docs/stream")
+    pages = ("/", "/docs", "/redoc", "/docs/stream")
     for path in (*pages, "/openapi.json", "/health", "/nothing", "/assets/docs.js"):
         async with producer.session.get(producer.url + path) as response:
             headers = response.headers

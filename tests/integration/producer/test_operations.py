@@ -75,8 +75,6 @@ async def test_an_unforeseen_error_is_logged_and_not_shown(
 
 
 async def test_documentation_asks_no_other_host(producer: RunningProducer) -> None:
-    async with producer.session.get(producer.url + "/") as response:
-        assert response.url.path == "/docs"
     for path in ("/docs", "/redoc", "/docs/stream"):
         async with producer.session.get(producer.url + path) as response:
             assert response.status == 200
@@ -95,7 +93,7 @@ async def test_assets_are_not_a_way_out(producer: RunningProducer) -> None:
     for path in (
         "/assets/../settings.py", "/assets/%2e%2e/settings.py", "/assets/", "/assets/x",
         "/assets", "/assets/swagger-ui", "/assets/swagger-ui/", "/assets//etc/passwd",
-        "/assets/%2fetc%2fpasswd", "/assets/%00", "/assets/%ff", "/assets/docs.js/x",
+        "/assets/%2fetc%2fpasswd", "/assets/%00", "/assets/%ff", "/assets/docs.js/x", "/assets/ui",
         "/assets/" + "a" * 300, "/assets/" + "a/" * 3000,
     ):  # fmt: skip
         answer = await producer.raw(

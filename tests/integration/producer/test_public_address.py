@@ -76,10 +76,6 @@ async def test_addresses_in_responses(
     message = await producer.finish_next()
     assert location == f"{base}/api/v1/task-status/{message.task_id}"
     assert await server_url(producer, headers) == (base or ".")
-    url = producer.url + "/"
-    async with producer.session.get(url, headers=headers, allow_redirects=False) as response:
-        # A proxy may ask for `/` on behalf of a client that asked for `/plates`, without a slash.
-        assert response.headers["Location"] == (f"{base}/docs" if base else "docs")
     url = f"{base}/tasks_storage/{message.task_id}/output/covered_a%20b.webp"
     assert await reported(producer, message.task_id, headers) == [url]
 
@@ -98,10 +94,8 @@ async def test_an_address_that_a_worker_made_whole_stays(
     assert await reported(producer, message.task_id, headers) == [url]
 
 
-async def test_pages_and_redirect_are_relative(producer: RunningProducer) -> None:
+async def test_pages_are_relative(producer: RunningProducer) -> None:
     """So they work under any prefix without a setting."""
-    async with producer.session.get(producer.url + "/", allow_redirects=False) as response:
-        assert urljoin("https://x/plates/", response.headers["Location"]) == "https://x/plates/docs"
     document = urljoin("https://x/plates/", await server_url(producer, {}))
     assert document == "https://x/plates/"
     for page in ("/docs", "/redoc", "/assets/docs.js", "/assets/redoc.js"):
