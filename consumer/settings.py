@@ -236,8 +236,8 @@ class WorkerSettings(ConsumerSettings):
         "a detection with at least this score was not; DETECT_CONFIDENCE decides what is covered",
     )  # fmt: skip
     detections: bool = Field(
-        default=False,
-        description="`true`: task-status contains quads and scores of each image's covers",
+        default=True,
+        description="Whether task-status contains quads and scores of each image's covers",
     )
     cover_classes: Annotated[str, AfterValidator(_class_list)] = Field(
         "", description="Names or numbers of the classes to cover, separated by commas; empty: all"
