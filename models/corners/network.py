@@ -28,7 +28,7 @@ class Output(NamedTuple):
 
 def _step(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> nn.Sequential:
     convolution = nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.Hardswish())
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.SiLU())
 
 
 class _Residual(nn.Module):
@@ -59,7 +59,7 @@ class CornerNetwork(nn.Module):
         self.to_fine = _step(64, 32, size=1)
         self.mix_fine = _step(32, 32)
         self.heat = nn.Conv2d(32, 4, 1)
-        self.verdict = nn.Sequential(nn.Linear(256, 64), nn.Hardswish(), nn.Linear(64, 5))
+        self.verdict = nn.Sequential(nn.Linear(256, 64), nn.SiLU(), nn.Linear(64, 5))
         x = (torch.arange(COLUMNS) + 0.5) * CELL
         y = (torch.arange(ROWS) + 0.5) * CELL
         places = torch.stack((x.repeat(ROWS), y.repeat_interleave(COLUMNS)), 1)
