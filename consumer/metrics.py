@@ -26,6 +26,11 @@ class WorkerMetrics:
         self.needing_review = counter(
             "plate_results_needing_review", "Results that have `needs_review`"
         )
+        self.corrections = counter(
+            "plate_corrections",
+            "Corrections by outcome: done, superseded by another worker, or why they were refused",
+            ["outcome"],
+        )
         self.batch_size = histogram(
             "plate_batch_size",
             "Inputs passed to the detector at once, which some CPUs process one after the other",

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import socket
 import ssl
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +36,7 @@ from standardwebhooks import Webhook
 from consumer.addresses import HttpAddress, http_address
 from consumer.dispatcher.schedule import parse_retry_after
 from schemas.contract.tasks import TaskState
+from schemas.redis.task_store import LocatedResult
 from schemas.storage.layout import output_key
 from schemas.storage.storage import Storage, StorageError
 
@@ -62,7 +63,7 @@ class DeliveryState(StrEnum):
 class Delivery:
     """One attempt of a webhook; no other dispatcher makes one before its lease ends.
 
-    `payload` is the JSON of task-status at the end of the task. `token` identifies the attempt,
+    `payload` is the JSON of task-status at the time of the event. `token` identifies the attempt,
     `attempts` counts it too, `age_seconds` is the time since the delivery was created.
     """
 
@@ -146,11 +147,15 @@ def open_session(*, tls: ssl.SSLContext | bool = True) -> ClientSession:
     )
 
 
+Locate = Callable[[str, str], Awaitable[LocatedResult | None]]
+
+
 @dataclass(eq=False, repr=False)
 class WebhookSender:
     """POSTs deliveries to one receiver.
 
     Args:
+        locate: returns the file in storage of a task's result; None if the task has none.
         signers: each of them signs.
         images_field: name of the form field of each image.
     """
@@ -158,6 +163,7 @@ class WebhookSender:
     endpoint: Endpoint
     session: ClientSession
     storage: Storage
+    locate: Locate
     signers: Sequence[Webhook]
     images_field: str = "images"
 
@@ -166,7 +172,7 @@ class WebhookSender:
         try:
             async with asyncio.timeout(self.endpoint.total_seconds):
                 try:
-                    data, signed = await self._content(delivery)
+                    data, signed = await self._current_content(delivery)
                 except FileNotFoundError:
                     return AttemptResult(DeliveryState.CANCELLED, "result no longer in storage")
                 headers = webhook_headers(self.signers, delivery.id, signed, datetime.now(UTC))
@@ -181,16 +187,41 @@ class WebhookSender:
             # Only the kind of error: its text may quote the address with its password.
             return AttemptResult(DeliveryState.DUE, type(error).__name__)
 
-    async def _content(self, delivery: Delivery) -> tuple[Payload | FormData, str]:
-        """Return the body and the text to sign; raise FileNotFoundError or StorageError."""
+    async def _current_content(self, delivery: Delivery) -> tuple[Payload | FormData, str]:
+        """Return the body and the text to sign; raise FileNotFoundError or StorageError.
+
+        A file may be replaced by a new version just before it is read.
+        """
+        files = await self._files(delivery)
+        while True:
+            try:
+                return await self._content(delivery, files)
+            except FileNotFoundError:
+                before, files = files, await self._files(delivery)
+                if files == before:
+                    raise
+
+    async def _files(self, delivery: Delivery) -> list[tuple[str, str]]:
+        """Return name and storage key of each file of an upload, in its current version."""
+        if delivery.kind is DeliveryKind.CALLBACK:
+            return []
+        files = []
+        for name in result_names(delivery):
+            located = await self.locate(delivery.task_id, name)
+            # Without its task, the file is gone as well, or soon.
+            files.append((name, output_key(delivery.task_id, located.file if located else name)))
+        return files
+
+    async def _content(
+        self, delivery: Delivery, files: Sequence[tuple[str, str]]
+    ) -> tuple[Payload | FormData, str]:
         if delivery.kind is DeliveryKind.CALLBACK:
             body = BytesPayload(delivery.payload, content_type="application/json")
             return body, delivery.payload.decode()
         # Names as UTF-8, as browsers and curl send them; RFC 7578 forbids `filename*`.
         form = FormData({"task_id": delivery.task_id}, quote_fields=False, charset="utf-8")
         digests = []
-        for name in result_names(delivery):
-            key = output_key(delivery.task_id, name)
+        for name, key in files:
             file = StoredFile(self.storage.stream(key), await self.storage.size(key))
             form.add_field(self.images_field, file, filename=name, content_type="image/webp")
             if self.signers:
@@ -241,12 +272,15 @@ class StoredFile(AsyncIterablePayload):
 
 
 def result_names(delivery: Delivery) -> list[str]:
-    """Return the file names of the results, in index order; none if the payload is unusable."""
+    """Return the file names of the results to send, in index order.
+
+    Of an updated result only its own; none if the payload is unusable.
+    """
     try:
         state = TaskState.model_validate_json(delivery.payload)
     except ValidationError:
         return []
-    return [result.filename for result in state.results]
+    return [state.updated] if state.updated else [result.filename for result in state.results]
 
 
 def manifest(task_id: str, digests: Iterable[tuple[str, str]]) -> str:
