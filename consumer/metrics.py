@@ -93,7 +93,8 @@ class DispatcherMetrics:
         )
         self.forgotten_work = counter(
             "plate_forgotten_work",
-            "Open tasks, due webhooks and unread events that had been removed and were put back",
+            "Open tasks, corrections, due webhooks and unread events that had been removed and put "
+            "back",
         )
         self.sweep_failures = counter(
             "plate_sweep_failures", "Items or whole jobs that failed in a sweep", ["job"]

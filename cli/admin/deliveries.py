@@ -124,9 +124,8 @@ class DeliveryItems(Items[DeliveryFilter, DeliveryRecord]):
         try:
             for result in state.results:
                 located = await self._tasks.locate_result(item.task_id, result.filename)
-                if located is None:
-                    return False
-                await self._storage.size(output_key(item.task_id, located.file))
+                file = located.file if located else result.filename
+                await self._storage.size(output_key(item.task_id, file))
         except FileNotFoundError:
             return False
         return True

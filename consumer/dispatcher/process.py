@@ -5,11 +5,12 @@ import asyncio
 import structlog
 from aiohttp import ClientSession
 
+from consumer.dispatcher.connections import open_session
 from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.dispatcher.events import READ_BLOCK_SECONDS, EventHandler, EventReader
 from consumer.dispatcher.sweeper.context import SweepContext
 from consumer.dispatcher.sweeper.sweeper import Sweeper
-from consumer.dispatcher.webhook import DeliveryKind, Endpoint, WebhookSender, open_session
+from consumer.dispatcher.webhook import DeliveryKind, Endpoint, WebhookSender
 from consumer.dispatcher.webhook_dispatcher import WebhookDispatcher
 from consumer.health import Health
 from consumer.metrics import DispatcherMetrics

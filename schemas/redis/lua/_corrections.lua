@@ -29,7 +29,10 @@ local function waiting_corrections(task, index)
   local waiting, count = {}, 0
   for id in string.gmatch(redis.call('HGET', task, 'corrections:' .. index) or '', '%S+') do
     count = count + 1
-    if redis.call('HEXISTS', task, 'corrected:' .. id) == 0 then waiting[#waiting + 1] = id end
+    if redis.call('HEXISTS', task, 'corrected:' .. id) == 0
+        and redis.call('HEXISTS', task, 'correction:' .. id) == 1 then
+      waiting[#waiting + 1] = id
+    end
   end
   return waiting, count
 end

@@ -7,13 +7,13 @@ from pathlib import Path
 from standardwebhooks import Webhook
 
 from consumer.addresses import HttpAddress
+from consumer.dispatcher.connections import open_session
 from consumer.dispatcher.webhook import (
     AttemptResult,
     Delivery,
     DeliveryKind,
     Endpoint,
     WebhookSender,
-    open_session,
 )
 from schemas.redis.task_store import LocatedResult
 from schemas.storage.layout import output_key

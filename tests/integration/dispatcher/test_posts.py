@@ -17,6 +17,7 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.test_utils import TestServer
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from consumer.dispatcher.connections import open_session
 from consumer.dispatcher.webhook import (
     AttemptResult,
     Delivery,
@@ -24,7 +25,6 @@ from consumer.dispatcher.webhook import (
     DeliveryState,
     Endpoint,
     WebhookSender,
-    open_session,
 )
 from schemas.storage.layout import output_key
 from schemas.storage.storage import Storage
