@@ -63,9 +63,9 @@ log = structlog.get_logger(__name__)
 
 
 class ReviewQuery(BaseModel):
-    """Parameters of the queue."""
+    """Parameters of the queue. Others are refused: a misspelled filter would not filter."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     limit: Annotated[int, Field(ge=1, le=100)] = 50
     max_age: Annotated[FiniteFloat, Field(gt=0)] | None = None

@@ -329,7 +329,16 @@ async def test_the_queue_in_pages(start_producer: StartProducer, redis_server: s
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=101", "limit=x", "max_age=0", "max_age=inf", "min_score=2", "cursor=x"],
+    [
+        "limit=0",
+        "limit=101",
+        "limit=x",
+        "max_age=0",
+        "max_age=inf",
+        "min_score=2",
+        "cursor=x",
+        "min=0.5",
+    ],
 )
 async def test_other_queries_are_refused(producer: RunningProducer, query: str) -> None:
     status, problem = await producer.call("GET", f"/api/v1/reviews?{query}")
