@@ -112,7 +112,7 @@ async def test_an_upload_during_a_correction_is_repeated_with_the_new_version(
 
 
 def _all() -> Any:
-    from cli.deliveries import DeliveryFilter
+    from cli.admin.deliveries import DeliveryFilter
 
     return DeliveryFilter()
 
