@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli import config, export
-from cli.admin import dead_letters, deliveries, tasks
+from cli.admin import dead_letters, deliveries, labels, tasks
 from cli.doctor import command as doctor
 from cli.images import cover, submit
 from cli.output import fail, print_table
@@ -25,6 +25,7 @@ app.command()(submit.submit)
 app.command()(export.export)
 app.command()(config.config)
 app.command()(doctor.doctor)
+app.command()(labels.export_labels)
 
 
 @app.command()

@@ -49,7 +49,7 @@ def main(run_worker: RunWorker = worker) -> int:
             case "worker":
                 process.run(run_worker(WorkerSettings.load()))
             case "dispatcher":
-                # Not on uvloop: see ResponseKeepingSocket in consumer.dispatcher.webhook.
+                # Not on uvloop: see ResponseKeepingSocket.
                 asyncio.run(dispatcher(DispatcherSettings.load()))
             case _:
                 return _report("usage: python -m consumer worker|dispatcher")

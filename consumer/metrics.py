@@ -26,6 +26,11 @@ class WorkerMetrics:
         self.needing_review = counter(
             "plate_results_needing_review", "Results that have `needs_review`"
         )
+        self.corrections = counter(
+            "plate_corrections",
+            "Corrections by outcome: done, superseded by another worker, or why they were refused",
+            ["outcome"],
+        )
         self.batch_size = histogram(
             "plate_batch_size",
             "Inputs passed to the detector at once, which some CPUs process one after the other",
@@ -88,7 +93,8 @@ class DispatcherMetrics:
         )
         self.forgotten_work = counter(
             "plate_forgotten_work",
-            "Open tasks, due webhooks and unread events that had been removed and were put back",
+            "Open tasks, corrections, due webhooks and unread events that had been removed and put "
+            "back",
         )
         self.sweep_failures = counter(
             "plate_sweep_failures", "Items or whole jobs that failed in a sweep", ["job"]

@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler
 from producer.access import CrossOrigin, require_api_key
 from producer.errors import PROBLEM_KIND, problems
 from producer.metrics import method_of, route_of
-from producer.routes import events, operations, results, tasks
+from producer.routes import events, operations, results, reviews, tasks
 from producer.routes.assets import asset_routes
 from producer.routes.docs import docs_routes
 from producer.routes.ui import ui_routes
@@ -22,6 +22,7 @@ from producer.settings import ProducerSettings
 
 KEEP_ALIVE_SECONDS = 75.0
 _CANCEL_SECONDS = 1.0
+_RESULT = "/api/v1/tasks/{task_id}/results/{file:[^/]+}"
 _POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,9 @@ def create_app(settings: ProducerSettings) -> web.Application:
             web.get("/api/v1/task-status/{task_id}", tasks.task_status),
             web.get("/api/v1/task-events/{task_id}", events.task_events),
             web.delete("/api/v1/tasks/{task_id}", tasks.delete_task),
+            web.post(f"{_RESULT}/covers", reviews.add_covers),
+            web.post(f"{_RESULT}/accept", reviews.accept_result),
+            web.get("/api/v1/reviews", reviews.reviews),
             web.get("/tasks_storage/{task_id}/output/{file:[^/]+}", results.result),
             web.get("/health", operations.health),
             web.get("/ready", operations.ready),

@@ -16,6 +16,7 @@ from producer.services.readiness import ServiceStatus
 from producer.services.uploads import TaskAccepted
 from producer.settings import ProducerSettings
 from schemas import __path__ as schemas_path
+from schemas.contract.corrections import CorrectionState, CoversToAdd, ReviewPage
 from schemas.contract.errors import IMAGE_ERROR_MEANINGS
 from schemas.contract.tasks import TaskState
 
@@ -65,9 +66,10 @@ def _set_security(paths: Json, settings: ProducerSettings) -> None:
 
 
 def _model_schemas() -> Json:
-    models = (TaskAccepted, TaskState, ServiceStatus, Problem)
+    sent = (TaskAccepted, TaskState, CorrectionState, ReviewPage, ServiceStatus, Problem)
     _, schemas = models_json_schema(
-        [(model, "serialization") for model in models], ref_template="#/components/schemas/{model}"
+        [*((model, "serialization") for model in sent), (CoversToAdd, "validation")],
+        ref_template="#/components/schemas/{model}",
     )
     return dict(schemas["$defs"])
 

@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
 
+from schemas.contract.corrections import MAX_CORRECTIONS
 from schemas.logs import described
 from schemas.storage.storage import StorageError
 
@@ -87,6 +88,16 @@ class KeyInUseError(ProducerError):
     default = "A request with this Idempotency-Key is still being received."
 
 
+class TaskNotEndedError(ProducerError):
+    status, kind, retry_after_seconds = 409, "task-not-ended", 2
+    default = "The task has not ended yet."
+
+
+class TooManyCorrectionsError(ProducerError):
+    status, kind = 409, "too-many-corrections"
+    default = f"This result has {MAX_CORRECTIONS} corrections already."
+
+
 class PreconditionFailedError(ProducerError):
     status, kind = 412, "precondition-failed"
     default = "A precondition of the request's headers does not hold."
@@ -110,7 +121,19 @@ class UnsupportedTypeError(ProducerError):
 
 class KeyReusedError(ProducerError):
     status, kind = 422, "idempotency-key-reused"
-    default = "This Idempotency-Key was used for a request with other files."
+    default = "This Idempotency-Key was used for a request with another content."
+
+
+class InvalidCoversError(ProducerError):
+    status, kind = 422, "invalid-covers"
+
+
+class CorrectionNotMadeError(ProducerError):
+    status, kind = 422, "correction-not-made"
+
+
+class InvalidQueryError(ProducerError):
+    status, kind = 422, "invalid-query"
 
 
 class BacklogFullError(ProducerError):

@@ -31,6 +31,13 @@ class Metrics:
         self.tasks_refused = self._counter(
             "plate_tasks_refused", "Uploads answered with an error", "reason"
         )
+        self.results_accepted = self._counter(
+            "plate_results_accepted", "Results that a person has accepted in the review"
+        )
+        self.reviews = self._gauge("plate_reviews_waiting", "Results that need review")
+        self.corrections = self._gauge(
+            "plate_backlog_corrections", "Corrections waiting or in work"
+        )
         self.uploads = self._gauge("plate_uploads_in_progress", "Uploads being received")
         self.event_streams = self._gauge("plate_event_streams", "Open progress streams")
         self.backlog = self._gauge("plate_backlog_images", "Images waiting or in work")

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from schemas.contract.events import CompletionEvent
+from schemas.contract.events import CompletionEvent, ResultUpdatedEvent
 from schemas.contract.tasks import TaskState
 
 Json = dict[str, Any]
@@ -47,9 +47,10 @@ def asyncapi_document(image_message: Json) -> Json:
             "images": _channel("{plates}:images", "Images to cover.", "image"),
             "events": _channel(
                 "{plates}:events",
-                "One entry for each task that ended. Kept for TASK_STORAGE_TTL_HOURS. Skip types"
-                " that you do not know.",
+                "One entry for each task that ended, and one for each new version of a result. Kept"
+                " for TASK_STORAGE_TTL_HOURS. Skip types that you do not know.",
                 "taskEnded",
+                "resultUpdated",
             ),
             "deadLetters": _channel(
                 "{plates}:dead-letters",
@@ -61,6 +62,9 @@ def asyncapi_document(image_message: Json) -> Json:
         "operations": {
             "sendImage": _operation("receive", "images", "image", "Send one image: one XADD"),
             "readEvents": _operation("send", "events", "taskEnded", "Read how tasks ended"),
+            "readUpdates": _operation(
+                "send", "events", "resultUpdated", "Read which results were corrected"
+            ),
             "readDeadLetters": _operation(
                 "send", "deadLetters", "deadLetter", "Read what could not be processed, and why"
             ),
@@ -71,6 +75,9 @@ def asyncapi_document(image_message: Json) -> Json:
                 "taskEnded": _message(
                     "A task is completed or failed", CompletionEvent.model_json_schema()
                 ),
+                "resultUpdated": _message(
+                    "Covers were added to a result", ResultUpdatedEvent.model_json_schema()
+                ),
                 "deadLetter": _message("A refused entry, without pixels", _DEAD_LETTER),
             },
             "schemas": _schemas(TaskState),
@@ -78,11 +85,11 @@ def asyncapi_document(image_message: Json) -> Json:
     }
 
 
-def _channel(address: str, description: str, message: str) -> Json:
+def _channel(address: str, description: str, *messages: str) -> Json:
     return {
         "address": address,
         "description": description,
-        "messages": {message: {"$ref": f"#/components/messages/{message}"}},
+        "messages": {message: {"$ref": f"#/components/messages/{message}"} for message in messages},
     }
 
 

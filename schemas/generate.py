@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from schemas.asyncapi import ASYNCAPI_FILE, asyncapi_document
-from schemas.contract.events import CompletionEvent
+from schemas.contract.events import CompletionEvent, ResultUpdatedEvent
 from schemas.contract.messages import ImageMessage
 from schemas.contract.tasks import TaskState
 
@@ -17,6 +17,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MODELS: dict[str, type[BaseModel]] = {
     "image-message": ImageMessage,
     "completion-event": CompletionEvent,
+    "result-updated-event": ResultUpdatedEvent,
     "task-state": TaskState,
 }
 

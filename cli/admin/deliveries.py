@@ -12,6 +12,7 @@ from consumer.dispatcher.deliveries import DeliveryRecord, milliseconds
 from consumer.dispatcher.webhook import DeliveryKind, DeliveryState
 from schemas.contract.tasks import TaskState
 from schemas.redis.scripts import Scripts
+from schemas.redis.task_store import TaskStore
 from schemas.storage.layout import output_key
 
 app = typer.Typer(no_args_is_help=True, help="Webhooks that wait for an attempt, or are dead.")
@@ -43,6 +44,8 @@ class DeliveryItems(Items[DeliveryFilter, DeliveryRecord]):
     def __init__(self, context: AdminContext) -> None:
         self._redis, self._keys, self._storage = context.redis, context.keys, context.storage
         self._scripts = Scripts(context.redis, context.keys)
+        ttl_ms = context.settings.task_ttl_ms
+        self._tasks = TaskStore(context.redis, context.keys, task_ttl_ms=ttl_ms)
 
     async def select(self, chosen: DeliveryFilter) -> AsyncIterator[DeliveryRecord]:
         """Show deliveries: those that wait, then the dead, each by time."""
@@ -120,7 +123,9 @@ class DeliveryItems(Items[DeliveryFilter, DeliveryRecord]):
         state = TaskState.model_validate_json(item.fields.get("payload", ""))
         try:
             for result in state.results:
-                await self._storage.size(output_key(item.task_id, result.filename))
+                located = await self._tasks.locate_result(item.task_id, result.filename)
+                file = located.file if located else result.filename
+                await self._storage.size(output_key(item.task_id, file))
         except FileNotFoundError:
             return False
         return True

@@ -12,7 +12,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from consumer.dispatcher.webhook import Delivery, DeliveryKind, DeliveryState
-from schemas.contract.events import CompletionEvent
+from schemas.contract.events import Event
 from schemas.contract.tasks import TaskStatus
 from schemas.redis.keys import Keys
 from schemas.redis.scripts import Scripts
@@ -71,9 +71,7 @@ class DeliveryStore:
         self._ttl = task_ttl_ms
         self._scripts = Scripts(redis, keys)
 
-    async def deliver(
-        self, entry: str, event: CompletionEvent, kinds: Iterable[DeliveryKind]
-    ) -> int:
+    async def deliver(self, entry: str, event: Event, kinds: Iterable[DeliveryKind]) -> int:
         """Create missing deliveries and ack the event; return their number, -1 if it is too old."""
         return await self._scripts.deliver(
             entry,
@@ -139,9 +137,9 @@ class DeliveryStore:
         )  # fmt: skip
 
     async def is_withdrawn(self, delivery: Delivery) -> bool:
-        """Return whether a completed task was deleted: its results must not be sent."""
+        """Return whether a task with results was deleted: they must not be sent."""
         deleted = await self._redis.hexists(self._keys.task(delivery.task_id), "deleted")
-        return bool(deleted) and delivery.event_type == "task.completed"
+        return bool(deleted) and delivery.event_type != "task.failed"
 
     async def has_ended(self, task_id: str) -> bool:
         """Return whether a task exists and has ended, so that its originals may be deleted."""

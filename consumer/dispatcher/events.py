@@ -14,7 +14,7 @@ from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.dispatcher.webhook import DeliveryKind
 from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
-from schemas.contract.events import CompletionEvent
+from schemas.contract.events import RESULT_UPDATED, Event, parse_event
 from schemas.logs import described
 from schemas.redis.keys import DISPATCHER_GROUP, consumer_name
 from schemas.redis.scripts import ensure_group
@@ -31,8 +31,8 @@ PAGE = 16
 """Events read at once; they are handled side by side."""
 
 EVENTS_OF = {
-    DeliveryKind.UPLOAD: ("task.completed",),
-    DeliveryKind.CALLBACK: ("task.completed", "task.failed"),
+    DeliveryKind.UPLOAD: ("task.completed", RESULT_UPDATED),
+    DeliveryKind.CALLBACK: ("task.completed", "task.failed", RESULT_UPDATED),
 }
 
 NEW, LEFT_OVER = ">", "0"
@@ -179,9 +179,9 @@ class EventReader:
                 raise result
 
 
-def _parse(fields: Fields) -> CompletionEvent | None:
+def _parse(fields: Fields) -> Event | None:
     try:
-        event = CompletionEvent.from_fields(fields)
+        event = parse_event(fields)
         return event if event.state.task_id == event.task_id else None
     except (ValidationError, UnicodeDecodeError):
         return None

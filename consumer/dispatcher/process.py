@@ -5,16 +5,18 @@ import asyncio
 import structlog
 from aiohttp import ClientSession
 
+from consumer.dispatcher.connections import open_session
 from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.dispatcher.events import READ_BLOCK_SECONDS, EventHandler, EventReader
 from consumer.dispatcher.sweeper.context import SweepContext
 from consumer.dispatcher.sweeper.sweeper import Sweeper
-from consumer.dispatcher.webhook import DeliveryKind, Endpoint, WebhookSender, open_session
+from consumer.dispatcher.webhook import DeliveryKind, Endpoint, WebhookSender
 from consumer.dispatcher.webhook_dispatcher import WebhookDispatcher
 from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
 from consumer.settings import DispatcherSettings
 from schemas.redis.client import connect, connect_blocking
+from schemas.redis.corrections import CorrectionStore
 from schemas.redis.keys import Keys
 from schemas.redis.task_store import TaskStore
 from schemas.retry import run_periodically
@@ -35,9 +37,11 @@ async def run_dispatcher(
         asyncio.TaskGroup() as group,
     ):
         store = DeliveryStore(redis, keys, task_ttl_ms=settings.task_ttl_ms)
+        tasks = TaskStore(redis, keys, task_ttl_ms=settings.task_ttl_ms)
+        corrections = CorrectionStore(redis, keys, task_ttl_ms=settings.task_ttl_ms)
         dispatchers = [
             WebhookDispatcher(sender, store, metrics, health, settings)
-            for sender in _senders(settings, session, storage)
+            for sender in _senders(settings, session, storage, tasks)
         ]
 
         def notify() -> None:
@@ -50,9 +54,8 @@ async def run_dispatcher(
             redis, blocking, keys.events, handler.handle, health,
             lease_seconds=settings.lease_seconds,
         )  # fmt: skip
-        tasks = TaskStore(redis, keys, task_ttl_ms=settings.task_ttl_ms)
         sweeper = Sweeper(
-            SweepContext(redis, keys, storage, tasks, metrics, health, settings, stop)
+            SweepContext(redis, keys, storage, tasks, corrections, metrics, health, settings, stop)
         )
         steps = {"events": reader.read, "reclaim": reader.reclaim, "sweep": sweeper.sweep}
         loops = [
@@ -70,7 +73,7 @@ async def run_dispatcher(
 
 
 def _senders(
-    settings: DispatcherSettings, session: ClientSession, storage: Storage
+    settings: DispatcherSettings, session: ClientSession, storage: Storage, tasks: TaskStore
 ) -> list[WebhookSender]:
     """Return a sender for each webhook that has an address."""
     idle_seconds = settings.webhook_timeout_seconds
@@ -82,7 +85,8 @@ def _senders(
     return [
         WebhookSender(
             Endpoint(kind, url, total_seconds, idle_seconds, settings.proxy_of(url)),
-            session, storage, settings.signers, images_field=settings.webhook_images_field,
+            session, storage, tasks.locate_result, settings.signers,
+            images_field=settings.webhook_images_field,
         )
         for kind, url, total_seconds in webhooks if url
     ]  # fmt: skip

@@ -9,14 +9,11 @@ with file name and SHA-256, joined by newlines; docs/webhooks.md shows a receive
 
 import asyncio
 import hashlib
-import socket
-import ssl
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
 
 from aiohttp import (
     AsyncIterablePayload,
@@ -25,10 +22,8 @@ from aiohttp import (
     ClientHttpProxyError,
     ClientSession,
     ClientTimeout,
-    DummyCookieJar,
     FormData,
     Payload,
-    TCPConnector,
 )
 from pydantic import ValidationError
 from standardwebhooks import Webhook
@@ -36,6 +31,7 @@ from standardwebhooks import Webhook
 from consumer.addresses import HttpAddress, http_address
 from consumer.dispatcher.schedule import parse_retry_after
 from schemas.contract.tasks import TaskState
+from schemas.redis.task_store import LocatedResult
 from schemas.storage.layout import output_key
 from schemas.storage.storage import Storage, StorageError
 
@@ -62,7 +58,7 @@ class DeliveryState(StrEnum):
 class Delivery:
     """One attempt of a webhook; no other dispatcher makes one before its lease ends.
 
-    `payload` is the JSON of task-status at the end of the task. `token` identifies the attempt,
+    `payload` is the JSON of task-status at the time of the event. `token` identifies the attempt,
     `attempts` counts it too, `age_seconds` is the time since the delivery was created.
     """
 
@@ -96,54 +92,7 @@ class AttemptResult:
     retry_after_seconds: float | None = None
 
 
-class ResponseKeepingSocket(socket.socket):
-    """A socket that reports a broken connection to its reader, not to its writer.
-
-    A receiver may respond before it has read the request (401, 413, 429) and close. Its system then
-    resets the connection, so the next write fails while the response waits to be read. Event loops
-    close a transport whose write has failed, and lose what it has not read. Here such a write
-    succeeds, and the transport ends when reading has reached the end of the response or the reset.
-
-    Only asyncio's own event loop writes through this object; uvloop uses the file descriptor.
-    """
-
-    def send(self, data: Any, flags: int = 0, /) -> int:
-        """Send as usual; drop everything if the connection is closed."""
-        try:
-            return super().send(data, flags)
-        except (BrokenPipeError, ConnectionResetError):
-            return memoryview(data).nbytes
-
-    def sendmsg(self, buffers: Iterable[Any], /, *args: Any) -> int:
-        """Do the same for several buffers."""
-        held = list(buffers)
-        try:
-            return super().sendmsg(held, *args)
-        except (BrokenPipeError, ConnectionResetError):
-            return sum(memoryview(buffer).nbytes for buffer in held)
-
-
-def open_session(*, tls: ssl.SSLContext | bool = True) -> ClientSession:
-    """Return a session that adds no cookies, and no settings from the environment.
-
-    Each of its connections serves one request: a receiver may close a connection just as it is
-    reused, which would fail a POST that must not be repeated silently.
-
-    Args:
-        tls: for receivers with HTTPS; by default with the certificates of the system.
-    """
-    return ClientSession(
-        connector=TCPConnector(
-            ssl=tls,
-            limit=0,
-            force_close=True,
-            socket_factory=lambda address: ResponseKeepingSocket(*address[:3]),
-        ),
-        cookie_jar=DummyCookieJar(),
-        trust_env=False,
-        auto_decompress=False,
-        headers={"User-Agent": "plate-detect"},
-    )
+Locate = Callable[[str, str], Awaitable[LocatedResult | None]]
 
 
 @dataclass(eq=False, repr=False)
@@ -151,6 +100,7 @@ class WebhookSender:
     """POSTs deliveries to one receiver.
 
     Args:
+        locate: returns the file in storage of a task's result; None if the task has none.
         signers: each of them signs.
         images_field: name of the form field of each image.
     """
@@ -158,6 +108,7 @@ class WebhookSender:
     endpoint: Endpoint
     session: ClientSession
     storage: Storage
+    locate: Locate
     signers: Sequence[Webhook]
     images_field: str = "images"
 
@@ -165,12 +116,7 @@ class WebhookSender:
         """Attempt once; whatever the receiver or storage does, return a result in time."""
         try:
             async with asyncio.timeout(self.endpoint.total_seconds):
-                try:
-                    data, signed = await self._content(delivery)
-                except FileNotFoundError:
-                    return AttemptResult(DeliveryState.CANCELLED, "result no longer in storage")
-                headers = webhook_headers(self.signers, delivery.id, signed, datetime.now(UTC))
-                return await self._post(data, headers)
+                return await self._send_current(delivery)
         except TimeoutError:
             return AttemptResult(DeliveryState.DUE, "timed out")
         except StorageError as error:
@@ -181,16 +127,45 @@ class WebhookSender:
             # Only the kind of error: its text may quote the address with its password.
             return AttemptResult(DeliveryState.DUE, type(error).__name__)
 
-    async def _content(self, delivery: Delivery) -> tuple[Payload | FormData, str]:
-        """Return the body and the text to sign; raise FileNotFoundError or StorageError."""
+    async def _send_current(self, delivery: Delivery) -> AttemptResult:
+        """Send the current version of each file.
+
+        If one was replaced meanwhile, the attempt counts as failed: the receiver may have got the
+        new version, from another webhook, before the old one.
+        """
+        files = await self._files(delivery)
+        try:
+            data, signed = await self._content(delivery, files)
+        except FileNotFoundError:
+            result = AttemptResult(DeliveryState.CANCELLED, "result no longer in storage")
+        else:
+            headers = webhook_headers(self.signers, delivery.id, signed, datetime.now(UTC))
+            result = await self._post(data, headers)
+        if result.state is DeliveryState.DUE or await self._files(delivery) == files:
+            return result
+        return AttemptResult(DeliveryState.DUE, "result was corrected meanwhile")
+
+    async def _files(self, delivery: Delivery) -> list[tuple[str, str]]:
+        """Return name and storage key of each file of an upload, in its current version."""
+        if delivery.kind is DeliveryKind.CALLBACK:
+            return []
+        files = []
+        for name in result_names(delivery):
+            located = await self.locate(delivery.task_id, name)
+            # Without its task, the file is gone as well, or soon.
+            files.append((name, output_key(delivery.task_id, located.file if located else name)))
+        return files
+
+    async def _content(
+        self, delivery: Delivery, files: Sequence[tuple[str, str]]
+    ) -> tuple[Payload | FormData, str]:
         if delivery.kind is DeliveryKind.CALLBACK:
             body = BytesPayload(delivery.payload, content_type="application/json")
             return body, delivery.payload.decode()
         # Names as UTF-8, as browsers and curl send them; RFC 7578 forbids `filename*`.
         form = FormData({"task_id": delivery.task_id}, quote_fields=False, charset="utf-8")
         digests = []
-        for name in result_names(delivery):
-            key = output_key(delivery.task_id, name)
+        for name, key in files:
             file = StoredFile(self.storage.stream(key), await self.storage.size(key))
             form.add_field(self.images_field, file, filename=name, content_type="image/webp")
             if self.signers:
@@ -241,12 +216,15 @@ class StoredFile(AsyncIterablePayload):
 
 
 def result_names(delivery: Delivery) -> list[str]:
-    """Return the file names of the results, in index order; none if the payload is unusable."""
+    """Return the file names of the results to send, in index order.
+
+    Of an updated result only its own; none if the payload is unusable.
+    """
     try:
         state = TaskState.model_validate_json(delivery.payload)
     except ValidationError:
         return []
-    return [result.filename for result in state.results]
+    return [state.updated] if state.updated else [result.filename for result in state.results]
 
 
 def manifest(task_id: str, digests: Iterable[tuple[str, str]]) -> str:

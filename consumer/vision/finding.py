@@ -3,14 +3,16 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from consumer.vision.corners.refine import refine
-from consumer.vision.cover.cover import Stub, cover
+from consumer.vision.cover.cover import Stub, cover, touches
 from consumer.vision.cover.margins import cover_quads
 from consumer.vision.detect.heads import Array
 from consumer.vision.detect.obb import Detections, joined
-from consumer.vision.image.decoder import decode, read_header
+from consumer.vision.image.decoder import MAX_SIDE, DecodedImage, decode, read_header
 from consumer.vision.image.encoder import encode_webp
 from consumer.vision.image.webp_tuning import WebpMethod, highest_method, method_for
 from consumer.vision.steps import NetworkInput, Pixels, Steps
@@ -72,6 +74,21 @@ class CoveredImage:
     output_sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class CorrectedImage:
+    """A result with further covers as a WebP file; empty if none of them lies in the image.
+
+    ``outside``: positions of the corrections with a cover that does not touch the image; none of
+    their covers were added.
+    """
+
+    webp: bytes
+    width: int
+    height: int
+    outside: frozenset[int]
+    output_sha256: str
+
+
 def cover_plates(
     data: bytes,
     options: CoverOptions,
@@ -98,15 +115,61 @@ def cover_plates(
         covers = cover_quads(plates.quads, options.padding)
         cover(image.rgb, covers, stub=options.stub, alpha=image.alpha)
     with stage("encode"):
-        height, width = image.rgb.shape[:2]
-        quality = options.webp_quality
-        method = method_for(
-            options.webp_method, height, width, quality=quality, backlog=has_backlog()
-        )
-        webp = encode_webp(image, quality=quality, method=method)
+        webp = _encoded(image, options, backlog=has_backlog())
         digests = hashlib.sha256(data).hexdigest(), hashlib.sha256(webp).hexdigest()
     uncovered = float(others.scores.max(initial=found.unused_score))
     return CoveredImage(webp, plates, uncovered, covers, *digests)
+
+
+def add_covers(
+    data: bytes,
+    corrections: Sequence[Array],
+    options: CoverOptions,
+    *,
+    has_backlog: Callable[[], bool] = lambda: False,
+    stage: Callable[[str], AbstractContextManager[object]] = nullcontext,
+) -> CorrectedImage:
+    """Add the plates of corrections, each (N, 4, 2) convex and clockwise, to a result.
+
+    A correction is made whole or not at all. Raises ImageError if the result cannot be decoded.
+    """
+    with stage("decode"):
+        image = decode(data, max_pixels=_of_result(options).max_pixels)
+    height, width = image.rgb.shape[:2]
+    is_inside = [all(touches(quad, height, width) for quad in quads) for quads in corrections]
+    outside = frozenset(n for n, inside in enumerate(is_inside) if not inside)
+    inside = [quads for n, quads in enumerate(corrections) if n not in outside]
+    if not inside:
+        return CorrectedImage(b"", width, height, outside, "")
+    with stage("cover"):
+        covers = cover_quads(np.concatenate(inside), options.padding)
+        cover(image.rgb, covers, stub=options.stub, alpha=image.alpha)
+    with stage("encode"):
+        webp = _encoded(image, options, backlog=has_backlog())
+        digest = hashlib.sha256(webp).hexdigest()
+    return CorrectedImage(webp, width, height, outside, digest)
+
+
+def _of_result(options: CoverOptions) -> CoverOptions:
+    """Return the options for a file that this service made, maybe under a higher limit."""
+    return replace(options, max_pixels=MAX_SIDE * MAX_SIDE)
+
+
+def _encoded(image: DecodedImage, options: CoverOptions, *, backlog: bool) -> bytes:
+    height, width = image.rgb.shape[:2]
+    quality = options.webp_quality
+    method = method_for(options.webp_method, height, width, quality=quality, backlog=backlog)
+    return encode_webp(image, quality=quality, method=method)
+
+
+def bytes_to_add_covers(data: bytes, options: CoverOptions) -> int:
+    """Return the memory that ``add_covers`` takes; raises as ``needed_bytes``."""
+    header = read_header(
+        data,
+        max_pixels=_of_result(options).max_pixels,
+        method=highest_method(options.webp_method),
+    )
+    return len(data) + header.decoded_bytes
 
 
 def needed_bytes(data: bytes, options: CoverOptions) -> int:

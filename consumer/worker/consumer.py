@@ -2,9 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import structlog
 from redis.exceptions import ResponseError
@@ -12,13 +13,11 @@ from redis.exceptions import ResponseError
 from consumer.health import Health
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
-from consumer.worker.dead_letters import DeadLetterRecorder
 from consumer.worker.in_flight import InFlight
 from consumer.worker.poison import PoisonGuard
-from consumer.worker.processor import ImageProcessor
-from consumer.worker.stream import Abandoned, Entry, WorkStream
+from consumer.worker.stream import Abandoned, Entry, EntryKey, WorkStreams
 from schemas.logs import described
-from schemas.redis.task_store import TaskStore
+from schemas.redis.task_store import TaskStore, WorkItem
 from schemas.retry import (
     TRANSIENT,
     Backoff,
@@ -40,21 +39,33 @@ GROUP_SECONDS = 0.1
 """Wait after the consumer group was created again."""
 
 
+class EntryHandler(Protocol):
+    """What happens to the entries of one stream."""
+
+    def parse(self, fields: Mapping[bytes, bytes]) -> WorkItem:
+        """Read an entry; raises ContractError."""
+
+    async def process(self, entry: Entry) -> None:
+        """Settle an entry; raises StoppedError if a server is unavailable until the stop."""
+
+    async def end_poison(self, entry: Entry) -> None:
+        """Give up a poison entry for good."""
+
+
 @dataclass(kw_only=True, eq=False, repr=False)
 class StreamConsumer:
-    """One member of the workers' group.
+    """One member of the workers' group, on all streams; each stream has a handler.
 
     Abandoned entries share the process at their first redelivery and have it exclusively at later
     ones; poison is dead-lettered. `stop` ends the loops; it is set if one of them fails, too.
     """
 
     settings: WorkerSettings
-    stream: WorkStream
+    streams: WorkStreams
+    handlers: Mapping[str, EntryHandler]
     store: TaskStore
-    processor: ImageProcessor
     in_flight: InFlight
     poison: PoisonGuard
-    dead_letters: DeadLetterRecorder
     metrics: WorkerMetrics
     health: Health
     stop: asyncio.Event
@@ -94,14 +105,14 @@ class StreamConsumer:
             if not is_missing_group(error):
                 raise
             log.warning("consumer group is missing, creating it again")
-            await self.stream.ensure_group()
+            await self.streams.ensure_groups()
             return GROUP_SECONDS
 
     async def _read(self) -> float:
         self.health.beat("read")
         async with self.in_flight.reserve(timeout_seconds=SLOT_TIMEOUT_SECONDS) as free:
-            for entry in await self.stream.read(free) if free else ():
-                if entry.id not in self.in_flight:  # a group that was created again repeats them
+            for entry in await self.streams.read(free) if free else ():
+                if entry.key not in self.in_flight:  # a group that was created again repeats them
                     self._start(entry)
         return 0.0
 
@@ -109,24 +120,27 @@ class StreamConsumer:
         # After an outage a step waits for workers to renew their leases.
         self.health.beat("reclaim", rest_seconds=self._lease_seconds)
         try:
-            found = await self.stream.abandoned(RECLAIM_PAGE)
+            pages = [
+                await self.streams.abandoned(stream, RECLAIM_PAGE)
+                for stream in self.streams.streams
+            ]
             if self._was_unavailable:
                 # No worker could renew its leases. Those that live do so first, about a second
                 # after the server's return; without this wait, an outage would end their leases.
                 self._was_unavailable = False
                 return self._lease_seconds / 2
-            is_done = await self._claim(found)
+            is_done = await self._claim([one for page in pages for one in page])
         except TRANSIENT:
             self._was_unavailable = True
             raise
         if not is_done:
             return self._lease_seconds  # in which new entries are read
-        more = len(found) == RECLAIM_PAGE
+        more = any(len(page) == RECLAIM_PAGE for page in pages)
         return 0.0 if more else RECLAIM_SECONDS * random.uniform(0.5, 1)  # noqa: S311
 
     async def _claim(self, found: list[Abandoned]) -> bool:
         """Claim abandoned entries; return False if others stay in flight too long."""
-        found = [one for one in found if one.id not in self.in_flight]
+        found = [one for one in found if one.key not in self.in_flight]
         await self._claim_shared([one for one in found if self.poison.is_shared(one.deliveries)])
         for one in found:
             if self.poison.is_shared(one.deliveries):
@@ -148,7 +162,7 @@ class StreamConsumer:
                 ) as free:
                     if not free:
                         return
-                    for entry in await self.stream.claim(candidates[:free]):
+                    for entry in await self.streams.claim(candidates[:free]):
                         self.metrics.redeliveries.inc()
                         self._start(entry)
                 candidates = candidates[free:]
@@ -161,10 +175,10 @@ class StreamConsumer:
         line = log.bind(entry=candidate.id, deliveries=candidate.deliveries)
         try:
             may_be_poison = candidate.deliveries >= self.settings.max_deliveries
-            if may_be_poison and await self._dead_letter_poison(candidate):
+            if may_be_poison and await self._end_poison(candidate):
                 return True
             async with self.in_flight.exclusive(timeout_seconds=self._lease_seconds) as allowed:
-                for entry in await self.stream.claim([candidate]) if allowed else ():
+                for entry in await self.streams.claim([candidate]) if allowed else ():
                     self.metrics.redeliveries.inc()
                     await asyncio.wait([self._start(entry)])
                 return allowed
@@ -175,21 +189,22 @@ class StreamConsumer:
                 raise
             text = "abandoned entry cannot be settled, retrying after a lease"
             line.warning(text, error=described(error))
-            await self.stream.take_lease(candidate)
+            await self.streams.take_lease(candidate)
         return True
 
-    async def _dead_letter_poison(self, candidate: Abandoned) -> bool:
-        """Dead-letter an entry if it is poison; return whether nothing is left to do for now."""
-        fields = await self.stream.fields(candidate.id)
+    async def _end_poison(self, candidate: Abandoned) -> bool:
+        """Give up an entry if it is poison; return whether nothing is left to do for now."""
+        fields = await self.streams.fields(candidate.key)
         if fields is None:
-            await self.stream.acknowledge(candidate.id)
+            await self.streams.acknowledge(candidate.key)
             return True
-        entry = Entry(candidate.id, fields, candidate.deliveries)
-        if not await self.poison.is_poison(entry):
+        entry = Entry(candidate.stream, candidate.id, fields, candidate.deliveries)
+        handler = self.handlers[entry.stream]
+        if not await self.poison.is_poison(entry, handler.parse):
             return False
         # One worker, once in each lease: storage may be unavailable now.
-        if await self.stream.take_lease(candidate):
-            await self.dead_letters.dead_letter_poison(entry)
+        if await self.streams.take_lease(candidate):
+            await handler.end_poison(entry)
         return True
 
     def _start(self, entry: Entry) -> asyncio.Task[None]:
@@ -203,7 +218,7 @@ class StreamConsumer:
     async def _process(self, entry: Entry) -> None:
         line = log.bind(entry=entry.id, deliveries=entry.deliveries)
         try:
-            await self.processor.process(entry)
+            await self.handlers[entry.stream].process(entry)
         except StoppedError:
             line.warning("stopped while waiting for a server")
         except ResponseError as error:
@@ -211,14 +226,16 @@ class StreamConsumer:
         except Exception:  # noqa: BLE001 - it is logged with its traceback
             line.exception("image not settled, it will be redelivered")
         finally:
-            await self.in_flight.remove(entry.id)
+            await self.in_flight.remove(entry.key)
 
     async def _renew(self) -> float:
         self.health.beat("renew", rest_seconds=self._lease_seconds / 3)
-        held = self.in_flight.entry_ids
-        if held:
-            lost = await self.store.renew(self.stream.consumer, held)
-            still_held = [entry for entry in lost if entry in self.in_flight]
+        for stream in self.streams.streams:
+            held = [key.id for key in self.in_flight.keys if key.stream == stream]
+            if not held:
+                continue
+            lost = await self.store.renew(self.streams.consumer, held, stream=stream)
+            still_held = [entry for entry in lost if EntryKey(stream, entry) in self.in_flight]
             if still_held:
                 log.warning("leases lost to another worker", entries=still_held)
         return self._lease_seconds / 3

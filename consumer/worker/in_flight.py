@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from consumer.worker.stream import Entry
+from consumer.worker.stream import Entry, EntryKey
 
 
 class InFlight:
-    """At most `slots` entries in flight, or a single redelivered one in exclusive mode.
+    """About `slots` entries in flight, or a single redelivered one in exclusive mode.
+
+    Twice as many at most: a read takes up to the number of free slots from each of two streams.
 
     A crash ends the work on every entry that a process has in flight. So an entry that may have
     caused one (see poison.py) is processed only while nothing else is in flight.
@@ -16,7 +18,7 @@ class InFlight:
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[EntryKey, Entry] = {}
         self._reserved = 0
         self._waiting_exclusive = 0
         self._waiting_ahead = 0
@@ -26,11 +28,11 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __contains__(self, entry_id: str) -> bool:
-        return entry_id in self._entries
+    def __contains__(self, key: EntryKey) -> bool:
+        return key in self._entries
 
     @property
-    def entry_ids(self) -> list[str]:
+    def keys(self) -> list[EntryKey]:
         """The entries whose leases are renewed."""
         return list(self._entries)
 
@@ -82,11 +84,11 @@ class InFlight:
 
     def add(self, entry: Entry) -> None:
         """Add an entry; its lease is renewed from now on."""
-        self._entries[entry.id] = entry
+        self._entries[entry.key] = entry
 
-    async def remove(self, entry_id: str) -> None:
+    async def remove(self, key: EntryKey) -> None:
         """Remove an entry: it is settled, or it will be redelivered."""
-        self._entries.pop(entry_id, None)
+        self._entries.pop(key, None)
         await self._change()
 
     @asynccontextmanager

@@ -1,14 +1,24 @@
 """The stages of an image: decoding, covering and encoding on threads, detection in batches."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sized
+from collections.abc import Awaitable, Callable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from consumer.health import Health
 from consumer.metrics import WorkerMetrics
-from consumer.vision.finding import CoveredImage, CoverOptions, cover_plates, needed_bytes
+from consumer.vision.detect.heads import Array
+from consumer.vision.finding import (
+    CorrectedImage,
+    CoveredImage,
+    CoverOptions,
+    add_covers,
+    bytes_to_add_covers,
+    cover_plates,
+    needed_bytes,
+)
 from consumer.vision.steps import Steps, advance
 from consumer.worker.batcher import Batcher
 
@@ -43,6 +53,15 @@ class ImagePipeline:
             data, self.options, has_backlog=self._has_backlog, stage=self.metrics.stage
         )
         return await run_batched(steps, self.batcher, self._in_thread)
+
+    async def bytes_to_add_covers(self, data: bytes) -> int:
+        """Return the memory that `add_covers` takes; raises ImageError if the header is bad."""
+        return await self._in_thread(bytes_to_add_covers, data, self.options)
+
+    async def add_covers(self, data: bytes, corrections: Sequence[Array]) -> CorrectedImage:
+        """Add covers to a result; raises ImageError if it is damaged."""
+        call = partial(add_covers, has_backlog=self._has_backlog, stage=self.metrics.stage)
+        return await self._in_thread(call, data, corrections, self.options)
 
     def _has_backlog(self) -> bool:
         """Return whether images wait for a thread."""

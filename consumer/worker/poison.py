@@ -10,23 +10,28 @@ image is processed like a new one: it takes a slot, shares batches, and no attem
 poison image may therefore end two processes while healthy images are in flight: the one that read
 it, and the one that claimed it first. From then on it is exclusive (with a MAX_DELIVERIES of 2, one
 delivery earlier). No attempt of a healthy image is counted then, since none was exclusive.
+
+All this holds for corrections too: their entries share the slots and the exclusive mode.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from redis.exceptions import RedisError, ResponseError
 
 from consumer.worker.stream import Entry
-from schemas.contract.messages import ContractError, ContractLimits, ImageMessage
-from schemas.redis.task_store import TaskStore
+from schemas.contract.messages import ContractError
+from schemas.redis.task_store import TaskStore, WorkItem
 from schemas.retry import retry_until_stopped
 
 DELIVERIES_WITHOUT_PROOF = 4
 """Factor of MAX_DELIVERIES after which an entry is dead-lettered without a failed attempt: for an
 entry that ends the process before its pixels are reached, such as one too large to read."""
+
+Parse = Callable[[Mapping[bytes, bytes]], WorkItem]
+"""Reads the fields of an entry; raises ContractError."""
 
 CLEAR_TIMEOUT_SECONDS = 1.0
 """Maximum wait to clear an image's attempts when its process ends."""
@@ -41,7 +46,6 @@ class PoisonGuard:
     """
 
     store: TaskStore
-    limits: ContractLimits
     max_deliveries: int
     stop: asyncio.Event
 
@@ -55,7 +59,7 @@ class PoisonGuard:
         """
         return deliveries < self._shared_deliveries
 
-    async def is_poison(self, entry: Entry) -> bool:
+    async def is_poison(self, entry: Entry, parse: Parse) -> bool:
         """Return whether an entry that had at least `max_deliveries` is to be dead-lettered.
 
         So is one whose task has become something else: no delivery can ever settle it.
@@ -63,7 +67,7 @@ class PoisonGuard:
         if entry.deliveries >= self.max_deliveries * DELIVERIES_WITHOUT_PROOF:
             return True
         try:
-            message = ImageMessage.from_fields(entry.fields, self.limits)
+            message = parse(entry.fields)
         except ContractError:
             return True
         try:
@@ -75,7 +79,7 @@ class PoisonGuard:
         return failed >= self.max_deliveries - self._shared_deliveries
 
     @asynccontextmanager
-    async def watch(self, entry: Entry, message: ImageMessage) -> AsyncIterator[None]:
+    async def watch(self, entry: Entry, message: WorkItem) -> AsyncIterator[None]:
         """Count an attempt that fails inside the block, if the image is exclusive."""
         if entry.deliveries <= self._shared_deliveries:
             yield  # it shares the process: a failure proves nothing

@@ -16,14 +16,18 @@ from consumer.vision.finding import CANDIDATE_SCORE, CoverOptions, FindOptions
 from consumer.vision.networks import Networks, load_networks
 from consumer.worker.batcher import Batcher
 from consumer.worker.consumer import StreamConsumer
+from consumer.worker.corrections import CorrectionProcessor
+from consumer.worker.covering import Covering
 from consumer.worker.dead_letters import DeadLetterRecorder, QuarantiningStore
 from consumer.worker.in_flight import InFlight
+from consumer.worker.memory_budget import MemoryBudget
 from consumer.worker.pipeline import ImagePipeline
 from consumer.worker.poison import PoisonGuard
 from consumer.worker.processor import ImageProcessor
-from consumer.worker.stream import READ_BLOCK_SECONDS, WorkStream
+from consumer.worker.stream import READ_BLOCK_SECONDS, WorkStreams
 from schemas.contract.messages import ContractLimits
 from schemas.redis.client import connect, connect_blocking
+from schemas.redis.corrections import CorrectionStore
 from schemas.redis.keys import Keys, consumer_name
 from schemas.redis.task_store import TaskStore
 from schemas.retry import StoppedError, retry_until_stopped
@@ -118,11 +122,11 @@ async def _serve(
                 redis, keys, storage,
                 task_ttl_ms=settings.task_ttl_ms, max_bytes=settings.max_file_size_bytes,
             )  # fmt: skip
-        stream = WorkStream(
-            redis, reader, stream=keys.images, consumer=consumer_name(),
+        streams = WorkStreams(
+            redis, reader, streams=(keys.corrections, keys.images), consumer=consumer_name(),
             lease_ms=int(settings.lease_seconds * 1000),
         )  # fmt: skip
-        await retry_until_stopped(stream.ensure_group, stop)
+        await retry_until_stopped(streams.ensure_groups, stop)
         health.beat("read")
         threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="image")
         # Not waited for: what runs after the drain will be redelivered.
@@ -131,17 +135,25 @@ async def _serve(
         pipeline = ImagePipeline(
             batcher, in_flight, threads, settings.threads, options, metrics, health
         )
-        poison = PoisonGuard(store, limits, settings.max_deliveries, stop)
-        dead_letters = DeadLetterRecorder(store, storage, metrics, limits, stop)
-        processor = ImageProcessor(
-            settings=settings, store=store, storage=storage, pipeline=pipeline, poison=poison,
-            dead_letters=dead_letters, metrics=metrics, limits=limits, model=networks.digest,
-            stop=stop,
+        poison = PoisonGuard(store, settings.max_deliveries, stop)
+        covering = Covering(
+            storage, poison, metrics, MemoryBudget(settings.memory_budget_mb << 20),
+            asyncio.Semaphore(settings.threads + 1), stop,
+        )  # fmt: skip
+        images = ImageProcessor(
+            settings=settings, store=store, storage=storage, pipeline=pipeline, covering=covering,
+            dead_letters=DeadLetterRecorder(store, storage, metrics, limits, stop),
+            metrics=metrics, limits=limits, model=networks.digest, stop=stop,
+        )  # fmt: skip
+        corrections = CorrectionProcessor(
+            CorrectionStore(redis, keys, task_ttl_ms=settings.task_ttl_ms),
+            storage, pipeline, covering, metrics, stop,
         )  # fmt: skip
         consumer = StreamConsumer(
-            settings=settings, stream=stream, store=store, processor=processor,
-            in_flight=in_flight, poison=poison, dead_letters=dead_letters, metrics=metrics,
-            health=health, stop=stop,
+            settings=settings, streams=streams,
+            handlers={keys.corrections: corrections, keys.images: images},
+            store=store, in_flight=in_flight, poison=poison, metrics=metrics, health=health,
+            stop=stop,
         )  # fmt: skip
         log.info(
             "worker ready", device=settings.processing_device, file=networks.detector.name,

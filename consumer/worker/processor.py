@@ -7,11 +7,9 @@ which the entry is redelivered.
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import structlog
 
@@ -19,6 +17,7 @@ from consumer.errors import ImageError
 from consumer.metrics import WorkerMetrics
 from consumer.settings import WorkerSettings
 from consumer.vision.finding import CoveredImage
+from consumer.worker.covering import Covering
 from consumer.worker.dead_letters import (
     RECORDED,
     DeadLetterRecorder,
@@ -26,9 +25,7 @@ from consumer.worker.dead_letters import (
     image_failure,
     log_task_end,
 )
-from consumer.worker.memory_budget import MemoryBudget
 from consumer.worker.pipeline import ImagePipeline
-from consumer.worker.poison import PoisonGuard
 from consumer.worker.report import report
 from consumer.worker.stream import Entry
 from schemas.contract.errors import ImageErrorCode
@@ -38,17 +35,11 @@ from schemas.contract.tasks import ImageFailure, ImageResult
 from schemas.logs import described
 from schemas.redis.results import BeginResult, FinishResult
 from schemas.redis.task_store import TaskStore
-from schemas.retry import Backoff, retry_until_stopped
+from schemas.retry import retry_until_stopped
 from schemas.storage.layout import output_key
-from schemas.storage.storage import ObjectTooLargeError, Storage, StorageError, StorageFullError
+from schemas.storage.storage import ObjectTooLargeError, Storage
 
 log = structlog.get_logger()
-
-T = TypeVar("T")
-
-STORAGE_ATTEMPTS = 6
-"""Attempts to read one original or to write one result, over some seconds, while storage works
-otherwise."""
 
 _SETTLED = (BeginResult.DUPLICATE, BeginResult.GONE)
 _TOO_LATE = (FinishResult.CLOSED, FinishResult.GONE)
@@ -66,22 +57,26 @@ class ImageProcessor:
     store: TaskStore
     storage: Storage
     pipeline: ImagePipeline
-    poison: PoisonGuard
+    covering: Covering
     dead_letters: DeadLetterRecorder
     metrics: WorkerMetrics
     limits: ContractLimits
     model: str
     stop: asyncio.Event
 
-    def __post_init__(self) -> None:
-        self._load_slots = asyncio.Semaphore(self.settings.threads + 1)
-        self._budget = MemoryBudget(self.settings.memory_budget_mb << 20)
+    def parse(self, fields: Mapping[bytes, bytes]) -> ImageMessage:
+        """Read an entry; raises ContractError."""
+        return ImageMessage.from_fields(fields, self.limits)
+
+    async def end_poison(self, entry: Entry) -> None:
+        """Dead-letter a poison image."""
+        await self.dead_letters.dead_letter_poison(entry)
 
     async def process(self, entry: Entry) -> None:
         """Settle an entry; raises StoppedError if a server is unavailable until the stop."""
         self.metrics.observe_stage("queue", max(0.0, time.time() - entry.added_at))
         try:
-            message = ImageMessage.from_fields(entry.fields, self.limits)
+            message = self.parse(entry.fields)
         except ContractError as error:
             await self.dead_letters.refuse(entry, str(error))
             return
@@ -117,73 +112,23 @@ class ImageProcessor:
             await self._finish_covered(entry, message, covered)
 
     async def _cover_and_store(self, entry: Entry, message: ImageMessage) -> CoveredImage:
-        """Make and store a result; repeat each of the two while storage is unavailable.
-
-        Other errors are not repeated: they could hold the image for ever.
-        """
-        transient = (StorageError,)
-        # While the result waits for storage, it is part of the memory budget.
-        with ExitStack() as room:
-            load_and_cover = partial(self._load_and_cover, entry, message, room)
-            covered = await retry_until_stopped(load_and_cover, self.stop, transient=transient)
-            store_result = partial(self._store_result, message, covered.webp)
-            await retry_until_stopped(store_result, self.stop, transient=transient)
-        return covered
-
-    async def _load_and_cover(
-        self, entry: Entry, message: ImageMessage, room: ExitStack
-    ) -> CoveredImage:
-        async with AsyncExitStack() as held:
-            # The slot is held until the image has its memory, so that files that are not decoded
-            # yet are bounded too.
-            async with self._load_slots:
-                data = await self._load(message)
-                await held.enter_async_context(self.poison.watch(entry, message))
-                needed = await self.pipeline.needed_bytes(data)
-                await held.enter_async_context(self._budget.hold(needed))
-            covered = await self.pipeline.cover(data)
-            room.enter_context(self._budget.hold_now(len(covered.webp)))
-            return covered
+        key = output_key(message.task_id, message.output_name)
+        return await self.covering.make(
+            entry, message,
+            load=partial(self._load, message), needed_bytes=self.pipeline.needed_bytes,
+            work=self.pipeline.cover, key=lambda _: key,
+        )  # fmt: skip
 
     async def _load(self, message: ImageMessage) -> bytes:
         if message.image is not None:
             return message.image
-        key, limit = message.object or "", self.settings.max_file_size_bytes
+        limit = self.settings.max_file_size_bytes
         try:
-            with self.metrics.stage("load"):
-                return await self._while_storage_works(
-                    lambda: self.storage.get(key, max_bytes=limit),
-                    "storage refuses to read the original",
-                )
+            return await self.covering.read(message.object or "", max_bytes=limit)
         except FileNotFoundError:
             raise ImageError(ImageErrorCode.INPUT_MISSING, "not in storage") from None
         except ObjectTooLargeError:
             raise ImageError(ImageErrorCode.FILE_TOO_LARGE, f"over {limit} bytes") from None
-
-    async def _store_result(self, message: ImageMessage, webp: bytes) -> None:
-        async def put() -> None:
-            with self.metrics.stage("store"):
-                await self.storage.put(output_key(message.task_id, message.output_name), webp)
-
-        await self._while_storage_works(put, "storage refuses to write the result")
-
-    async def _while_storage_works(self, call: Callable[[], Awaitable[T]], refusal: str) -> T:
-        """Repeat a call for one file a few times, while storage works otherwise.
-
-        Raises:
-            ImageError: storage refuses this file only.
-            StorageError: storage is full or unavailable.
-        """
-        backoff = Backoff(base=0.2)
-        for _ in range(STORAGE_ATTEMPTS):
-            try:
-                return await call()
-            except StorageFullError:
-                raise
-            except StorageError:
-                await self.storage.check()
-                await asyncio.sleep(backoff.next_delay())
-        raise ImageError(ImageErrorCode.INTERNAL_ERROR, refusal)
 
     async def _finish_failed(self, entry: Entry, message: ImageMessage, error: ImageError) -> None:
         failure = image_failure(message, error.code, error.detail)
@@ -214,12 +159,15 @@ class ImageProcessor:
             detections=covers.detections,
         )
         provenance: dict[str, object] = {
+            "filename": message.filename,
             "input_sha256": covered.input_sha256,
             "output_sha256": covered.output_sha256,
             "plates": covers.plates,
             "scores": covers.scores,
             "model": self.model,
         }
+        if covers.doubt is not None:
+            provenance["doubt"] = covers.doubt
         done = await self._finish(entry, message, result, provenance)
         self._count("covered", done)
         log.debug("image covered", plates=covers.plates, **_log_fields(entry, message, done))

@@ -22,13 +22,18 @@ class CoverReport:
     """The covers of one image.
 
     `plates` is their number, `scores` the lowest of them, best first; `detections` has their quads
-    too, None if that is not wanted.
+    too, None if that is not wanted. `doubt`: reason and score of a `ReviewItem`, None without one.
     """
 
     plates: int
     scores: list[float]
-    needs_review: bool
+    doubt: dict[str, str | float] | None
     detections: list[Detection] | None
+
+    @property
+    def needs_review(self) -> bool:
+        """Whether a person should look at the image."""
+        return self.doubt is not None
 
 
 def report(
@@ -49,13 +54,23 @@ def report(
     # Rounded before they are compared, so that a reader of the scores comes to the same result.
     scores = _rounded(found.scores, _SCORE_DECIMALS)
     least = np.argsort(-scores, kind="stable")[-MAX_REPORTED_COVERS:]
-    is_unsure = (scores < review_confidence).any() or 0 < review_confidence <= uncovered_score
     return CoverReport(
         plates=len(scores),
         scores=scores[least].tolist(),
-        needs_review=bool(is_unsure),
+        doubt=_doubt(scores, uncovered_score, review_confidence),
         detections=_detections(found.quads[least], scores[least]) if detections else None,
     )
+
+
+def _doubt(
+    scores: NDArray[np.float64], uncovered_score: float, review_confidence: float
+) -> dict[str, str | float] | None:
+    lowest = float(scores.min(initial=1.0))
+    if lowest < review_confidence:
+        return {"reason": "uncertain_cover", "score": lowest}
+    if 0 < review_confidence <= uncovered_score:
+        return {"reason": "not_covered", "score": round(uncovered_score, _SCORE_DECIMALS)}
+    return None
 
 
 def _detections(quads: Array, scores: NDArray[np.float64]) -> list[Detection]:

@@ -1,8 +1,8 @@
-"""The worker's side of the work stream: read new entries, find and claim abandoned ones."""
+"""The worker's side of its streams: read new entries, find and claim abandoned ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
@@ -13,13 +13,26 @@ READ_BLOCK_SECONDS = 1.0
 """Maximum wait of a read on an empty stream; a stop and a reclaim wait for it."""
 
 
+class EntryKey(NamedTuple):
+    """Identifies an entry: its stream, and its id there."""
+
+    stream: str
+    id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One delivery of one stream entry. `deliveries` counts this one, so it starts at 1."""
 
+    stream: str
     id: str
     fields: Mapping[bytes, bytes]
     deliveries: int
+
+    @property
+    def key(self) -> EntryKey:
+        """Identifies the entry among those of all streams."""
+        return EntryKey(self.stream, self.id)
 
     @property
     def added_at(self) -> float:
@@ -31,72 +44,91 @@ class Entry:
 class Abandoned:
     """A pending entry whose lease has run out, and how often it has been delivered so far."""
 
+    stream: str
     id: str
     deliveries: int
 
+    @property
+    def key(self) -> EntryKey:
+        """Identifies the entry among those of all streams."""
+        return EntryKey(self.stream, self.id)
+
 
 @dataclass(eq=False, repr=False)
-class WorkStream:
-    """Membership of one consumer in the workers' group.
+class WorkStreams:
+    """Membership of one consumer in the workers' group of each stream.
 
     Args:
         redis: for commands; may repeat a lost one.
         reader: a connection only for the blocking read; must not repeat.
-        stream: key of the work stream.
+        streams: keys of the streams, those that must not wait first.
         consumer: this member's name, new at each start.
         lease_ms: idle time after which an entry counts as abandoned.
     """
 
     redis: Redis
     reader: Redis
-    stream: str
+    streams: Sequence[str]
     consumer: str
     lease_ms: int
-    _cursor: str = field(default="-", init=False)
+    _cursors: dict[str, str] = field(default_factory=dict, init=False)
 
-    async def ensure_group(self) -> None:
-        """Create stream and group if missing."""
-        await ensure_group(self.redis, self.stream, WORKERS_GROUP)
+    async def ensure_groups(self) -> None:
+        """Create streams and groups if missing."""
+        for stream in self.streams:
+            await ensure_group(self.redis, stream, WORKERS_GROUP)
 
     async def read(self, count: int) -> list[Entry]:
-        """Take up to `count` new entries; wait READ_BLOCK_SECONDS for the first."""
-        streams: Any = await self.reader.xreadgroup(
+        """Take up to `count` new entries of each stream; wait READ_BLOCK_SECONDS for the first."""
+        found: Any = await self.reader.xreadgroup(
             WORKERS_GROUP,
             self.consumer,
-            {self.stream: ">"},
+            dict.fromkeys(self.streams, ">"),
             count=count,
             block=int(READ_BLOCK_SECONDS * 1000),
         )
-        rows = streams[0][1] if streams else []
-        return [Entry(entry_id.decode(), fields, 1) for entry_id, fields in rows]
+        return [
+            Entry(stream.decode(), entry_id.decode(), fields, 1)
+            for stream, rows in found or ()
+            for entry_id, fields in rows
+        ]
 
-    async def abandoned(self, limit: int) -> list[Abandoned]:
-        """Return the next pending entries whose lease has run out.
+    async def abandoned(self, stream: str, limit: int) -> list[Abandoned]:
+        """Return the next pending entries of a stream whose lease has run out.
 
         The cursor is kept between calls: a new start each time would never get past entries that
         cannot be claimed yet.
         """
         rows: Any = await self.redis.xpending_range(
-            self.stream,
+            stream,
             WORKERS_GROUP,
-            min=self._cursor,
+            min=self._cursors.get(stream, "-"),
             max="+",
             count=limit,
             idle=self.lease_ms,
         )
-        found = [Abandoned(row["message_id"].decode(), row["times_delivered"]) for row in rows]
-        self._cursor = f"({found[-1].id}" if len(found) == limit else "-"
+        found = [
+            Abandoned(stream, row["message_id"].decode(), row["times_delivered"]) for row in rows
+        ]
+        self._cursors[stream] = f"({found[-1].id}" if len(found) == limit else "-"
         return found
 
     async def claim(self, candidates: Sequence[Abandoned]) -> list[Entry]:
         """Take over abandoned entries; return those that are not taken or deleted meanwhile."""
-        deliveries = {candidate.id: candidate.deliveries + 1 for candidate in candidates}
+        taken = []
+        for stream in self.streams:
+            deliveries = {one.id: one.deliveries + 1 for one in candidates if one.stream == stream}
+            if deliveries:
+                taken += await self._claim(stream, deliveries)
+        return taken
+
+    async def _claim(self, stream: str, deliveries: Mapping[str, int]) -> list[Entry]:
         rows: Any = await self.redis.xclaim(
-            self.stream, WORKERS_GROUP, self.consumer, self.lease_ms, list(deliveries)
+            stream, WORKERS_GROUP, self.consumer, self.lease_ms, list(deliveries)
         )
         taken = [(entry_id.decode(), fields) for entry_id, fields in rows if entry_id]
         return [
-            Entry(entry_id, fields, deliveries[entry_id])
+            Entry(stream, entry_id, fields, deliveries[entry_id])
             for entry_id, fields in taken
             if fields is not None
         ]
@@ -104,15 +136,20 @@ class WorkStream:
     async def take_lease(self, candidate: Abandoned) -> bool:
         """Begin another lease without a delivery; False if another worker did, or it is gone."""
         rows: Any = await self.redis.xclaim(
-            self.stream, WORKERS_GROUP, self.consumer, self.lease_ms, [candidate.id], justid=True
+            candidate.stream,
+            WORKERS_GROUP,
+            self.consumer,
+            self.lease_ms,
+            [candidate.id],
+            justid=True,
         )
         return bool(rows)
 
-    async def acknowledge(self, entry_id: str) -> None:
-        """Acknowledge an entry that was deleted from the stream."""
-        await self.redis.xack(self.stream, WORKERS_GROUP, entry_id)
+    async def acknowledge(self, key: EntryKey) -> None:
+        """Acknowledge an entry that was deleted from its stream."""
+        await self.redis.xack(key.stream, WORKERS_GROUP, key.id)
 
-    async def fields(self, entry_id: str) -> Mapping[bytes, bytes] | None:
+    async def fields(self, key: EntryKey) -> Mapping[bytes, bytes] | None:
         """Return an entry's fields without taking it over; None if it was deleted."""
-        rows: Any = await self.redis.xrange(self.stream, entry_id, entry_id)
+        rows: Any = await self.redis.xrange(key.stream, key.id, key.id)
         return rows[0][1] if rows else None

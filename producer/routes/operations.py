@@ -49,7 +49,11 @@ async def _measure_redis(services: Services) -> None:
     try:
         backlog = float(await with_timeout(services.store.backlog()))
         open_tasks = float(await with_timeout(services.store.open_tasks()))
+        reviews = float(await with_timeout(services.reviews.length()))
+        corrections = float(await with_timeout(services.corrections.waiting()))
     except (RedisError, RedisUnavailableError):
-        backlog = open_tasks = math.nan  # unknown is not zero
+        backlog = open_tasks = reviews = corrections = math.nan  # unknown is not zero
     services.metrics.backlog.set(backlog)
     services.metrics.open_tasks.set(open_tasks)
+    services.metrics.reviews.set(reviews)
+    services.metrics.corrections.set(corrections)

@@ -5,7 +5,7 @@ import re
 from aiohttp import web
 
 from producer.services.container import SERVICES
-from schemas.contract.tasks import TaskState
+from schemas.contract.tasks import ImageResult, TaskState
 
 FORWARDED_PREFIX = "X-Forwarded-Prefix"
 
@@ -35,10 +35,12 @@ def with_public_urls(state: TaskState, request: web.Request) -> TaskState:
     base = public_base(request)
     if not base:
         return state
-    results = [
-        result.model_copy(update={"url": base + result.url})
-        if result.url.startswith("/")
-        else result
-        for result in state.results
-    ]
+    results = [with_public_url(result, base) for result in state.results]
     return state.model_copy(update={"results": results})
+
+
+def with_public_url(result: ImageResult, base: str) -> ImageResult:
+    """Return a result with `base` before its path; see `with_public_urls`."""
+    if not result.url.startswith("/"):
+        return result
+    return result.model_copy(update={"url": base + result.url})

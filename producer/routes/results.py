@@ -10,6 +10,7 @@ from producer.errors import PreconditionFailedError, UnknownResultError
 from producer.services.container import SERVICES, with_timeout
 from schemas.contract.messages import TASK_ID_PATTERN
 from schemas.logs import described
+from schemas.redis.task_store import LocatedResult
 from schemas.storage.layout import output_key
 from schemas.storage.storage import ObjectInfo, StorageError, StoredObject
 
@@ -23,36 +24,47 @@ log = structlog.get_logger(__name__)
 
 async def result(request: web.Request) -> web.StreamResponse:
     """Stream one covered image from storage. Its file is opened only if it is to be sent."""
-    storage = request.app[SERVICES].storage
-    task_id, name = await _listed(request)
-    key, is_head = output_key(task_id, name), request.method == hdrs.METH_HEAD
-    try:
-        if is_head or any(header in request.headers for header in _CONDITIONS):
-            info = await storage.describe(key)
-            if _is_known(request, info):
-                return _response(info, status=304)
-            if is_head:
-                return _response(info)
-        stored = await storage.open_object(key)
-    except FileNotFoundError:
-        raise UnknownResultError from None
-    return await _stream(request, stored, task_id)
+    located = await _located(request)
+    while True:
+        try:
+            return await _send(request, located)
+        except FileNotFoundError:
+            # A new version may have replaced it just before it was opened.
+            before, located = located, await _located(request)
+            if located == before:
+                raise UnknownResultError from None
 
 
-async def _listed(request: web.Request) -> tuple[str, str]:
-    """Return task id and file name of the path, if that task lists it."""
+async def _send(request: web.Request, located: LocatedResult) -> web.StreamResponse:
+    """Send a version of a result; raises FileNotFoundError if it is gone."""
+    storage, task_id = request.app[SERVICES].storage, request.match_info["task_id"]
+    key, is_head = output_key(task_id, located.file), request.method == hdrs.METH_HEAD
+    if is_head or any(header in request.headers for header in _CONDITIONS):
+        info = await storage.describe(key)
+        if _is_known(request, info, is_corrected=located.version > 0):
+            return _response(info, status=304)
+        if is_head:
+            return _response(info)
+    return await _stream(request, await storage.open_object(key), task_id)
+
+
+async def _located(request: web.Request) -> LocatedResult:
+    """Return the current version of the result of the path, if that task lists it."""
     store = request.app[SERVICES].store
     task_id, name = request.match_info["task_id"], request.match_info["file"]
-    is_task = re.fullmatch(TASK_ID_PATTERN, task_id) is not None
-    if not is_task or not await with_timeout(store.lists_result(task_id, name)):
+    if re.fullmatch(TASK_ID_PATTERN, task_id) is None:
         raise UnknownResultError
-    return task_id, name
+    located = await with_timeout(store.locate_result(task_id, name))
+    if located is None:
+        raise UnknownResultError
+    return located
 
 
-def _is_known(request: web.Request, info: ObjectInfo) -> bool:
+def _is_known(request: web.Request, info: ObjectInfo, *, is_corrected: bool) -> bool:
     """Return whether the client has the content already (304): RFC 9110, section 13.
 
-    Dates count only where there are no tags.
+    Dates count only where there are no tags. The date of a corrected result proves nothing: it is
+    in whole seconds, and the version before may be of the same second.
 
     Raises:
         PreconditionFailedError: If-Match or If-Unmodified-Since do not hold.
@@ -65,7 +77,7 @@ def _is_known(request: web.Request, info: ObjectInfo) -> bool:
     if hdrs.IF_NONE_MATCH in request.headers:
         return _has_tag(request, hdrs.IF_NONE_MATCH, info.etag, weak=True)
     since = request.if_modified_since
-    return since is not None and info.modified <= since
+    return since is not None and info.modified <= since and not is_corrected
 
 
 def _has_tag(request: web.Request, header: str, etag: str | None, *, weak: bool) -> bool:

@@ -18,7 +18,9 @@ from producer.services.submit import Submitter
 from producer.services.uploads import UploadService
 from producer.settings import ProducerSettings
 from schemas.redis.client import connect, connect_blocking
+from schemas.redis.corrections import CorrectionStore
 from schemas.redis.keys import Keys
+from schemas.redis.reviews import ReviewQueue
 from schemas.redis.task_store import TaskStore
 from schemas.storage.storage import Storage
 
@@ -40,6 +42,8 @@ class Services:
     idempotency: IdempotencyKeys
     readiness: Readiness
     completions: Completions
+    corrections: CorrectionStore
+    reviews: ReviewQueue
     event_streams: asyncio.Semaphore
     metrics: Metrics = field(default_factory=Metrics)
     in_flight: RequestsInFlight = field(default_factory=RequestsInFlight)
@@ -87,6 +91,8 @@ async def open_services(settings: ProducerSettings) -> AsyncIterator[Services]:
                 ),
                 readiness=Readiness(store, storage, max_backlog=settings.max_backlog_images),
                 completions=completions,
+                corrections=CorrectionStore(redis, keys, task_ttl_ms=settings.task_ttl_ms),
+                reviews=ReviewQueue(redis, keys),
                 event_streams=asyncio.Semaphore(settings.max_event_streams),
             )
         await cleanups.close()

@@ -102,6 +102,11 @@ class ImageMessage(BaseModel):
             return f"object:{self.object}"
         return f"sha256:{hashlib.sha256(self.image or b'').hexdigest()}"
 
+    @property
+    def attempts_name(self) -> str:
+        """Name under which the task counts its failed attempts."""
+        return str(self.index)
+
     def to_fields(self) -> dict[str, str | bytes]:
         """Return the flat fields for XADD."""
         values = self.model_dump(exclude_none=True)

@@ -45,6 +45,10 @@ def _without_default(schema: dict[str, Any]) -> None:
     del schema["default"]
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class ImageResult(_Public):
     """A covered image. Results of older versions lack the fields that have a default."""
 
@@ -61,10 +65,16 @@ class ImageResult(_Public):
     )
     detections: list[Detection] | SkipJsonSchema[None] = Field(
         None,
-        exclude_if=lambda detections: detections is None,
+        exclude_if=_is_none,
         json_schema_extra=_without_default,
         description="With DETECTIONS only: the covered plates, highest score first; of more than "
         f"{MAX_REPORTED_COVERS}, those with the lowest scores",
+    )
+    version: int = Field(
+        default=0,
+        ge=0,
+        exclude_if=operator.not_,
+        description="Reported only for a corrected result: how many corrections are in it",
     )
 
 
@@ -96,3 +106,9 @@ class TaskState(_Public):
     errors: list[ImageFailure] = Field(description="Images without a result, in index order")
     progress: Progress
     needs_review: bool = Field(default=False, description="Whether any of the results needs review")
+    updated: str | SkipJsonSchema[None] = Field(
+        None,
+        exclude_if=_is_none,
+        json_schema_extra=_without_default,
+        description="Only in the event and callback of a corrected result: its `filename`",
+    )

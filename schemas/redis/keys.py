@@ -28,8 +28,21 @@ class Keys:
         return f"{self.prefix}:images"
 
     @property
+    def corrections(self) -> str:
+        """Stream of results that have corrections to be made; before images in the workers."""
+        return f"{self.prefix}:corrections"
+
+    @property
+    def reviews(self) -> str:
+        """Sorted set of the results that need review, scored by the end of their task (epoch ms).
+
+        A member is `<task_id>:<index>`.
+        """
+        return f"{self.prefix}:reviews"
+
+    @property
     def events(self) -> str:
-        """Stream of completion events."""
+        """Stream of events: ended tasks, and corrected results."""
         return f"{self.prefix}:events"
 
     @property

@@ -46,3 +46,28 @@ class FinishResult(StrEnum):
     GONE = "gone"
     RECORDED = "recorded"
     SETTLED = "settled"
+
+
+class CorrectionRefusal(StrEnum):
+    """Why a correction, or the acceptance of a result, is refused.
+
+    `conflict`: its id was used for another one; `open`: the task has not ended.
+    """
+
+    UNKNOWN_TASK = "unknown_task"
+    UNKNOWN_RESULT = "unknown_result"
+    OPEN = "open"
+    CONFLICT = "conflict"
+    TOO_MANY = "too_many"
+    BACKLOG = "backlog"
+
+
+class CorrectionResult(StrEnum):
+    """What finishing corrections did: a new version, or nothing, since it was too late.
+
+    `stale`: another worker has made some of them; `gone`: the task was deleted or has expired.
+    """
+
+    WRITTEN = "written"
+    STALE = "stale"
+    GONE = "gone"

@@ -1,6 +1,7 @@
 """The atomic steps in `lua/`: each file has one call, which knows its keys, arguments and result.
 
-Each step is safe to run twice. The steps of a task are methods of `TaskStore`; all others are here.
+Each step is safe to run twice. The steps of a task are methods of `TaskStore`, those of corrections
+of `CorrectionStore`; all others are here.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
-from schemas.contract.events import CompletionEvent
+from schemas.contract.events import Event
 from schemas.redis.keys import DISPATCHER_GROUP, STRANDED_CONSUMER, WORKERS_GROUP, Keys
 
 _INCLUDE = "--!include "
@@ -64,7 +65,7 @@ class Scripts:
         *,
         max_age_ms: int,
         ttl_ms: int,
-        event: CompletionEvent | None = None,
+        event: Event | None = None,
         delivery_ids: Mapping[str, str] | None = None,
     ) -> int:
         """Mark an event as reported, create its deliveries and ack it.
@@ -128,16 +129,16 @@ class Scripts:
         keys = self._keys
         return [keys.due_deliveries(kind), keys.delivery(delivery_id), keys.dead_deliveries]
 
-    async def adopt_images(
-        self, *, idle_ms: int, start: str, pending_page: int, max_found: int
+    async def adopt_entries(
+        self, stream: str, *, idle_ms: int, start: str, pending_page: int, max_found: int
     ) -> tuple[str, int]:
-        """Make stranded entries of the work stream pending again, idle for `idle_ms`.
+        """Make stranded entries of a stream of workers pending again, idle for `idle_ms`.
 
         Returns:
             The next start, empty at the end, and how many were found.
         """
         args = [WORKERS_GROUP, STRANDED_CONSUMER, idle_ms, start, pending_page, max_found]
-        next_start, found = await self._run("adopt_images", [self._keys.images], args)
+        next_start, found = await self._run("adopt_entries", [stream], args)
         return next_start.decode(), found
 
     async def adopt_events(self, *, idle_ms: int, start: str, page: int) -> tuple[str, str, int]:

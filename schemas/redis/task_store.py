@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import orjson
 from redis.asyncio import Redis
@@ -14,6 +14,18 @@ from schemas.redis.keys import STRANDED_CONSUMER, WORKERS_GROUP, Keys
 from schemas.redis.results import BeginResult, FinishResult, SubmitResult
 from schemas.redis.script_pipeliner import ScriptPipeliner
 from schemas.redis.scripts import register
+
+
+class WorkItem(Protocol):
+    """What a worker processes: an image, or the corrections of a result."""
+
+    @property
+    def task_id(self) -> str:
+        """The task that it belongs to."""
+
+    @property
+    def attempts_name(self) -> str:
+        """Name under which the task counts its failed attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +49,20 @@ class EarlierUse:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class LocatedResult:
+    """Where a result is: the name of its file in storage, and its version (see `ImageResult`)."""
+
+    file: str
+    version: int
+
+
 class KeyBusyError(Exception):
     """Another upload holds the idempotency key."""
 
 
 class TaskStore:
-    """Tasks in Redis. Every method but `lists_result` is one round trip, and safe to repeat."""
+    """Tasks in Redis. Every method but `locate_result` is one round trip, and safe to repeat."""
 
     def __init__(self, redis: Redis, keys: Keys, *, task_ttl_ms: int) -> None:
         self._redis = redis
@@ -151,32 +171,35 @@ class TaskStore:
         keys = [*self._closing_keys(task_id), self._keys.dead_letters]
         return FinishResult(await self._run("dead_letter", keys, args))
 
-    async def start_attempt(self, entry: str, message: ImageMessage, delivery: int) -> None:
-        """Count this delivery as a failed attempt of the image until `clear_attempts`."""
+    async def start_attempt(self, entry: str, message: WorkItem, delivery: int) -> None:
+        """Count this delivery as a failed attempt until `clear_attempts`."""
         keys = [self._keys.task(message.task_id)]
-        await self._run("start_attempt", keys, [message.index, entry, delivery])
+        await self._run("start_attempt", keys, [message.attempts_name, entry, delivery])
 
-    async def clear_attempts(self, message: ImageMessage) -> None:
-        """Forget an image's attempts: it has been processed without harm to the process."""
-        await self._redis.hdel(self._keys.task(message.task_id), f"trials:{message.index}")
+    async def clear_attempts(self, message: WorkItem) -> None:
+        """Forget an item's attempts: it has been processed without harm to the process."""
+        key = self._keys.task(message.task_id)
+        await self._redis.hdel(key, f"trials:{message.attempts_name}")
 
-    async def failed_attempts(self, entry: str, message: ImageMessage, deliveries: int) -> int:
-        """Return how many deliveries, up to the given one, ended while the image was processed.
+    async def failed_attempts(self, entry: str, message: WorkItem, deliveries: int) -> int:
+        """Return how many deliveries, up to the given one, ended while the item was processed.
 
         A later delivery belongs to another worker and is in progress.
         """
         key = self._keys.task(message.task_id)
-        stored = cast(bytes | None, await self._redis.hget(key, f"trials:{message.index}"))
+        stored = cast(bytes | None, await self._redis.hget(key, f"trials:{message.attempts_name}"))
         if stored is None:
             return 0
         count, last_entry, last_delivery = stored.decode().split()
         is_in_progress = last_entry == entry and int(last_delivery) > deliveries
         return int(count) - is_in_progress
 
-    async def renew(self, consumer: str, entries: Iterable[str]) -> list[str]:
-        """Renew leases; return the entries that other consumers own now."""
+    async def renew(
+        self, consumer: str, entries: Iterable[str], *, stream: str | None = None
+    ) -> list[str]:
+        """Renew leases on a stream, default: images; return what other consumers own now."""
         args = [WORKERS_GROUP, consumer, STRANDED_CONSUMER, *entries]
-        lost: list[bytes] = await self._run("renew", [self._keys.images], args)
+        lost: list[bytes] = await self._run("renew", [stream or self._keys.images], args)
         return [entry.decode() for entry in lost]
 
     async def expire(self, task_id: str, *, timeout_ms: int) -> str:
@@ -192,7 +215,9 @@ class TaskStore:
     async def delete(self, task_id: str) -> bool:
         """Replace a task with a tombstone; False if it is unknown. Files are the caller's."""
         code = ImageErrorCode.DELETED
-        keys = [self._keys.task(task_id), self._keys.open_tasks, self._keys.events]
+        keys = [
+            self._keys.task(task_id), self._keys.open_tasks, self._keys.events, self._keys.reviews,
+        ]  # fmt: skip
         args = [task_id, self._ttl, code, IMAGE_ERROR_MEANINGS[code]]
         return bool(await self._run("delete", keys, args) != "missing")
 
@@ -201,8 +226,8 @@ class TaskStore:
         fields = cast(dict[bytes, bytes], await self._redis.hgetall(self._keys.task(task_id)))
         return _task_state(task_id, fields) if b"status" in fields else None
 
-    async def lists_result(self, task_id: str, name: str) -> bool:
-        """Return whether `name` is the file name of one of the task's results; two round trips.
+    async def locate_result(self, task_id: str, name: str) -> LocatedResult | None:
+        """Locate the result with a file name; None if the task has none. Two round trips.
 
         The cost does not grow with the task, unlike that of `state`.
         """
@@ -212,9 +237,15 @@ class TaskStore:
         # Each output name is reserved for one image before it has a result.
         index = cast(bytes | None, await self._redis.hget(key, field))
         if index is None:
-            return False
-        result = cast(bytes | None, await self._redis.hget(key, f"result:{int(index)}"))
-        return result is not None and ImageResult.model_validate_json(result).filename == name
+            return None
+        fields = [f"result:{int(index)}", f"version:{int(index)}"]
+        result, version = cast(list[bytes | None], await self._redis.hmget(key, fields))
+        if result is None or ImageResult.model_validate_json(result).filename != name:
+            return None
+        if version is None:
+            return LocatedResult(name, 0)
+        number, file, *_ = version.decode().split()
+        return LocatedResult(file, int(number))
 
     async def backlog(self) -> int:
         """Return the number of entries in the work stream: waiting plus in flight."""
@@ -228,7 +259,7 @@ class TaskStore:
         return [self._keys.task(task_id), self._keys.images, self._keys.open_tasks]
 
     def _closing_keys(self, task_id: str) -> list[str]:
-        return [*self._open_keys(task_id), self._keys.events]
+        return [*self._open_keys(task_id), self._keys.events, self._keys.reviews]
 
     async def _run(self, name: str, keys: list[str], args: Sequence[Any]) -> Any:
         script = register(self._redis, name)

@@ -1,5 +1,7 @@
 """Storage keys of a task's files. Originals and results never share a prefix."""
 
+import re
+
 
 def task_prefix(task_id: str) -> str:
     """Return the prefix of all files of a task."""
@@ -34,3 +36,14 @@ def output_prefix(task_id: str) -> str:
 def output_key(task_id: str, output: str) -> str:
     """Return the key of one result."""
     return f"{task_id}/output/{output}"
+
+
+def version_name(index: int, version: int, token: str) -> str:
+    """Return the file name of a corrected result. No other result has it: theirs end in `.webp`."""
+    return f"{index}.v{version}-{token}"
+
+
+def index_of_version(name: str) -> int | None:
+    """Return the index of the image that a corrected result belongs to; None for another file."""
+    found = re.fullmatch(r"([0-9]{1,6})\.v[0-9]+-[0-9a-f]+", name)
+    return None if found is None else int(found[1])

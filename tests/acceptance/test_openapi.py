@@ -32,7 +32,7 @@ def test_every_response_is_documented(own_redis: RedisServer, tmp_path: Path) ->
             cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False,
         )  # fmt: skip
         assert run.returncode == 0, run.stdout[-20_000:] + run.stderr
-        assert re.search(r"Operations: +8 selected / 8 total", run.stdout)
+        assert re.search(r"Operations: +11 selected / 11 total", run.stdout)
         log = service.roles["producer"].log
         assert '"exception"' not in log, log
         assert KEY not in log

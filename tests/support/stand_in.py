@@ -1,8 +1,8 @@
 """A stand-in for the detector, for tests of everything around it.
 
-It covers each image whole, without torch and in a time that a test chooses, so that thousands of
-images pass quickly. MODEL_PATH=stand-in:<milliseconds per image> chooses it, in the worker that
-`tests.support.worker` starts.
+It covers each image whole, or its left half, without torch and in a time that a test chooses, so
+that thousands of images pass quickly. MODEL_PATH=stand-in:<milliseconds per image>[:half] chooses
+it, in the worker that `tests.support.worker` starts.
 """
 
 import hashlib
@@ -22,19 +22,23 @@ from consumer.vision.detect.obb import Detections
 POISON_VARIABLE = "PLATE_DETECT_TEST_POISON"
 """SHA-256 of files, hexadecimal, separated by commas, that end the process that decodes them."""
 
-_CHOICE = re.compile(r"stand-in:(\d{1,6})")
+_CHOICE = re.compile(r"stand-in:(\d{1,6})(:half)?")
 
 
 class StandInDetector:
-    """`Detector` that takes its time and returns for each image one quad that covers all of it."""
+    """`Detector` that takes its time and returns one quad for each image, that covers all of it.
+
+    `half`: it covers the left half.
+    """
 
     stride = STRIDE
     imgsz = 640
     digest = "stand-in, no detector"
 
-    def __init__(self, milliseconds: int = 0) -> None:
+    def __init__(self, milliseconds: int = 0, *, half: bool = False) -> None:
         self.name = f"stand-in:{milliseconds}"
         self._seconds = milliseconds / 1000
+        self._right = 0.5 if half else 2
         self._device = threading.Lock()
 
     def detect(self, batch: NDArray[np.uint8]) -> list[Detections]:
@@ -42,7 +46,7 @@ class StandInDetector:
         with self._device:  # one batch after the other, as on one device
             time.sleep(self._seconds * len(batch))
         height, width = batch.shape[1:3]
-        corners = ((-1, -1), (2, -1), (2, 2), (-1, 2))
+        corners = ((-1, -1), (self._right, -1), (self._right, 2), (-1, 2))
         quad = np.array(corners, np.float32) * np.array((width, height), np.float32)
         return [Detections(quad[None].copy(), np.ones(1, np.float32)) for _ in batch]
 
@@ -50,7 +54,7 @@ class StandInDetector:
 def chosen_stand_in(model_path: str | Path) -> StandInDetector | None:
     """Return the stand-in that MODEL_PATH names, None if it names a model file."""
     choice = _CHOICE.fullmatch(Path(model_path).name)
-    return None if choice is None else StandInDetector(int(choice[1]))
+    return None if choice is None else StandInDetector(int(choice[1]), half=bool(choice[2]))
 
 
 def die_of_poison(data: bytes) -> None:

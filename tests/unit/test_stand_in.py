@@ -37,6 +37,18 @@ def test_every_pixel_of_an_image_is_covered(width: int, height: int) -> None:
     assert np.abs(result.astype(int) - FILL).max() <= 2
 
 
+def test_half_of_an_image_is_covered() -> None:
+    rgb = np.zeros((96, 128, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "PNG")
+    half = chosen_stand_in("stand-in:0:half")
+    assert half is not None
+    covered = run_steps(cover_plates(file.getvalue(), OPTIONS), Networks(half).run)
+    result = decode(covered.webp, max_pixels=10**8).rgb.astype(int)
+    assert np.abs(result[:, :56] - FILL).max() <= 6
+    assert result[:, 72:].max() <= 6
+
+
 def test_its_name_starts_a_worker_of_its_own() -> None:
     chosen = chosen_stand_in("stand-in:20")
     assert chosen is not None

@@ -14,6 +14,7 @@ from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
 from consumer.settings import DispatcherSettings
 from schemas.logs import described
+from schemas.redis.corrections import CorrectionStore
 from schemas.redis.keys import Keys
 from schemas.redis.task_store import TaskStore
 from schemas.retry import StoppedError, concerns_one
@@ -36,6 +37,7 @@ class SweepContext:
     keys: Keys
     storage: Storage
     tasks: TaskStore
+    corrections: CorrectionStore
     metrics: DispatcherMetrics
     health: Health
     settings: DispatcherSettings

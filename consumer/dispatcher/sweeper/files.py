@@ -1,10 +1,12 @@
-"""The job on storage: it deletes files of no task, originals of ended tasks, and partial writes."""
+"""The job on storage: it deletes files of no task, originals of ended tasks, replaced results, and
+partial writes.
+"""
 
 import random
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +15,13 @@ import structlog
 from consumer.dispatcher.sweeper.context import PAGE, SweepContext
 from schemas.contract.messages import TASK_ID_PATTERN
 from schemas.contract.tasks import TaskStatus
-from schemas.storage.layout import input_prefix, output_prefix, quarantine_prefix, task_prefix
+from schemas.storage.layout import (
+    input_prefix,
+    output_key,
+    output_prefix,
+    quarantine_prefix,
+    task_prefix,
+)
 
 log = structlog.get_logger()
 
@@ -22,12 +30,14 @@ log = structlog.get_logger()
 class Folder:
     """What a listing shows of one task: the time of its last change, and what it contains.
 
-    `newest_kept` is the time of the newest original in quarantine, None without any.
+    `outputs`: the files of results, each with the time of its last change. `newest_kept` is the
+    time of the newest original in quarantine, None without any.
     """
 
     task_id: str
     newest: datetime
     has_inputs: bool = False
+    outputs: dict[str, datetime] = field(default_factory=dict)
     newest_kept: datetime | None = None
 
 
@@ -80,7 +90,8 @@ class FileJobs:
         self._context.step()
         pipeline = self._context.redis.pipeline(transaction=False)
         for folder in page:
-            pipeline.hmget(self._context.keys.task(folder.task_id), "status", "deleted")
+            task = self._context.keys.task(folder.task_id)
+            pipeline.hmget(task, "status", "deleted", "is_corrected")
         before = await self._oldest_wanted()
         replies = await pipeline.execute(raise_on_error=False)
         for folder, reply in zip(page, replies, strict=True):
@@ -91,7 +102,7 @@ class FileJobs:
         if isinstance(reply, Exception):
             if "WRONGTYPE" not in str(reply):
                 raise reply
-            reply = (None, None)  # the key was overwritten: the task is lost
+            reply = (None, None, None)  # the key was overwritten: the task is lost
         status = None if reply[0] is None else TaskStatus(reply[0].decode())
         prefixes = deletable(
             folder, status, deleted=reply[1] is not None, before=before,
@@ -103,8 +114,28 @@ class FileJobs:
             count = await self._storage.delete_prefix(prefix)
             self._context.metrics.swept_objects.inc(count)
             swept += count
+        if reply[2] is not None:
+            swept += await self._delete_obsolete(folder)
         if swept:
             log.info("files swept", task_id=folder.task_id, files=swept, task=status or "gone")
+
+    async def _delete_obsolete(self, folder: Folder) -> int:
+        """Delete old versions of corrected results, which a worker left that was killed.
+
+        Not those of a result with a correction that is to be made: a worker that has stalled for
+        long may still make its version the current one.
+        """
+        self._context.step()
+        before = self._ago(self._settings.upload_grace_seconds)
+        files = await self._context.corrections.output_files(folder.task_id)
+        names = [
+            name
+            for name, changed in folder.outputs.items()
+            if changed < before and files.is_obsolete(name)
+        ]
+        await self._storage.delete(*(output_key(folder.task_id, name) for name in names))
+        self._context.metrics.swept_objects.inc(len(names))
+        return len(names)
 
     async def _oldest_wanted(self) -> datetime:
         """Return the time before which files of no known task may be deleted.
@@ -148,6 +179,8 @@ async def folders(listing: AsyncIterator[tuple[str, datetime]]) -> AsyncIterator
             continue
         current.newest = max(current.newest, changed)
         current.has_inputs |= parts[1] == "input"
+        if parts[1] == "output":
+            current.outputs[parts[2]] = changed
     if current is not None:
         yield current
 

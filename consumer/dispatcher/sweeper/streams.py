@@ -26,7 +26,7 @@ EVENTS_PAGE = 100
 
 
 class StreamJobs:
-    """Keeps the work stream and the event stream in order.
+    """Keeps the streams of the workers and the event stream in order.
 
     Args:
         pending_page: pending entries that one call goes through.
@@ -48,7 +48,7 @@ class StreamJobs:
         self._max_images = max_images
         # What is found gets this idle time, so that it is taken over at once.
         self._idle_ms = int(context.settings.lease_seconds * 1000)
-        self._next_image = "-"
+        self._next_entry: dict[str, str] = {}
         self._reported_until = "-"
         self._next_event = "-"
 
@@ -76,19 +76,19 @@ class StreamJobs:
             if removed:
                 log.info("idle consumers removed", group=group, count=len(removed))
 
-    async def adopt_images(self) -> None:
-        """Make images pending again that were delivered and are not pending."""
+    async def adopt_entries(self, stream: str) -> None:
+        """Make a worker's entries pending again that were delivered and are not pending."""
         found = 0
         for _ in range(CALLS_PER_PASS):
-            next_start, count = await self._scripts.adopt_images(
-                idle_ms=self._idle_ms, start=self._next_image,
+            next_start, count = await self._scripts.adopt_entries(
+                stream, idle_ms=self._idle_ms, start=self._next_entry.get(stream, "-"),
                 pending_page=self._pending_page, max_found=self._max_images,
             )  # fmt: skip
-            self._next_image = next_start or "-"
+            self._next_entry[stream] = next_start or "-"
             found += count
             if not next_start:
                 break
-        self._report(self._keys.images, found)
+        self._report(stream, found)
 
     async def adopt_events(self) -> None:
         """Make events pending again that were delivered and are neither pending nor reported."""

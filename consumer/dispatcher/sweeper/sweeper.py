@@ -33,15 +33,18 @@ class Sweeper:
         streams, tasks, files = StreamJobs(context), TaskJobs(context), FileJobs(context)
         self._redis_jobs: Jobs = {
             "forgotten": tasks.put_back,
-            "stranded images": streams.adopt_images,
+            "stranded images": lambda: streams.adopt_entries(keys.images),
+            "stranded corrections": lambda: streams.adopt_entries(keys.corrections),
             "stranded events": streams.adopt_events,
             "restore": tasks.restore,
             "expire": tasks.expire,
             "workers": lambda: streams.reap(keys.images, WORKERS_GROUP),
+            "correctors": lambda: streams.reap(keys.corrections, WORKERS_GROUP),
             "dispatchers": lambda: streams.reap(keys.events, DISPATCHER_GROUP),
             "events": lambda: streams.trim(keys.events, settings.task_storage_ttl_hours),
             "dead letters": lambda: streams.trim(keys.dead_letters, settings.dead_letter_ttl_hours),
             "deliveries": streams.forget_deliveries,
+            "reviews": tasks.forget_reviews,
         }
         self._file_jobs: Jobs = {"files": files.sweep}
         self._scripts = Scripts(context.redis, keys)

@@ -1,4 +1,4 @@
-"""Jobs on tasks: restore lost images, fail what never comes, and repair the indexes."""
+"""Jobs on tasks: restore lost images and corrections, fail what never comes, repair indexes."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from consumer.dispatcher.deliveries import valid_members
 from consumer.dispatcher.sweeper.context import PAGE, SweepContext
 from consumer.dispatcher.webhook import DeliveryKind
 from schemas.contract.tasks import TaskStatus
+from schemas.redis.reviews import ReviewQueue
 from schemas.redis.scripts import Scripts
 
 log = structlog.get_logger()
@@ -32,6 +33,8 @@ class TaskJobs:
         self._keys = context.keys
         self._ttl_ms = context.settings.task_ttl_ms
         self._scripts = Scripts(context.redis, context.keys)
+        self._corrections = context.corrections
+        self._reviews = ReviewQueue(context.redis, context.keys)
         self._restore_from = 0
         self._cursor = 0
 
@@ -84,7 +87,7 @@ class TaskJobs:
         return await valid_members(self._redis, key, rows)
 
     async def put_back(self) -> None:
-        """Find open tasks, due deliveries and unreported events that are missing from their index.
+        """Find tasks, deliveries, events and corrections that are missing from their set or stream.
 
         An administrator may have used ZREM or DEL on the set of open tasks or of due deliveries, or
         XDEL, XTRIM or DEL on the event stream: what was removed there is still in the hashes. The
@@ -108,16 +111,18 @@ class TaskJobs:
     async def _put_back_tasks(self, task_ids: list[str]) -> None:
         pipeline = self._redis.pipeline(transaction=False)
         for task_id in task_ids:
-            pipeline.hmget(self._keys.task(task_id), "status", "event", "reported")
+            pipeline.hmget(self._keys.task(task_id), "status", "event", "reported", "is_corrected")
             pipeline.zscore(self._keys.open_tasks, task_id)
         replies = await pipeline.execute(raise_on_error=False)
         now_ms = await self._context.now_ms()
         for task_id, fields, active in zip(task_ids, replies[::2], replies[1::2], strict=True):
             with self._context.isolated("forgotten", task_id):
-                status, event, reported = _checked(fields)
+                status, event, reported, is_corrected = _checked(fields)
                 if status in _FINAL:
                     if event and not reported:
                         await self._reissue_event(task_id)
+                    if is_corrected:
+                        await self._mend_corrections(task_id)
                 elif status is not None and self._is_missing(_checked(active), now_ms):
                     await self._add(self._keys.open_tasks, task_id, "open task", now_ms)
 
@@ -151,6 +156,17 @@ class TaskJobs:
     async def _reissue_event(self, task_id: str) -> None:
         if await self._scripts.reissue_event(task_id, max_age_ms=self._ttl_ms):
             self._note("event", task_id)
+
+    async def _mend_corrections(self, task_id: str) -> None:
+        added, published = await self._corrections.mend(task_id)
+        for what, count in (("correction", added), ("event", published)):
+            for _ in range(count):
+                self._note(what, task_id)
+
+    async def forget_reviews(self) -> None:
+        """Drop the results of expired tasks from the queue; a task lives at least its TTL."""
+        before_ms = await self._context.now_ms() - self._ttl_ms
+        await self._reviews.drop_expired(before_ms)
 
     def _note(self, what: str, name: str) -> None:
         self._context.metrics.forgotten_work.inc()

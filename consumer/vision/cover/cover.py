@@ -79,6 +79,11 @@ def cover(
                 alpha[strip.rows, strip.columns][strip.touched] = _OPAQUE
 
 
+def touches(quad: NDArray[np.float32], height: int, width: int) -> bool:
+    """Return whether a convex quad (4, 2) touches a pixel of an image of this size."""
+    return any(strip.touched.any() for strip in _strips(quad, height, width))
+
+
 @dataclass(frozen=True, slots=True)
 class _Strip:
     """Some rows of a quad's bounding box, and a mask of the pixels that the quad touches."""

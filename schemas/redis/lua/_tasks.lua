@@ -103,16 +103,24 @@ local function may_be_queued(task, images, index, active)
   return oldest ~= nil and added_ms(oldest[1]) <= math.max(active, newest)
 end
 
--- The JSON of task-status, in the field order of schemas/contract/tasks.py. The search for
--- needs_review cannot match inside a file name, where quotes are escaped.
-local function payload(task, task_id, status, total)
+-- Cannot match inside a file name, where quotes are escaped.
+local NEEDS_REVIEW = ',"needs_review":true'
+
+local function needs_review(result)
+  return string.find(result, NEEDS_REVIEW, 1, true) ~= nil
+end
+
+-- The JSON of task-status, in the field order of schemas/contract/tasks.py. With `updated`, an
+-- index, `changed` is the JSON of that result in place of the stored one.
+local function payload(task, task_id, status, total, updated, changed)
   local results, errors, review = {}, {}, false
   for index = 0, total - 1 do
     local result = redis.call('HGET', task, 'result:' .. index)
     local failure = redis.call('HGET', task, 'error:' .. index)
+    if index == updated then result = changed end
     if result then
       results[#results + 1] = result
-      review = review or string.find(result, '"needs_review":true', 1, true) ~= nil
+      review = review or needs_review(result)
     end
     if failure then errors[#errors + 1] = failure end
   end
@@ -120,7 +128,8 @@ local function payload(task, task_id, status, total)
     .. '","results":[' .. table.concat(results, ',')
     .. '],"errors":[' .. table.concat(errors, ',')
     .. '],"progress":{"done":' .. total .. ',"total":' .. total
-    .. '},"needs_review":' .. tostring(review) .. '}'
+    .. '},"needs_review":' .. tostring(review)
+    .. (updated and ',"updated":' .. cjson.encode(cjson.decode(changed).filename) or '') .. '}'
 end
 
 -- The task stores the event's id, so that a deleted event can be detected (see reissue_event).
@@ -130,15 +139,27 @@ local function publish(task, events, task_id, status, total)
   redis.call('HSET', task, 'event', event)
 end
 
--- The only step to a final status, with the only event. The event comes first: if it cannot be
--- added, the task stays open and the sweeper closes it later.
-local function close_task(task, open, events, task_id, total, now, ttl, status)
+-- Put the results of an ended task that need review into the queue. The fraction keeps the results
+-- of one task in order. An overwritten queue must not keep a task open (pcall).
+local function queue_reviews(task, reviews, task_id, total, now)
+  for index = 0, total - 1 do
+    local result = redis.call('HGET', task, 'result:' .. index)
+    if result and needs_review(result) then
+      redis.pcall('ZADD', reviews, now + index / 1024, task_id .. ':' .. index)
+    end
+  end
+end
+
+-- The only step to a final status, with the only completion event. The event comes first: if it
+-- cannot be added, the task stays open and the sweeper closes it later.
+local function close_task(task, open, events, reviews, task_id, total, now, ttl, status)
   local succeeded = tonumber(redis.call('HGET', task, 'succeeded')) or 0
   status = status or (succeeded > 0 and 'completed' or 'failed')
   publish(task, events, task_id, status, total)
   redis.call('HSET', task, 'status', status, 'finished_at', now)
   extend_ttl(task, task_id, ttl)
   redis.call('ZREM', open, task_id)
+  queue_reviews(task, reviews, task_id, total, now)
   return status
 end
 
@@ -151,7 +172,8 @@ end
 -- Write the outcome of one image, once; kind is 'result' or 'error'. No two calls have the same
 -- outcome. So if it is stored already, this call is repeated because its response was lost: it
 -- returns the same again.
-local function write_outcome(task, open, events, task_id, index, kind, public, outcome, now, ttl)
+local function write_outcome(task, open, events, reviews, task_id, index, kind, public, outcome,
+    now, ttl)
   local status = redis.call('HGET', task, 'status')
   if not status then return 'gone' end
   local stored = redis.call('HGET', task, 'outcome:' .. index)
@@ -173,7 +195,7 @@ local function write_outcome(task, open, events, task_id, index, kind, public, o
   end
   if done >= total then
     redis.call('HSET', task, 'last', index)
-    return close_task(task, open, events, task_id, total, now, ttl)
+    return close_task(task, open, events, reviews, task_id, total, now, ttl)
   end
   if status == 'pending' then redis.call('HSET', task, 'status', 'processing') end
   mark_active(task, open, task_id, now, ttl)

@@ -11,13 +11,22 @@ local last = last_delivered(stream, group)
 if not last or start == '(' .. last then return {'', start, 0} end
 local stranded, reported_until, all_reported = {}, start, true
 local events = redis.call('XRANGE', stream, start, last, 'COUNT', page)
+
+-- The task's key is not in KEYS, but shares the hash tag. A key that is missing or holds no hash
+-- has nothing to report.
+local function is_unreported(id, fields)
+  local key = ARGV[6] .. (fields.task_id or '')
+  if fields.type == 'result.updated' then
+    return redis.pcall('HEXISTS', key, 'update:' .. (fields.event_id or '')) == 1
+  end
+  local task = redis.pcall('HMGET', key, 'status', 'reported')
+  return not task.err and is_final(task[1])
+    and (not task[2] or added_ms(task[2]) < added_ms(id))
+end
+
 for _, event in ipairs(events) do
   local id, fields = event[1], named(event[2])
-  -- The task's key is not in KEYS, but shares the hash tag. A key that is missing or holds no hash
-  -- has nothing to report.
-  local task = redis.pcall('HMGET', ARGV[6] .. (fields.task_id or ''), 'status', 'reported')
-  if not task.err and is_final(task[1])
-      and (not task[2] or added_ms(task[2]) < added_ms(id)) then
+  if is_unreported(id, fields) then
     all_reported = false
     if #redis.call('XPENDING', stream, group, id, id, 1) == 0 then
       stranded[#stranded + 1] = id

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Dead-letter an entry: record the reason, never pixels, and fail its image if it has one.
 -- An entry that is no longer in the stream was settled before: nothing is written twice.
--- KEYS task images open events dead_letters
+-- KEYS task images open events reviews dead_letters
 -- ARGV group entry task_id index(-1: no image) total public outcome ttl_ms reason, field values
 --!include _tasks
 local task, images, open = KEYS[1], KEYS[2], KEYS[3]
@@ -25,7 +25,7 @@ if by_name.image then
   letter[#letter + 1], letter[#letter + 2] = 'image_sha1', redis.sha1hex(by_name.image)
 end
 for at = 10, #ARGV do letter[#letter + 1] = ARGV[at] end
-redis.call('XADD', KEYS[5], '*', unpack(letter))
+redis.call('XADD', KEYS[6], '*', unpack(letter))
 local done = 'recorded'
 if index >= 0 then
   if redis.call('EXISTS', task) == 0 and index < (total or 1) then
@@ -34,7 +34,8 @@ if index >= 0 then
   local task_total = tonumber(redis.call('HGET', task, 'total'))
   if task_total and index < task_total and (not total or total == task_total) then
     note_entry(task, entry)
-    done = write_outcome(task, open, KEYS[4], task_id, index, 'error', ARGV[6], ARGV[7], now, ttl)
+    done = write_outcome(task, open, KEYS[4], KEYS[5], task_id, index, 'error', ARGV[6], ARGV[7],
+      now, ttl)
   end
 end
 ack_and_delete(images, group, entry)

@@ -10,7 +10,7 @@ local state, event_type = unpack(redis.call('HMGET', delivery, 'state', 'type'))
 if not state then return 'missing' end
 if state ~= 'dead' and state ~= 'due' then return state end
 if redis.call('EXISTS', task) == 0 then return 'gone' end
-if redis.call('HEXISTS', task, 'deleted') == 1 and event_type == 'task.completed' then
+if redis.call('HEXISTS', task, 'deleted') == 1 and event_type ~= 'task.failed' then
   return 'gone'
 end
 local now = now_ms()

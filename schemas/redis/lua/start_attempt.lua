@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Count a delivery whose image is about to be processed; a repeated call counts once.
+-- Count a delivery whose image, or correction, is about to be processed; a repeated call counts once.
 -- KEYS task
--- ARGV index entry delivery
+-- ARGV attempts_name entry delivery
 local task, field, this = KEYS[1], 'trials:' .. ARGV[1], ARGV[2] .. ' ' .. ARGV[3]
 if redis.call('HEXISTS', task, 'status') == 0 then return 0 end
 local stored = redis.call('HGET', task, field)

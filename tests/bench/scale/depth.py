@@ -15,10 +15,11 @@ from consumer.dispatcher.sweeper.sweeper import Sweeper
 from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
 from consumer.settings import DispatcherSettings
-from consumer.worker.stream import Entry, WorkStream
+from consumer.worker.stream import Entry, WorkStreams
 from schemas.contract.messages import ContractLimits, ImageMessage
 from schemas.contract.tasks import ImageResult
 from schemas.redis.client import connect, connect_blocking
+from schemas.redis.corrections import CorrectionStore
 from schemas.redis.keys import WORKERS_GROUP
 from schemas.redis.results import BeginResult, SubmitResult
 from schemas.redis.task_store import TaskStore
@@ -58,7 +59,7 @@ class Steps:
 @dataclass(slots=True)
 class _Probe:
     redis: Redis
-    stream: WorkStream
+    stream: WorkStreams
     store: TaskStore
 
 
@@ -68,7 +69,7 @@ def measure(server: MeasuredServer, images: int) -> Steps:
     async def run() -> Steps:
         async with _probe(server) as probe:
             await enqueue(probe.store, images - server.meter.queued(), storage=None)
-            await probe.stream.ensure_group()
+            await probe.stream.ensure_groups()
             queued = server.meter.queued()
             tasks = int(await probe.redis.zcard(KEYS.open_tasks))
             held = await probe.stream.read(HELD)
@@ -76,7 +77,7 @@ def measure(server: MeasuredServer, images: int) -> Steps:
             sweep = await _sweep(probe, server, task_timeout=3600)
             stale = await _sweep(probe, server, task_timeout=0.001)
             for entry in held:
-                await probe.stream.acknowledge(entry.id)
+                await probe.stream.acknowledge(entry.key)
             return Steps(queued, tasks, steps, wait, sweep, stale)
 
     return server.run(run)
@@ -86,7 +87,9 @@ def measure(server: MeasuredServer, images: int) -> Steps:
 async def _probe(server: MeasuredServer) -> AsyncIterator[_Probe]:
     settings = Settings(redis_url=server.redis_url)
     async with connect(settings) as redis, connect_blocking(settings, 1) as reader:
-        stream = WorkStream(redis, reader, stream=KEYS.images, consumer="probe", lease_ms=LEASE_MS)
+        stream = WorkStreams(
+            redis, reader, streams=(KEYS.images,), consumer="probe", lease_ms=LEASE_MS
+        )
         yield _Probe(redis, stream, TaskStore(redis, KEYS, task_ttl_ms=TASK_TTL_MS))
 
 
@@ -140,11 +143,11 @@ async def _steps(probe: _Probe, meter: Meter, held: list[str]) -> tuple[float, d
     await counted("count (XLEN)", "xlen", probe.store.backlog)
     await counted(
         f"find abandoned entries, {HELD} in flight (XPENDING)", "xpending",
-        lambda: probe.stream.abandoned(16),
+        lambda: probe.stream.abandoned(KEYS.images, 16),
     )  # fmt: skip
     await counted(f"XAUTOCLAIM, {HELD} in flight", "xautoclaim", autoclaim)
     for entry in taken[CALLS:]:
-        await probe.stream.acknowledge(entry.id)
+        await probe.stream.acknowledge(entry.key)
     return statistics.median(waits) * 1000, found
 
 
@@ -158,7 +161,15 @@ async def _sweep(probe: _Probe, server: MeasuredServer, *, task_timeout: float) 
     storage = Storage.open(server.storage.as_uri())
     metrics = DispatcherMetrics(CollectorRegistry())
     context = SweepContext(
-        probe.redis, KEYS, storage, probe.store, metrics, Health(), settings, asyncio.Event()
+        probe.redis,
+        KEYS,
+        storage,
+        probe.store,
+        CorrectionStore(probe.redis, KEYS, task_ttl_ms=TASK_TTL_MS),
+        metrics,
+        Health(),
+        settings,
+        asyncio.Event(),
     )
     sweeper = Sweeper(context)
     started = time.monotonic()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from consumer.worker.stream import WorkStream
+from consumer.worker.stream import WorkStreams
 from schemas.contract.messages import ContractLimits, ImageMessage
 from schemas.contract.tasks import ImageResult
 from schemas.redis.client import connect
@@ -39,10 +39,10 @@ def measure(server: MeasuredServer, images: int) -> Pressure:
         async with connect(Settings(redis_url=server.redis_url)) as redis:
             store = TaskStore(redis, KEYS, task_ttl_ms=TASK_TTL_MS)
             # Through the same pool: these reads never have to wait.
-            stream = WorkStream(
-                redis, redis, stream=KEYS.images, consumer="client", lease_ms=LEASE_MS
+            stream = WorkStreams(
+                redis, redis, streams=(KEYS.images,), consumer="client", lease_ms=LEASE_MS
             )
-            await stream.ensure_group()
+            await stream.ensure_groups()
             await enqueue(store, images, storage=None)
             before = meter.snapshot()
             turns = iter(range(-(-images // SLOTS)))
@@ -62,7 +62,7 @@ def measure(server: MeasuredServer, images: int) -> Pressure:
     return server.run(run)
 
 
-async def _client(store: TaskStore, stream: WorkStream, turns: Iterator[int]) -> None:
+async def _client(store: TaskStore, stream: WorkStreams, turns: Iterator[int]) -> None:
     for _ in turns:
         for entry in await stream.read(SLOTS):
             await settle(store, entry.id, ImageMessage.from_fields(entry.fields, LIMITS))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from consumer.worker.stream import WorkStream
+from consumer.worker.stream import WorkStreams
 from schemas.contract.messages import ImageMessage
 from schemas.redis.client import connect, connect_blocking
 from schemas.redis.task_store import TaskStore
@@ -50,10 +50,10 @@ def _weigh(
         settings = Settings(redis_url=server.redis_url)
         async with connect(settings) as redis, connect_blocking(settings, 1) as reader:
             store = TaskStore(redis, KEYS, task_ttl_ms=TASK_TTL_MS)
-            stream = WorkStream(
-                redis, reader, stream=KEYS.images, consumer="scales", lease_ms=LEASE_MS
+            stream = WorkStreams(
+                redis, reader, streams=(KEYS.images,), consumer="scales", lease_ms=LEASE_MS
             )
-            await stream.ensure_group()
+            await stream.ensure_groups()
             before = meter.snapshot()
             await enqueue(store, images, storage=None, per_task=per_task, inline=data)
             memory = meter.since(before).memory_bytes

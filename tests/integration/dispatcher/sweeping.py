@@ -13,8 +13,9 @@ from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
 from consumer.settings import DispatcherSettings
 from schemas.contract.messages import ImageMessage
+from schemas.redis.corrections import CorrectionStore
 from schemas.redis.keys import WORKERS_GROUP
-from tests.integration.dispatcher.conftest import World
+from tests.integration.dispatcher.conftest import TTL_MS, World
 
 HOUR = 3600
 SETTINGS = DispatcherSettings(_env_file=None)
@@ -30,6 +31,7 @@ def sweep_context(
     """Default settings but for some, which need not be allowed ones."""
     return SweepContext(
         world.redis, world.keys, world.storage, world.tasks,
+        CorrectionStore(world.redis, world.keys, task_ttl_ms=TTL_MS),
         metrics or DispatcherMetrics(CollectorRegistry()), Health(),
         SETTINGS.model_copy(update=settings), stop or asyncio.Event(),
     )  # fmt: skip

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import consumer.__main__ as consumer
-from consumer.dispatcher.webhook import DeliveryKind, DeliveryState, ResponseKeepingSocket
+from consumer.dispatcher.connections import ResponseKeepingSocket
+from consumer.dispatcher.webhook import DeliveryKind, DeliveryState
 from tests.integration.dispatcher.posting import post
 from tests.support.certificates import make_certificates
 

@@ -17,6 +17,7 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.test_utils import TestServer
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from consumer.dispatcher.connections import open_session
 from consumer.dispatcher.webhook import (
     AttemptResult,
     Delivery,
@@ -24,10 +25,10 @@ from consumer.dispatcher.webhook import (
     DeliveryState,
     Endpoint,
     WebhookSender,
-    open_session,
 )
 from schemas.storage.layout import output_key
 from schemas.storage.storage import Storage
+from tests.integration.dispatcher.posting import uncorrected
 from tests.integration.dispatcher.receiver import Receiver, listening, respond
 
 pytestmark = pytest.mark.integration
@@ -74,7 +75,9 @@ async def post(
     url = receiver if isinstance(receiver, str) else receiver.url
     endpoint = Endpoint(kind, url, total_seconds=10, idle_seconds=5)
     signers = [Webhook(one) for one in secrets]
-    return await WebhookSender(endpoint, session, storage, signers).send(delivery(kind))
+    return await WebhookSender(endpoint, session, storage, uncorrected, signers).send(
+        delivery(kind)
+    )
 
 
 async def by_aiohttp(content_type: str, body: bytes) -> Form:
@@ -249,7 +252,7 @@ async def test_a_file_that_shrinks_under_way_is_a_failure_not_a_success(
         await shrinking.put(output_key("t1", name), data)
     async with listening(Receiver()) as receiver:
         endpoint = Endpoint(DeliveryKind.UPLOAD, receiver.url, total_seconds=1, idle_seconds=0.5)
-        sender = WebhookSender(endpoint, session, shrinking, ())
+        sender = WebhookSender(endpoint, session, shrinking, uncorrected, ())
         got = await sender.send(delivery(DeliveryKind.UPLOAD))
     assert got.state is DeliveryState.DUE
     assert receiver.received == []

@@ -128,7 +128,7 @@ async def test_more_stranded_entries_than_a_page(world: World) -> None:
     stranded = {entry for at, entry in enumerate(entries) if at in (0, 3, 4, 5, 6, 7, 12, 19)}
     await world.redis.xack(world.keys.images, WORKERS_GROUP, *stranded)
     jobs = StreamJobs(sweep_context(world, lease_seconds=30), pending_page=3, max_images=2)
-    await jobs.adopt_images()
+    await jobs.adopt_entries(world.keys.images)
     held = await world.redis.xpending_range(
         world.keys.images, WORKERS_GROUP, "-", "+", 99, idle=30_000
     )

@@ -47,7 +47,7 @@ async def test_an_image_that_an_older_version_began_goes_on(redis: Redis, store:
     assert await store.begin(entry, message, output="a;b.webp") is BeginResult.RUN
     assert await store.begin(entry, message) is BeginResult.RUN
     assert await store.finish(entry, message, result(message), {}) is FinishResult.COMPLETED
-    assert await store.lists_result("t1", "a_b.webp")
+    assert await store.locate_result("t1", "a_b.webp")
 
 
 async def test_a_result_of_an_older_version_stays_listed(redis: Redis, store: TaskStore) -> None:
@@ -56,5 +56,5 @@ async def test_a_result_of_an_older_version_stays_listed(redis: Redis, store: Ta
     await store.begin(entry, message, output="a;b.webp")
     old = result(message).model_copy(update={"filename": "a;b.webp"})
     await store.finish(entry, message, old, {})
-    assert await store.lists_result("t1", "a;b.webp")
+    assert await store.locate_result("t1", "a;b.webp")
     assert await store.begin(entry, message) is BeginResult.DUPLICATE

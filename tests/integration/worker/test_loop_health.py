@@ -6,7 +6,7 @@ import pytest
 
 from consumer.health import Health
 from consumer.vision.networks import Networks
-from consumer.worker.stream import Abandoned, WorkStream
+from consumer.worker.stream import Abandoned, WorkStreams
 from schemas.redis.keys import WORKERS_GROUP
 from tests.integration.worker.conftest import KEYS, Bench, Start
 from tests.support.pictures import scene_file
@@ -42,11 +42,11 @@ async def test_a_reclaim_loop_that_hangs_is_a_problem(
 ) -> None:
     health, hung = Health(LIMIT_SECONDS), asyncio.Event()
 
-    async def hang(_: WorkStream, limit: int) -> list[Abandoned]:
+    async def hang(_: WorkStreams, stream: str, limit: int) -> list[Abandoned]:
         await hung.wait()
         return []
 
-    monkeypatch.setattr(WorkStream, "abandoned", hang)
+    monkeypatch.setattr(WorkStreams, "abandoned", hang)
     async with worker(health=health, lease_seconds=0.2):
         assert "no progress" in await problem_of(health, "reclaim")
         hung.set()

@@ -6,7 +6,7 @@ import pytest
 
 from consumer.worker.poison import PoisonGuard
 from consumer.worker.stream import Entry
-from schemas.contract.messages import ContractLimits, ImageMessage
+from schemas.contract.messages import ImageMessage
 from schemas.redis.keys import WORKERS_GROUP
 from tests.integration.worker.conftest import KEYS, Bench
 
@@ -18,8 +18,7 @@ SHARED = 2
 
 @pytest.fixture
 async def guard(bench: Bench) -> PoisonGuard:
-    limits = ContractLimits(50, 1 << 20)
-    return PoisonGuard(bench.store, limits, SHARED + 2, asyncio.Event())
+    return PoisonGuard(bench.store, SHARED + 2, asyncio.Event())
 
 
 async def begun(bench: Bench, deliveries: int) -> Entry:
@@ -28,7 +27,7 @@ async def begun(bench: Bench, deliveries: int) -> Entry:
     await bench.redis.xreadgroup(WORKERS_GROUP, "w", {KEYS.images: ">"})
     await bench.store.begin(entry, MESSAGE)
     [(_, fields)] = await bench.redis.xrange(KEYS.images)
-    return Entry(entry, fields, deliveries)
+    return Entry(KEYS.images, entry, fields, deliveries)
 
 
 async def attempts(bench: Bench, entry: Entry) -> int:

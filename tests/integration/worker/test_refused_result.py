@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import structlog
 
-from consumer.worker.processor import STORAGE_ATTEMPTS
+from consumer.worker.covering import STORAGE_ATTEMPTS
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.tasks import TaskState, TaskStatus
 from schemas.storage.storage import Storage, StorageFullError

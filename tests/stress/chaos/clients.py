@@ -1,4 +1,6 @@
-"""Clients: some send tasks over HTTP, some publish to the stream; all retry until accepted."""
+"""Clients: some send tasks over HTTP, some publish to the stream, some add covers to results; all
+retry until accepted.
+"""
 
 import random
 import threading
@@ -10,6 +12,7 @@ from contextlib import contextmanager
 import requests
 from redis.exceptions import RedisError
 
+from tests.stress.chaos.corrections import PEOPLE, CorrectedResults, Person
 from tests.stress.chaos.plan import ChaosPlan
 from tests.stress.chaos.service import ChaosService
 from tests.stress.chaos.submissions import Submissions, sha256
@@ -136,18 +139,22 @@ class ChaosClient:
 
 @contextmanager
 def clients(
-    plan: ChaosPlan, service: ChaosService, submissions: Submissions, poison: set[str]
+    plan: ChaosPlan,
+    service: ChaosService,
+    submissions: Submissions,
+    corrected: CorrectedResults,
+    poison: set[str],
 ) -> Iterator[None]:
     """Run the clients during a block; at its end each has finished its last task."""
     stop = threading.Event()
-    threads = [
-        threading.Thread(
-            target=ChaosClient(number, plan, service, submissions, poison).run,
-            args=(stop,),
-            daemon=True,
-        )
-        for number in range(HTTP_CLIENTS + PUBLISHERS)
+    loops = [
+        *(
+            ChaosClient(number, plan, service, submissions, poison).run
+            for number in range(HTTP_CLIENTS + PUBLISHERS)
+        ),
+        *(Person(number, plan, service, submissions, corrected).run for number in range(PEOPLE)),
     ]
+    threads = [threading.Thread(target=loop, args=(stop,), daemon=True) for loop in loops]
     for thread in threads:
         thread.start()
     try:

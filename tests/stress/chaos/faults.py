@@ -107,9 +107,13 @@ class Faults:
         """Delete some entries, waiting or in flight, that the sweeper can restore."""
         with self._service.redis() as redis, suppress(RedisError, OSError):
             rows: Any = redis.xrange(f"{PREFIX}images", count=50)
-            known = [entry for entry, fields in rows if self._is_restorable(redis, fields)]
-            for entry in self._rng.sample(known, min(3, len(known))):
-                deleted: Any = redis.xdel(f"{PREFIX}images", entry)
+            known = [
+                ("images", entry) for entry, fields in rows if self._is_restorable(redis, fields)
+            ]
+            waiting: Any = redis.xrange(f"{PREFIX}corrections", count=5)
+            known += [("corrections", entry) for entry, _ in waiting]
+            for stream, entry in self._rng.sample(known, min(3, len(known))):
+                deleted: Any = redis.xdel(PREFIX + stream, entry)
                 self.entries_deleted += deleted
 
     def _is_restorable(self, redis: Redis, fields: dict[bytes, bytes]) -> bool:

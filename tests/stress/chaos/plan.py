@@ -33,7 +33,7 @@ FULL = {"images": 5000, "kills": 100, "poisons": 6, "image_ms": 200}
 def settings(plan: ChaosPlan, *, poison: str, backend_url: str) -> dict[str, str]:
     """Environment of every process of the service."""
     return {
-        "MODEL_PATH": f"stand-in:{plan.image_ms}",
+        "MODEL_PATH": f"stand-in:{plan.image_ms}:half",
         # Fixed, so that an image that is processed twice has the same bytes.
         "WEBP_METHOD": "2",
         "PLATE_DETECT_TEST_POISON": poison,

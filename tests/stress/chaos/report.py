@@ -20,6 +20,7 @@ def table(figures: ChaosFigures) -> str:
         f"{figures.seconds_to_settle:.0f} s",
         "**tasks lost**": f"**{figures.tasks_lost}**",
         "completion events": f"{figures.completion_events}, one for each task",
+        "corrections": f"{figures.corrections}, all made, in {figures.versions} versions",
         "dead letters": f"{figures.dead_letters}, the poison images",
         "webhooks delivered": f"{figures.webhooks_received} of {figures.webhooks_wanted}, "
         f"{figures.webhooks_repeated} of them repeated",

@@ -9,6 +9,7 @@ from redis import Redis
 
 from tests.stress.chaos import checks
 from tests.stress.chaos.clients import clients
+from tests.stress.chaos.corrections import CorrectedResults
 from tests.stress.chaos.faults import Faults
 from tests.stress.chaos.plan import CONSUMER_IDLE_SECONDS, UPLOAD_GRACE_SECONDS, ChaosPlan, settings
 from tests.stress.chaos.service import ChaosService, running_service
@@ -43,6 +44,9 @@ class ChaosFigures:
     entries_repeated: int = 0
     tasks_lost: int = 0
     completion_events: int = 0
+    corrections: int = 0
+    corrections_checked: int = 0
+    versions: int = 0
     dead_letters: int = 0
     webhooks_wanted: int = 0
     webhooks_received: int = 0
@@ -72,10 +76,10 @@ def run(plan: ChaosPlan, folder: Path) -> ChaosFigures:
             running_service(plan, binary, folder, receiver, environment) as service,
             service.redis() as redis,
         ):
-            submissions = Submissions(poisons)
-            _inject_faults(plan, service, submissions, digests, figures)
+            submissions, corrected = Submissions(poisons), CorrectedResults()
+            _inject_faults(plan, service, submissions, corrected, digests, figures)
             _settle(plan, service, redis, figures)
-            _evaluate(service, submissions, redis, figures)
+            _evaluate(service, submissions, corrected, redis, figures)
     return figures
 
 
@@ -83,6 +87,7 @@ def _inject_faults(
     plan: ChaosPlan,
     service: ChaosService,
     submissions: Submissions,
+    corrected: CorrectedResults,
     digests: set[str],
     figures: ChaosFigures,
 ) -> None:
@@ -98,7 +103,7 @@ def _inject_faults(
             return True
         return full and not submissions.poisons
 
-    with clients(plan, service, submissions, digests):
+    with clients(plan, service, submissions, corrected, digests):
         faults.run(enough)
         faults.end()
     figures.seconds_of_faults = round(time.monotonic() - started, 1)
@@ -109,6 +114,7 @@ def _inject_faults(
     figures.consumers_deleted = faults.consumers_deleted
     figures.entries_deleted = faults.entries_deleted
     figures.poison_images = sum(len(p.poisoned) for p in submissions.accepted.values())
+    figures.corrections, figures.corrections_checked = corrected.total, corrected.checked
     figures.requests_repeated = submissions.repeated_requests
     figures.entries_repeated = submissions.repeated_entries
 
@@ -128,15 +134,20 @@ def _settle(plan: ChaosPlan, service: ChaosService, redis: Redis, figures: Chaos
 
 
 def _evaluate(
-    service: ChaosService, submissions: Submissions, redis: Redis, figures: ChaosFigures
+    service: ChaosService,
+    submissions: Submissions,
+    corrected: CorrectedResults,
+    redis: Redis,
+    figures: ChaosFigures,
 ) -> None:
-    observations = checks.Observations(service, submissions, redis)
+    observations = checks.Observations(service, submissions, corrected, redis)
     figures.poison_deaths = service.poison_deaths
     figures.tasks_lost = len(observations.lost())
     figures.completion_events = sum(map(len, observations.events.values()))
     figures.dead_letters = len(observations.letters)
     completed = sum(row.get(b"status") == b"completed" for row in observations.tasks.values())
-    figures.webhooks_wanted = len(observations.tasks) + completed
+    figures.versions = sum(map(len, observations.updates.values()))
+    figures.webhooks_wanted = len(observations.tasks) + completed + 2 * figures.versions
     posts = [upload.webhook_id for upload in service.receiver.uploads]
     posts += [webhook_id for webhook_id, _ in service.receiver.callbacks]
     figures.webhooks_received = len(set(posts))

@@ -4,7 +4,7 @@ import inspect
 import re
 from importlib.resources import files
 
-from schemas.redis import scripts, task_store
+from schemas.redis import corrections, scripts, task_store
 
 STEPS = sorted(
     path.name.removesuffix(".lua")
@@ -14,7 +14,7 @@ STEPS = sorted(
 
 
 def test_every_step_has_one_call() -> None:
-    modules = inspect.getsource(scripts) + inspect.getsource(task_store)
+    modules = "".join(map(inspect.getsource, (scripts, task_store, corrections)))
     calls = re.findall(r'(?:_run\(|register\(redis,)\s*"(\w+)"', modules)
     assert sorted(calls) == STEPS
 

@@ -9,7 +9,7 @@ from consumer.worker.stream import Entry
 
 
 def entry(name: str) -> Entry:
-    return Entry(f"{name}-0", {}, 1)
+    return Entry("images", f"{name}-0", {}, 1)
 
 
 async def settled() -> None:
@@ -26,7 +26,7 @@ async def test_a_read_reserves_the_free_slots() -> None:
         in_flight.add(entry("2"))
     async with in_flight.reserve(timeout_seconds=60) as free:
         assert free == 1
-    assert in_flight.entry_ids == ["1-0", "2-0"]
+    assert in_flight.keys == [entry("1").key, entry("2").key]
 
 
 async def test_without_a_free_slot_a_read_waits_for_a_removal() -> None:
@@ -40,7 +40,7 @@ async def test_without_a_free_slot_a_read_waits_for_a_removal() -> None:
     waiting = asyncio.create_task(read())
     await settled()
     assert not waiting.done()
-    await in_flight.remove("1-0")
+    await in_flight.remove(entry("1").key)
     assert await waiting == 1
 
 
@@ -49,7 +49,7 @@ async def test_wait_for_a_slot_times_out() -> None:
     in_flight.add(entry("1"))
     async with in_flight.reserve(timeout_seconds=0.01) as free:
         assert free == 0
-    await in_flight.remove("1-0")
+    await in_flight.remove(entry("1").key)
     async with in_flight.reserve(timeout_seconds=0.01) as free:
         assert free == 1
 
@@ -69,7 +69,7 @@ async def test_exclusive_waits_for_entries_in_flight_and_for_a_read() -> None:
     async with in_flight.reserve(timeout_seconds=60):
         task = asyncio.create_task(redelivered())
         await settled()
-        await in_flight.remove("1-0")
+        await in_flight.remove(entry("1").key)
         await settled()
         assert not exclusive.is_set(), "a read was running"
     await task
@@ -94,7 +94,7 @@ async def test_no_read_starts_while_one_waits_to_be_exclusive() -> None:
     tasks.append(asyncio.create_task(read()))
     await settled()
     assert order == []
-    await in_flight.remove("1-0")
+    await in_flight.remove(entry("1").key)
     await asyncio.gather(*tasks)
     assert order == ["exclusive", "read"]
 

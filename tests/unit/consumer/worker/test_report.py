@@ -95,3 +95,21 @@ def test_what_may_be_a_plate_and_is_not_covered_asks_for_a_review(
         found(), review_confidence=threshold, detections=True, uncovered_score=uncovered_score
     )
     assert (reported.plates, reported.needs_review, reported.detections) == (0, expected, [])
+
+
+@pytest.mark.parametrize(
+    ("scores", "uncovered_score", "expected"),
+    [
+        ((0.9, 0.4, 0.45), 0.2, {"reason": "uncertain_cover", "score": 0.4}),
+        ((0.4,), 0.9, {"reason": "uncertain_cover", "score": 0.4}),
+        ((0.9,), 0.61239, {"reason": "not_covered", "score": 0.612}),
+        ((0.9,), 0.2, None),
+    ],
+)
+def test_the_doubt_says_what_to_look_for(
+    scores: tuple[float, ...], uncovered_score: float, expected: dict[str, object] | None
+) -> None:
+    reported = report(
+        found(*scores), review_confidence=0.5, detections=False, uncovered_score=uncovered_score
+    )
+    assert reported.doubt == expected

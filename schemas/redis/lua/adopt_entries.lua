@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- Make stranded entries of the work stream pending again: delivered to the group, but not pending,
+-- Make stranded entries of a work stream pending again: delivered to the group, but not pending,
 -- because an administrator used XACK, XGROUP DELCONSUMER, SETID or CREATE with $.
 -- Entries are deleted with their ack, so all up to the last delivered one should be pending. Only
 -- the gaps between pending entries are read, since entries may be large.
 -- Returns the next start (empty at the end) and how many stranded entries were found.
--- KEYS images
+-- KEYS stream
 -- ARGV group consumer idle_ms start(- or an exclusive id) pending_page max_found
 --!include _groups
 local stream, group, start = KEYS[1], ARGV[1], ARGV[4]
