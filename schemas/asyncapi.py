@@ -60,7 +60,7 @@ def asyncapi_document(image_message: Json) -> Json:
             ),
         },
         "operations": {
-            "sendImage": _operation("receive", "images", "Send one image: one XADD", "image"),
+            "sendImage": _operation("receive", "images", "image", "Send one image: one XADD"),
             "readEvents": _operation("send", "events", "taskEnded", "Read how tasks ended"),
             "readUpdates": _operation(
                 "send", "events", "resultUpdated", "Read which results were corrected"
@@ -74,9 +74,6 @@ def asyncapi_document(image_message: Json) -> Json:
                 "image": _message("One image of a task", image_message),
                 "taskEnded": _message(
                     "A task is completed or failed", CompletionEvent.model_json_schema()
-                ),
-                "resultUpdated": _message(
-                    "Covers were added to a result", ResultUpdatedEvent.model_json_schema()
                 ),
                 "resultUpdated": _message(
                     "Covers were added to a result", ResultUpdatedEvent.model_json_schema()
@@ -96,13 +93,13 @@ def _channel(address: str, description: str, *messages: str) -> Json:
     }
 
 
-def _operation(action: str, channel: str, summary: str, *messages: str) -> Json:
+def _operation(action: str, channel: str, message: str, summary: str) -> Json:
     # As AsyncAPI 3 defines it, from the view of this service: it receives images.
     return {
         "action": action,
         "channel": {"$ref": f"#/channels/{channel}"},
         "summary": summary,
-        "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in messages],
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{message}"}],
     }
 
 
