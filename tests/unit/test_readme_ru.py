@@ -1,0 +1,31 @@
+"""README.ru.md has the content of README.md: the same structure, commands, links and settings."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+
+ENGLISH, RUSSIAN = (
+    (PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "README.ru.md")
+)
+PARTS = {
+    "headings": r"^(#+) ",
+    "commands": r"(?s)```.*?```",
+    "addresses": r"\]\(([^)]+)\)",
+    "table rows": r"^\|.*?(`[A-Z_]+`|\(\S+\))",
+    "items": r"^(- )",
+    "code": r"(?<!`)`([^`\n]+)`(?!`)",
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_both_have_the_same(part: str) -> None:
+    english, russian = (
+        sorted(re.findall(PARTS[part], text, re.MULTILINE)) for text in (ENGLISH, RUSSIAN)
+    )
+    other = {"README.md", "README.ru.md"}
+    assert [it for it in english if it not in other] == [it for it in russian if it not in other]
+    assert len(english) >= 3
