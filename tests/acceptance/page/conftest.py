@@ -17,13 +17,14 @@ KEY = "a-key-that-the-tests-use"
 Visiting = Callable[..., AbstractContextManager[Visit]]
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: as long as it runs, tests with an event loop of their own cannot.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as running_browser:
         yield running_browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def visit(browser: Browser) -> Visiting:
     """Open the page of the service at an address, in a context with the given options."""
     return partial(visiting, browser)

@@ -23,7 +23,7 @@ from tests.acceptance.page.conftest import KEY, Visiting
 from tests.support.pictures import assert_covered, encoded, scene, scene_file
 from tests.support.service import Service
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 
 def test_from_drop_to_download(service: Service, visit: Visiting) -> None:

@@ -12,7 +12,7 @@ from tests.acceptance.page.conftest import KEY, Visiting
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 
 def test_the_language_of_the_browser_or_a_chosen_one(service: Service, visit: Visiting) -> None:
