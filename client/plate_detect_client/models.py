@@ -48,12 +48,16 @@ class Detection(_Public):
 
 
 class ImageResult(_Public):
-    """A covered image. `detections` is None unless the service reports them."""
+    """A covered image. `detections` is None unless the service reports them.
+
+    `version`: how many corrections are in it.
+    """
 
     filename: str
     url: str
     needs_review: bool = False
     detections: list[Detection] | None = None
+    version: int = 0
 
 
 class ImageFailure(_Public):
@@ -73,7 +77,10 @@ class Progress(_Public):
 
 
 class TaskState(_Public):
-    """A task: body of task-status and of the callback."""
+    """A task: body of task-status and of the callback.
+
+    `updated`: only in the callback of a corrected result, its file name.
+    """
 
     task_id: str
     status: TaskStatus
@@ -81,6 +88,7 @@ class TaskState(_Public):
     errors: list[ImageFailure]
     progress: Progress
     needs_review: bool = False
+    updated: str | None = None
 
 
 class TaskAccepted(_Public):

@@ -131,5 +131,11 @@ export default {
     one: "{n} photo is missing in the ZIP file: it could not be fetched.",
     other: "{n} photos are missing in the ZIP file: they could not be fetched.",
   },
+  "error.gone": "The service no longer has this photo: it has expired, or somebody has deleted it.",
+  "error.invalid-covers": "The service refuses these covers: a corner is out of place. Undo them and draw them again.",
+  "error.correction-not-made": "The service could not add these covers: they lie outside the photo, or the result can no longer be read. The result is unchanged.",
+  "error.too-many-corrections": "This photo has been corrected as often as the service allows. Send the original photo again.",
+  "error.task-not-ended": "The other photos of this task are still being covered. Try again later.",
+  "error.invalid-query": "The service does not know this filter.",
   "error.other": "The service refused this with “{code}”.",
 };
