@@ -18,7 +18,7 @@ async def test_scores_are_kept_and_the_threshold_decides(
     bench: Bench, worker: Start, model: Detector
 ) -> None:
     await bench.publish(task_id="t1", image=scene_file(7))
-    async with worker(model, review_confidence=0.0) as metrics:
+    async with worker(model, review_confidence=0.0, detections=False) as metrics:
         state = await bench.final("t1")
     outcome = orjson.loads(await bench.redis.hget(KEYS.task("t1"), "outcome:0"))
     assert (state.needs_review, state.results[0].needs_review) == (False, False)
@@ -44,7 +44,7 @@ async def test_detections_lie_on_the_plates_of_the_result(
     await bench.publish(task_id="t1", index=0, total=2, image=scene_file(1, width=1400))
     grey = np.full((300, 500, 3), 120, np.uint8)
     await bench.publish(task_id="t1", index=1, total=2, image=encoded(grey))
-    async with worker(model, detections=True, review_confidence=1.0):
+    async with worker(model, review_confidence=1.0):
         event = await bench.event("t1")
         state = await bench.store.state("t1")
     assert state is not None

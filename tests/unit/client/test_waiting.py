@@ -1,6 +1,7 @@
 """What `wait` asks for, and when; time passes only where the test says so."""
 
 import ssl
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -139,9 +140,10 @@ def test_each_new_state_is_reported_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "flow", [Waiting("t", 20).flow(), status("t", RetryPolicy(total_seconds=60))]
+    "start", [lambda: Waiting("t", 20).flow(), lambda: status("t", RetryPolicy(total_seconds=60))]
 )
-def test_a_foreign_certificate_is_no_passing_failure(flow: Flow[TaskState]) -> None:
+def test_a_foreign_certificate_is_no_passing_failure(start: Callable[[], Flow[TaskState]]) -> None:
+    flow = start()
     call(flow)
     failure = httpx.ConnectError("")
     failure.__cause__ = ssl.SSLCertVerificationError()
