@@ -242,7 +242,7 @@ def test_a_filter_that_nothing_matches(service: Service, visit: Visiting) -> Non
             "No result in the queue matches this filter."
         )
         page.get_by_label("Score", exact=True).select_option("")
-        page.get_by_label("Age").select_option("3600")
+        page.get_by_label("Age", exact=True).select_option("3600")
         expect(page.locator("#stage-title")).to_have_text("covered_0.webp")
 
 

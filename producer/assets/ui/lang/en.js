@@ -117,6 +117,7 @@ export default {
   "review.cover": "Add a cover",
   "review.undo": "Undo the last cover",
   "review.send": { one: "Send {n} cover", other: "Send {n} covers" },
+  "review.send.none": "Send covers",
   "hint.draw": "Drag across the plate, or tap it for a cover of the usual size. Enter places one in the middle, Escape ends this.",
   "hint.corners": "Drag the corners until they fit, or move them with the arrow keys (Shift: ten pixels; Alt: the whole cover). Delete takes a cover away. Then send.",
   "handle.0": "Cover {n}, top left corner",

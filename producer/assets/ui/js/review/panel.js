@@ -38,9 +38,10 @@ export function say(text, kind = "") {
 
 /** Show whether something is being drawn, and how many covers are. */
 export function showDrawing(isOn, count) {
-  setText(byId("send-text"), t("review.send", { n: count }));
+  setText(byId("send-text"), count > 0 ? t("review.send", { n: count }) : t("review.send.none"));
   const hint = isOn ? "hint.draw" : count > 0 ? "hint.corners" : "";
   byId("hint").hidden = hint === "";
+  byId("reason").hidden = hint !== "";
   setText(byId("hint"), hint && t(hint));
   byId("view").classList.toggle("drawing", isOn);
   document.querySelector("[data-command=cover]").setAttribute("aria-pressed", String(isOn));
