@@ -14,7 +14,8 @@ import { fetchPicture, warm } from "./files.js";
 import { Gestures } from "./gestures.js";
 import { Outlines } from "./outlines.js";
 import {
-  chosenFilter, enable, say, showDrawing, showEmpty, showItem, showTotal, translateFilter,
+  chosenFilter, enable, noticePause, say, showDrawing, showEmpty, showItem, showPause, showTotal,
+  translateFilter,
 } from "./panel.js";
 import { Queue } from "./queue.js";
 import { View } from "./view.js";
@@ -78,11 +79,10 @@ class ReviewPage {
     clearNotices();
     byId("empty").hidden = true;
     try {
-      await this.queue.open(chosenFilter(), { signal, onPause: showPause });
-      say("");
+      await this.queue.open(chosenFilter(), { signal, onPause: noticePause });
+      clearNotices();
     } catch (error) {
       if (!signal.aborted) this.#problem(error);
-      return;
     }
     if (!signal.aborted) this.#showCurrent();
   }
@@ -109,7 +109,8 @@ class ReviewPage {
     this.outlines.show([]);
     this.drafts.open(item?.drafts ?? []);
     this.#draw(false);
-    if (item !== null) this.#load(item);
+    if (item === null) return;
+    this.#load(item);
     if (this.queue.needsMore) this.#readOn();
   }
 
@@ -145,14 +146,13 @@ class ReviewPage {
       warm(this.queue.items[this.queue.place + 1], signal);
     } catch (error) {
       if (signal.aborted) return;
-      this.#failed(item, error);
-      this.view.say(errorText(error.status === 404 ? "gone" : (error.kind ?? "unreadable")));
+      this.view.say(this.#failed(item, error));
     }
   }
 
   async #accept() {
     const item = this.queue.current;
-    if (item === null || item !== this.#shown || item.isBusy || item.isGone) return;
+    if (!this.#canDraw()) return;
     if (item.drafts.length > 0) {
       say(t("review.unsent"), "bad");
       return;
@@ -201,14 +201,17 @@ class ReviewPage {
     }
   }
 
+  /** Say what went wrong with an item, and return it. */
   #failed(item, error) {
     item.isGone ||= error.status === 404;
     if (item.isGone) item.drafts = [];
+    const text = errorText(item.isGone ? "gone" : (error.kind ?? "unreadable"));
     if (item === this.queue.current) {
       if (item.isGone) this.drafts.open([]);
-      say(errorText(item.isGone ? "gone" : (error.kind ?? "unreadable")), "bad");
-    } else showNotice(`${item.result.filename}: ${errorText(item.isGone ? "gone" : error.kind)}`, "bad");
+      say(text, "bad");
+    } else showNotice(`${item.result.filename}: ${text}`, "bad");
     this.#refresh();
+    return text;
   }
 
   #sayOf(item, text, kind) {
@@ -216,7 +219,7 @@ class ReviewPage {
   }
 
   #problem(error) {
-    say("");
+    clearNotices();
     showNotice(errorText(error.kind ?? "network"), "bad");
   }
 
@@ -232,6 +235,7 @@ class ReviewPage {
     this.#showCurrent();
   }
 
+  /** Whether the current result can be drawn on, and accepted. */
   #canDraw() {
     const item = this.queue.current;
     return item !== null && item === this.#shown && !item.isBusy && !item.isGone;
@@ -259,9 +263,7 @@ class ReviewPage {
   }
 
   #pan(dx, dy) {
-    if (this.view.isWhole) return false;
-    this.view.panBy(dx, dy);
-    return true;
+    return !this.view.isWhole && this.view.panBy(dx, dy);
   }
 
   /** Bring texts and buttons up to date. */
@@ -286,10 +288,6 @@ class ReviewPage {
       doubt: this.#shown !== null && (item.result.detections ?? []).length > 0,
     });
   }
-}
-
-function showPause(seconds) {
-  say(t("state.retry", { n: Math.ceil(seconds) }));
 }
 
 const page = new ReviewPage();

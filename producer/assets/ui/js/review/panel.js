@@ -1,5 +1,6 @@
 /** The texts and buttons around the large picture. */
 
+import { clearNotices, showNotice } from "../dialogs.js";
 import { byId, el, setText } from "../dom.js";
 import { dateTime, percent, t } from "../i18n.js";
 
@@ -69,4 +70,15 @@ export function translateFilter() {
     const [least, most] = option.value.split("-").map(Number);
     if (most) setText(option, `${percent(least)} – ${percent(most)}`);
   }
+}
+
+/** Say when the next attempt at something of a result is made. */
+export function showPause(seconds) {
+  say(t("state.retry", { n: Math.ceil(seconds) }));
+}
+
+/** Of the queue itself, when no result may be seen. */
+export function noticePause(seconds) {
+  clearNotices();
+  showNotice(t("state.retry", { n: Math.ceil(seconds) }));
 }
