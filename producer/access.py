@@ -12,8 +12,11 @@ from producer.errors import UnauthorizedError
 API_KEY_HEADER = "X-API-Key"
 
 OPEN_PATHS = frozenset(
-    {"/", "/docs", "/redoc", "/openapi.json", "/assets/{name}", "/health", "/ready", "/metrics"}
-)
+    {
+        "/", "/review", "/docs", "/redoc", "/openapi.json", "/assets/{name}", "/health", "/ready",
+        "/metrics",
+    }
+)  # fmt: skip
 """Routes that need no key: none of them shows a task. Every other route needs one."""
 
 CALLER = web.RequestKey("caller", str)

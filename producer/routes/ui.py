@@ -1,6 +1,7 @@
-"""The page at `/`, where people send photos and compare the results."""
+"""The pages for people: `/` to send photos and compare the results, `/review` to review results."""
 
 import html
+import re
 
 from aiohttp import web
 
@@ -16,18 +17,33 @@ _POLICY = {
     "form-action": "'none'",
     "require-trusted-types-for": "'script'",
 }
+_PAGES = {"/": "index.html", "/review": "review.html"}
+_UI = ASSETS / "ui"
+_PART = re.compile(r"<!-- part: ([a-z]+) -->")
 
 
 def ui_routes(settings: ProducerSettings) -> list[web.RouteDef]:
-    """Return the route of the page; none if it is switched off."""
+    """Return the routes of the pages; none if they are switched off."""
     if not settings.ui_enabled:
         return []
-    text = (ASSETS / "ui" / "index.html").read_text(encoding="utf-8")
-    return [web.get("/", html_page(_with_limits(text, settings).encode(), _POLICY))]
+    return [
+        web.get(path, html_page(_page(name, settings), _POLICY)) for path, name in _PAGES.items()
+    ]
+
+
+def _page(name: str, settings: ProducerSettings) -> bytes:
+    """Return a page with the parts that the pages share."""
+    text = (_UI / name).read_text(encoding="utf-8")
+    text = _PART.sub(lambda found: _part(found[1]), text)
+    return _with_limits(text, settings).encode()
+
+
+def _part(name: str) -> str:
+    return (_UI / "parts" / f"{name}.html").read_text(encoding="utf-8").rstrip()
 
 
 def _with_limits(text: str, settings: ProducerSettings) -> str:
-    """Write what the page must know of the settings into attributes of its root element."""
+    """Write what a page must know of the settings into attributes of its root element."""
     values = {
         "max-files": settings.max_files,
         "max-file-bytes": settings.max_file_size_bytes,

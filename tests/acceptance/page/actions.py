@@ -2,10 +2,13 @@
 
 import base64
 from typing import Any
+from urllib.parse import quote
 
+import requests
 from playwright.sync_api import Locator, Page, expect
 
 from tests.support.pictures import scene_file
+from tests.support.service import Service
 
 File = dict[str, Any]
 
@@ -66,3 +69,22 @@ def enter_key(page: Page, key: str) -> None:
     """Type an API key into the dialog."""
     page.get_by_label("Key", exact=True).fill(key)
     page.get_by_role("button", name="Use this key").click()
+
+
+def submit_for_review(service: Service, *seeds: int) -> str:
+    """Cover drawn scenes that need review, so that the queue has only these; return their task."""
+    queue = f"{service.url}/api/v1/reviews"
+    while items := requests.get(queue, timeout=30).json()["items"]:
+        for item in items:
+            name = quote(item["result"]["filename"])
+            path = f"/api/v1/tasks/{item['task_id']}/results/{name}/accept"
+            requests.post(service.url + path, timeout=30)
+    task_id = service.submit(*((f"{seed}.jpg", scene_file(seed)) for seed in seeds))
+    service.wait_final(task_id)
+    return task_id
+
+
+def open_review(page: Page, service: Service) -> None:
+    """Open the queue, and wait until its first result is seen."""
+    page.goto(f"{service.url}/review")
+    expect(page.locator('[data-command="accept"]')).to_be_enabled()

@@ -87,7 +87,7 @@ async def test_any_key_is_accepted(locked: RunningProducer, headers: dict[str, s
 
 async def test_guard_names_every_route_that_is_open(locked: RunningProducer) -> None:
     """A route that is added later needs a key unless it is named here, too."""
-    paths = "/ /docs /redoc /openapi.json /assets/{name} /health /ready /metrics"
+    paths = "/ /review /docs /redoc /openapi.json /assets/{name} /health /ready /metrics"
     assert set(paths.split()) == OPEN_PATHS
     for path in OPEN_PATHS - {"/assets/{name}"}:
         async with locked.session.get(locked.url + path) as response:
@@ -182,7 +182,7 @@ def test_unusable_keys_stop_the_start_and_are_not_repeated(
 
 
 async def test_headers_of_every_answer(producer: RunningProducer) -> None:
-    pages = ("/", "/docs", "/redoc", "/docs/stream")
+    pages = ("/", "/review", "/docs", "/redoc", "/docs/stream")
     for path in (*pages, "/openapi.json", "/health", "/nothing", "/assets/docs.js"):
         async with producer.session.get(producer.url + path) as response:
             headers = response.headers

@@ -1,4 +1,4 @@
-"""The page at `/` as a browser gets it: content, headers, caching, and switched off."""
+"""The pages as a browser gets them: content, headers, caching, and switched off."""
 
 import re
 from urllib.parse import urljoin
@@ -9,6 +9,7 @@ from producer.settings import ProducerSettings
 from tests.integration.producer.conftest import RunningProducer, StartProducer
 
 _IMPORT = re.compile(r'^import .*?from "([^"]+)";$|^import "([^"]+)";$', re.MULTILINE)
+PAGES = ["/", "/review"]
 _LINK = re.compile(r'(?:src|href)="([^"#]+)"')
 
 
@@ -19,8 +20,9 @@ async def text_of(producer: RunningProducer, url: str) -> tuple[str, str]:
         return response.content_type, await response.text()
 
 
-async def test_everything_that_the_page_needs_is_there(producer: RunningProducer) -> None:
-    content_type, page = await text_of(producer, producer.url + "/")
+@pytest.mark.parametrize("path", PAGES)
+async def test_everything_that_a_page_needs_is_there(producer: RunningProducer, path: str) -> None:
+    content_type, page = await text_of(producer, producer.url + path)
     assert content_type == "text/html"
     links = [link for link in _LINK.findall(page) if link.startswith("assets/")]
     types = {".js": "javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -36,13 +38,15 @@ async def test_everything_that_the_page_needs_is_there(producer: RunningProducer
         if url.endswith(".js"):
             to_see += [urljoin(url, one or other) for one, other in _IMPORT.findall(text)]
     assert len(seen) > 20
-    assert any("client-zip" in url for url in seen)
+    assert any("client-zip" in url for url in seen) == (path == "/")
+    assert "<!-- part" not in page
 
 
+@pytest.mark.parametrize("path", PAGES)
 async def test_nothing_is_inline_and_nothing_comes_from_another_host(
-    producer: RunningProducer,
+    producer: RunningProducer, path: str
 ) -> None:
-    async with producer.session.get(producer.url + "/") as response:
+    async with producer.session.get(producer.url + path) as response:
         page = await response.text()
         policy = dict(
             directive.strip().partition(" ")[::2]
@@ -83,7 +87,8 @@ async def test_an_asset_is_kept_and_asked_about(producer: RunningProducer, name:
 async def test_switched_off(start_producer: StartProducer, redis_server: str) -> None:
     producer = await start_producer(redis_server, ui_enabled=False)
     for path, status in {
-        "/": 404, "/assets/ui/js/main.js": 404, "/assets/docs.js": 200, "/docs": 200,
+        "/": 404, "/review": 404, "/assets/ui/js/main.js": 404, "/assets/docs.js": 200,
+        "/docs": 200,
     }.items():  # fmt: skip
         async with producer.session.get(producer.url + path) as response:
             assert response.status == status, path

@@ -1,4 +1,4 @@
-"""The texts of the page: the same in each language, and one for every error code."""
+"""The texts of the pages: the same in each language, and one for every error code."""
 
 import re
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_every_error_has_plain_words(language: str) -> None:
 
 
 def test_every_text_is_used_and_every_used_text_exists() -> None:
-    sources = [*UI.glob("*.html"), *(UI / "js").glob("*.js")]
+    sources = [*UI.rglob("*.html"), *(UI / "js").rglob("*.js")]
     code = "".join(path.read_text(encoding="utf-8") for path in sources)
     named = set(re.findall(r'(?:\bt\(|data-t(?:-label)?=)"([\w.]+)"', code))
     assert named <= set(texts("en"))

@@ -10,6 +10,8 @@ const UPLOAD_IDLE_MILLISECONDS = 90_000;
 const STREAM_IDLE_MILLISECONDS = 50_000; // the service sends something every 15 seconds
 const TEMPORARY = new Set([0, 408, 409, 429, 500, 502, 503, 504]);
 
+const LASTING = new Set(["too-many-corrections"]); // a 409 that waiting does not end
+
 /** A request that failed; `kind` names the problem for the page's texts. */
 export class ApiError extends Error {
   constructor(status, kind, retryAfter = null) {
@@ -17,8 +19,14 @@ export class ApiError extends Error {
     this.status = status;
     this.kind = kind;
     this.retryAfter = retryAfter;
-    this.isTemporary = TEMPORARY.has(status);
+    this.isTemporary = TEMPORARY.has(status) && !LASTING.has(kind);
   }
+}
+
+/** Return a key for repeats of a request: they do nothing a second time. (randomUUID exists only with HTTPS.) */
+export function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** Send files as a new task; return its id. progress: gets the bytes that are sent. */
@@ -37,6 +45,28 @@ export async function taskState(taskId, signal) {
 
 export async function deleteTask(taskId) {
   await call(`api/v1/tasks/${taskId}`, { method: "DELETE" });
+}
+
+/** Return a page of the queue of results that need review; query: its filter, and `cursor`. */
+export async function reviews(query, signal) {
+  const response = await call(`api/v1/reviews?${new URLSearchParams(query)}`, { signal });
+  return response.json();
+}
+
+/** Clear the mark of a result that needs review. */
+export async function acceptResult({ taskId, filename }) {
+  await call(`${resultPath(taskId, filename)}/accept`, { method: "POST" });
+}
+
+/** Add covers to a result; return the state of the correction, the same for the same repeatKey. */
+export async function addCovers({ taskId, filename }, covers, { repeatKey, signal }) {
+  const response = await call(`${resultPath(taskId, filename)}/covers`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "Idempotency-Key": repeatKey },
+    body: JSON.stringify({ covers }),
+    signal,
+  });
+  return response.json();
 }
 
 /** Return a result as a Blob. The path is relative, as the page's own address is the right one. */
@@ -72,13 +102,17 @@ export async function taskEvents(taskId, onState, signal) {
   }
 }
 
-function call(path, { method = "GET", signal, milliseconds = CALL_MILLISECONDS }) {
-  return withKey(async (headers) => {
+function resultPath(taskId, filename) {
+  return `api/v1/tasks/${taskId}/results/${encodeURIComponent(filename)}`;
+}
+
+function call(path, { signal, milliseconds = CALL_MILLISECONDS, headers, ...options }) {
+  return withKey(async (credentials) => {
     const signals = [signal, milliseconds && AbortSignal.timeout(milliseconds)].filter(Boolean);
     try {
       const response = await fetch(address(path), {
-        method,
-        headers,
+        ...options,
+        headers: { ...headers, ...credentials },
         signal: AbortSignal.any(signals),
       });
       if (response.ok) return response;

@@ -27,7 +27,7 @@ export function svg(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Return one of the drawings of index.html. */
+/** Return one of the drawings of parts/icons.html. */
 export function icon(name) {
   return svg("svg", { "aria-hidden": "true" }, svg("use", { href: `#i-${name}` }));
 }

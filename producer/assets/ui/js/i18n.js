@@ -67,7 +67,7 @@ export function onLanguage(callback) {
   changes.addEventListener("change", callback);
 }
 
-/** Write the texts of index.html: `data-t` names that of an element, `data-t-label` its label. */
+/** Write the texts of the page's HTML: `data-t` names that of an element, `data-t-label` its label. */
 export function translatePage() {
   document.documentElement.lang = language;
   for (const element of document.querySelectorAll("[data-t]")) {
@@ -76,5 +76,4 @@ export function translatePage() {
   for (const element of document.querySelectorAll("[data-t-label]")) {
     element.setAttribute("aria-label", t(element.dataset.tLabel));
   }
-  document.title = t("document.title");
 }

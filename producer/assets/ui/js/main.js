@@ -2,15 +2,15 @@
 
 import { Album } from "./album.js";
 import { Compare } from "./compare.js";
-import { address, keyIsNeeded, limits } from "./config.js";
+import { address, limits } from "./config.js";
 import { confirmed, showNotice, clearNotices } from "./dialogs.js";
 import { announce, byId, setText } from "./dom.js";
-import { currentLanguage, megabytes, onLanguage, setLanguage, t } from "./i18n.js";
+import { megabytes, t } from "./i18n.js";
 import { watchIntake } from "./intake.js";
-import { askForKey } from "./key.js";
 import { PhotoList } from "./list.js";
 import { Recent } from "./recent.js";
 import { Sender } from "./sender.js";
+import { startPage } from "./shell.js";
 import { Summary } from "./summary.js";
 import { Watcher } from "./watcher.js";
 import { errorText } from "./words.js";
@@ -52,18 +52,11 @@ new Summary(byId("summary"), album, {
 for (const name of ["added", "cleared"]) album.addEventListener(name, showWhetherEmpty);
 watchIntake(addFiles);
 byId("example").addEventListener("click", addExample);
-byId("key-button").hidden = !keyIsNeeded;
-byId("key-button").addEventListener("click", () => askForKey());
-for (const button of document.querySelectorAll("[data-language]")) {
-  button.addEventListener("click", () => setLanguage(button.dataset.language));
-}
 addEventListener("beforeunload", (event) => {
   const isSending = (photo) => photo.state === "waiting" || photo.state === "sending";
   if (album.photos.some(isSending)) event.preventDefault();
 });
-onLanguage(translate);
-setLanguage(currentLanguage());
-document.body.classList.add("ready");
+startPage(translate);
 
 function addFiles({ files, left }) {
   clearNotices();
@@ -124,8 +117,4 @@ function translate() {
   const values = { n: limits.ttlHours, size: megabytes(limits.fileBytes) };
   setText(byId("limits"), t("limits", values));
   setText(byId("privacy"), t("privacy", values));
-  for (const button of document.querySelectorAll("[data-language]")) {
-    const isCurrent = button.dataset.language === currentLanguage();
-    button.setAttribute("aria-pressed", String(isCurrent));
-  }
 }

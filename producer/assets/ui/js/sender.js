@@ -1,6 +1,6 @@
 /** Sends photos as tasks: a few at a time, repeated while the service is busy. */
 
-import { upload } from "./api.js";
+import { newKey, upload } from "./api.js";
 import { problemOf } from "./check.js";
 import { limits } from "./config.js";
 import { Limit, withRetries } from "./waiting.js";
@@ -113,10 +113,4 @@ export function batches(photos) {
     }
   }
   return found;
-}
-
-/** A repeated upload with this key makes no second task. (randomUUID exists only with HTTPS.) */
-function newKey() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
