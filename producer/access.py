@@ -13,8 +13,8 @@ API_KEY_HEADER = "X-API-Key"
 
 OPEN_PATHS = frozenset(
     {
-        "/", "/review", "/docs", "/redoc", "/openapi.json", "/assets/{name}", "/health", "/ready",
-        "/metrics",
+        "/", "/review", "/docs", "/docs/stream", "/redoc", "/openapi.json", "/asyncapi.json",
+        "/assets/{name}", "/health", "/ready", "/metrics",
     }
 )  # fmt: skip
 """Routes that need no key: none of them shows a task. Every other route needs one."""

@@ -77,8 +77,8 @@ class ProducerSettings(Settings):
     )
     ui_enabled: bool = Field(
         default=True,
-        description="`true`: `/` is a page where people send photos and compare the results; "
-        "`false`: `/` is not found",
+        description="`true`: `/` is a page where people send photos and compare the results, and "
+        "`/review` one where they check doubtful results; `false`: neither is found",
     )
     idempotency_lease_seconds: Seconds = Field(
         15, description="Time after which an idempotency key that a dead producer held is free"

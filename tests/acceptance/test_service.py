@@ -100,10 +100,10 @@ def test_the_documented_curl_examples(redis_server: str, tmp_path: Path) -> None
         )
         assert state["task_id"] == task_id
         assert state["status"] == "completed"
-        assert state["results"][0] == {
-            "filename": "covered_image1.webp",
-            "url": f"/tasks_storage/{task_id}/output/covered_image1.webp",
-        }
+        result = state["results"][0]
+        assert result["filename"] == "covered_image1.webp"
+        assert result["url"] == f"/tasks_storage/{task_id}/output/covered_image1.webp"
+        assert len(result["detections"]) == 1
 
 
 def test_direct_publish_is_the_same_as_http(redis_server: str, tmp_path: Path) -> None:

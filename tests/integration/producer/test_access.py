@@ -87,7 +87,8 @@ async def test_any_key_is_accepted(locked: RunningProducer, headers: dict[str, s
 
 async def test_guard_names_every_route_that_is_open(locked: RunningProducer) -> None:
     """A route that is added later needs a key unless it is named here, too."""
-    paths = "/ /review /docs /redoc /openapi.json /assets/{name} /health /ready /metrics"
+    paths = "/ /review /docs /docs/stream /redoc /openapi.json /asyncapi.json"
+    paths += " /assets/{name} /health /ready /metrics"
     assert set(paths.split()) == OPEN_PATHS
     for path in OPEN_PATHS - {"/assets/{name}"}:
         async with locked.session.get(locked.url + path) as response:
