@@ -96,7 +96,7 @@ def _problem(status: int, body: bytes, content_type: str) -> Problem:
         try:
             return Problem.model_validate_json(body).model_copy(update={"status": status})
         except ValidationError:
-            pass  # not of the service
+            pass  # JSON of a proxy: reported below, by its status
     return Problem(status=status, title="an error that is not of plate-detect")
 
 

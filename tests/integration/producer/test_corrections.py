@@ -1,4 +1,4 @@
-"""Covers that people add over HTTP, acceptance, and the queue of results that need review."""
+"""Covers that people add over HTTP."""
 
 import asyncio
 import hashlib
@@ -8,40 +8,22 @@ from typing import Any
 import pytest
 
 from schemas.contract.corrections import CorrectionErrorCode, CorrectionMessage
-from schemas.contract.names import result_url
 from schemas.contract.tasks import ImageResult
 from schemas.redis.corrections import CorrectionEnd, CorrectionStore
 from schemas.redis.keys import WORKERS_GROUP
 from schemas.redis.results import CorrectionResult
 from schemas.redis.scripts import ensure_group
 from tests.integration.producer.conftest import JPEG, RunningProducer, StartProducer, eventually
+from tests.integration.producer.reviewing import NAME, completed, task_of
 
 pytestmark = pytest.mark.integration
 
-NAME = "covered_a.webp"
 SQUARE = [[10, 10], [40, 10], [40, 20], [10, 20]]
 BODY = {"covers": [SQUARE]}
 
 
 def corrections_of(producer: RunningProducer) -> CorrectionStore:
     return CorrectionStore(producer.redis, producer.keys, task_ttl_ms=1_000_000)
-
-
-async def completed(producer: RunningProducer, *, needs_review: bool = False) -> str:
-    """Upload and finish a task of one image; return the path of its result's calls."""
-    _, body = await producer.upload(("a.jpg", JPEG))
-    task_id = body["task_id"]
-    entry, message = (await producer.messages())[-1]
-    await producer.store.begin(entry, message)
-    await producer.storage.put(f"{task_id}/output/{NAME}", b"first")
-    result = ImageResult(filename=NAME, url=result_url(task_id, NAME), needs_review=needs_review)
-    doubt = {"doubt": {"reason": "not_covered", "score": 0.6}}
-    await producer.store.finish(entry, message, result, doubt)
-    return f"/api/v1/tasks/{task_id}/results/{NAME}"
-
-
-def task_of(path: str) -> str:
-    return path.split("/")[4]
 
 
 async def make_next(producer: RunningProducer, content: bytes | None = b"second") -> None:
@@ -292,57 +274,6 @@ async def test_a_version_that_is_replaced_while_it_is_opened_is_not_missed(
     monkeypatch.setattr(type(producer.store), "locate_result", replace_after)
     async with producer.session.get(url) as response:
         assert (response.status, await response.read()) == (200, b"second")
-
-
-async def test_acceptance_clears_the_mark(producer: RunningProducer) -> None:
-    path = await completed(producer, needs_review=True)
-    assert (await producer.call("GET", "/api/v1/reviews"))[1]["total"] == 1
-    assert await producer.metric("plate_reviews_waiting") == 1
-    for _ in range(2):
-        status, result = await producer.call("POST", f"{path}/accept")
-        assert (status, "needs_review" in result, result["filename"]) == (200, False, NAME)
-    _, state = await producer.call("GET", f"/api/v1/task-status/{task_of(path)}")
-    assert state["needs_review"] is False
-    assert (await producer.call("GET", "/api/v1/reviews"))[1] == {
-        "total": 0, "items": [], "next": None,
-    }  # fmt: skip
-    assert await producer.metric("plate_results_accepted_total") == 2
-
-
-async def test_the_queue_in_pages(start_producer: StartProducer, redis_server: str) -> None:
-    producer = await start_producer(redis_server, public_url="https://example.org/p")
-    paths = [await completed(producer, needs_review=True) for _ in range(3)]
-    _, first = await producer.call("GET", "/api/v1/reviews?limit=2&max_age=60&min_score=0.5")
-    assert [item["task_id"] for item in first["items"]] == [task_of(path) for path in paths[:2]]
-    item = first["items"][0]
-    assert set(item) == {"task_id", "result", "finished_at", "reason", "score"}
-    assert (item["reason"], item["score"]) == ("not_covered", 0.6)
-    assert item["result"]["url"].startswith("https://example.org/p/tasks_storage/")
-    query = {"cursor": first["next"], "limit": "2"}
-    _, second = await producer.call("GET", "/api/v1/reviews", params=query)
-    assert [item["task_id"] for item in second["items"]] == [task_of(paths[2])]
-    assert second["next"] is None
-    for query in ({"max_score": "0.5"}, {"min_score": "0.7"}):
-        _, none = await producer.call("GET", "/api/v1/reviews", params=query)
-        assert (none["items"], none["total"]) == ([], 3)
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "limit=0",
-        "limit=101",
-        "limit=x",
-        "max_age=0",
-        "max_age=inf",
-        "min_score=2",
-        "cursor=x",
-        "min=0.5",
-    ],
-)
-async def test_other_queries_are_refused(producer: RunningProducer, query: str) -> None:
-    status, problem = await producer.call("GET", f"/api/v1/reviews?{query}")
-    assert (status, problem["type"]) == (422, "urn:plate-detect:invalid-query")
 
 
 async def test_the_key_is_recorded_as_a_short_digest(
