@@ -54,6 +54,11 @@ def is_upright(quad: Quads, tolerance: float = 1e-3) -> bool:
     return bool((sides.min(axis=1) <= tolerance).all())
 
 
+def source_of(image: Path) -> str:
+    """Return the source of an image: its name up to the last underscore."""
+    return image.stem.rpartition("_")[0] or image.stem
+
+
 def read_folder(root: Path, split: str) -> list[Item]:
     """Return the items of a split in the order of their names.
 
@@ -66,8 +71,7 @@ def read_folder(root: Path, split: str) -> list[Item]:
     for image in sorted((root / "images" / split).glob("*")):
         label = root / "labels" / split / f"{image.stem}.txt"
         if image.suffix.lower() in _SUFFIXES and label.is_file():
-            source = image.stem.rpartition("_")[0] or image.stem
-            items.append(Item(image, read_label(label), source, oriented=False))
+            items.append(Item(image, read_label(label), source_of(image), oriented=False))
     if not items:
         raise FileNotFoundError(f"{root}: no images with labels in split {split!r}")
     tilted = {item.source for item in items if any(not is_upright(q) for q in item.quads)}

@@ -24,7 +24,7 @@ class NetworkInput(NamedTuple):
 R = TypeVar("R")
 Steps = Generator[list[NetworkInput], list[Any], R]
 """Yields inputs, and receives for each one what its network returns for one image: ``Detections``
-from the detector, ``CornerResult`` from the corner network."""
+from the detector, ``CornerResult`` from the second stage."""
 
 RunNetwork = Callable[[NetworkName, Pixels], list[Any]]
 """Runs a network on a batch (N, h, w, 3), and returns one result for each input."""

@@ -1,8 +1,8 @@
-"""The corner network, run by OpenVINO on the CPU: also beside a detector on a GPU.
+"""The networks of the second stage, run as one by OpenVINO on the CPU: also beside a detector on a GPU.
 
-Its input is a batch of crops, uint8 (N, 96, 192, 3). Its output, float (N, 13), is for each crop
-the logarithm of a likelihood ratio, four corners x, y in pixels of the crop, and for each corner
-the logarithm of its expected error in pixels.
+Its input is a batch of uint8 (N, 96, 448, 3): see ``crop.network_input``. Its output, float
+(N, 13), is for each candidate the logarithm of a likelihood ratio, four corners x, y in pixels of
+the close crop, and for each corner the logarithm of its expected error in pixels.
 """
 
 from pathlib import Path
@@ -12,22 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumer.errors import ModelError
-from consumer.vision.corners.crop import HEIGHT, WIDTH
+from consumer.vision.corners.crop import HEIGHT, INPUT_WIDTH
 from consumer.vision.detect.backends.exported import open_openvino
 from consumer.vision.detect.heads import Array
 
-FORMAT = "plate-detect-corners/1"
+FORMAT = "plate-detect-corners/2"
 """The label of such a file."""
 _NUMBERS = 13
 _LOG_ERRORS = -4.0, 4.0  # as in training; up to a quarter of the crop's width
 
 
 class CornerResult(NamedTuple):
-    """What the network returns for one crop.
+    """What the network returns for one candidate.
 
-    ``log_ratio``: logarithm of how much likelier the crop is with a plate than without one.
-    ``corners`` (4, 2): in pixels of the crop, clockwise on screen from the top left. ``error``:
-    their expected distance from their true places, in pixels of the crop.
+    ``log_ratio``: logarithm of how much likelier the crops are with a plate than without one.
+    ``corners`` (4, 2): in pixels of the close crop, clockwise on screen from the top left.
+    ``error``: their expected distance from their true places, in pixels of the close crop.
     """
 
     log_ratio: float
@@ -36,21 +36,21 @@ class CornerResult(NamedTuple):
 
 
 class CornerModel:
-    """Finds the corners of the plate in a crop, and whether there is one."""
+    """Finds whether a candidate is a plate, and its corners."""
 
     def __init__(self, path: Path, *, threads: int = 1, passes: int = 1) -> None:
         """Load an OpenVINO file. Raises ModelError: missing, or another file."""
         opened = open_openvino(path, "auto", threads, passes)
         if opened.label != FORMAT:
-            raise ModelError(f"{path}: not a corner network in the format {FORMAT}")
+            raise ModelError(f"{path}: not a second stage in the format {FORMAT}")
         self.name, self.digest = path.name, opened.digest
         self._forward = opened.forward
-        self.examine(np.zeros((1, HEIGHT, WIDTH, 3), np.uint8))
+        self.examine(np.zeros((1, HEIGHT, INPUT_WIDTH, 3), np.uint8))
 
     def examine(self, crops: NDArray[np.uint8]) -> list[CornerResult]:
-        """Return one result for each crop, uint8 (N, 96, 192, 3) RGB.
+        """Return one result for each input, uint8 (N, 96, 448, 3) RGB.
 
-        The same crop has the same result in any batch. Several threads may call it at the same
+        The same input has the same result in any batch. Several threads may call it at the same
         time.
 
         Raises:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.vision.corners.crop import crop_matrix, cut, inverted, moved
+from consumer.vision.corners.crop import crop_matrix, inverted, moved, network_input
 from consumer.vision.corners.model import CornerResult
 from consumer.vision.cover.margins import offset
 from consumer.vision.detect.heads import Array
@@ -26,13 +26,12 @@ def refine(rgb: Pixels, found: Detections) -> Steps[Detections]:
     scores = np.zeros_like(found.scores)
     for start in range(0, len(quads), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
-        matrices = [crop_matrix(quad) for quad in found.quads[some]]
         results: list[CornerResult] = yield [
-            NetworkInput("corners", cut(rgb, matrix)) for matrix in matrices
+            NetworkInput("corners", network_input(rgb, quad)) for quad in found.quads[some]
         ]
         quads[some] = [
-            _outline(result, inverted(matrix), candidate)
-            for result, matrix, candidate in zip(results, matrices, found.quads[some], strict=True)
+            _outline(result, inverted(crop_matrix(candidate)), candidate)
+            for result, candidate in zip(results, found.quads[some], strict=True)
         ]
         scores[some] = [
             _probability(score, result.log_ratio)

@@ -6,19 +6,25 @@ import cv2
 import numpy as np
 import pytest
 
-from consumer.vision.corners.crop import HEIGHT, WIDTH
+from consumer.vision.corners.crop import HEIGHT, REACHES, VERDICT_WIDTH, WIDTH
 from models.corners.export import fit
 from models.corners.photos import Place
 from models.corners.samples import CropMix, CropSampler, aligned
+from models.corners.verdict_samples import VerdictMix, VerdictSampler
 
 
 def test_the_calibration_finds_what_made_the_labels() -> None:
     rng = np.random.default_rng(0)
-    detector, network = rng.normal(0, 2, 20_000), rng.normal(0, 3, 20_000)
-    chance = 1 / (1 + np.exp(-(detector + 0.6 * network - 0.8)))
-    found = fit(detector, network, rng.random(20_000) < chance)
-    assert found.scale == pytest.approx(0.6, abs=0.05)
+    detector, networks = rng.normal(0, 2, 20_000), rng.normal(0, 3, (20_000, 2))
+    chance = 1 / (1 + np.exp(-(detector + networks @ (0.6, 0.3) - 0.8)))
+    found = fit(detector, networks, rng.random(20_000) < chance)
+    assert found.scales == pytest.approx((0.6, 0.3), abs=0.05)
     assert found.bias == pytest.approx(-0.8, abs=0.1)
+
+
+def test_a_calibration_without_data_is_the_mean_of_the_networks() -> None:
+    found = fit(np.zeros(0), np.zeros((0, 2)), np.zeros(0, np.bool_))
+    assert found == ((0.5, 0.5), 0.0)
 
 
 @pytest.mark.parametrize("start", range(4))
@@ -80,3 +86,42 @@ def test_kinds_of_crops_are_what_they_are_called(places: list[Place]) -> None:
         assert batch.images.shape == (4, 3, HEIGHT, WIDTH)
         assert batch.plate.tolist() == [float(plate)] * 4
         assert batch.exact.tolist() == [float(plate)] * 4
+
+
+def test_crops_for_the_verdict_can_be_reproduced(places: list[Place]) -> None:
+    first, again, other = (VerdictSampler(places, VerdictMix(), 5, seed) for seed in (1, 1, 2))
+    for step in range(12):
+        pixels, plate = first.crop(step, 3)
+        assert pixels.shape == (HEIGHT, VERDICT_WIDTH, 3)
+        assert pixels.dtype == np.uint8
+        assert np.array_equal(pixels, again.crop(step, 3)[0])
+        assert plate == again.crop(step, 3)[1]
+        assert not np.array_equal(pixels, other.crop(step, 3)[0])
+
+
+@pytest.mark.parametrize("reach", REACHES)
+def test_a_plate_lies_in_the_middle_of_its_surroundings(places: list[Place], reach: float) -> None:
+    sampler = VerdictSampler(places, VerdictMix(1, 0, 0, 0), reach, 0)
+    contrasts = []
+    for step in range(20):
+        pixels, plate = sampler.crop(step, 0)
+        assert plate
+        grey = pixels.mean(axis=2)
+        middle = grey[HEIGHT // 2 - 1 : HEIGHT // 2 + 2, VERDICT_WIDTH // 2 - 4 :][:, :8]
+        contrasts.append(middle.mean() - np.median(grey))
+    assert np.median(contrasts) > 60
+
+
+def test_kinds_of_crops_for_the_verdict_are_what_they_are_called(places: list[Place]) -> None:
+    for kind, plate in (("plate", 1), ("drawn", 1), ("negative", 0), ("lookalike", 0), ("", 0)):
+        none = dict.fromkeys(("plate", "drawn", "negative", "lookalike"), 0.0)
+        mix = VerdictMix(**{**none, **({kind: 1.0} if kind else {})})
+        batch = VerdictSampler(places, mix, 2, 0).batch(0, 4)
+        assert batch.images.shape == (4, 3, HEIGHT, VERDICT_WIDTH)
+        assert batch.plate.tolist() == [plate] * 4
+
+
+def test_objects_are_drawn_only_where_no_plate_is(places: list[Place]) -> None:
+    """The bright plate's photograph never serves as a place without a plate."""
+    sampler = VerdictSampler(places, VerdictMix(0, 0, 0, 0), 5, 0)
+    assert [path.name for path in sampler.empty] == ["empty.png"]

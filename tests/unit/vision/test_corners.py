@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from consumer.errors import ModelError
-from consumer.vision.corners.crop import HEIGHT, WIDTH, crop_matrix, cut, inverted, moved
+from consumer.vision.corners.crop import (
+    HEIGHT,
+    INPUT_WIDTH,
+    REACHES,
+    VERDICT_WIDTH,
+    WIDTH,
+    crop_matrix,
+    cut,
+    inverted,
+    moved,
+    network_input,
+    verdict_matrix,
+)
 from consumer.vision.corners.model import CornerModel, CornerResult
 from consumer.vision.corners.refine import refine
 from consumer.vision.detect.obb import Detections, upright_quads
@@ -46,6 +58,30 @@ def test_a_candidate_lies_level_in_the_middle_of_its_crop(quad: Quads) -> None:
     assert width >= 127.9 or height >= 47.9
 
 
+@pytest.mark.parametrize("reach", REACHES)
+@given(quad=RECTANGLES)
+def test_a_candidate_lies_level_in_the_middle_of_its_surroundings(
+    quad: Quads, reach: float
+) -> None:
+    inside = moved(quad, verdict_matrix(quad, reach))
+    assert np.allclose(inside.mean(axis=0), (VERDICT_WIDTH / 2, HEIGHT / 2), atol=0.1)
+    assert np.allclose(inside[0, 1], inside[1, 1], atol=0.1)
+    assert inside[0, 0] < inside[1, 0]
+    width, height = np.ptp(inside, axis=0)
+    assert max(width, 2 * height) == pytest.approx(VERDICT_WIDTH / reach, abs=0.2)
+
+
+def test_the_networks_input_is_all_crops_side_by_side() -> None:
+    quad = rectangle(200, 150, 60, 20, 10)
+    pixels = network_input(IMAGE, quad)
+    assert pixels.shape == (HEIGHT, INPUT_WIDTH, 3)
+    assert np.array_equal(pixels[:, :WIDTH], cut(IMAGE, crop_matrix(quad)))
+    for place, reach in enumerate(REACHES):
+        start = WIDTH + place * VERDICT_WIDTH
+        crop = cut(IMAGE, verdict_matrix(quad, reach), VERDICT_WIDTH)
+        assert np.array_equal(pixels[:, start : start + VERDICT_WIDTH], crop)
+
+
 @given(RECTANGLES)
 def test_points_find_their_way_back(quad: Quads) -> None:
     matrix = crop_matrix(quad)
@@ -70,7 +106,7 @@ def test_a_crop_shows_what_lies_at_its_points(scale: float) -> None:
 @given(RECTANGLES)
 def test_a_crop_beyond_the_image_repeats_its_edge(quad: Quads) -> None:
     flat = np.full((300, 400, 3), 77, np.uint8)
-    assert (cut(flat, crop_matrix(quad)) == 77).all()
+    assert (network_input(flat, quad) == 77).all()
 
 
 def found_by(results: Sequence[CornerResult], *quads: Quads, score: float = 0.5) -> Detections:
@@ -151,7 +187,7 @@ def model() -> CornerModel:
 
 
 def test_a_crop_has_the_same_result_in_any_batch(model: CornerModel) -> None:
-    crops = np.random.default_rng(0).integers(0, 256, (7, HEIGHT, WIDTH, 3), np.uint8)
+    crops = np.random.default_rng(0).integers(0, 256, (7, HEIGHT, INPUT_WIDTH, 3), np.uint8)
     together = model.examine(crops)
     for crop, one in zip(crops, together, strict=True):
         [alone] = model.examine(crop[None])
@@ -160,7 +196,7 @@ def test_a_crop_has_the_same_result_in_any_batch(model: CornerModel) -> None:
 
 
 def test_another_file_is_refused() -> None:
-    with pytest.raises(ModelError, match="not a corner network"):
+    with pytest.raises(ModelError, match="not a second stage"):
         CornerModel(MODELS / "plate-obb.xml")
     with pytest.raises(ModelError, match="no readable model file"):
         CornerModel(MODELS / "missing.xml")
