@@ -82,7 +82,8 @@ class SecondStage(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Output]:
         """Return the verdicts' logits (B, M), and what the corner network returns."""
         planes = images.permute(0, 3, 1, 2).float() / 255
-        close, *others = planes.split((WIDTH, *[VERDICT_WIDTH] * len(self.verdicts)), 3)
+        widths = [WIDTH] + [VERDICT_WIDTH] * len(self.verdicts)
+        close, *others = torch.split(planes, widths, 3)
         logits = [judge(crop) for judge, crop in zip(self.verdicts, others, strict=True)]
         return torch.stack(logits, 1), self.corners(close)
 

@@ -50,6 +50,7 @@ def make_parser(description: str, rate: float) -> argparse.ArgumentParser:
     parser.add_argument("--drawn", type=Path, help="folder of models.streets to train with, too")
     parser.add_argument("--candidates", type=Path, nargs="+", required=True)
     parser.add_argument("--corners", type=Path, default=DEFAULT_CORNERS)
+    parser.add_argument("--start", type=Path, help="continue from these weights")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--batch", type=int, default=64)

@@ -5,7 +5,6 @@ python -m models.corners.train DATASET --candidates FILE --output corners.pt --s
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,7 +44,6 @@ def losses(output: Output, batch: Batch) -> Tensor:
 def main(argv: list[str] | None = None) -> None:
     """Command line of this module."""
     parser = make_parser("Train the second stage's corner network.", rate=2e-3)
-    parser.add_argument("--start", type=Path, help="continue from these weights")
     args = parser.parse_args(argv)
     sampler = CropSampler(prepare(args), CropMix(), args.seed)
     network: Any = CornerNetwork()

@@ -36,6 +36,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     places = prepare(args)
     network: Any = VerdictNetwork(args.detector)
+    if args.start:
+        network.load_state_dict(torch.load(args.start, weights_only=True))
     network.to(memory_format=torch.channels_last).train()
     for layer in network.layers[:_FROZEN]:
         layer.eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature

@@ -28,6 +28,8 @@ _SOURCE_POWER = 0.6
 """A source with n images is chosen with a chance of n to this power: the small ones count too."""
 _TURNED = 0.25
 """Share of places without a plate that lie on their side: the worker also turns images."""
+_CUT_OFF = 0.15
+"""Share of places that the edge of the image is near, or goes through."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ class VerdictSampler:
         if rng.random() < 0.5:
             rgb = np.ascontiguousarray(rgb[:, ::-1])
             quad = (quad * (-1, 1) + (rgb.shape[1], 0)).astype(np.float32)[[1, 0, 3, 2]]
+        if rng.random() < _CUT_OFF:
+            rgb, quad = cut_off(rng, rgb, quad)
         if not plate and rng.random() < _TURNED:
             quad = np.roll(quad, int(rng.integers(1, 4)), axis=0)
         crop = cut(rgb, _changed(rng, verdict_matrix(shaken(rng, quad), self.reach)), VERDICT_WIDTH)
@@ -144,6 +148,23 @@ class VerdictSampler:
         if rng.random() < 0.6:
             crop = damage(rng, crop)
         return _partly_hidden(rng, crop) if rng.random() < 0.25 else crop
+
+
+def cut_off(rng: np.random.Generator, rgb: Pixels, quad: Quads) -> tuple[Pixels, Quads]:
+    """Return the image without what lies beyond a line near the quad, or through it.
+
+    At least half of the quad stays.
+    """
+    axis, from_left = int(rng.integers(0, 2)), bool(rng.random() < 0.5)
+    low, high = float(quad[:, axis].min()), float(quad[:, axis].max())
+    part = (high - low) * float(rng.uniform(0.5, 1.5))
+    line = round(high - part if from_left else low + part)
+    line = min(max(line, 1), rgb.shape[1 - axis] - 1)
+    kept = np.s_[line:] if from_left else np.s_[:line]
+    rgb = np.ascontiguousarray(rgb[:, kept] if axis == 0 else rgb[kept])
+    start = np.zeros(2, np.float32)
+    start[axis] = line if from_left else 0
+    return rgb, (quad - start).clip(0, (rgb.shape[1], rgb.shape[0])).astype(np.float32)
 
 
 def _changed(rng: np.random.Generator, matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumer.vision.detect.heads import Array
+from consumer.vision.image.scaling import halved
 
 Pixels = NDArray[np.uint8]
 
@@ -82,11 +83,11 @@ def cut(rgb: Pixels, matrix: NDArray[np.float64], width: int = WIDTH) -> Pixels:
     left, top = min(left, columns - 1), min(top, rows - 1)
     part = rgb[top : max(bottom, top + 1), left : max(right, left + 1)]
     scale = float(np.hypot(matrix[0, 0], matrix[0, 1]))
-    factor = np.ones(2)
-    if scale < 1:  # warpAffine skips pixels when it shrinks: average first
-        size = [max(1, round(side * scale)) for side in (part.shape[1], part.shape[0])]
-        factor = np.array(size) / (part.shape[1], part.shape[0])
-        part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+    whole = np.array((part.shape[1], part.shape[0]))
+    # warpAffine skips pixels if it shrinks by more than 2: average first.
+    while scale <= 0.5 and min(part.shape[:2]) >= 2:
+        part, scale = halved(part), 2 * scale
+    factor = np.array((part.shape[1], part.shape[0])) / whole
     # From points of the reduced part to points of the crop; warpAffine counts from pixel centres.
     linear = matrix[:, :2] / factor
     offset = matrix[:, 2] + matrix[:, :2] @ (left, top) + linear @ (0.5, 0.5) - 0.5

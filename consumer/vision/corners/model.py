@@ -1,4 +1,4 @@
-"""The networks of the second stage, run as one by OpenVINO on the CPU: also beside a detector on a GPU.
+"""The networks of the second stage, run as one by OpenVINO on the CPU, also beside a GPU.
 
 Its input is a batch of uint8 (N, 96, 448, 3): see ``crop.network_input``. Its output, float
 (N, 13), is for each candidate the logarithm of a likelihood ratio, four corners x, y in pixels of

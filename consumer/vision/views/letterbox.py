@@ -5,11 +5,11 @@ Points are continuous: pixel (column i, row j) covers the square from (i, j) to 
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from consumer.vision.detect.backends.base import MIN_SIDE, STRIDE
+from consumer.vision.image.scaling import resize
 
 # The grey that ultralytics pads with in training: the network knows it.
 PADDING = 114
@@ -45,24 +45,6 @@ def letterbox(rgb: NDArray[np.uint8], imgsz: int) -> Letterboxed:
     inside = pixels[top : top + scaled_height, left : left + scaled_width]
     inside[:] = resize(rgb, scaled_height, scaled_width)
     return Letterboxed(pixels, imgsz / max(height, width), left, top)
-
-
-def resize(rgb: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Scale uint8 (H, W, 3) ``rgb`` to ``height`` x ``width``; itself if it has that size.
-
-    Much larger images are halved first, as often as that leaves enough: by area too, so but for
-    rounding it is the same, and 12 megapixels take 7 instead of 27 ms to 640 pixels.
-    """
-    while min(rgb.shape[0] // (2 * height), rgb.shape[1] // (2 * width)) >= 1:
-        if rgb.shape[0] % 2 or rgb.shape[1] % 2:
-            break
-        half = (rgb.shape[1] // 2, rgb.shape[0] // 2)
-        rgb = np.asarray(cv2.resize(rgb, half, interpolation=cv2.INTER_AREA), np.uint8)
-    if rgb.shape[:2] == (height, width):
-        return rgb
-    # INTER_LINEAR drops pixels when it shrinks a photo: small plates lose their strokes.
-    filter_ = cv2.INTER_AREA if height < rgb.shape[0] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(rgb, (width, height), interpolation=filter_), np.uint8)
 
 
 def _scaled(height: int, width: int, imgsz: int) -> tuple[int, int]:

@@ -11,13 +11,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from consumer.vision.detect.backends.base import STRIDE
-from consumer.vision.views.letterbox import (
-    PADDING,
-    letterbox,
-    letterbox_shape,
-    resize,
-    round_up,
-)
+from consumer.vision.image.scaling import resize
+from consumer.vision.views.letterbox import PADDING, letterbox, letterbox_shape, round_up
 from consumer.vision.views.view import Pixels, View
 
 Tiling = Literal["auto", "off", "on"]

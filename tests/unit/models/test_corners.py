@@ -10,7 +10,7 @@ from consumer.vision.corners.crop import HEIGHT, REACHES, VERDICT_WIDTH, WIDTH
 from models.corners.export import fit
 from models.corners.photos import Place
 from models.corners.samples import CropMix, CropSampler, aligned
-from models.corners.verdict_samples import VerdictMix, VerdictSampler
+from models.corners.verdict_samples import VerdictMix, VerdictSampler, cut_off
 
 
 def test_the_calibration_finds_what_made_the_labels() -> None:
@@ -125,3 +125,23 @@ def test_objects_are_drawn_only_where_no_plate_is(places: list[Place]) -> None:
     """The bright plate's photograph never serves as a place without a plate."""
     sampler = VerdictSampler(places, VerdictMix(0, 0, 0, 0), 5, 0)
     assert [path.name for path in sampler.empty] == ["empty.png"]
+
+
+def test_an_image_is_cut_off_beside_a_place_or_through_it(places: list[Place]) -> None:
+    quad = places[0].quad
+    image = cv2.imread(str(places[0].image))
+    sides, through = set(), 0
+    for seed in range(40):
+        kept, inside = cut_off(np.random.default_rng(seed), image, quad)
+        rows, columns = kept.shape[:2]
+        sides.add((rows < 240, columns < 320))
+        assert (rows < 240) != (columns < 320)
+        assert (inside >= 0).all()
+        assert (inside <= (columns, rows)).all()
+        shares = np.ptp(inside, axis=0) / np.ptp(quad, axis=0)
+        assert (shares >= 0.49).all()
+        through += bool((shares < 0.99).any())
+        x, y = np.rint(inside.mean(0)).astype(int)
+        assert kept[y, x].mean() > 200
+    assert len(sides) == 2
+    assert 10 <= through <= 30
