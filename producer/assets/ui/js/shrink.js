@@ -10,14 +10,15 @@ export class Shrinker {
   #worker = new Worker(policy?.createScriptURL("") ?? SCRIPT, { type: "module" });
   #waiting = new Map(); // by number of the request
   #lastId = 0;
+  #isBroken = false; // the worker could not be loaded
 
   constructor() {
     this.#worker.addEventListener("message", ({ data: { id, bitmap } }) => {
       this.#waiting.get(id)(bitmap);
       this.#waiting.delete(id);
     });
-    // It could not be loaded.
     this.#worker.addEventListener("error", () => {
+      this.#isBroken = true;
       for (const resolve of this.#waiting.values()) resolve(null);
       this.#waiting.clear();
     });
@@ -25,6 +26,7 @@ export class Shrinker {
 
   /** Return a small picture, which the caller closes; null of what this browser cannot show. */
   shrink(blob, width) {
+    if (this.#isBroken) return Promise.resolve(null);
     const id = (this.#lastId += 1);
     return new Promise((resolve) => {
       this.#waiting.set(id, resolve);
