@@ -87,6 +87,10 @@ docs: $(VENV)/.installed-dev ## write all files that are generated from the code
 	$(BIN)/plate-detect settings --names > schemas/settings/names.txt
 	$(BIN)/python -m tests.support.documents
 
+.PHONY: pictures
+pictures: $(VENV)/.installed-dev ## make the pictures of the pages in docs/images; needs Chromium
+	$(BIN)/python -m tests.support.page_pictures
+
 lock: ## rewrite constraints.txt from the newest versions that pyproject.toml allows
 	deploy/lock $(PYTHON) $(TORCH_INDEX_URL)
 

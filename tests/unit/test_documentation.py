@@ -73,6 +73,15 @@ def named_paths(page: Path) -> list[str]:
     return [span for span in spans if "/" in span or _FILE.fullmatch(span)] + drawn
 
 
+def test_pictures_are_small_and_used() -> None:
+    pictures = list((DOCS / "images").iterdir())
+    assert len(pictures) >= 3
+    assert sum(picture.stat().st_size for picture in pictures) < 600_000
+    pages = [*PAGES, PROJECT / "README.ru.md"]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    assert [it.name for it in pictures if f"images/{it.name})" not in text] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_relative_links_and_anchors_exist(page: Path) -> None:
     assert not broken_links(page)

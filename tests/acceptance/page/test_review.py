@@ -178,6 +178,47 @@ def test_the_picture_is_enlarged_and_moved(service: Service, visit: Visiting) ->
         assert page.locator(".view-image").bounding_box() == whole
 
 
+@pytest.mark.parametrize(
+    ("locale", "name"),
+    [("en-US", "Single-key shortcuts"), ("ru-RU", "Клавиши из одного символа")],
+)
+def test_keys_of_one_character_are_switched_off(
+    service: Service, visit: Visiting, locale: str, name: str
+) -> None:
+    task_id = submit_for_review(service, 0)
+    with visit(service.url, locale=locale) as visited:
+        page, press = visited.page, visited.page.keyboard.press
+        open_review(page, service)
+        expect(page.locator("kbd").first).to_be_visible()
+        page.get_by_label(name).uncheck()
+        page.reload()
+        accept = page.locator('[data-command="accept"]')
+        expect(accept).to_be_enabled()
+        expect(page.get_by_label(name)).not_to_be_checked()
+        expect(page.locator("kbd:visible, [aria-keyshortcuts]")).to_have_count(0)
+        whole = page.locator(".view-image").bounding_box()
+        for key in ("c", "+", "a"):
+            press(key)
+        cyrillic = {"key": "ф", "code": "KeyA", "bubbles": True}
+        page.evaluate(
+            "(key) => document.dispatchEvent(new KeyboardEvent('keydown', key))", cyrillic
+        )
+        assert page.locator(".view-image").bounding_box() == whole
+        expect(page.locator(".view.drawing")).to_have_count(0)
+        assert faults(page) == []
+        page.locator('[data-command="cover"]').click()
+        press("Enter")
+        expect(page.locator(".drafts polygon")).to_have_count(1)
+        press("Control+z")
+        expect(page.locator(".drafts polygon")).to_have_count(0)
+        assert needs_review(service, task_id) == [True]
+        page.get_by_label(name).check()
+        expect(accept).to_have_attribute("aria-keyshortcuts", "A")
+        press("a")
+        expect(page.locator("#empty")).to_be_visible()
+        assert needs_review(service, task_id) == [False]
+
+
 def test_a_busy_service_is_asked_again_for_a_correction(service: Service, visit: Visiting) -> None:
     submit_for_review(service, 0)
     with visit(service.url) as visited:

@@ -31,6 +31,22 @@ def test_the_language_of_the_browser_or_a_chosen_one(service: Service, visit: Vi
         assert faults(page) == []
 
 
+@pytest.mark.parametrize(("locale", "space"), [("en-US", ""), ("ru-RU", "\xa0")])
+def test_only_a_whole_is_a_hundred_per_cent(
+    service: Service, visit: Visiting, locale: str, space: str
+) -> None:
+    shares = {1: 100, 0.9999: 99, 0.997: 99, 0.29: 29, 0.57: 57, 0.299: 29, 0.001: 0, 0: 0}
+    with visit(service.url, locale=locale) as visited:
+        shown = visited.page.evaluate(
+            """async (shares) => {
+              const address = new URL("assets/ui/js/i18n.js", document.baseURI);
+              return shares.map((await import(address)).percent);
+            }""",
+            list(shares),
+        )
+    assert shown == [f"{wanted}{space}%" for wanted in shares.values()]
+
+
 def test_an_earlier_task_until_it_expires(
     service: Service, visit: Visiting, running_redis: RedisServer
 ) -> None:

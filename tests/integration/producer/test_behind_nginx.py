@@ -106,6 +106,8 @@ async def test_pages_need_no_setting(producer: RunningProducer, tmp_path: Path) 
             for link in links:
                 async with producer.session.get(urljoin(f"{base}/{page}", link)) as response:
                     assert response.status == 200, link
+        async with producer.session.get(base) as response:
+            assert (response.status, str(response.url)) == (200, f"{base}/")
         async with producer.session.get(f"{base}/openapi.json") as response:
             (server,) = (await response.json())["servers"]
         assert urljoin(f"{base}/openapi.json", server["url"]) == f"{base}/"

@@ -44,8 +44,10 @@ export function megabytes(bytes) {
   return t("megabytes", { size: Number(value.toFixed(digits)) });
 }
 
+/** Rounded down: only a whole is 100 %. (The rest is for what floating point makes of 0.29.) */
 export function percent(share) {
-  return share.toLocaleString(language, { style: "percent" });
+  const hundredths = Math.floor(share * 100 + 1e-9);
+  return (hundredths / 100).toLocaleString(language, { style: "percent" });
 }
 
 export function dateTime(milliseconds) {

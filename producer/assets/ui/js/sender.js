@@ -85,10 +85,11 @@ export class Sender {
 
   #showProgress(photos, bytes) {
     let left = bytes;
-    this.album.update(photos, (photo) => {
-      photo.sent = Math.min(Math.max(left / photo.file.size, 0), 1);
+    for (const photo of photos) {
+      const sent = Math.min(Math.max(left / photo.file.size, 0), 1);
       left -= photo.file.size;
-    });
+      if (sent !== photo.sent) this.album.update([photo], () => Object.assign(photo, { sent }));
+    }
   }
 
   #fail(photos, code, mayRepeat = true) {

@@ -1,6 +1,7 @@
 /** Small pictures of the photos that are in sight, made a few at a time. */
 
 import { resultFile } from "./api.js";
+import { Shrinker } from "./shrink.js";
 import { Limit } from "./waiting.js";
 
 const WIDTH = 160;
@@ -8,6 +9,7 @@ const AT_ONCE = 2;
 
 export class Thumbnails {
   #limit = new Limit(AT_ONCE);
+  #shrinker = new Shrinker();
   #photos = new Map(); // by canvas
   #visible = new Set();
   #observer = new IntersectionObserver((entries) => this.#onSeen(entries), {
@@ -51,17 +53,17 @@ export class Thumbnails {
         return;
       }
       try {
-        await paint(canvas, wanted instanceof Blob ? wanted : await resultFile(wanted));
+        const file = wanted instanceof Blob ? wanted : await resultFile(wanted);
+        const bitmap = await this.#shrinker.shrink(file, WIDTH);
+        if (bitmap) paint(canvas, bitmap);
       } catch {
-        // Not a picture that this browser shows, or gone: the placeholder stays.
+        // The result is gone: the picture stays as it is.
       }
     });
   }
 }
 
-async function paint(canvas, blob) {
-  const options = { resizeWidth: WIDTH, resizeQuality: "medium" };
-  const bitmap = await createImageBitmap(blob, options);
+function paint(canvas, bitmap) {
   canvas.width = bitmap.width;
   canvas.height = bitmap.height;
   canvas.getContext("2d").drawImage(bitmap, 0, 0);

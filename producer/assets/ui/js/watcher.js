@@ -70,14 +70,15 @@ export function applyState(album, state, photos, names) {
   const isFinal = state.status === "completed" || state.status === "failed";
   const errors = new Map(state.errors.map((error) => [error.index, error]));
   const results = isFinal ? byPlace(state, photos, errors) : byName(state, names);
+  const running = state.status === "processing" ? "working" : "queued";
   const changed = [];
   photos.forEach((photo, index) => {
     if (photo.isFinal && !isFinal) return;
     const next = { photo, error: errors.get(index), result: results.get(index) };
     if (isFinal && !next.error && !next.result) next.error = { code: "input_missing" };
-    changed.push(next);
+    const isNew = next.error || next.result || photo.state !== running || photo.retryIn !== null;
+    if (isNew) changed.push(next);
   });
-  const running = state.status === "processing" ? "working" : "queued";
   const of = new Map(changed.map((next) => [next.photo, next]));
   album.update([...of.keys()], (photo) => {
     const { error, result } = of.get(photo);

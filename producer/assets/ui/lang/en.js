@@ -128,6 +128,7 @@ export default {
   "fact.covers": "Covers found",
   "fact.version": "Corrections made",
   "review.permanent": "A cover cannot be removed: the service has deleted the original on purpose. If a cover is wrong, send the original photo again.",
+  "review.shortcuts": "Single-key shortcuts",
   "review.wheel": "The mouse wheel or two fingers enlarge the photo; dragging moves it.",
   "review.accepted": "{name} is accepted.",
   "review.unsent": "Send the drawn covers first, or undo them.",

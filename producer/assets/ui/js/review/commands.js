@@ -1,5 +1,7 @@
 /** What the page can do: each command has a button, `data-command` in the HTML, and a key. */
 
+import { shortcutsAreOn } from "./shortcuts.js";
+
 const KEYS = {
   a: "accept", c: "cover", u: "undo", s: "send", n: "next", p: "previous", d: "doubt",
   o: "outlines", "+": "in", "=": "in", "-": "out", "0": "whole", Escape: "escape", Enter: "enter",
@@ -30,6 +32,7 @@ function commandOf(event) {
   // With a Cyrillic keyboard, the letter in the same place.
   const isOther = event.code.startsWith("Key") && !/^[a-z]$/i.test(event.key);
   const key = isOther ? event.code.slice(3) : event.key;
+  if (key.length === 1 && !shortcutsAreOn()) return undefined;
   return KEYS[key.length === 1 ? key.toLowerCase() : key];
 }
 

@@ -18,6 +18,7 @@ import {
   translateFilter,
 } from "./panel.js";
 import { Queue } from "./queue.js";
+import { watchShortcuts } from "./shortcuts.js";
 import { View } from "./view.js";
 
 const ZOOM_STEP = 1.4;
@@ -44,6 +45,7 @@ class ReviewPage {
     byId("outlines").addEventListener("change", (event) => {
       this.outlines.isOn = event.target.checked;
     });
+    watchShortcuts();
     watchCommands((name) => this.commands[name]());
     addEventListener("beforeunload", (event) => {
       if (this.queue.isOpen) event.preventDefault();
