@@ -9,7 +9,7 @@ import pytest
 from tests.support.packages import installed_with, missing_modules, run_without
 
 PROJECT = Path(__file__).resolve().parents[2]
-HERE = {"plate-detect", "coverage"}
+HERE = {"plate-detect", "plate-detect-client", "coverage"}
 """Installed for the tests, and nothing to miss in the image: the project itself, its coverage."""
 
 _WORKER = """
@@ -26,7 +26,7 @@ image = Path("static/example.jpg").read_bytes()
 print(len(run_steps(cover_plates(image, options), networks.run).covers))
 """
 _ROLES = """
-import cli.main, cli.runner, cli.settings_table
+import cli.main, cli.images.submitting, cli.runner, cli.settings_table
 import consumer.__main__, consumer.dispatcher.process, consumer.worker.process
 import producer.__main__, producer.app
 """
