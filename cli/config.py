@@ -5,18 +5,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 from pydantic import SecretStr
 
 from cli import settings_table
+from cli.masking import HIDDEN, masked_address
 from cli.output import fail, print_json, print_table
 from schemas.settings.base import Settings, SettingsError
 from schemas.settings.sources import Environment, read_env_file
 from schemas.storage.s3 import bucket_variables
 
-HIDDEN = "…"
 _SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
@@ -92,17 +91,6 @@ def masked(name: str, value: Any) -> str:
         return masked_address(value)
     text = settings_table.value_text(value)
     return masked_address(text, with_path=True) if re.search(r"://.*@", text) else text
-
-
-def masked_address(url: str, *, with_path: bool = False) -> str:
-    """Return an address without password and query, and only if asked with its path."""
-    parts = urlsplit(url.strip())
-    user, at, host = parts.netloc.rpartition("@")
-    name, colon, _ = user.partition(":")
-    hidden_user = f"{name}:{HIDDEN}" if colon else name and HIDDEN
-    path = parts.path if with_path or parts.path in ("", "/") else f"/{HIDDEN}"
-    query = f"?{HIDDEN}" if parts.query else ""
-    return f"{parts.scheme}://{hidden_user}{at}{host}{path}{query}"
 
 
 def _sources(model: type[Settings]) -> Iterator[tuple[str, str]]:

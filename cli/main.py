@@ -1,69 +1,57 @@
-"""`plate-detect`: the operator's commands."""
-
-from pathlib import Path
-from typing import Annotated
+"""`plate-detect`: which commands there are, and where each is."""
 
 import typer
 
-from cli import config, export
-from cli.admin import dead_letters, deliveries, labels, tasks
-from cli.doctor import command as doctor
-from cli.images import cover, submit
-from cli.output import fail, print_table
-from schemas.settings.base import SettingsError
+from cli.lazy import Place, lazy_group
+
+PLACES = {
+    "cover": Place(
+        "cli.images.cover:cover",
+        "Cover the plates of images on this machine, without a server and without Redis.",
+    ),
+    "submit": Place(
+        "cli.images.submit:submit",
+        "Send images to a service over HTTP, and print the ids of their tasks.",
+    ),
+    "export": Place(
+        "cli.export:export",
+        "Write a checkpoint for another runtime; refused unless it finds the same plates there.",
+    ),
+    "config": Place(
+        "cli.config:config",
+        "Show the settings that are in effect here, and where each comes from.",
+    ),
+    "doctor": Place(
+        "cli.doctor.command:doctor",
+        "Check what the service needs here, and say how to mend what is wrong.",
+    ),
+    "export-labels": Place(
+        "cli.admin.labels:export_labels",
+        "Write the covers that people have added as YOLO-OBB labels, for training.",
+    ),
+    "run": Place("cli.run:run", "Start everything on this machine; Ctrl-C stops it."),
+    "settings": Place(
+        "cli.settings:settings",
+        "Show every setting: its name, default, meaning, and which roles read it.",
+    ),
+    "tasks": Place("cli.admin.tasks:app", "Tasks: what is known of them, and their deletion."),
+    "dead-letters": Place(
+        "cli.admin.dead_letters:app",
+        "Images that were dead-lettered: too many deliveries, or a broken contract.",
+    ),
+    "deliveries": Place(
+        "cli.admin.deliveries:app", "Webhooks that wait for an attempt, or are dead."
+    ),
+}
 
 app = typer.Typer(
+    cls=lazy_group(PLACES),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Covers vehicle licence plates in images.",
 )
-app.add_typer(tasks.app, name="tasks")
-app.add_typer(dead_letters.app, name="dead-letters")
-app.add_typer(deliveries.app, name="deliveries")
-app.command()(cover.cover)
-app.command()(submit.submit)
-app.command()(export.export)
-app.command()(config.config)
-app.command()(doctor.doctor)
-app.command()(labels.export_labels)
 
 
-@app.command()
-def run(
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
-) -> None:
-    """Start everything on this machine; Ctrl-C stops it.
-
-    A Redis-compatible server is started too, unless REDIS_HOST or REDIS_URL names one. Its data
-    is in ./var, results are in ./tasks_storage.
-    """
-    from cli import runner
-    from cli.launcher import LaunchError
-
-    try:
-        runner.run(workers, Path.cwd() / "var")
-    except (SettingsError, LaunchError, OSError) as error:
-        fail(str(error))
-
-
-@app.command("settings")
-def show_settings(
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="As the documentation's table.")
-    ] = False,
-    env: Annotated[bool, typer.Option("--env", help="As the text of .env.example.")] = False,
-    names: Annotated[bool, typer.Option("--names", help="Only the names, one per line.")] = False,
-) -> None:
-    """Show every setting: its name, default, meaning, and which roles read it."""
-    from cli import settings_table
-
-    texts = (
-        (markdown, settings_table.markdown), (env, settings_table.dotenv),
-        (names, settings_table.names),
-    )  # fmt: skip
-    for is_wanted, text in texts:
-        if is_wanted:
-            print(text(), end="")
-            return
-    rows = [(s.name, s.default, s.meaning, s.readers) for s in settings_table.settings()]
-    print_table(("variable", "default", "meaning", "read by"), rows)
+@app.callback()
+def plate_detect() -> None:
+    """Make a group of an app that has no command of its own."""

@@ -14,6 +14,10 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PIPE_WIDTH = 400
 
 
+class OperatorError(Exception):
+    """A command cannot do what it was asked. The message is one line."""
+
+
 def as_json(value: Any) -> str:
     """Return one line of JSON."""
     return orjson.dumps(value).decode()

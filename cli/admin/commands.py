@@ -15,9 +15,10 @@ from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
 import typer
 
-from cli.admin.connection import AdminContext, OperatorError, run_connected
+from cli.admin.connection import AdminContext, run_connected
 from cli.output import (
     UNITS,
+    OperatorError,
     age,
     as_json,
     fail,

@@ -4,28 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from cli import embedded
-from cli.output import fail
+from cli.embedded import with_embedded_server
+from cli.output import OperatorError, fail
 from producer.settings import ProducerSettings
 from schemas.logs import described
 from schemas.redis.client import connect
 from schemas.redis.keys import Keys
-from schemas.settings.base import Settings, SettingsError
+from schemas.settings.base import SettingsError
 from schemas.storage.storage import Storage, StorageError
-
-S = TypeVar("S", bound=Settings)
-
-
-class OperatorError(Exception):
-    """A command cannot do what it was asked. The message is one line."""
 
 
 @dataclass(frozen=True)
@@ -68,23 +61,3 @@ async def _open_context() -> AsyncIterator[AdminContext]:
         except (RedisConnectionError, RedisTimeoutError):
             # Never the address as it is: it may carry a password.
             raise OperatorError(f"Redis cannot be reached at {settings.redis_place}") from None
-
-
-def with_embedded_server(settings: S) -> S:
-    """Return settings with the embedded server of this folder, if they name no other server.
-
-    Raises:
-        OperatorError: the file with its port is damaged.
-    """
-    url = _embedded_url(Path.cwd() / "var" / "redis")
-    return settings if url is None else settings.model_copy(update={"redis_url": url})
-
-
-def _embedded_url(folder: Path) -> str | None:
-    file = embedded.port_file(folder)
-    if embedded.RunSettings.load().names_redis or not file.exists():
-        return None
-    port = embedded.noted_port(folder)
-    if port is None:
-        raise OperatorError(f"{file} names no port; `plate-detect run` writes it anew")
-    return embedded.url(port)

@@ -7,7 +7,8 @@ from typing import ClassVar
 import typer
 
 from cli.admin.commands import ItemFilter, Items, Row, add_commands
-from cli.admin.connection import AdminContext, OperatorError
+from cli.admin.connection import AdminContext
+from cli.output import OperatorError
 from schemas.redis.dead_letters import DeadLetter, DeadLetters, ReplayError
 from schemas.redis.task_store import TaskStore
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import typer
 
 from cli.admin.commands import ItemFilter, Items, Row, add_commands
-from cli.admin.connection import AdminContext, OperatorError
+from cli.admin.connection import AdminContext
+from cli.output import OperatorError
 from consumer.dispatcher.deliveries import DeliveryRecord, milliseconds
 from consumer.dispatcher.webhook import DeliveryKind, DeliveryState
 from schemas.contract.tasks import TaskState

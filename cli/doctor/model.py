@@ -25,7 +25,9 @@ async def check_model(installation: Installation) -> AsyncIterator[Finding]:
     try:
         findings = await asyncio.to_thread(_loaded, settings)
     except ConsumerError as error:
-        yield problem(str(error), _mend(settings))
+        device = settings.processing_device
+        text = str(error) if device == "cpu" else f"PROCESSING_DEVICE={device}: {error}"
+        yield problem(text, _mend(settings))
         return
     for finding in findings:
         yield finding
@@ -93,5 +95,8 @@ def _precision(file: Path, settings: WorkerSettings, features: list[str]) -> str
 
 def _mend(settings: WorkerSettings) -> str:
     if settings.processing_device != "cpu":
-        return "PROCESSING_DEVICE=cpu, or install PyTorch for the GPU (Docker: target cuda)"
+        return (
+            "set PROCESSING_DEVICE=cpu, or make the GPU usable here: its driver, and PyTorch with"
+            " CUDA (Docker: target cuda, profile gpu)"
+        )
     return "set MODEL_PATH and CORNERS_MODEL_PATH, or write the export again: plate-detect export"

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 
-from cli.config import masked_address
 from cli.doctor.findings import Finding, Installation, ok, problem, skipped
+from cli.masking import masked_address
 from cli.readiness import ReadinessProbe
 from consumer.addresses import HttpAddress, http_address
 from consumer.settings import DispatcherSettings

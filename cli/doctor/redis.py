@@ -13,8 +13,9 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from cli.admin.connection import OperatorError, with_embedded_server
 from cli.doctor.findings import Finding, Installation, ok, problem, skipped, warning
+from cli.embedded import with_embedded_server
+from cli.output import OperatorError
 from schemas.logs import described, is_of_cluster
 from schemas.redis.client import connect
 from schemas.redis.keys import Keys

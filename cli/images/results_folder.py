@@ -125,7 +125,7 @@ class ResultsFolder:
         output.parent.mkdir(parents=True, exist_ok=True)
         partial = partial_path(output)
         try:
-            with partial.open("wb") as file:
+            with partial.open("w+b") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

@@ -94,18 +94,19 @@ async def _submit(
     waits: bool,
     patience: float,
 ) -> None:
-    from cli.images.service import Service, ServiceError
+    from cli.images.service import described, http_client, service_client
     from cli.images.submitting import Submitter, made_by
+    from plate_detect_client import PlateDetectError
 
     opened = nullcontext(None) if out is None else ResultsFolder.open(out, made_by(address))
     try:
         with opened as folder:
-            async with Service.open(address, key, patience) as service:
+            async with http_client(address) as http:
                 submitter = Submitter(
-                    service, folder, outcomes,
+                    service_client(address, key, http, patience), folder, outcomes,
                     max_files=max_files, waits=waits, patience=patience,
                 )  # fmt: skip
                 await submitter.run(sources)
-    except ServiceError as error:
+    except PlateDetectError as error:
         outcomes.say(outcomes.summary)
-        fail(str(error))
+        fail(described(error, address))

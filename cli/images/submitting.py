@@ -2,26 +2,29 @@
 
 import asyncio
 import hashlib
-import random
-import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from cli.images.outcomes import Outcome, Outcomes
 from cli.images.results_folder import CANNOT_WRITE, ResultsFolder, sha256_of
-from cli.images.service import LocalFileError, RefusedError, Service, ServiceError
+from cli.images.service import refusal
 from cli.images.sources import CANNOT_READ, Fault, Source
-from cli.images.upload import UnreadableError
-from schemas.contract.tasks import ImageResult, TaskState
+from plate_detect_client import (
+    AsyncClient,
+    ImageResult,
+    PlateDetectError,
+    TaskState,
+    WaitTimeoutError,
+)
+from schemas.contract.formats import HEAD_BYTES, accepted_format
 
 TASKS_AT_A_TIME = 4
 MAX_TASK_BYTES = 200 << 20
 """Of the files of one task: an upload has a time limit."""
 NO_PROGRESS = "no_progress"
 """Code of images whose task did not change for too long."""
-
-_POLL_SECONDS = (0.3, 3.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +36,13 @@ class Item:
     sha256: str = ""
 
 
-class NoProgressError(Exception):
-    """A task has not changed for too long."""
-
-
 def made_by(address: str) -> str:
     """Return the digest that results of a service are noted with."""
     return hashlib.sha256(f"service {address}".encode()).hexdigest()
 
 
 class Submitter:
-    """Submits images, several tasks at a time.
+    """Submits images, several tasks at a time, with a client that repeats its calls.
 
     Args:
         folder: where results are written; None: nowhere.
@@ -54,7 +53,7 @@ class Submitter:
 
     def __init__(
         self,
-        service: Service,
+        client: AsyncClient,
         folder: ResultsFolder | None,
         outcomes: Outcomes,
         *,
@@ -62,11 +61,14 @@ class Submitter:
         waits: bool,
         patience: float,
     ) -> None:
-        self._service, self._folder, self._outcomes = service, folder, outcomes
+        self._client, self._folder, self._outcomes = client, folder, outcomes
         self._max_files, self._waits, self._patience = max_files, waits, patience
 
     async def run(self, sources: list[Source]) -> None:
-        """Submit all sources; one that fails stops no other. Raises ServiceError."""
+        """Submit all sources; one that fails stops no other.
+
+        Raises PlateDetectError: the service cannot be used.
+        """
         outputs: dict[Path, Path | Fault] = {}
         if self._folder is not None:
             outputs = await asyncio.to_thread(self._folder.assign, sources)
@@ -85,7 +87,7 @@ class Submitter:
             async with asyncio.TaskGroup() as group:
                 for _ in range(TASKS_AT_A_TIME):
                     group.create_task(work())
-        except* ServiceError as errors:
+        except* (PlateDetectError, OSError) as errors:
             raise errors.exceptions[0] from None
 
     async def _batches(
@@ -130,22 +132,15 @@ class Submitter:
         if not items:
             return
         try:
-            task_id = await self._service.submit(
-                [item.source for item in items], key=str(uuid.uuid4())
-            )
-        except UnreadableError as error:
-            self._outcomes.add(_failed(error.source, CANNOT_READ, str(error)))
-            await self._submit([item for item in items if item.source != error.source])
+            task_id = await self._client.submit([item.source.path for item in items])
+        except OSError as error:
+            await self._submit_without(items, error)
             return
-        except RefusedError as error:
-            if len(items) == 1:
-                self._outcomes.add(_failed(items[0].source, error.code, str(error)))
-                return
-            middle = len(items) // 2
-            if error.code == "too_many_files":
-                self._max_files = min(self._max_files, middle)
-            await self._submit(items[:middle])
-            await self._submit(items[middle:])
+        except PlateDetectError as error:
+            fault = refusal(error)
+            if fault is None:
+                raise
+            await self._submit_halves(items, fault)
             return
         self._outcomes.tell(task_id)
         if self._waits:
@@ -154,13 +149,31 @@ class Submitter:
             for item in items:
                 self._outcomes.add(Outcome(item.source, "submitted", task_id=task_id))
 
+    async def _submit_without(self, items: list[Item], error: OSError) -> None:
+        """Submit again without the image that cannot be read."""
+        unreadable = [item for item in items if str(item.source.path) == str(error.filename)]
+        if not unreadable:
+            raise error
+        reason = error.strerror or str(error)
+        for item in unreadable:
+            self._outcomes.add(_failed(item.source, CANNOT_READ, reason))
+        await self._submit([item for item in items if item not in unreadable])
+
+    async def _submit_halves(self, items: list[Item], fault: Fault) -> None:
+        if len(items) == 1:
+            self._outcomes.add(Outcome(items[0].source, "failed", fault=fault))
+            return
+        middle = len(items) // 2
+        if fault.code == "too_many_files":
+            self._max_files = min(self._max_files, middle)
+        await self._submit(items[:middle])
+        await self._submit(items[middle:])
+
     async def _finish(self, task_id: str, items: list[Item]) -> None:
-        try:
-            state = await self._final(task_id)
-        except (NoProgressError, RefusedError) as error:
-            code = error.code if isinstance(error, RefusedError) else NO_PROGRESS
+        state = await self._final(task_id)
+        if isinstance(state, Fault):
             for item in items:
-                self._outcomes.add(_failed(item.source, code, str(error), task_id))
+                self._outcomes.add(Outcome(item.source, "failed", fault=state, task_id=task_id))
             return
         for item, result in _matched(items, state):
             self._outcomes.add(
@@ -169,38 +182,52 @@ class Submitter:
                 else await self._fetch(task_id, item, result)
             )
 
-    async def _final(self, task_id: str) -> TaskState:
-        now = asyncio.get_running_loop().time
-        pause, done, changed = _POLL_SECONDS[0], -1, now()
-        while True:
-            state = await self._service.state(task_id)
-            if state.status.is_final:
-                return state
-            if state.progress.done != done:
-                pause, done, changed = _POLL_SECONDS[0], state.progress.done, now()
-            elif now() - changed > self._patience:
-                raise NoProgressError(
-                    f"task {task_id} has not changed for {self._patience:g} s:"
-                    f" {done} of {state.progress.total} images are done"
-                )
-            await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
-            pause = min(pause * 1.5, _POLL_SECONDS[1])
+    async def _final(self, task_id: str) -> TaskState | Fault:
+        try:
+            return await self._client.wait(
+                task_id, timeout_seconds=None, idle_seconds=self._patience
+            )
+        except WaitTimeoutError as error:
+            return self._no_progress(error)
+        except PlateDetectError as error:
+            fault = refusal(error)
+            if fault is None:
+                raise
+            return fault
+
+    def _no_progress(self, error: WaitTimeoutError) -> Fault:
+        detail = f"task {error.task_id} has not changed for {self._patience:g} s"
+        if error.state is not None:
+            progress = error.state.progress
+            detail += f": {progress.done} of {progress.total} images are done"
+        if error.__cause__ is not None:
+            detail += f" ({error.__cause__})"
+        return Fault(NO_PROGRESS, detail)
 
     async def _fetch(self, task_id: str, item: Item, result: ImageResult) -> Outcome:
-        described = result.model_dump(mode="json", exclude={"url"})
+        described = result.model_dump(mode="json", exclude={"url"}, exclude_defaults=True)
         if self._folder is None or item.output is None:
             return Outcome(item.source, "covered", result=described, task_id=task_id)
         try:
             with self._folder.writing(item.output) as file:
-                await self._service.download(task_id, result.filename, file)
+                await self._client.fetch_into(task_id, result.filename, file)
+                await asyncio.to_thread(_check_image, file)
             self._folder.note(item.source, item.output, item.sha256, described)
-        except RefusedError as error:
-            return _failed(item.source, error.code, str(error), task_id)
-        except LocalFileError as error:
-            return _failed(item.source, CANNOT_WRITE, str(error), task_id)
         except OSError as error:
             return _failed(item.source, CANNOT_WRITE, error.strerror or str(error), task_id)
+        except PlateDetectError as error:
+            fault = refusal(error)
+            if fault is None:
+                raise
+            return Outcome(item.source, "failed", fault=fault, task_id=task_id)
         return Outcome(item.source, "covered", item.output, result=described, task_id=task_id)
+
+
+def _check_image(file: IO[bytes]) -> None:
+    """Raise PlateDetectError if what was received, perhaps from a proxy, is no result."""
+    file.seek(0)
+    if accepted_format(file.read(HEAD_BYTES)) != "WEBP":
+        raise PlateDetectError("what was sent as a result is no image")
 
 
 def _matched(items: Sequence[Item], state: TaskState) -> Iterator[tuple[Item, ImageResult | Fault]]:

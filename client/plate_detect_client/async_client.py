@@ -1,19 +1,20 @@
 """The client for asyncio."""
 
 import asyncio
+import math
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import IO, Self, TypeVar
 
 import httpx
 
 from plate_detect_client import flows
 from plate_detect_client.files import FileInput, source_files
 from plate_detect_client.models import TaskState
-from plate_detect_client.names import PartFile
 from plate_detect_client.retry import RetryPolicy
+from plate_detect_client.targets import Target
 
 T = TypeVar("T")
 
@@ -53,14 +54,16 @@ class AsyncClient:
         self,
         task_id: str,
         *,
-        timeout_seconds: float = 300.0,
+        timeout_seconds: float | None = 300.0,
+        idle_seconds: float = math.inf,
         on_progress: Callable[[TaskState], None] | None = None,
         absent_ok: bool = False,
     ) -> TaskState:
         """Wait until a task has ended, and return its state: see `Client.wait`."""
         waiting = flows.Waiting(
-            task_id, timeout_seconds, on_progress=on_progress, absent_ok=absent_ok
-        )
+            task_id, timeout_seconds, idle_seconds=idle_seconds,
+            on_progress=on_progress, absent_ok=absent_ok,
+        )  # fmt: skip
         return await self._run(waiting.flow())
 
     async def results(self, task: str | TaskState) -> AsyncIterator[tuple[str, bytes]]:
@@ -68,6 +71,10 @@ class AsyncClient:
         state = await self._state(task)
         for name in flows.result_names(state):
             yield name, await self._run(flows.fetch(state.task_id, name, self._retry))
+
+    async def fetch_into(self, task_id: str, name: str, file: IO[bytes]) -> None:
+        """Write one result into an open file, from the file's start: see `Client.fetch_into`."""
+        await self._run(flows.fetch_into(task_id, name, file, self._retry))
 
     async def save_results(self, task: str | TaskState, folder: str | Path) -> list[Path]:
         """Write all results into a folder, and return their paths.
@@ -128,23 +135,21 @@ class AsyncClient:
             headers=flows.request_headers(step, self._headers),
             timeout=flows.timeout_of(step, self._timeout_seconds),
         ) as response:
-            body = b""
-            if not response.is_success:
-                body = await response.aread()
-            elif step.target is not None:
-                await _write(step.target, response)
-            elif step.listen is not None:
+            body = step.new_body()
+            if response.is_success and step.target is not None:
+                await _write(await asyncio.to_thread(step.target), response)
+            elif response.is_success and step.listen is not None:
                 async for chunk in response.aiter_bytes():
                     if step.listen(chunk):
                         break
             else:
-                body = await response.aread()
-            return flows.Reply(response.status_code, response.headers, body)
+                async for chunk in response.aiter_bytes():
+                    body.add(chunk)
+            return flows.Reply(response.status_code, response.headers, body.content)
 
 
-async def _write(target: Path, response: httpx.Response) -> None:
-    part = await asyncio.to_thread(PartFile, target)
-    with part:
+async def _write(target: Target, response: httpx.Response) -> None:
+    with target:
         async for chunk in response.aiter_bytes():
-            await asyncio.to_thread(part.write, chunk)
-        await asyncio.to_thread(part.complete)
+            await asyncio.to_thread(target.write, chunk)
+        await asyncio.to_thread(target.complete)

@@ -1,18 +1,18 @@
 """The client without asyncio."""
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import IO, Self, TypeVar
 
 import httpx
 
 from plate_detect_client import flows
 from plate_detect_client.files import FileInput, source_files
 from plate_detect_client.models import TaskState
-from plate_detect_client.names import PartFile
 from plate_detect_client.retry import RetryPolicy
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class Client:
             RequestError: the service refuses the files; `problem` says why.
             UnavailableError, UnreachableError: not accepted, or no response. Both have the
                 `idempotency_key`, with which the same files can be sent again later.
-            OSError: a file cannot be read, or has changed while it was sent.
+            OSError: a file, its `filename`, cannot be read, or has changed while it was sent.
         """
         key = idempotency_key or str(uuid.uuid4())
         return self._run(flows.submit(source_files(files), key, self._retry))
@@ -74,14 +74,16 @@ class Client:
         self,
         task_id: str,
         *,
-        timeout_seconds: float = 300.0,
+        timeout_seconds: float | None = 300.0,
+        idle_seconds: float = math.inf,
         on_progress: Callable[[TaskState], None] | None = None,
         absent_ok: bool = False,
     ) -> TaskState:
         """Wait until a task has ended, and return its state: `completed` or `failed`.
 
         Args:
-            timeout_seconds: for the whole wait.
+            timeout_seconds: for the whole wait; None: without a limit.
+            idle_seconds: for the time without a new state.
             on_progress: gets each new state.
             absent_ok: wait for a task that does not exist yet, as after `publish`.
 
@@ -90,8 +92,9 @@ class Client:
             NotFoundError: there is no such task.
         """
         waiting = flows.Waiting(
-            task_id, timeout_seconds, on_progress=on_progress, absent_ok=absent_ok
-        )
+            task_id, timeout_seconds, idle_seconds=idle_seconds,
+            on_progress=on_progress, absent_ok=absent_ok,
+        )  # fmt: skip
         return self._run(waiting.flow())
 
     def results(self, task: str | TaskState) -> Iterator[tuple[str, bytes]]:
@@ -99,6 +102,15 @@ class Client:
         state = self._state(task)
         for name in flows.result_names(state):
             yield name, self._run(flows.fetch(state.task_id, name, self._retry))
+
+    def fetch_into(self, task_id: str, name: str, file: IO[bytes]) -> None:
+        """Write one result, with its name in the state, into an open file, from the file's start.
+
+        Raises:
+            NotFoundError: there is no such result.
+            OSError: the file cannot be written.
+        """
+        self._run(flows.fetch_into(task_id, name, file, self._retry))
 
     def save_results(self, task: str | TaskState, folder: str | Path) -> list[Path]:
         """Write all results into a folder, and return their paths.
@@ -159,18 +171,17 @@ class Client:
             headers=flows.request_headers(step, self._headers),
             timeout=flows.timeout_of(step, self._timeout_seconds),
         ) as response:
-            body = b""
-            if not response.is_success:
-                body = response.read()
-            elif step.target is not None:
-                with PartFile(step.target) as part:
+            body = step.new_body()
+            if response.is_success and step.target is not None:
+                with step.target() as target:
                     for chunk in response.iter_bytes():
-                        part.write(chunk)
-                    part.complete()
-            elif step.listen is not None:
+                        target.write(chunk)
+                    target.complete()
+            elif response.is_success and step.listen is not None:
                 for chunk in response.iter_bytes():
                     if step.listen(chunk):
                         break
             else:
-                body = response.read()
-            return flows.Reply(response.status_code, response.headers, body)
+                for chunk in response.iter_bytes():
+                    body.add(chunk)
+            return flows.Reply(response.status_code, response.headers, body.content)

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from plate_detect_client.models import Problem, TaskState
 
-_PASSING = frozenset({408, 409, 429, 502, 503, 504})
+_PASSING = frozenset({408, 409, 425, 429, 502, 503, 504})
 """Statuses after which a repeat may succeed. 409: the first request is still being received."""
 
 

@@ -1,6 +1,7 @@
 """Files to send: from disk or memory, as a form that is streamed and can be sent again."""
 
 import asyncio
+import errno
 import mimetypes
 import os
 import re
@@ -8,6 +9,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 _CHUNK_BYTES = 1 << 16
 
@@ -24,19 +26,29 @@ class SourceFile:
     size: int
 
     def chunks(self) -> Iterator[bytes]:
-        """Read the file; raises OSError if its size is no longer the one that was announced."""
+        """Read the file; raises OSError, with its path as `filename`, if it cannot be read.
+
+        Also if its size is no longer the one that was announced.
+        """
         if isinstance(self.content, bytes):
             yield self.content
             return
         left = self.size
         with self.content.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
+            while chunk := self._read(file):
                 left -= len(chunk)
                 if left < 0:
                     break
                 yield chunk
         if left:
-            raise OSError(f"{self.content} changed while it was sent")
+            raise OSError(errno.EIO, "changed while it was sent", str(self.content))
+
+    def _read(self, file: IO[bytes]) -> bytes:
+        try:
+            return file.read(_CHUNK_BYTES)
+        except OSError as error:
+            error.filename = str(self.content)  # which a failed read does not name
+            raise
 
     def read(self) -> bytes:
         """Return the whole content."""
@@ -44,7 +56,7 @@ class SourceFile:
 
 
 def source_files(files: Iterable[FileInput]) -> list[SourceFile]:
-    """Return the files with their sizes; raises OSError if one cannot be read, ValueError if none.
+    """Return the files with their sizes; raises OSError if one is missing, ValueError if none.
 
     Only names and sizes are kept: a file is opened while it is sent.
     """

@@ -5,12 +5,13 @@ is raised where it waits. So requests, repeats and waits are decided once, and r
 asyncio.
 """
 
+import math
 import ssl
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -30,6 +31,7 @@ from plate_detect_client.files import Form, SourceFile
 from plate_detect_client.models import Problem, TaskAccepted, TaskState
 from plate_detect_client.names import is_plain_name, is_task_id
 from plate_detect_client.retry import Attempts, RetryPolicy, parse_retry_after
+from plate_detect_client.targets import Body, OpenFile, PartFile, Target
 
 T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
@@ -38,6 +40,13 @@ CONNECT_SECONDS = 10.0
 STREAM_READ_SECONDS = 20.0
 """Longer than the service's pause between two pings of a progress stream."""
 
+MAX_BODY_BYTES = 32 << 20
+"""Longest response that is kept in memory, but for results."""
+
+MAX_RESULT_BYTES = 1 << 30
+"""Largest result that is kept in memory."""
+
+_POLL_READ_SECONDS = 30.0
 _STREAM_STEP_SECONDS = CONNECT_SECONDS + STREAM_READ_SECONDS
 _LASTING = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, ssl.SSLCertVerificationError)
 _POLLING = RetryPolicy(base_seconds=0.5, cap_seconds=5.0)
@@ -45,8 +54,9 @@ _POLLING = RetryPolicy(base_seconds=0.5, cap_seconds=5.0)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. Its response is kept in memory, or written to `target`, or fed to `listen`.
+    """One request. Its response is kept in memory, or written to a target, or fed to `listen`.
 
+    `target` opens the target, once for each attempt; the response of a failure is kept in memory.
     `listen` gets each chunk of a successful response, and returns whether that is enough.
     `seconds` limits each wait for the network; None means the client's own limit.
     """
@@ -55,9 +65,14 @@ class Call:
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
     form: Form | None = None
-    target: Path | None = None
+    target: Callable[[], Target] | None = None
     listen: Callable[[bytes], bool] | None = None
     seconds: float | None = None
+    max_bytes: int = MAX_BODY_BYTES
+
+    def new_body(self) -> Body:
+        """Return where a response is kept in memory."""
+        return Body(self.max_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +125,21 @@ def delete(task_id: str, policy: RetryPolicy) -> Flow[None]:
 
 def fetch(task_id: str, name: str, policy: RetryPolicy) -> Flow[bytes]:
     """Return one result."""
-    return (yield from _reliable(Call("GET", _result_path(task_id, name)), policy)).body
+    call = Call("GET", _result_path(task_id, name), max_bytes=MAX_RESULT_BYTES)
+    return (yield from _reliable(call, policy)).body
+
+
+def fetch_into(task_id: str, name: str, file: IO[bytes], policy: RetryPolicy) -> Flow[None]:
+    """Write one result into an open file, each attempt from its start."""
+    path = _result_path(task_id, name)
+    yield from _reliable(Call("GET", path, target=lambda: OpenFile(file)), policy)
 
 
 def save(task_id: str, name: str, folder: Path, policy: RetryPolicy) -> Flow[Path]:
     """Write one result into a folder; return its path."""
     target = folder / name
-    yield from _reliable(Call("GET", _result_path(task_id, name), target=target), policy)
+    path = _result_path(task_id, name)
+    yield from _reliable(Call("GET", path, target=lambda: PartFile(target)), policy)
     return target
 
 
@@ -124,6 +147,8 @@ class Waiting:
     """Wait for the end of a task: with its progress stream, and by asking where that fails.
 
     Args:
+        timeout_seconds: for the whole wait; None: without a limit.
+        idle_seconds: for the time without a new state.
         on_progress: gets each new state, also the last.
         absent_ok: an unknown task is waited for, as after `publish`.
     """
@@ -131,8 +156,9 @@ class Waiting:
     def __init__(
         self,
         task_id: str,
-        timeout_seconds: float,
+        timeout_seconds: float | None,
         *,
+        idle_seconds: float = math.inf,
         on_progress: Callable[[TaskState], None] | None = None,
         absent_ok: bool = False,
         clock: Callable[[], float] = time.monotonic,
@@ -141,7 +167,9 @@ class Waiting:
         self._on_progress = on_progress
         self._absent_ok = absent_ok
         self._clock = clock
-        self._end = clock() + timeout_seconds
+        self._end = math.inf if timeout_seconds is None else clock() + timeout_seconds
+        self._idle_seconds = idle_seconds
+        self._idle_end = clock() + idle_seconds
         self._state: TaskState | None = None
         self._streams = True
         self._rounds = 0
@@ -157,6 +185,8 @@ class Waiting:
                 failure = _unreachable(error)
                 if not failure.is_passing:
                     raise failure from error
+                if isinstance(error, httpx.ReadTimeout) and self._state is None:
+                    self._streams = False  # not even a first event: a proxy holds the stream back
             if self._state is not None and self._state.status.is_final:
                 return self._state
             self._rounds += 1
@@ -166,7 +196,7 @@ class Waiting:
 
     @property
     def _left(self) -> float:
-        return self._end - self._clock()
+        return min(self._end, self._idle_end) - self._clock()
 
     def _next_call(self) -> Call:
         # A stream can only be left between two pings, so the last seconds are for asking.
@@ -181,7 +211,7 @@ class Waiting:
             path = _task_path("task-events", self._task_id)
             return Call("GET", path, listen=listen, seconds=STREAM_READ_SECONDS)
         path = _task_path("task-status", self._task_id)
-        return Call("GET", path, seconds=max(0.05, self._left / 2))
+        return Call("GET", path, seconds=min(max(0.05, self._left / 2), _POLL_READ_SECONDS))
 
     def _failure_of(self, reply: Reply) -> FailedCallError | None:
         if reply.is_success:
@@ -200,6 +230,7 @@ class Waiting:
         if state == self._state:
             return
         self._state, self._rounds = state, 0
+        self._idle_end = self._clock() + self._idle_seconds
         if self._on_progress is not None:
             self._on_progress(state)
 
@@ -243,19 +274,33 @@ def _reliable(call: Call, policy: RetryPolicy) -> Flow[Reply]:
 
 
 def _unreachable(error: httpx.TransportError) -> UnreachableError:
-    message = f"no response: {type(error).__name__}: {error}"
-    failure = UnreachableError(message, is_passing=not _is_lasting(error))
+    causes = list(_causes(error))
+    # A mistake in the address, the headers or the certificates.
+    is_lasting = any(isinstance(cause, _LASTING) for cause in causes)
+    failure = UnreachableError(f"no response: {_reason(causes)}", is_passing=not is_lasting)
     failure.__cause__ = error
     return failure
 
 
-def _is_lasting(error: BaseException | None) -> bool:
-    """Return whether an error is a mistake in the address, the headers or the certificates."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what has caused it, the nearest first."""
     while error is not None:
-        if isinstance(error, _LASTING):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+        yield error
+        if isinstance(error, BaseExceptionGroup):  # one for each address of a name
+            error = error.exceptions[0]
+        else:
+            error = error.__cause__ or error.__context__
+
+
+def _reason(causes: list[BaseException]) -> str:
+    for cause in reversed(causes):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not accepted: {getattr(cause, 'verify_message', cause)}"
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS: {getattr(cause, 'reason', None) or cause}"
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+    return f"{type(causes[0]).__name__}: {causes[0]}".removesuffix(": ")
 
 
 def _problem(reply: Reply) -> ProblemError:

@@ -94,7 +94,7 @@ class TaskState(_Public):
 class TaskAccepted(_Public):
     """Response to an upload."""
 
-    task_id: str
+    task_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
 
 
 class Problem(_Public):

@@ -11,7 +11,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from plate_detect_client.errors import WebhookError
 from plate_detect_client.models import TaskState
-from plate_detect_client.names import PartFile, is_plain_name, is_task_id
+from plate_detect_client.names import is_plain_name, is_task_id
+from plate_detect_client.targets import PartFile
 
 _CHUNK_BYTES = 1 << 16
 _HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")

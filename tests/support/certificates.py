@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.support.programs import needed_program
 
 _KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-_SERVER = "subjectAltName=DNS:localhost,IP:127.0.0.1"
+LOOPBACK = "DNS:localhost,IP:127.0.0.1"
 _CA = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"]
 
 
@@ -22,8 +22,8 @@ class Certificates:
     client_key: Path
 
 
-def make_certificates(folder: Path) -> Certificates:
-    """Create all files in `folder`, valid for two days."""
+def make_certificates(folder: Path, names: str = LOOPBACK) -> Certificates:
+    """Create all files in `folder`, valid for two days, for these alternative names."""
     ca, ca_key = folder / "ca.pem", folder / "ca.key"
     extensions = [part for text in _CA for part in ("-addext", text)]
     _openssl(
@@ -34,7 +34,7 @@ def make_certificates(folder: Path) -> Certificates:
         request, extra = folder / f"{name}.csr", folder / f"{name}.ext"
         _openssl("req", *_KEY, "-keyout", folder / f"{name}.key", "-out", request,
                  "-subj", f"/CN={name}")  # fmt: skip
-        extra.write_text(f"{_SERVER}\nauthorityKeyIdentifier=keyid\n")
+        extra.write_text(f"subjectAltName={names}\nauthorityKeyIdentifier=keyid\n")
         _openssl(
             "x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial",
             "-days", "2", "-extfile", extra, "-out", folder / f"{name}.pem",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from cli.launcher import STOP_MARGIN_SECONDS
 from consumer.settings import DispatcherSettings, WorkerSettings
@@ -124,13 +125,22 @@ def test_the_build_context_holds_what_the_image_copies() -> None:
     assert all((PROJECT / source).exists() for source in sources)
 
 
+def dependencies(name: str) -> set[str]:
+    project = tomllib.loads(read(name))["project"]
+    return {*project["dependencies"]}.union(*project["optional-dependencies"].values())
+
+
 def test_constraints_agree_with_the_direct_pins() -> None:
-    direct: set[str] = set()
-    for name in ("pyproject.toml", "client/pyproject.toml"):
-        project = tomllib.loads(read(name))["project"]
-        direct.update(project["dependencies"], *project["optional-dependencies"].values())
     locked = {line.lower().replace("_", "-") for line in read("constraints.txt").splitlines()}
-    assert direct <= locked
+    assert dependencies("pyproject.toml") <= locked
+
+
+def test_the_ranges_of_the_client_admit_the_pins() -> None:
+    pins = dict(pin.split("==") for pin in dependencies("pyproject.toml"))
+    for text in dependencies("client/pyproject.toml"):
+        needed = Requirement(text)
+        assert needed.specifier.contains(pins[needed.name]), text
+        assert {each.operator for each in needed.specifier} == {">=", "<"}, text
 
 
 def compose_command() -> list[str]:

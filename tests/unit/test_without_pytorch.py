@@ -1,5 +1,7 @@
 """All roles run with the packages of the image for the CPU: without PyTorch and ultralytics."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 from tests.support.packages import installed_with, missing_modules, run_without
 
 PROJECT = Path(__file__).resolve().parents[2]
-HERE = {"plate-detect", "coverage"}
+HERE = {"plate-detect", "plate-detect-client", "coverage"}
 """Installed for the tests, and nothing to miss in the image: the project itself, its coverage."""
 
 _WORKER = """
@@ -26,7 +28,7 @@ image = Path("static/example.jpg").read_bytes()
 print(len(run_steps(cover_plates(image, options), networks.run).covers))
 """
 _ROLES = """
-import cli.main, cli.runner, cli.settings_table
+import cli.main, cli.images.submitting, cli.runner, cli.settings_table
 import consumer.__main__, consumer.dispatcher.process, consumer.worker.process
 import producer.__main__, producer.app
 """
@@ -39,6 +41,11 @@ try:
     load_networks(Path("own.pt"), None, device="cpu", confidence=0.3, max_batch=1)
 except ModelError as error:
     print(error)
+"""
+_DOCTOR = """
+from cli.main import app
+
+app(["doctor", "model", "--json"])
 """
 _EXPORT = """
 from cli.main import app
@@ -94,3 +101,13 @@ def test_export_says_what_is_missing(missing: set[str]) -> None:
     assert done.returncode
     assert "needs PyTorch and ultralytics" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_doctor_says_that_a_gpu_needs_pytorch(missing: set[str]) -> None:
+    done = run_without(missing, _DOCTOR, {**os.environ, "PROCESSING_DEVICE": "cuda"})
+    assert done.returncode == 1, done.stderr
+    finding = json.loads(done.stdout)
+    assert finding["level"] == "problem"
+    assert finding["text"].startswith("PROCESSING_DEVICE=cuda: ")
+    assert "needs PyTorch and ultralytics, which are not installed" in finding["text"]
+    assert "PROCESSING_DEVICE=cpu" in finding["mend"]

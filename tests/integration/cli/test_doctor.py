@@ -188,6 +188,19 @@ def test_networks_that_are_missing_or_damaged(folder: Path) -> None:
     found("model", status=1, COVER_IMAGE_PATH=str(folder / "none.png"))
 
 
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_device_that_is_not_there(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    texts = found("model", status=1, PROCESSING_DEVICE=device)
+    assert set(texts) == {"problem"}
+    assert only(texts["problem"]) == (
+        f"PROCESSING_DEVICE={device}: {device!r} was asked for,"
+        " but this PyTorch sees no CUDA device"
+    )
+    done = run("model", PROCESSING_DEVICE=device, COLUMNS="400")
+    assert "set PROCESSING_DEVICE=cpu, or make the GPU usable here: its driver" in done.stdout
+
+
 def test_a_port_that_is_taken(redis_server: str, folder: Path) -> None:
     quiet = {"METRICS_PORT": "0"}
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from cli.images.submit import KEY_VARIABLE, URL_VARIABLE
 from cli.main import app
 from schemas.settings.misspelled import misspellings
+from tests.support.certificates import make_certificates
 from tests.support.pictures import encoded, pixels_of, scene, scene_file
 from tests.support.ports import free_port
 from tests.support.service import Service, running
@@ -47,13 +49,15 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-async def submit(photos: Path, url: str, *options: str, key: str = KEY) -> Result:
+async def submit(
+    photos: Path, url: str, *options: str, key: str = KEY, **environment: str
+) -> Result:
     """Run the command; the report is beside the photos."""
     report = photos.parent / "report.jsonl"
     return await asyncio.to_thread(
         CliRunner().invoke, app,
         ["submit", str(photos), "--url", url, "--json", str(report), *options],
-        env={KEY_VARIABLE: key, "COLUMNS": "300"},
+        env={KEY_VARIABLE: key, "COLUMNS": "300", **environment},
     )  # fmt: skip
 
 
@@ -147,13 +151,22 @@ async def test_an_address_that_is_none(url: str, photos: Path) -> None:
 
 
 @asynccontextmanager
-async def in_front_of(service: Service, faults: list[web.Response | None]) -> AsyncIterator[str]:
+async def in_front_of(
+    service: Service,
+    faults: list[web.Response | None],
+    *,
+    at_first: Callable[[], object] = bool,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[str]:
     """Yield the address of a proxy below a path, which answers first with ``faults``.
 
-    None: the request is passed on, and the connection is cut instead of a response.
+    None: the request is passed on, and the connection is cut instead of a response. ``at_first`` is
+    called before the first response.
     """
+    calls = iter([at_first])
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        next(calls, bool)()
         fault = faults.pop(0) if faults else web.Response()
         if fault is not None and fault.status != 200:
             return fault
@@ -173,10 +186,10 @@ async def in_front_of(service: Service, faults: list[web.Response | None]) -> As
     application.router.add_route("*", "/plates/{rest:.*}", handle)
     runner = web.AppRunner(application)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/plates"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}/plates"
     finally:
         await runner.cleanup()
 
@@ -197,6 +210,28 @@ async def test_a_busy_service_is_asked_again_and_no_task_is_made_twice(
     (task_id,) = done.stdout.split()  # the one that the lost response named
     assert {row["task_id"] for row in rows(photos).values()} == {task_id}
     assert len(list(out.rglob("*.webp"))) == 2
+
+
+async def test_an_image_that_vanishes_fails_alone(service: Service, photos: Path) -> None:
+    faults: list[web.Response | None] = [web.Response(status=503, headers={"Retry-After": "0"})]
+    vanish = (photos / "a.png").unlink
+    async with in_front_of(service, faults, at_first=vanish) as url:
+        done = await submit(photos, url, "--max-files", "2")
+    assert done.exit_code == 1
+    assert codes(photos) == {"a.png": "cannot_read"}
+    assert Counter(row["status"] for row in rows(photos).values()) == {"submitted": 4, "failed": 1}
+
+
+async def test_a_certificate_of_an_own_authority(service: Service, photos: Path) -> None:
+    files = make_certificates(photos.parent)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(files.server, files.server_key)
+    async with in_front_of(service, [], tls=tls) as url:
+        refused = await submit(photos, url)
+        assert refused.exit_code == 1
+        assert "cannot be used: no response: its certificate is not accepted: " in refused.stderr
+        trusted = await submit(photos, url, SSL_CERT_FILE=str(files.ca))
+        assert trusted.exit_code == 0, trusted.output
 
 
 async def test_a_redirect_is_not_followed(service: Service, photos: Path) -> None:

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import httpx
 import pytest
 
 from plate_detect_client import AsyncClient, Client, RetryPolicy, TaskState
@@ -39,6 +40,9 @@ class Calls:
     async def save(self, task: str | TaskState, folder: Path) -> list[Path]:
         return list(await self._call(self._client.save_results, task, folder))
 
+    async def fetch_into(self, task_id: str, name: str, file: IO[bytes]) -> None:
+        await self._call(self._client.fetch_into, task_id, name, file)
+
     async def delete(self, task_id: str) -> None:
         await self._call(self._client.delete, task_id)
 
@@ -59,16 +63,25 @@ Connect = Callable[..., AbstractAsyncContextManager[Calls]]
 
 @pytest.fixture(params=["sync", "async"])
 def connect(request: pytest.FixtureRequest) -> Connect:
-    """Open a client of either kind, which repeats quickly."""
+    """Open a client of either kind, which repeats quickly.
+
+    `own`: options of an HTTP client of one's own.
+    """
 
     @asynccontextmanager
-    async def opened(url: str, api_key: str | None = None, **options: Any) -> AsyncIterator[Calls]:
+    async def opened(
+        url: str, api_key: str | None = None, own: dict[str, Any] | None = None, **options: Any
+    ) -> AsyncIterator[Calls]:
         options = {"retry": QUICK} | options
         if request.param == "async":
-            async with AsyncClient(url, api_key, **options) as asynchronous:
-                yield Calls(asynchronous)
+            async with httpx.AsyncClient(**own or {}) as http:
+                options |= {"http": http} if own else {}
+                async with AsyncClient(url, api_key, **options) as asynchronous:
+                    yield Calls(asynchronous)
         else:
-            with Client(url, api_key, **options) as client:
-                yield Calls(client)
+            with httpx.Client(**own or {}) as plain:
+                options |= {"http": plain} if own else {}
+                with Client(url, api_key, **options) as client:
+                    yield Calls(client)
 
     return opened

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from aiohttp import web
 
 from plate_detect_client import (
     AsyncClient,
     Client,
     NotFoundError,
+    PlateDetectError,
     ProblemError,
     RequestError,
     RetryPolicy,
@@ -18,6 +20,7 @@ from plate_detect_client import (
     UnreachableError,
     WaitTimeoutError,
 )
+from plate_detect_client.flows import MAX_BODY_BYTES
 from tests.integration.client.conftest import Connect, RunningProducer, StartProducer
 from tests.integration.dispatcher.receiver import Receiver, listening, respond
 from tests.integration.producer.conftest import JPEG, PNG, eventually
@@ -70,6 +73,11 @@ async def test_images_from_disk_and_memory_come_back_covered(
         paths = await client.save(state, tmp_path / "out")
         assert {path.name: path.read_bytes() for path in paths} == covered
         assert sorted((tmp_path / "out").iterdir()) == sorted(paths)
+
+        with (tmp_path / "own").open("w+b") as file:
+            file.write(b"of an attempt that was cut off, and longer than what comes")
+            await client.fetch_into(task_id, sent[2], file)
+        assert (tmp_path / "own").read_bytes() == covered[sent[2]]
 
         await client.delete(task_id)
         gone = await client.status(task_id)
@@ -146,6 +154,21 @@ async def test_what_a_repeat_cannot_mend_is_not_repeated(connect: Connect, statu
             await client.delete("t1")
     assert failed.value.problem.status == status
     assert len(receiver.received) == 1
+
+
+async def test_a_response_has_a_limited_length(connect: Connect) -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(MAX_BODY_BYTES >> 20):
+            await response.write(bytes(1 << 20))
+        await response.write(b"x")
+        return response
+
+    receiver = Receiver(endless)
+    async with listening(receiver), connect(f"http://127.0.0.1:{receiver.port}") as client:
+        with pytest.raises(PlateDetectError, match="more than"):
+            await client.status("t1")
 
 
 async def test_a_refused_file_is_named(producer: RunningProducer, connect: Connect) -> None:

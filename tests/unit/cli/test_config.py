@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import settings_table
-from cli.config import masked_address
 from cli.main import app
+from cli.masking import masked_address
 
 SECRETS = {
     "REDIS_PASSWORD": "hunter1",

@@ -25,8 +25,9 @@ def test_a_file_that_changes_while_it_is_sent_fails(tmp_path: Path, size: int) -
     path.write_bytes(b"four")
     form = Form(source_files([path]))
     path.write_bytes(bytes(size))
-    with pytest.raises(OSError, match="changed while it was sent"):
+    with pytest.raises(OSError, match="changed while it was sent") as failed:
         list(form)
+    assert failed.value.filename == str(path)
 
 
 @pytest.mark.parametrize("files", ["a.jpg", Path("a.jpg"), b"bytes"])

@@ -103,6 +103,27 @@ def test_the_wait_ends_in_time_and_says_what_was_seen() -> None:
     assert "502" in str(late.value.__cause__)
 
 
+def test_a_stream_that_is_held_back_by_a_proxy_is_not_waited_for_again() -> None:
+    flow = Waiting("t", 100, clock=Clock()).flow()
+    assert call(flow).path == "/api/v1/task-events/t"
+    assert isinstance(flow.throw(httpx.ReadTimeout("")), Pause)
+    assert call(flow, Reply(0, {}, b"")).path == "/api/v1/task-status/t"
+
+
+def test_the_wait_can_be_limited_by_the_time_without_a_new_state() -> None:
+    clock = Clock()
+    flow = Waiting("t", None, idle_seconds=10, clock=clock).flow()
+    assert call(flow).path == "/api/v1/task-status/t"
+    for now in (TaskStatus.PENDING, TaskStatus.PROCESSING):
+        clock.now += 9
+        pause(flow, ok(now))
+        call(flow, Reply(0, {}, b""))
+    clock.now += 10
+    pause(flow, ok(TaskStatus.PROCESSING))  # the same as before
+    with pytest.raises(WaitTimeoutError):
+        flow.send(Reply(0, {}, b""))
+
+
 def test_an_unknown_task_ends_the_wait_unless_it_may_come() -> None:
     flow = Waiting("t", 20, clock=Clock()).flow()
     call(flow)
@@ -149,6 +170,25 @@ def test_a_foreign_certificate_is_no_passing_failure(start: Callable[[], Flow[Ta
     failure.__cause__ = ssl.SSLCertVerificationError()
     with pytest.raises(UnreachableError):
         flow.throw(failure)
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (OSError(111, "Connection refused"), "no response: Connection refused"),
+        (ExceptionGroup("", [OSError(113, "No route to host")]), "no response: No route to host"),
+        (ssl.SSLError(1, "[SSL] wrong"), "no response: TLS: "),
+        (None, "no response: ConnectError: all attempts failed"),
+    ],
+)
+def test_why_there_is_no_response(cause: BaseException | None, said: str) -> None:
+    flow = status("t", RetryPolicy(total_seconds=0))
+    next(flow)
+    failure = httpx.ConnectError("all attempts failed")
+    failure.__cause__ = cause
+    with pytest.raises(UnreachableError) as unreachable:
+        flow.throw(failure)
+    assert str(unreachable.value).startswith(said)
 
 
 @pytest.mark.parametrize("task_id", ["", "../t", "a/b", "t\n", "x" * 65])

@@ -9,7 +9,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from plate_detect_client import WebhookError, Webhooks
-from plate_detect_client.names import PartFile
+from plate_detect_client.targets import PartFile
 
 OLD, NEW, FOREIGN = "whsec_b2xkIHNlY3JldA==", "whsec_bmV3IHNlY3JldA==", "whsec_c29tZWJvZHkncw=="
 IMAGES = {"a.webp": b"first", "ж b.webp": b""}
