@@ -187,7 +187,7 @@ class Submitter:
             pause = min(pause * 1.5, _POLL_SECONDS[1])
 
     async def _fetch(self, task_id: str, item: Item, result: ImageResult) -> Outcome:
-        described = result.model_dump(mode="json", exclude={"url"})
+        described = result.model_dump(mode="json", exclude={"index", "url"})
         if self._folder is None or item.output is None:
             return Outcome(item.source, "covered", result=described, task_id=task_id)
         try:
