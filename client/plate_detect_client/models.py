@@ -50,9 +50,11 @@ class Detection(_Public):
 class ImageResult(_Public):
     """A covered image. `detections` is None unless the service reports them.
 
+    `index`: place of the image among the files of `submit`, from 0; None: the service is older.
     `version`: how many corrections are in it.
     """
 
+    index: int | None = None
     filename: str
     url: str
     needs_review: bool = False

@@ -52,6 +52,12 @@ def _is_none(value: object) -> bool:
 class ImageResult(_Public):
     """A covered image. Results of older versions lack the fields that have a default."""
 
+    index: Annotated[int, Field(ge=0)] | SkipJsonSchema[None] = Field(
+        None,
+        exclude_if=_is_none,
+        json_schema_extra=_without_default,
+        description="Place of the image in its task, from 0: in an upload, that of its file",
+    )
     filename: str = Field(description="Name of the result")
     url: str = Field(
         description="Address of the result, percent-encoded: a path on this service, or with "

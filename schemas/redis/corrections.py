@@ -17,6 +17,7 @@ from schemas.contract.tasks import ImageResult
 from schemas.redis.keys import WORKERS_GROUP, Keys
 from schemas.redis.results import CorrectionRefusal, CorrectionResult
 from schemas.redis.scripts import register
+from schemas.redis.stored_results import from_stored
 from schemas.storage.layout import index_of_version
 
 Covers = Sequence[Sequence[tuple[float, float]]]
@@ -137,7 +138,7 @@ class CorrectionStore:
         )
         if reply[0] != b"accepted":
             _refuse(reply[0])
-        return ImageResult.model_validate_json(reply[1])
+        return from_stored(reply[2], int(reply[1]))
 
     async def begin(self, entry: str, message: CorrectionMessage) -> WaitingCorrections | None:
         """Begin the corrections of one result; None if none is to be made, and the entry ended."""
@@ -220,7 +221,7 @@ def _accepted(
 ) -> AcceptedCorrection:
     end = orjson.loads(ended) if ended else {}
     code = CorrectionErrorCode(end["code"]) if "code" in end else None
-    public = ImageResult.model_validate_json(result)
+    public = from_stored(result, index)
     return AcceptedCorrection(correction_id, index, public, end.get("version"), code)
 
 

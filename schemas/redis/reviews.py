@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 
 from schemas.contract.corrections import ReviewItem, ReviewPage
 from schemas.contract.messages import TASK_ID_PATTERN
-from schemas.contract.tasks import ImageResult
 from schemas.redis.keys import Keys
+from schemas.redis.stored_results import from_stored
 
 MAX_EXAMINED = 1000
 """Members of the queue that one page goes through at most, whatever its filter leaves."""
@@ -130,7 +130,7 @@ def _item(member: str, row: Any) -> ReviewItem | None:
     named = _MEMBER.fullmatch(member)
     if named is None or isinstance(row, Exception) or row[0] is None:
         return None
-    result = ImageResult.model_validate_json(row[0])
+    result = from_stored(row[0], int(named[2]))
     if not result.needs_review:
         return None
     doubt = orjson.loads(row[1] or b"{}").get("doubt", {})

@@ -14,6 +14,7 @@ from schemas.redis.keys import STRANDED_CONSUMER, WORKERS_GROUP, Keys
 from schemas.redis.results import BeginResult, FinishResult, SubmitResult
 from schemas.redis.script_pipeliner import ScriptPipeliner
 from schemas.redis.scripts import register
+from schemas.redis.stored_results import from_stored, to_stored
 
 
 class WorkItem(Protocol):
@@ -143,10 +144,13 @@ class TaskStore:
         provenance: dict[str, Any],
     ) -> FinishResult:
         """Write an image's outcome, then ack and delete its entry."""
-        kind = "result" if isinstance(public, ImageResult) else "error"
+        if isinstance(public, ImageResult):
+            kind, stored = "result", to_stored(public)
+        else:
+            kind, stored = "error", public.model_dump_json()
         args = [
             WORKERS_GROUP, entry, message.task_id, message.index, kind,
-            public.model_dump_json(), orjson.dumps(provenance), self._ttl,
+            stored, orjson.dumps(provenance), self._ttl,
         ]  # fmt: skip
         return FinishResult(await self._run("finish", self._closing_keys(message.task_id), args))
 
@@ -275,7 +279,7 @@ def _task_state(task_id: str, fields: dict[bytes, bytes]) -> TaskState:
     results, errors = [], []
     for index in range(total):
         if (result := fields.get(b"result:%d" % index)) is not None:
-            results.append(ImageResult.model_validate_json(result))
+            results.append(from_stored(result, index))
         if (failure := fields.get(b"error:%d" % index)) is not None:
             errors.append(ImageFailure.model_validate_json(failure))
     return TaskState(

@@ -110,8 +110,8 @@ local function needs_review(result)
   return string.find(result, NEEDS_REVIEW, 1, true) ~= nil
 end
 
--- The JSON of task-status, in the field order of schemas/contract/tasks.py. With `updated`, an
--- index, `changed` is the JSON of that result in place of the stored one.
+-- The JSON of task-status, in the field order of schemas/contract/tasks.py. A stored result has no
+-- index. With `updated`, an index, `changed` is the JSON of that result in place of the stored one.
 local function payload(task, task_id, status, total, updated, changed)
   local results, errors, review = {}, {}, false
   for index = 0, total - 1 do
@@ -119,7 +119,7 @@ local function payload(task, task_id, status, total, updated, changed)
     local failure = redis.call('HGET', task, 'error:' .. index)
     if index == updated then result = changed end
     if result then
-      results[#results + 1] = result
+      results[#results + 1] = '{"index":' .. index .. ',' .. string.sub(result, 2)
       review = review or needs_review(result)
     end
     if failure then errors[#errors + 1] = failure end

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Clear the mark of a result that needs review: a person has looked at it. Safe to repeat.
--- Returns a refusal as `correct` does, or accepted and the result's JSON.
+-- Returns a refusal as `correct` does, or accepted, index and the result's JSON.
 -- KEYS task reviews
 -- ARGV task_id name by
 --!include _corrections
@@ -17,4 +17,4 @@ if first then
     '{"at":' .. now_ms() .. ',"by":"' .. ARGV[3] .. '"}')
 end
 redis.pcall('ZREM', KEYS[2], task_id .. ':' .. index)
-return {'accepted', result}
+return {'accepted', index, result}

@@ -45,7 +45,7 @@ async def test_show_names_results_and_errors(bench: Bench) -> None:
     await finished(bench, "sure")
     (row,) = await bench.rows("tasks", "show", "sure")
     assert row["status"] == "completed"
-    assert row["results"] == [{"filename": "covered.webp", "url": "/covered.webp"}]
+    assert row["results"] == [{"index": 0, "filename": "covered.webp", "url": "/covered.webp"}]
     assert (row["done"], row["total"], row["failed"], row["deleted"]) == (1, 1, 0, False)
     text = await bench.cli("tasks", "show", "sure")
     assert '"filename":"covered.webp"' in text.stdout

@@ -28,7 +28,7 @@ async def test_the_callback_reports_the_review(world: World) -> None:
     assert body["needs_review"] is True
     assert body["results"] == [
         {
-            "filename": "covered_0.webp", "url": "/x", "needs_review": True,
+            "index": 0, "filename": "covered_0.webp", "url": "/x", "needs_review": True,
             "detections": [{"quad": [list(corner) for corner in quad], "score": 0.3}],
         }
     ]  # fmt: skip

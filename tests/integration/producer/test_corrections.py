@@ -67,7 +67,8 @@ async def test_the_response_comes_with_the_new_version(producer: RunningProducer
     await made
     assert (response.status, state["status"]) == (200, "done")
     assert state["result"] == {
-        "filename": NAME, "url": f"/tasks_storage/{task_of(path)}/output/{NAME}", "version": 1,
+        "index": 0, "filename": NAME,
+        "url": f"/tasks_storage/{task_of(path)}/output/{NAME}", "version": 1,
     }  # fmt: skip
     assert response.headers["Location"] == f"/api/v1/task-status/{task_of(path)}"
     _, status = await producer.call("GET", f"/api/v1/task-status/{task_of(path)}")

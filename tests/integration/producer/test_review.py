@@ -49,7 +49,7 @@ async def test_results_without_detections_have_no_such_field(producer: RunningPr
     _, body = await producer.upload(("a.jpg", JPEG))
     await producer.finish_next()
     _, state = await producer.call("GET", f"/api/v1/task-status/{body['task_id']}")
-    assert set(state["results"][0]) == {"filename", "url"}
+    assert set(state["results"][0]) == {"index", "filename", "url"}
 
 
 async def last_event(producer: RunningProducer, task_id: str) -> Any:

@@ -10,7 +10,7 @@ import pytest
 
 from producer.routes import events
 from schemas.contract.errors import ImageErrorCode
-from schemas.contract.tasks import ImageFailure
+from schemas.contract.tasks import ImageFailure, ImageResult
 from tests.integration.producer.conftest import (
     JPEG,
     RunningProducer,
@@ -61,6 +61,18 @@ async def test_partial_failure_is_in_the_status(producer: RunningProducer) -> No
     assert state["status"] == "completed"
     assert [r["filename"] for r in state["results"]] == ["covered_a.webp"]
     assert [e["code"] for e in state["errors"]] == ["corrupt_image"]
+
+
+async def test_a_result_names_its_file_also_while_the_task_runs(producer: RunningProducer) -> None:
+    _, body = await producer.upload(("a.jpg", JPEG), ("a.png", JPEG))
+    await producer.store.begin(*(await producer.messages())[0])
+    entry, message = (await producer.messages())[1]
+    await producer.store.begin(entry, message)
+    await producer.store.finish(entry, message, ImageResult(filename="b.webp", url="/b"), {})
+
+    _, state = await producer.call("GET", f"/api/v1/task-status/{body['task_id']}")
+    assert state["status"] == "processing"
+    assert state["results"] == [{"index": 1, "filename": "b.webp", "url": "/b"}]
 
 
 @pytest.mark.parametrize("task_id", [UNKNOWN, *BAD_IDS])

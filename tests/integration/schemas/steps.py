@@ -29,7 +29,8 @@ async def take(redis: Redis, consumer: str = "c1") -> list[tuple[str, ImageMessa
 
 
 def result(message: ImageMessage) -> ImageResult:
-    return ImageResult(filename=message.output_name, url=f"/{message.output_name}")
+    name = message.output_name
+    return ImageResult(index=message.index, filename=name, url=f"/{name}")
 
 
 def failure(message: ImageMessage) -> ImageFailure:

@@ -2,23 +2,21 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-import requests
 
 from cli import runner
 from cli.launcher import LaunchError, ManagedProcess
 from cli.readiness import ReadinessProbe
 from cli.runner import Plan, keep_running
 from tests.support.ports import free_port
+from tests.support.run_command import Run
 from tests.support.service import ROOT, wait_until
 
 # --- Keeping processes running, with shell scripts in their place
@@ -136,74 +134,6 @@ def test_each_role_has_its_own_metrics_port_in_every_run(
 # --- The real roles
 
 
-class Run:
-    """One `plate-detect run` in a folder of its own, its output at hand."""
-
-    def __init__(self, folder: Path) -> None:
-        self.url = f"http://127.0.0.1:{(port := free_port())}"
-        self.output = ""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("REDIS_")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "cli", "run"],
-            cwd=folder,
-            env={
-                **inherited, "PYTHONPATH": str(ROOT), "HOST": "127.0.0.1", "PORT": str(port),
-                "METRICS_PORT": "0",
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )  # fmt: skip
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.output += line
-
-    def expect(self, text: str) -> None:
-        wait_until(lambda: text in self.output or self.process.poll() is not None, 60, text)
-        assert text in self.output, self.output
-
-    def family(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    def member(self, command: str) -> psutil.Process | None:
-        """The process with this in its command line; a dead one has none any more."""
-        for process in self.family():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if command in " ".join(process.cmdline()):
-                    return process
-        return None
-
-    def kill(self, command: str) -> None:
-        """Kill a member, and wait until it has been started again."""
-        found = self.member(command)
-        assert found is not None
-        found.kill()
-
-        def is_back() -> bool:
-            member = self.member(command)
-            return member is not None and member.pid != found.pid
-
-        wait_until(is_back, 60, f"a new {command}")
-
-    def is_ready(self) -> bool:
-        try:
-            return requests.get(f"{self.url}/ready", timeout=5).status_code == 200
-        except requests.RequestException:
-            return False
-
-    def close(self) -> int:
-        status = self.process.wait(timeout=60)
-        self._reader.join()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return status
-
-
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
     folder = tmp_path / "one #1; 100% 'mine' %(here)s"
@@ -230,7 +160,7 @@ def test_it_heals_and_ctrl_c_stops_everything(run: Run) -> None:
     assert "plate-detect: worker was killed by SIGKILL; starting it again in " in run.output
     assert '"role": "dispatcher"' in run.output
     family = run.family()
-    os.killpg(run.process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    run.interrupt()
     assert run.close() == 0, run.output
     assert_all_gone(family)
 

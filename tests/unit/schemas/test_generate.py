@@ -75,9 +75,9 @@ def test_state_schema_agrees_with_the_model() -> None:
         task_id="t",
         status=TaskStatus.COMPLETED,
         results=[
-            ImageResult(filename="a.webp", url="/a.webp"),
+            ImageResult(index=0, filename="a.webp", url="/a.webp"),
             ImageResult(
-                filename="b.webp", url="/b.webp", needs_review=True,
+                index=1, filename="b.webp", url="/b.webp", needs_review=True,
                 detections=[Detection(quad=((0, 1), (2, 1), (2, 3), (0, 3)), score=0.4)],
             ),
         ],

@@ -15,9 +15,9 @@ OLD_STATE = {
 }  # fmt: skip
 
 
-def test_an_old_result_needs_no_review_and_has_no_detections() -> None:
+def test_an_old_result_lacks_what_is_newer() -> None:
     result = ImageResult.model_validate(OLD_RESULT)
-    assert (result.needs_review, result.detections) == (False, None)
+    assert (result.index, result.needs_review, result.detections) == (None, False, None)
     assert json.loads(result.model_dump_json()) == OLD_RESULT
 
 
