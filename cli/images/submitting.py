@@ -205,9 +205,7 @@ class Submitter:
         return Fault(NO_PROGRESS, detail)
 
     async def _fetch(self, task_id: str, item: Item, result: ImageResult) -> Outcome:
-        described = result.model_dump(
-            mode="json", exclude={"index", "url"}, exclude_defaults=True
-        )
+        described = result.model_dump(mode="json", exclude={"index", "url"}, exclude_defaults=True)
         if self._folder is None or item.output is None:
             return Outcome(item.source, "covered", result=described, task_id=task_id)
         try:

@@ -1,7 +1,6 @@
 /** Follows tasks until they end, and writes into the photos what became of them. */
 
 import { taskEvents, taskState } from "./api.js";
-import { resultNames } from "./names.js";
 import { Limit, pause, withRetries } from "./waiting.js";
 
 // The oldest task streams its progress; the others are asked for theirs now and then.
@@ -19,10 +18,9 @@ export class Watcher {
   /** Follow a task whose photos stand in their order. */
   async follow(taskId, photos) {
     const { signal } = this.#stop;
-    const names = resultNames(photos.map((photo) => photo.name));
     let isFinal = false;
     const apply = (state) => {
-      isFinal = isFinal || applyState(this.album, state, photos, names);
+      isFinal = isFinal || applyState(this.album, state, photos);
     };
     const onPause = (seconds) =>
       this.#updateOpen(photos, (photo) => {
@@ -66,10 +64,10 @@ export class Watcher {
 }
 
 /** Write the state of a task into its photos; return whether it is final. */
-export function applyState(album, state, photos, names) {
+export function applyState(album, state, photos) {
   const isFinal = state.status === "completed" || state.status === "failed";
   const errors = new Map(state.errors.map((error) => [error.index, error]));
-  const results = isFinal ? byPlace(state, photos, errors) : byName(state, names);
+  const results = new Map(state.results.map((result) => [result.index, result]));
   const running = state.status === "processing" ? "working" : "queued";
   const changed = [];
   photos.forEach((photo, index) => {
@@ -88,15 +86,4 @@ export function applyState(album, state, photos, names) {
     else Object.assign(photo, { state: running, retryIn: null });
   });
   return isFinal;
-}
-
-/** Of a final task: results stand in the order of the images that have one. */
-function byPlace(state, photos, errors) {
-  const places = photos.map((_, index) => index).filter((index) => !errors.has(index));
-  return new Map(state.results.map((result, number) => [places[number], result]));
-}
-
-/** While a task runs, its results do not tell their places, but their names do. */
-function byName(state, names) {
-  return new Map(state.results.map((result) => [names.indexOf(result.filename), result]));
 }
