@@ -14,6 +14,7 @@ from consumer.vision.detect.heads import Array
 from consumer.vision.detect.obb import Detections, joined
 from consumer.vision.image.decoder import MAX_SIDE, DecodedImage, decode, read_header
 from consumer.vision.image.encoder import encode_webp
+from consumer.vision.image.scaling import Pyramid
 from consumer.vision.image.webp_tuning import WebpMethod, highest_method, method_for
 from consumer.vision.steps import NetworkInput, Pixels, Steps
 from consumer.vision.views.merge import candidates, distinct, merged, unused_score
@@ -187,23 +188,24 @@ def needed_bytes(data: bytes, options: CoverOptions) -> int:
 
 def find_plates(rgb: Pixels, options: FindOptions) -> Steps[FoundPlates]:
     """Find what may be a plate in ``rgb`` (H, W, 3)."""
-    seen = views(rgb, options.imgsz, options.tiling)
-    plates = {0: (yield from _plates(rgb, seen, options))}
+    image = Pyramid(rgb)
+    seen = views(image, options.imgsz, options.tiling)
+    plates = {0: (yield from _plates(image, seen, options))}
     if not is_certain(plates[0]):
         seen.append(half(seen[0]))
-        further = yield from _plates(rgb, seen[-1:], options)
+        further = yield from _plates(image, seen[-1:], options)
         plates[0] = distinct(joined([plates[0], further]))
     while (turns := next_turn(plates, max(rgb.shape[:2]))) is not None:
-        plates[turns] = yield from _plates(rgb, seen, options, turns)
+        plates[turns] = yield from _plates(image, seen, options, turns)
     return FoundPlates(merged(plates), unused_score(plates))
 
 
 def _plates(
-    rgb: Pixels, views_: Sequence[View], options: FindOptions, turns: int = 0
+    image: Pyramid, views_: Sequence[View], options: FindOptions, turns: int = 0
 ) -> Steps[Detections]:
     """Return the plates that views turned clockwise by 90°, ``turns`` times, show."""
     found = yield from _candidates([turned(view, turns) for view in views_])
-    return distinct((yield from refine(rgb, found)) if options.corners else found)
+    return distinct((yield from refine(image, found)) if options.corners else found)
 
 
 def _candidates(seen: Sequence[View]) -> Steps[Detections]:

@@ -16,6 +16,7 @@ import numpy as np
 from consumer.vision.detect.detector import load_detector
 from consumer.vision.detect.obb import Detections
 from consumer.vision.finding import FindOptions, find_plates
+from consumer.vision.image.scaling import Pyramid
 from consumer.vision.networks import Networks
 from consumer.vision.steps import run_steps
 from consumer.vision.views.tiling import views
@@ -42,7 +43,7 @@ def wrong_candidates(networks: Networks, item: Item) -> list[list[float]]:
     """
     rgb, rows = read_image(item.image), []
     for size in _SIZES_WITHOUT_PLATES:
-        [whole] = views(rgb, size, "off")
+        [whole] = views(Pyramid(rgb), size, "off")
         [found] = networks.detector.detect(whole.pixels[None])
         best = np.argsort(-found.scores)[:_MOST_WITHOUT_PLATES]
         rows += _rows(in_image(found[best], whole))

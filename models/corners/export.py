@@ -35,6 +35,7 @@ from consumer.vision.corners.model import FORMAT
 from consumer.vision.detect.backends.exported import KEY
 from consumer.vision.detect.no_telemetry import import_openvino
 from consumer.vision.finding import CANDIDATE_SCORE
+from consumer.vision.image.scaling import Pyramid
 from models.corners.network import CornerNetwork, Output
 from models.corners.photos import Place, labelled, photo, proposed
 from models.corners.verdict import VerdictNetwork
@@ -93,7 +94,7 @@ def logits_of(network: SecondStage, places: Sequence[Place]) -> Numbers:
     found = []
     for start in range(0, len(places), _BATCH):
         inputs = [
-            network_input(photo(place.image), place.quad)
+            network_input(Pyramid(photo(place.image)), place.quad)
             for place in places[start : start + _BATCH]
         ]
         with torch.inference_mode():

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from consumer.vision.corners.crop import HEIGHT, WIDTH, crop_matrix, cut, moved
+from consumer.vision.image.scaling import Pyramid
 from models.corners.drawn import choose_style, erase, lookalike, put_plate
 from models.corners.photos import Place, photo
 from models.dataset import Pixels, Quads
@@ -262,4 +263,4 @@ class CropSampler:
             matrix = np.hstack(
                 (shear @ matrix[:, :2], (shear @ (matrix[:, 2] - middle) + middle)[:, None])
             )
-        return Crop(cut(patch, matrix), plate, aligned(moved(quad, matrix)), exact)
+        return Crop(cut(Pyramid(patch), matrix), plate, aligned(moved(quad, matrix)), exact)

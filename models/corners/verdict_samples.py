@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from consumer.vision.corners.crop import HEIGHT, VERDICT_WIDTH, cut, verdict_matrix
+from consumer.vision.image.scaling import Pyramid
 from models.corners.drawn import choose_style, erase, lookalike, put_plate
 from models.corners.photos import Place, photo
 from models.corners.samples import native_height, shaken
@@ -143,8 +144,8 @@ class VerdictSampler:
             rgb, quad = cut_off(rng, rgb, quad)
         if not plate and rng.random() < _TURNED:
             quad = np.roll(quad, int(rng.integers(1, 4)), axis=0)
-        crop = cut(rgb, _changed(rng, verdict_matrix(shaken(rng, quad), self.reach)), VERDICT_WIDTH)
-        crop = relight(rng, crop)
+        matrix = _changed(rng, verdict_matrix(shaken(rng, quad), self.reach))
+        crop = relight(rng, cut(Pyramid(rgb), matrix, VERDICT_WIDTH))
         if rng.random() < 0.6:
             crop = damage(rng, crop)
         return _partly_hidden(rng, crop) if rng.random() < 0.25 else crop

@@ -24,6 +24,7 @@ from consumer.vision.detect.checkpoint import DEFAULT_IMGSZ, load_checkpoint
 from consumer.vision.detect.detector import load_detector
 from consumer.vision.detect.no_telemetry import import_openvino
 from consumer.vision.image.decoder import Pixels, decode
+from consumer.vision.image.scaling import Pyramid
 from consumer.vision.views.letterbox import letterbox
 from models.drawing.scenes import draw_scene
 from models.evaluation.input_size import warn_of_other_size
@@ -118,7 +119,7 @@ def comparison_inputs(photos: Path | None, imgsz: int) -> Iterator[Pixels]:
     """Yield the detector inputs that an export is compared on: drawn scenes, then photographs."""
     for seed, (width, height) in enumerate(_SCENE_SIZES):
         rgb = draw_scene(np.random.default_rng(seed), width, height).rgb
-        yield letterbox(rgb, imgsz).pixels
+        yield letterbox(Pyramid(rgb), imgsz).pixels
     for path in _photos(photos) if photos is not None else ():
         yield detector_input(path, imgsz)
 
@@ -129,7 +130,7 @@ def detector_input(path: Path, imgsz: int) -> Pixels:
         rgb = decode(path.read_bytes(), max_pixels=_MAX_PIXELS).rgb
     except ImageError as error:
         raise ImageError(error.code, f"{path}: {error.detail}") from error
-    return letterbox(rgb, imgsz).pixels
+    return letterbox(Pyramid(rgb), imgsz).pixels
 
 
 def _photos(folder: Path) -> list[Path]:

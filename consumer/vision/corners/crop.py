@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumer.vision.detect.heads import Array
-from consumer.vision.image.scaling import halved
-
-Pixels = NDArray[np.uint8]
+from consumer.vision.image.scaling import Pixels, Pyramid
 
 WIDTH, HEIGHT = 192, 96
 """Size of the close crop in pixels."""
@@ -57,24 +55,27 @@ def _level(quad: Array, axis: NDArray[np.float64], scale: float, width: int) -> 
     return np.hstack((linear, offset[:, None]))
 
 
-def network_input(rgb: Pixels, quad: Array) -> Pixels:
+def network_input(image: Pyramid, quad: Array) -> Pixels:
     """Return all crops of a candidate side by side, uint8 (HEIGHT, INPUT_WIDTH, 3).
 
     From the left: the close one, then those of ``REACHES``.
     """
-    others = [cut(rgb, verdict_matrix(quad, reach), VERDICT_WIDTH) for reach in REACHES]
-    return np.hstack((cut(rgb, crop_matrix(quad)), *others))
+    others = [cut(image, verdict_matrix(quad, reach), VERDICT_WIDTH) for reach in REACHES]
+    return np.hstack((cut(image, crop_matrix(quad)), *others))
 
 
-def cut(rgb: Pixels, matrix: NDArray[np.float64], width: int = WIDTH) -> Pixels:
-    """Return the crop, uint8 (HEIGHT, width, 3), of an image (H, W, 3) by one of the matrices.
+def cut(image: Pyramid, matrix: NDArray[np.float64], width: int = WIDTH) -> Pixels:
+    """Return the crop, uint8 (HEIGHT, width, 3), of an image by one of the matrices.
 
     Outside of the image it repeats the pixels of the edge.
     """
+    # warpAffine skips pixels if it shrinks by more than 2, so it gets a smaller level.
+    rgb = image.at(float(np.hypot(matrix[0, 0], matrix[0, 1])))
     rows, columns = rgb.shape[:2]
-    inverse = inverted(matrix)
+    factor = np.array((columns, rows)) / (image.rgb.shape[1], image.rgb.shape[0])
+    to_level = np.hstack((matrix[:, :2] / factor, matrix[:, 2:]))
     frame = np.array(((0, 0, 1), (width, 0, 1), (width, HEIGHT, 1), (0, HEIGHT, 1)), np.float64)
-    corners = frame @ inverse.T
+    corners = frame @ inverted(to_level).T
     low = np.floor(corners.min(axis=0)).astype(int) - 1
     high = np.ceil(corners.max(axis=0)).astype(int) + 2
     left, right = np.clip((low[0], high[0]), 0, columns).tolist()
@@ -82,15 +83,9 @@ def cut(rgb: Pixels, matrix: NDArray[np.float64], width: int = WIDTH) -> Pixels:
     # A candidate outside of the image: one pixel of the edge.
     left, top = min(left, columns - 1), min(top, rows - 1)
     part = rgb[top : max(bottom, top + 1), left : max(right, left + 1)]
-    scale = float(np.hypot(matrix[0, 0], matrix[0, 1]))
-    whole = np.array((part.shape[1], part.shape[0]))
-    # warpAffine skips pixels if it shrinks by more than 2: average first.
-    while scale <= 0.5 and min(part.shape[:2]) >= 2:
-        part, scale = halved(part), 2 * scale
-    factor = np.array((part.shape[1], part.shape[0])) / whole
-    # From points of the reduced part to points of the crop; warpAffine counts from pixel centres.
-    linear = matrix[:, :2] / factor
-    offset = matrix[:, 2] + matrix[:, :2] @ (left, top) + linear @ (0.5, 0.5) - 0.5
+    # From points of the part to points of the crop; warpAffine counts from pixel centres.
+    linear = to_level[:, :2]
+    offset = to_level[:, 2] + linear @ (left + 0.5, top + 0.5) - 0.5
     warp = np.hstack((linear, offset[:, None]))
     crop = cv2.warpAffine(
         part, warp, (width, HEIGHT), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE

@@ -8,17 +8,18 @@ from consumer.vision.corners.model import CornerResult
 from consumer.vision.cover.margins import offset
 from consumer.vision.detect.heads import Array
 from consumer.vision.detect.obb import Detections
-from consumer.vision.steps import NetworkInput, Pixels, Steps
+from consumer.vision.image.scaling import Pyramid
+from consumer.vision.steps import NetworkInput, Steps
 
 _AT_ONCE = 32
 """Crops that exist at the same time: their memory stays bounded whatever the detector finds."""
 _CERTAIN_LOGIT = 12.0  # the detector's scores of 0 and 1 have no logit
 
 
-def refine(rgb: Pixels, found: Detections) -> Steps[Detections]:
+def refine(image: Pyramid, found: Detections) -> Steps[Detections]:
     """Return the candidates with the second stage's corners and scores, in their order.
 
-    ``rgb`` (H, W, 3): the image in whose pixels ``found`` lies. A score is the probability that it
+    ``image``: in whose pixels ``found`` lies. A score is the probability that it
     is a plate: the detector's odds, times the likelihood ratio that the crop has. A quad is the
     plate's outline, moved outwards by the expected error of its corners.
     """
@@ -27,7 +28,7 @@ def refine(rgb: Pixels, found: Detections) -> Steps[Detections]:
     for start in range(0, len(quads), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
         results: list[CornerResult] = yield [
-            NetworkInput("corners", network_input(rgb, quad)) for quad in found.quads[some]
+            NetworkInput("corners", network_input(image, quad)) for quad in found.quads[some]
         ]
         quads[some] = [
             _outline(result, inverted(crop_matrix(candidate)), candidate)

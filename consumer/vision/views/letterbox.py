@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumer.vision.detect.backends.base import MIN_SIDE, STRIDE
-from consumer.vision.image.scaling import resize
+from consumer.vision.image.scaling import Pyramid
 
 # The grey that ultralytics pads with in training: the network knows it.
 PADDING = 114
@@ -35,15 +35,15 @@ def letterbox_shape(height: int, width: int, imgsz: int) -> tuple[int, int]:
     return round_up(scaled_height), round_up(scaled_width)
 
 
-def letterbox(rgb: NDArray[np.uint8], imgsz: int) -> Letterboxed:
-    """Scale uint8 (H, W, 3) ``rgb`` to ``letterbox_shape`` and centre it on grey."""
-    height, width = rgb.shape[:2]
+def letterbox(image: Pyramid, imgsz: int) -> Letterboxed:
+    """Scale an image to ``letterbox_shape`` and centre it on grey."""
+    height, width = image.rgb.shape[:2]
     scaled_height, scaled_width = _scaled(height, width, imgsz)
     box_height, box_width = letterbox_shape(height, width, imgsz)
     top, left = (box_height - scaled_height) // 2, (box_width - scaled_width) // 2
     pixels = np.full((box_height, box_width, 3), PADDING, np.uint8)
     inside = pixels[top : top + scaled_height, left : left + scaled_width]
-    inside[:] = resize(rgb, scaled_height, scaled_width)
+    inside[:] = image.resized(scaled_height, scaled_width)
     return Letterboxed(pixels, imgsz / max(height, width), left, top)
 
 

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from consumer.vision.detect.backends.base import STRIDE
-from consumer.vision.image.scaling import resize
+from consumer.vision.image.scaling import Pyramid, halved
 from consumer.vision.views.letterbox import PADDING, letterbox, letterbox_shape, round_up
 from consumer.vision.views.view import Pixels, View
 
@@ -85,20 +85,20 @@ def view_bytes(height: int, width: int, imgsz: int, tiling: Tiling) -> int:
     pixels = 4 * box_height * box_width
     for near in closeups(height, width, imgsz, tiling):
         pixels += near.height * near.width + 2 * near.tile_pixels
-    return 3 * pixels
+    return 3 * pixels + height * width  # the image's pyramid, without the image
 
 
-def views(rgb: Pixels, imgsz: int, tiling: Tiling) -> list[View]:
-    """Return the views of uint8 (H, W, 3) ``rgb``: the whole letterbox first, then the tiles.
+def views(image: Pyramid, imgsz: int, tiling: Tiling) -> list[View]:
+    """Return the views of an image: the whole letterbox first, then the tiles.
 
-    Tiles may share memory with ``rgb``, which must not change while they are in use.
+    Tiles may share memory with the image, which must not change while they are in use.
     """
-    boxed = letterbox(rgb, imgsz)
+    boxed = letterbox(image, imgsz)
     whole = View(boxed.pixels, (boxed.scale, boxed.scale), (boxed.offset_x, boxed.offset_y))
     found = [whole]
-    height, width = rgb.shape[:2]
+    height, width = image.rgb.shape[:2]
     for near in closeups(height, width, imgsz, tiling):
-        found += _tiles(rgb, near)
+        found += _tiles(image, near)
     return found
 
 
@@ -108,8 +108,7 @@ def half(whole: View) -> View:
     A network knows plates of the sizes that it was trained on: some that are large in the whole
     view are found only here.
     """
-    height, width = whole.pixels.shape[0] // 2, whole.pixels.shape[1] // 2
-    pixels, top, left = on_grey(resize(whole.pixels, height, width))
+    pixels, top, left = on_grey(halved(whole.pixels))
     scale, offset = whole.scale, whole.offset
     return View(
         pixels, (scale[0] / 2, scale[1] / 2), (offset[0] / 2 + left, offset[1] / 2 + top)
@@ -146,10 +145,10 @@ def _starts(length: int, side: int, parts: int) -> list[int]:
     return [round(i * (length - side) / (parts - 1)) for i in range(parts)] if parts > 1 else [0]
 
 
-def _tiles(rgb: Pixels, near: Closeup) -> Iterator[View]:
-    height, width = rgb.shape[:2]
+def _tiles(image: Pyramid, near: Closeup) -> Iterator[View]:
+    height, width = image.rgb.shape[:2]
     # Scaled once and then sliced: tiles of their own would scale what they share twice.
-    rgb = resize(rgb, near.height, near.width)
+    rgb = image.resized(near.height, near.width)
     scale = near.width / width, near.height / height
     tile_height, tile_width = near.tile_height, near.tile_width
     for top in _starts(near.height, tile_height, near.rows):

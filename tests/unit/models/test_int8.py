@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from consumer.errors import ModelError
 from consumer.vision.detect.detector import load_detector
+from consumer.vision.image.scaling import Pyramid
 from consumer.vision.views.letterbox import letterbox
 from models.drawing.scenes import draw_scene
 from models.export.files import export_int8
@@ -52,7 +53,8 @@ def test_int8_covers_what_the_checkpoint_finds(tmp_path: Path) -> None:
     assert output.with_suffix(".bin").stat().st_size < 0.6 * CHECKPOINT.stat().st_size
     exact = load_detector(CHECKPOINT, device="cpu", confidence=0.3, max_batch=1)
     fast = load_detector(output, device="cpu", confidence=0.3, max_batch=1, precision="auto")
-    pixels = letterbox(draw_scene(np.random.default_rng(99), 320, 240).rgb, 320).pixels[None]
+    scene = draw_scene(np.random.default_rng(99), 320, 240)
+    pixels = letterbox(Pyramid(scene.rgb), 320).pixels[None]
     [expected], [found] = exact.detect(pixels), fast.detect(pixels)
     assert len(expected.quads) == len(found.quads) == 1
     assert np.abs(expected.quads - found.quads).max() < 4

@@ -27,6 +27,7 @@ from consumer.vision.corners.crop import (
 from consumer.vision.corners.model import CornerModel, CornerResult
 from consumer.vision.corners.refine import refine
 from consumer.vision.detect.obb import Detections, upright_quads
+from consumer.vision.image.scaling import Pyramid
 from consumer.vision.steps import NetworkName, Pixels, advance, run_steps
 
 MODELS = Path(__file__).parents[3] / "models"
@@ -73,12 +74,12 @@ def test_a_candidate_lies_level_in_the_middle_of_its_surroundings(
 
 def test_the_networks_input_is_all_crops_side_by_side() -> None:
     quad = rectangle(200, 150, 60, 20, 10)
-    pixels = network_input(IMAGE, quad)
+    pixels = network_input(Pyramid(IMAGE), quad)
     assert pixels.shape == (HEIGHT, INPUT_WIDTH, 3)
-    assert np.array_equal(pixels[:, :WIDTH], cut(IMAGE, crop_matrix(quad)))
+    assert np.array_equal(pixels[:, :WIDTH], cut(Pyramid(IMAGE), crop_matrix(quad)))
     for place, reach in enumerate(REACHES):
         start = WIDTH + place * VERDICT_WIDTH
-        crop = cut(IMAGE, verdict_matrix(quad, reach), VERDICT_WIDTH)
+        crop = cut(Pyramid(IMAGE), verdict_matrix(quad, reach), VERDICT_WIDTH)
         assert np.array_equal(pixels[:, start : start + VERDICT_WIDTH], crop)
 
 
@@ -96,7 +97,7 @@ def test_a_crop_shows_what_lies_at_its_points(scale: float) -> None:
     corner = quad[1]
     cv2.circle(image, tuple(np.rint(corner - 0.5).astype(int).tolist()), 6, (255, 255, 255), -1)
     matrix = crop_matrix(quad)
-    crop = cut(image, matrix)
+    crop = cut(Pyramid(image), matrix)
     assert crop.shape == (HEIGHT, WIDTH, 3)
     rows, columns = np.nonzero(crop[..., 0] > 100)
     found = np.array((columns.mean() + 0.5, rows.mean() + 0.5))
@@ -106,7 +107,7 @@ def test_a_crop_shows_what_lies_at_its_points(scale: float) -> None:
 @given(RECTANGLES)
 def test_a_crop_beyond_the_image_repeats_its_edge(quad: Quads) -> None:
     flat = np.full((300, 400, 3), 77, np.uint8)
-    assert (network_input(flat, quad) == 77).all()
+    assert (network_input(Pyramid(flat), quad) == 77).all()
 
 
 def found_by(results: Sequence[CornerResult], *quads: Quads, score: float = 0.5) -> Detections:
@@ -121,7 +122,7 @@ def found_by(results: Sequence[CornerResult], *quads: Quads, score: float = 0.5)
     candidates = Detections(
         np.array(quads, np.float32).reshape(-1, 4, 2), np.full(len(quads), score, np.float32)
     )
-    return run_steps(refine(IMAGE, candidates), run)
+    return run_steps(refine(Pyramid(IMAGE), candidates), run)
 
 
 def result(quad: Quads, corners: Quads, log_ratio: float = 0.0, error: float = 0.0) -> CornerResult:
@@ -169,7 +170,7 @@ def test_many_candidates_come_in_parts_and_none_in_none() -> None:
     quads = [rectangle(200, 150, 20 + i, 10, 0) for i in range(70)]
     parts: list[int] = []
     candidates = Detections(np.array(quads), np.full(70, 0.5, np.float32))
-    steps = refine(IMAGE, candidates)
+    steps = refine(Pyramid(IMAGE), candidates)
     step = advance(steps)
     while isinstance(step, list):
         start = sum(parts)

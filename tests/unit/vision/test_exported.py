@@ -9,6 +9,7 @@ import pytest
 
 from consumer.errors import ModelError
 from consumer.vision.detect.detector import load_detector
+from consumer.vision.image.scaling import Pyramid
 from consumer.vision.views.letterbox import letterbox
 from models.drawing.scenes import draw_scene
 from models.export.files import FORMATS, SUFFIXES, Format, export
@@ -62,7 +63,7 @@ def test_openvino_finds_the_same_plates_in_the_precision_of_the_cpu(tmp_path: Pa
     fast = load_detector(path, device="cpu", confidence=0.4, max_batch=1, precision="auto")
     for seed in range(2):
         rgb = draw_scene(np.random.default_rng(20 + seed), 640, 448, 2).rgb
-        pixels = letterbox(rgb, 640).pixels[None]
+        pixels = letterbox(Pyramid(rgb), 640).pixels[None]
         [expected], [found] = exact.detect(pixels), fast.detect(pixels)
         assert len(expected.quads)
         for quad in expected.quads:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from consumer.vision.detect.obb import Detections
+from consumer.vision.image.scaling import Pyramid
 from consumer.vision.views.letterbox import letterbox, letterbox_shape
 from consumer.vision.views.tiling import views
 from consumer.vision.views.view import View, in_image
@@ -55,7 +56,7 @@ def test_shape_is_tight(height: int, width: int, imgsz: int) -> None:
 @given(st.integers(1, 300), st.integers(1, 300), SIZES)
 def test_pixels_have_the_shape_and_padding_of_the_plan(height: int, width: int, imgsz: int) -> None:
     white = np.full((height, width, 3), 255, np.uint8)
-    boxed = letterbox(white, imgsz)
+    boxed = letterbox(Pyramid(white), imgsz)
     assert boxed.pixels.shape == (*letterbox_shape(height, width, imgsz), 3)
     assert boxed.pixels.dtype == np.uint8
     grey = (boxed.pixels == 114).all(axis=2)
@@ -78,8 +79,8 @@ def test_points_return(
     height: int, width: int, imgsz: int, corners: list[tuple[float, float]]
 ) -> None:
     tiny = np.zeros((max(height // 8, 1), max(width // 8, 1), 3), np.uint8)
-    boxed = letterbox(tiny, imgsz)
-    [view] = views(tiny, imgsz, "off")
+    boxed = letterbox(Pyramid(tiny), imgsz)
+    [view] = views(Pyramid(tiny), imgsz, "off")
     quads = np.array([corners], np.float64)
     inside = quads * boxed.scale + (boxed.offset_x, boxed.offset_y)
     back = image_quads(inside.astype(np.float32), view)
@@ -92,11 +93,11 @@ def test_a_mark_is_found_where_the_mapping_says(height: int, width: int) -> None
     rgb = np.zeros((height, width, 3), np.uint8)
     top, left = height // 3, width // 4
     rgb[top : top + height // 10, left : left + width // 10] = 255
-    boxed = letterbox(rgb, 320)
+    boxed = letterbox(Pyramid(rgb), 320)
     bright = np.argwhere((boxed.pixels > 180).all(axis=2))
     low, high = bright.min(axis=0)[::-1], bright.max(axis=0)[::-1] + 1
     quad = np.array([[low, (high[0], low[1]), high, (low[0], high[1])]], np.float32)
-    found = image_quads(quad, views(rgb, 320, "off")[0])[0]
+    found = image_quads(quad, views(Pyramid(rgb), 320, "off")[0])[0]
     expected_low = np.array((left, top))
     expected_high = expected_low + np.array((width // 10, height // 10))
     assert np.abs(found[0] - expected_low).max() <= 1.01 / boxed.scale
@@ -107,16 +108,16 @@ def test_shrinking_loses_no_pixel() -> None:
     """Every pixel counts in the mean: single bright lines do not vanish between samples."""
     rgb = np.zeros((2560, 2560, 3), np.uint8)
     rgb[::4] = 255
-    assert np.abs(letterbox(rgb, 640).pixels.astype(int) - 64).max() <= 1
+    assert np.abs(letterbox(Pyramid(rgb), 640).pixels.astype(int) - 64).max() <= 1
 
 
 def test_the_image_is_not_written_to() -> None:
     rgb = smooth(100, 200)
     rgb.setflags(write=False)
-    boxed = letterbox(rgb, 640)
+    boxed = letterbox(Pyramid(rgb), 640)
     assert not np.shares_memory(rgb, boxed.pixels)
 
 
 def test_no_quads_stay_no_quads() -> None:
-    [view] = views(smooth(), 320, "off")
+    [view] = views(Pyramid(smooth()), 320, "off")
     assert image_quads(np.zeros((0, 4, 2), np.float32), view).shape == (0, 4, 2)

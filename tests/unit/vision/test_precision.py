@@ -10,6 +10,7 @@ import torch
 from consumer.vision.detect.backends.base import Precision
 from consumer.vision.detect.backends.pytorch import compute_dtype
 from consumer.vision.detect.detector import NetworkDetector, load_detector
+from consumer.vision.image.scaling import Pyramid
 from consumer.vision.views.letterbox import letterbox
 from models.drawing.scenes import draw_scene
 
@@ -29,7 +30,7 @@ def test_bfloat16_finds_the_plates_where_float32_does(side: int, scenes: int) ->
     found = 0
     for seed in range(scenes):
         scene = draw_scene(np.random.default_rng(seed), side, side * 3 // 4, 2, angle=4.0 * seed)
-        pixels = letterbox(scene.rgb, side).pixels[None]
+        pixels = letterbox(Pyramid(scene.rgb), side).pixels[None]
         [wanted], [got] = exact.detect(pixels), coarse.detect(pixels)
         for plate in scene.quads:
             where = np.abs(wanted.quads.mean(axis=1) - plate.mean(axis=0)).max(axis=1)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from consumer.vision.detect.obb import Detections
 from consumer.vision.finding import FindOptions, FoundPlates, find_plates
+from consumer.vision.image.scaling import Pyramid
 from consumer.vision.steps import NetworkName, Pixels, run_steps
 from consumer.vision.views.merge import is_cut
 from consumer.vision.views.tiling import half, views
@@ -136,7 +137,7 @@ class TurnedScene:
     """Returns, for the views of each turn, what a detector shows there, and notes the turns."""
 
     def __init__(self, image: Pixels, shown: dict[int, Detections]) -> None:
-        [whole] = views(image, 640, "off")
+        [whole] = views(Pyramid(image), 640, "off")
         self.views = {turns: turned(whole, turns) for turns in range(4)}
         self.halves = [turned(half(whole), turns).pixels for turns in range(4)]
         self.shown, self.turns = shown, list[int]()
