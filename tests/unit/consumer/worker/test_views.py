@@ -27,14 +27,15 @@ def networks() -> Networks:
     return networks_of(WorkerSettings(inference_threads=1, processing_batch_size=8))
 
 
-def street(seed: int) -> np.ndarray:
+def street(seed: int, columns: int = 4, rows: int = 3) -> np.ndarray:
     """A drawn street of scenes side by side: small plates, also where tiles meet."""
     rng = np.random.default_rng(seed)
-    rows = [
-        np.hstack([draw_scene(rng, WIDTH // 4, HEIGHT // 3, plates=2).rgb for _ in range(4)])
-        for _ in range(3)
+    size = WIDTH // columns, HEIGHT // rows
+    parts = [
+        np.hstack([draw_scene(rng, *size, plates=2).rgb for _ in range(columns)])
+        for _ in range(rows)
     ]
-    return np.ascontiguousarray(np.vstack(rows))
+    return np.ascontiguousarray(np.vstack(parts))
 
 
 def near_plate(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -148,7 +149,7 @@ async def test_a_plate_that_fills_the_picture_is_found_to_its_ends(
 
 
 async def test_closer_views_find_what_the_whole_view_does_not(networks: Networks) -> None:
-    rgb = street(4)
+    rgb = street(4, columns=8, rows=6)
     assert closeups(HEIGHT, WIDTH, 640, "off") == []
     [far], _ = await together(networks, [rgb], "off")
     [near], _ = await together(networks, [rgb], "auto")
