@@ -92,12 +92,13 @@ def problem_error(
 
 
 def _problem(status: int, body: bytes, content_type: str) -> Problem:
-    if "json" in content_type:
-        try:
-            return Problem.model_validate_json(body).model_copy(update={"status": status})
-        except ValidationError:
-            pass  # JSON of a proxy: reported below, by its status
-    return Problem(status=status, title="an error that is not of plate-detect")
+    unknown = Problem(status=status, title="an error that is not of plate-detect")
+    if "json" not in content_type:
+        return unknown
+    try:
+        return Problem.model_validate_json(body).model_copy(update={"status": status})
+    except ValidationError:  # JSON of a proxy
+        return unknown
 
 
 def _kind(status: int) -> type[ProblemError]:
