@@ -6,9 +6,8 @@ asyncio.
 """
 
 import math
-import ssl
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TypeVar
@@ -22,7 +21,6 @@ from plate_detect_client.errors import (
     NotFoundError,
     PlateDetectError,
     ProblemError,
-    UnreachableError,
     WaitTimeoutError,
     problem_error,
 )
@@ -32,6 +30,7 @@ from plate_detect_client.models import Problem, TaskAccepted, TaskState
 from plate_detect_client.names import is_plain_name, is_task_id
 from plate_detect_client.retry import Attempts, RetryPolicy, parse_retry_after
 from plate_detect_client.targets import Body, OpenFile, PartFile, Target
+from plate_detect_client.unreachable import unreachable
 
 T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
@@ -48,7 +47,6 @@ MAX_RESULT_BYTES = 1 << 30
 
 _POLL_READ_SECONDS = 30.0
 _STREAM_STEP_SECONDS = CONNECT_SECONDS + STREAM_READ_SECONDS
-_LASTING = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, ssl.SSLCertVerificationError)
 _POLLING = RetryPolicy(base_seconds=0.5, cap_seconds=5.0)
 
 
@@ -182,7 +180,7 @@ class Waiting:
                 reply = yield self._next_call()
                 failure = self._failure_of(reply)
             except httpx.TransportError as error:
-                failure = _unreachable(error)
+                failure = unreachable(error)
                 if not failure.is_passing:
                     raise failure from error
                 if isinstance(error, httpx.ReadTimeout) and self._state is None:
@@ -266,41 +264,11 @@ def _reliable(call: Call, policy: RetryPolicy) -> Flow[Reply]:
                 return reply
             failure = _problem(reply)
         except httpx.TransportError as error:
-            failure = _unreachable(error)
+            failure = unreachable(error)
         delay = attempts.next_delay(failure.retry_after_seconds) if failure.is_passing else None
         if delay is None:
             raise failure
         yield Pause(delay)
-
-
-def _unreachable(error: httpx.TransportError) -> UnreachableError:
-    causes = list(_causes(error))
-    # A mistake in the address, the headers or the certificates.
-    is_lasting = any(isinstance(cause, _LASTING) for cause in causes)
-    failure = UnreachableError(f"no response: {_reason(causes)}", is_passing=not is_lasting)
-    failure.__cause__ = error
-    return failure
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what has caused it, the nearest first."""
-    while error is not None:
-        yield error
-        if isinstance(error, BaseExceptionGroup):  # one for each address of a name
-            error = error.exceptions[0]
-        else:
-            error = error.__cause__ or error.__context__
-
-
-def _reason(causes: list[BaseException]) -> str:
-    for cause in reversed(causes):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not accepted: {getattr(cause, 'verify_message', cause)}"
-        if isinstance(cause, ssl.SSLError):
-            return f"TLS: {getattr(cause, 'reason', None) or cause}"
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-    return f"{type(causes[0]).__name__}: {causes[0]}".removesuffix(": ")
 
 
 def _problem(reply: Reply) -> ProblemError:
