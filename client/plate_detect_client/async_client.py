@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
@@ -35,7 +36,7 @@ class AsyncClient:
         self._headers = {} if api_key is None else {"X-API-Key": api_key}
         self._timeout_seconds = timeout_seconds
         self._retry = retry or RetryPolicy()
-        self._http = http or httpx.AsyncClient()
+        self._http = http or httpx.AsyncClient(verify=ssl.create_default_context())
         self._owns_http = http is None
 
     async def submit(

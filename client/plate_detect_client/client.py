@@ -1,6 +1,7 @@
 """The client without asyncio."""
 
 import math
+import ssl
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -29,7 +30,8 @@ class Client:
         api_key: sent as `X-API-Key`, and to this address only.
         timeout_seconds: for each wait for the network, not for a whole call.
         retry: how long calls are repeated.
-        http: your own client, for certificates and proxies. It is not closed.
+        http: your own client, for other certificates than the system's, and for proxies. It is not
+            closed.
     """
 
     def __init__(
@@ -45,7 +47,7 @@ class Client:
         self._headers = {} if api_key is None else {"X-API-Key": api_key}
         self._timeout_seconds = timeout_seconds
         self._retry = retry or RetryPolicy()
-        self._http = http or httpx.Client()
+        self._http = http or httpx.Client(verify=ssl.create_default_context())
         self._owns_http = http is None
 
     def submit(self, files: Iterable[FileInput], *, idempotency_key: str | None = None) -> str:

@@ -45,6 +45,11 @@ def make_certificates(folder: Path, names: str = LOOPBACK) -> Certificates:
     )  # fmt: skip
 
 
+def index_certificates(folder: Path) -> None:
+    """Let OpenSSL find the certificates of a folder, as an administrator does for the system's."""
+    _openssl("rehash", folder)
+
+
 def _openssl(*arguments: str | Path) -> None:
     program = needed_program("openssl")
     subprocess.run([program, *map(str, arguments)], check=True, capture_output=True, timeout=60)

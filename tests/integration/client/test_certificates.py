@@ -9,7 +9,7 @@ import pytest
 from plate_detect_client import RetryPolicy, UnreachableError
 from tests.integration.client.conftest import Connect
 from tests.integration.dispatcher.receiver import Receiver, listening, respond
-from tests.support.certificates import LOOPBACK, Certificates, make_certificates
+from tests.support.certificates import LOOPBACK, Certificates, index_certificates, make_certificates
 
 pytestmark = pytest.mark.integration
 
@@ -51,7 +51,7 @@ async def test_a_foreign_certificate_is_refused_at_once(
     assert not receiver.received
 
 
-async def test_the_file_of_an_own_authority_is_trusted(
+async def test_an_own_authority_is_trusted(
     connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = make_certificates(tmp_path)
@@ -63,4 +63,10 @@ async def test_the_file_of_an_own_authority_is_trusted(
         monkeypatch.setenv("SSL_CERT_FILE", str(files.ca))  # with no client of one's own
         async with connect(url) as client:
             await client.delete("t1")
-    assert len(receiver.received) == 2
+        # The system's store has both a file and a folder: the folder alone has the authority.
+        index_certificates(tmp_path)
+        monkeypatch.setenv("SSL_CERT_FILE", str(files.client))
+        monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+        async with connect(url) as client:
+            await client.delete("t1")
+    assert len(receiver.received) == 3
