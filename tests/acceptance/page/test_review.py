@@ -179,23 +179,30 @@ def test_the_picture_is_enlarged_and_moved(service: Service, visit: Visiting) ->
 
 
 @pytest.mark.parametrize(
-    ("locale", "name"),
-    [("en-US", "Single-key shortcuts"), ("ru-RU", "Клавиши из одного символа")],
+    ("locale", "name", "hint"),
+    [
+        ("en-US", "Single-key shortcuts", "Plus and minus"),
+        ("ru-RU", "Клавиши из одного символа", "Плюс и минус"),
+    ],
 )
 def test_keys_of_one_character_are_switched_off(
-    service: Service, visit: Visiting, locale: str, name: str
+    service: Service, visit: Visiting, locale: str, name: str, hint: str
 ) -> None:
     task_id = submit_for_review(service, 0)
     with visit(service.url, locale=locale) as visited:
         page, press = visited.page, visited.page.keyboard.press
         open_review(page, service)
         expect(page.locator("kbd").first).to_be_visible()
+        view, hinted = page.locator("#view"), re.compile(hint)
+        expect(view).to_have_attribute("aria-label", hinted)
         page.get_by_label(name).uncheck()
+        expect(view).not_to_have_attribute("aria-label", hinted)
         page.reload()
         accept = page.locator('[data-command="accept"]')
         expect(accept).to_be_enabled()
         expect(page.get_by_label(name)).not_to_be_checked()
         expect(page.locator("kbd:visible, [aria-keyshortcuts]")).to_have_count(0)
+        expect(view).not_to_have_attribute("aria-label", hinted)
         whole = page.locator(".view-image").bounding_box()
         for key in ("c", "+", "a"):
             press(key)
@@ -214,6 +221,7 @@ def test_keys_of_one_character_are_switched_off(
         assert needs_review(service, task_id) == [True]
         page.get_by_label(name).check()
         expect(accept).to_have_attribute("aria-keyshortcuts", "A")
+        expect(view).to_have_attribute("aria-label", hinted)
         press("a")
         expect(page.locator("#empty")).to_be_visible()
         assert needs_review(service, task_id) == [False]

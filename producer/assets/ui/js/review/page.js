@@ -14,8 +14,8 @@ import { fetchPicture, warm } from "./files.js";
 import { Gestures } from "./gestures.js";
 import { Outlines } from "./outlines.js";
 import {
-  chosenFilter, enable, noticePause, say, showDrawing, showEmpty, showItem, showPause, showTotal,
-  translateFilter,
+  chosenFilter, enable, labelView, noticePause, say, showDrawing, showEmpty, showItem, showPause,
+  showTotal, translateFilter,
 } from "./panel.js";
 import { Queue } from "./queue.js";
 import { watchShortcuts } from "./shortcuts.js";
@@ -45,7 +45,7 @@ class ReviewPage {
     byId("outlines").addEventListener("change", (event) => {
       this.outlines.isOn = event.target.checked;
     });
-    watchShortcuts();
+    watchShortcuts(() => labelView(this.view));
     watchCommands((name) => this.commands[name]());
     addEventListener("beforeunload", (event) => {
       if (this.queue.isOpen) event.preventDefault();
@@ -90,7 +90,7 @@ class ReviewPage {
   }
 
   translate() {
-    this.view.element.setAttribute("aria-label", t("view.label"));
+    labelView(this.view);
     this.view.image.alt = t("after.alt");
     translateFilter();
     this.outlines.translate();

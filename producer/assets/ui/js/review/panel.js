@@ -3,6 +3,7 @@
 import { clearNotices, showNotice } from "../dialogs.js";
 import { byId, el, setText } from "../dom.js";
 import { dateTime, percent, t } from "../i18n.js";
+import { shortcutsAreOn } from "./shortcuts.js";
 
 /** Show what belongs to an item; queue: tells its place. */
 export function showItem(item, queue) {
@@ -20,6 +21,11 @@ export function showItem(item, queue) {
   byId("facts").replaceChildren(
     ...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
   );
+}
+
+/** Name the large picture, and the keys that change what is seen of it. */
+export function labelView({ element }) {
+  element.setAttribute("aria-label", t(shortcutsAreOn() ? "view.label.keys" : "view.label"));
 }
 
 export function showTotal(queue) {

@@ -7,8 +7,8 @@ let isOn = read("localStorage", "shortcuts") !== "off";
 
 export const shortcutsAreOn = () => isOn;
 
-/** Bring the page in line with the checkbox `shortcuts`, now and after each change. */
-export function watchShortcuts() {
+/** Bring the page in line with the checkbox `shortcuts`, now and after each change; then call back. */
+export function watchShortcuts(onChange) {
   const box = byId("shortcuts");
   const buttons = [...document.querySelectorAll("[aria-keyshortcuts]")];
   const keys = buttons.map((button) => button.getAttribute("aria-keyshortcuts"));
@@ -24,6 +24,7 @@ export function watchShortcuts() {
     isOn = box.checked;
     write("localStorage", "shortcuts", isOn ? null : "off");
     show();
+    onChange();
   });
   show();
 }
