@@ -4,10 +4,14 @@ import { el, icon, setText } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
 import { savePhoto } from "./save.js";
 import { Thumbnails } from "./thumbnails.js";
+import { pause } from "./waiting.js";
 import { errorText, stateIcon, statusText } from "./words.js";
+
+const ROWS_AT_ONCE = 20;
 
 export class PhotoList {
   #rows = new Map(); // by photo
+  #coming = []; // photos that have no row yet
   #thumbnails = new Thumbnails();
   #filter = "all";
 
@@ -28,8 +32,17 @@ export class PhotoList {
     for (const [photo, row] of this.#rows) row.item.hidden = !this.#isMeant(photo);
   }
 
-  #add(photos) {
-    this.root.append(...photos.map((photo) => this.#newRow(photo)));
+  /** Add rows a few at a time: hundreds at once would hold up the page. */
+  async #add(photos) {
+    const isAdding = this.#coming.length > 0;
+    this.#coming.push(...photos);
+    if (isAdding) return;
+    while (this.#coming.length > 0) {
+      const some = this.#coming.splice(0, ROWS_AT_ONCE);
+      this.root.append(...some.map((photo) => this.#newRow(photo)));
+      if (some.includes(this.album.selected)) this.#showSelected();
+      await pause(0);
+    }
   }
 
   #newRow(photo) {
@@ -110,6 +123,7 @@ export class PhotoList {
   }
 
   #clear() {
+    this.#coming = [];
     this.#thumbnails.clear();
     this.#rows.clear();
     this.root.replaceChildren();
