@@ -169,6 +169,8 @@ def _optional_file(path: object) -> object:
 
 MAX_FORWARD_PASSES = 4
 """At the same time: each needs its own memory."""
+_BUDGET_MB_PER_THREAD, _LEAST_BUDGET_MB = 256, 512
+"""An image of 12 megapixels takes up to 240 MiB."""
 
 ProjectFile = Annotated[Path, AfterValidator(_project_file)]
 OptionalProjectFile = Annotated[ProjectFile | None, BeforeValidator(_optional_file)]
@@ -207,8 +209,10 @@ class WorkerSettings(ConsumerSettings):
         0, ge=0, description="Maximum number of images in flight; 0: by threads and batch size"
     )
     memory_budget_mb: int = Field(
-        768, ge=1, description="Memory for decoded images; a larger single image is processed alone"
-    )
+        0, ge=0,
+        description="Memory for decoded images; a larger single image is processed alone. 0: 256 "
+        "for each thread, at least 512",
+    )  # fmt: skip
     model_path: ProjectFile = Field(
         Path("models/plate-obb.pt"), validate_default=True,
         description="Checkpoint of the detector; a CPU runs the file that `plate-detect export` "
@@ -286,6 +290,12 @@ class WorkerSettings(ConsumerSettings):
     def threads(self) -> int:
         """Threads that decode, cover and encode."""
         return self.processing_threads or usable_cpus()
+
+    @property
+    def memory_budget_bytes(self) -> int:
+        """Memory for decoded images."""
+        by_threads = max(_LEAST_BUDGET_MB, _BUDGET_MB_PER_THREAD * self.threads)
+        return (self.memory_budget_mb or by_threads) << 20
 
     @property
     def forward_threads(self) -> int:

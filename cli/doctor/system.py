@@ -45,7 +45,7 @@ def _open_files(installation: Installation) -> Finding:
 
 def _memory(installation: Installation) -> Finding:
     there = _usable_memory_mb()
-    needed = installation.worker.memory_budget_mb + WORKER_BASE_MB
+    needed = (installation.worker.memory_budget_bytes >> 20) + WORKER_BASE_MB
     text = f"memory: {there} MiB, {usable_cpus()} CPU(s)"
     if there >= needed:
         return ok(text)

@@ -104,7 +104,7 @@ class Coverer:
         self._in_flight: set[Source] = set()
         self._full: FolderFullError | None = None
         self._load_slots = asyncio.Semaphore(engine.settings.threads + 1)
-        self._budget = MemoryBudget(engine.settings.memory_budget_mb << 20)
+        self._budget = MemoryBudget(engine.settings.memory_budget_bytes)
 
     async def run(self, sources: list[Source]) -> None:
         """Cover all sources; one that fails stops no other.

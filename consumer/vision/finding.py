@@ -13,7 +13,7 @@ from consumer.vision.cover.margins import cover_quads
 from consumer.vision.detect.heads import Array
 from consumer.vision.detect.obb import Detections, joined
 from consumer.vision.image.decoder import MAX_SIDE, DecodedImage, decode, read_header
-from consumer.vision.image.encoder import encode_webp
+from consumer.vision.image.encoder import webp_encoder
 from consumer.vision.image.scaling import Pyramid
 from consumer.vision.image.webp_tuning import WebpMethod, highest_method, method_for
 from consumer.vision.steps import NetworkInput, Pixels, Steps
@@ -116,7 +116,9 @@ def cover_plates(
         covers = cover_quads(plates.quads, options.padding)
         cover(image.rgb, covers, stub=options.stub, alpha=image.alpha)
     with stage("encode"):
-        webp = _encoded(image, options, backlog=has_backlog())
+        encode = _encoder(image, options, backlog=has_backlog())
+        del image  # the encoder has its own, smaller copy
+        webp = encode()
         digests = hashlib.sha256(data).hexdigest(), hashlib.sha256(webp).hexdigest()
     uncovered = float(others.scores.max(initial=found.unused_score))
     return CoveredImage(webp, plates, uncovered, covers, *digests)
@@ -146,7 +148,9 @@ def add_covers(
         covers = cover_quads(np.concatenate(inside), options.padding)
         cover(image.rgb, covers, stub=options.stub, alpha=image.alpha)
     with stage("encode"):
-        webp = _encoded(image, options, backlog=has_backlog())
+        encode = _encoder(image, options, backlog=has_backlog())
+        del image
+        webp = encode()
         digest = hashlib.sha256(webp).hexdigest()
     return CorrectedImage(webp, width, height, outside, digest)
 
@@ -156,11 +160,11 @@ def _of_result(options: CoverOptions) -> CoverOptions:
     return replace(options, max_pixels=MAX_SIDE * MAX_SIDE)
 
 
-def _encoded(image: DecodedImage, options: CoverOptions, *, backlog: bool) -> bytes:
+def _encoder(image: DecodedImage, options: CoverOptions, *, backlog: bool) -> Callable[[], bytes]:
     height, width = image.rgb.shape[:2]
     quality = options.webp_quality
     method = method_for(options.webp_method, height, width, quality=quality, backlog=backlog)
-    return encode_webp(image, quality=quality, method=method)
+    return webp_encoder(image, quality=quality, method=method)
 
 
 def bytes_to_add_covers(data: bytes, options: CoverOptions) -> int:

@@ -137,7 +137,7 @@ async def _serve(
         )
         poison = PoisonGuard(store, settings.max_deliveries, stop)
         covering = Covering(
-            storage, poison, metrics, MemoryBudget(settings.memory_budget_mb << 20),
+            storage, poison, metrics, MemoryBudget(settings.memory_budget_bytes),
             asyncio.Semaphore(settings.threads + 1), stop,
         )  # fmt: skip
         images = ImageProcessor(

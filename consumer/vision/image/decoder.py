@@ -73,7 +73,7 @@ def read_header(data: bytes, *, max_pixels: int, method: int = 2) -> ImageHeader
     """Read the header of an image file and check it, without decoding the pixels.
 
     An MPO (a JPEG followed by previews) counts as its first image. ``method``: the method for
-    ``encode_webp``; ``decoded_bytes`` depends on it.
+    ``webp_encoder``; ``decoded_bytes`` depends on it.
 
     Raises:
         ImageError: unsupported_format, corrupt_image, animated_image, too_many_pixels or

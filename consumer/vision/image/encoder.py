@@ -4,6 +4,9 @@ The package ``webp`` passes the pixels to libwebp unchanged and has all its sett
 them twice, as 4 bytes each (12 megapixels: 556 instead of 475 ms), and OpenCV has no ``method``.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import webp
 from webp import ffi, lib  # type: ignore[attr-defined]
@@ -20,19 +23,28 @@ class EncoderError(Exception):
 
 
 def encode_webp(image: DecodedImage, *, quality: int = 90, method: int = 2) -> bytes:
-    """Return ``image`` as a lossy WebP file without metadata; alpha is kept exactly.
+    """Return ``image`` as a lossy WebP file, see ``webp_encoder``."""
+    return webp_encoder(image, quality=quality, method=method)()
+
+
+def webp_encoder(image: DecodedImage, *, quality: int, method: int) -> Callable[[], bytes]:
+    """Return what encodes ``image`` as a lossy WebP file without metadata; alpha is kept exactly.
+
+    It holds a copy of half the image's size, so that the caller can free the image before.
 
     ``quality``: 0 to 100. ``method``: 0 to 6. A WebP file has 512 KiB for how its blocks are
     predicted. Methods 0 and 1 ignore this limit, and photographs of more than 15 megapixels may
     exceed it; then method 2 encodes them, which respects it.
 
-    Raises:
-        EncoderError: libwebp cannot encode the image.
+    Both raise EncoderError: libwebp cannot encode the image.
     """
     pixels = image.rgb if image.alpha is None else np.dstack((image.rgb, image.alpha))
-    picture = _picture(pixels)
+    return partial(_encode, _picture(pixels), method, tuning(image.rgb, quality, method), quality)
+
+
+def _encode(picture: webp.WebPPicture, method: int, tuned: Tuning, quality: int) -> bytes:
     try:
-        return _encoded(picture, method, tuning(image.rgb, quality, method))
+        return _encoded(picture, method, tuned)
     except EncoderError:
         if method >= _FITS_ANY_IMAGE:
             raise

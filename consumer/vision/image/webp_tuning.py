@@ -12,7 +12,7 @@ WebpMethod = int | Literal["auto"]
 """libwebp's method, 0 (fastest) to 6 (smallest files), or a choice by the backlog."""
 
 _FAST, _THOROUGH = 0, 2
-_FAST_UP_TO_PIXELS = 14_000_000  # up to here even noise can be encoded: see encode_webp
+_FAST_UP_TO_PIXELS = 14_000_000  # up to here even noise can be encoded: see webp_encoder
 _FAST_FROM_QUALITY = 89
 # Measured on photographs at quality 90 (twelve of 12 megapixels, these scaled to 1920 and 640 px,
 # and 26 others), against method 2: method 0 takes two thirds of the time for 0 to 5 % more bytes,

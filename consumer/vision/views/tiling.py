@@ -27,8 +27,12 @@ _AUTO_BASE_PIXELS, _AUTO_SHARE = 459_000, 0.2245
 # time of one view, in float32 too.
 _WORTHWHILE = 1.5  # a second view at less than this times the first one's scale shows little more
 _FULL_AFTER = 4.0  # a larger step between two scales gets one between them
-TILE_PIXELS = 3_200_000
-"""Maximum pixels of one tile, so that memory of a forward pass stays bounded."""
+TILE_PIXELS = 1_800_000
+"""Maximum pixels of one tile, so that memory of a forward pass stays bounded.
+
+Measured on 12 megapixels with two passes at the same time: two tiles instead of one take 155 MiB
+less, and 3 % more time of the whole image; three take 45 MiB less than two, and 5 % more time.
+"""
 OVERLAP = 160
 """Minimum overlap of neighbouring tiles, pixels of the tile. The whole view shows wider plates."""
 _MAX_PARTS = 64
