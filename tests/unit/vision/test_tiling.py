@@ -58,13 +58,17 @@ def test_auto_adds_nothing_below_two_megapixels(height: int, width: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "expected"),
-    [(1080, 1920, (736, 1280)), (3000, 4000, (1536, 2048)), (4000, 3000, (2048, 1536))],
+    ("height", "width", "tile", "tiles"),
+    [
+        (1080, 1920, (736, 1280), 1),
+        (3000, 4000, (1536, 1120), 2),  # of 1536 x 2048
+        (4000, 3000, (1120, 1536), 2),
+    ],
 )
-def test_what_auto_looks_at(height: int, width: int, expected: tuple[int, int]) -> None:
+def test_what_auto_looks_at(height: int, width: int, tile: tuple[int, int], tiles: int) -> None:
     [near] = closeups(height, width, 640, "auto")
-    assert (near.tile_height, near.tile_width) == expected
-    assert near.tiles == 1
+    assert (near.tile_height, near.tile_width) == tile
+    assert near.tiles == tiles
 
 
 def test_auto_costs_no_more_than_its_share() -> None:
