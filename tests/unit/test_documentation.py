@@ -17,6 +17,7 @@ PAGES = sorted(
     [
         *DOCS.glob("*.md"),
         *(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        PROJECT / "deploy" / "README.md",
         PROJECT / "models" / "README.md",
         PROJECT / "client" / "README.md",
         *(PROJECT / "examples").glob("README.md"),
