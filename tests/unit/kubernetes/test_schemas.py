@@ -51,7 +51,8 @@ def custom_faults(resources: list[Resource], folder: Path) -> str:
 def test_a_server_accepts_the_resources(overlay: str, version: str) -> None:
     own = [one for one in of_overlay(overlay) if not is_custom(one)]
     assert len(own) >= 14
-    found = {one["metadata"]["name"]: faults(one, version) for one in own}
+    found = {(one["kind"], one["metadata"]["name"]): faults(one, version) for one in own}
+    assert len(found) == len(own)
     assert not {name: fault for name, fault in found.items() if fault}
 
 
