@@ -91,6 +91,14 @@ docs: $(VENV)/.installed-dev ## write all files that are generated from the code
 pictures: $(VENV)/.installed-dev ## make the pictures of the pages in docs/images; needs Chromium
 	$(BIN)/python -m tests.support.page_pictures
 
+.PHONY: audit release
+audit: $(VENV)/.installed-dev ## known vulnerabilities of the locked packages; needs the network
+	$(BIN)/python deploy/audit.py $(ARGS)
+
+release: audit ## what a release publishes, into dist/ (RELEASING.md)
+	rm -rf dist
+	$(BIN)/python -m tests.support.release dist
+
 lock: ## rewrite constraints.txt from the newest versions that pyproject.toml allows
 	deploy/lock $(PYTHON) $(TORCH_INDEX_URL)
 
@@ -108,9 +116,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		"environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@test -z "$(TORCH_INDEX_URL)" || $(PIP) install --no-deps --index-url "$(TORCH_INDEX_URL)" \
 		$$(grep -E '^torch(vision)?==' constraints.txt)
-	@$(PIP) install -c constraints.txt -e .
+	@$(PIP) install -c constraints.txt -e '.[torch]'
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed client/pyproject.toml
-	@$(PIP) install -c constraints.txt -e '.[dev]' -e client
+$(VENV)/.installed-dev: $(VENV)/.installed client/pyproject.toml schemas/version.py
+	@$(PIP) install -c constraints.txt -e '.[torch,dev]' -e client
 	@touch $@

@@ -44,7 +44,10 @@ def export(
         from models.export.files import export as write
         from models.export.parity import ParityError
     except ModuleNotFoundError as error:
-        fail(f"not exported: it needs PyTorch and ultralytics, here {error.name} is missing")
+        fail(
+            f"not exported: it needs PyTorch and ultralytics, here {error.name} is missing:"
+            " pip install 'plate-detect[torch]'"
+        )
 
     try:
         settings = WorkerSettings.load()

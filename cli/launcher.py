@@ -27,13 +27,18 @@ _MODULES = {"producer": ["producer"], "worker": ["consumer", "worker"],
             "dispatcher": ["consumer", "dispatcher"]}  # fmt: skip
 
 
+_PROGRAM = Path(__file__).resolve().parents[1]
+
+
 class LaunchError(Exception):
     """A process cannot start, or does not keep running. The message is one line."""
 
 
 def role_command(name: str) -> list[str]:
     """Return the command line of a role: `producer`, `dispatcher`, `worker`, `worker-2`, …"""
-    return [sys.executable, "-m", *_MODULES[name.partition("-")[0]]]
+    # Where a user starts an installed program there may be a folder `models` that is not ours.
+    options = [] if Path.cwd() == _PROGRAM else ["-P"]
+    return [sys.executable, *options, "-m", *_MODULES[name.partition("-")[0]]]
 
 
 @dataclass(eq=False, repr=False)

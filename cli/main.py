@@ -1,8 +1,11 @@
 """`plate-detect`: which commands there are, and where each is."""
 
+from typing import Annotated
+
 import typer
 
 from cli.lazy import Place, lazy_group
+from schemas.version import VERSION
 
 PLACES = {
     "cover": Place(
@@ -52,6 +55,20 @@ app = typer.Typer(
 )
 
 
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"plate-detect {VERSION}")
+        raise typer.Exit
+
+
 @app.callback()
-def plate_detect() -> None:
+def plate_detect(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
     """Make a group of an app that has no command of its own."""

@@ -1,7 +1,8 @@
 """The OpenAPI 3.1 document: schemas/openapi.json, brought up to date with the code and settings.
 
-Paths, parameters, webhooks and their texts are edited in that file. Its limits, models, kinds of
-problems and codes of images come from the code: `python -m producer.docs` writes them again.
+Paths, parameters, webhooks and their texts are edited in that file. Its version, limits, models,
+kinds of problems and codes of images come from the code: `python -m producer.docs` writes them
+again.
 """
 
 from collections import defaultdict
@@ -19,6 +20,7 @@ from schemas import __path__ as schemas_path
 from schemas.contract.corrections import CorrectionState, CoversToAdd, ReviewPage
 from schemas.contract.errors import IMAGE_ERROR_MEANINGS
 from schemas.contract.tasks import TaskState
+from schemas.version import VERSION
 
 OPENAPI_FILE = Path(schemas_path[0]) / "openapi.json"
 
@@ -28,6 +30,7 @@ Json = dict[str, Any]
 def openapi_document(settings: ProducerSettings) -> Json:
     """Return the document, with the limits of these settings."""
     document: Json = orjson.loads(OPENAPI_FILE.read_bytes())
+    document["info"]["version"] = VERSION
     document["servers"] = [{"url": settings.public_url or "/"}]
     text, table, _ = document["info"]["description"].partition("|---|---|\n")
     rows = "\n".join(f"| `{code}` | {meaning} |" for code, meaning in IMAGE_ERROR_MEANINGS.items())

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -24,10 +24,15 @@ class Run:
     Args:
         command: what starts it.
         port: of the service.
+        environment: all of it; default: that of this process, with addresses of the test.
     """
 
     def __init__(
-        self, folder: Path, command: Sequence[str] = RUN_COMMAND, port: int | None = None
+        self,
+        folder: Path,
+        command: Sequence[str] = RUN_COMMAND,
+        port: int | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -36,7 +41,7 @@ class Run:
         self.process = subprocess.Popen(
             command,
             cwd=folder,
-            env={
+            env=environment or {
                 **inherited, "PYTHONPATH": str(ROOT), "HOST": "127.0.0.1", "PORT": str(port),
                 "METRICS_PORT": "0",
             },

@@ -13,10 +13,11 @@ from cli.main import app
 from tests.support.documents import DOCS, tables_from_code
 from tests.support.tables import ROOT as PROJECT
 
+NAMES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "RELEASING.md", "SECURITY.md")
 PAGES = sorted(
     [
         *DOCS.glob("*.md"),
-        *(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        *(PROJECT / name for name in NAMES),
         PROJECT / "deploy" / "README.md",
         PROJECT / "models" / "README.md",
         PROJECT / "client" / "README.md",
@@ -119,7 +120,7 @@ def unknown_commands(text: str) -> list[str]:
     subcommands = set(typer.main.get_group(app).commands)
     known: tuple[tuple[str, Callable[[str], bool]], ...] = (
         (r"`(make ([a-z-]+))", targets.__contains__),
-        (r"`(plate-detect ([a-z-]+))", subcommands.__contains__),
+        (r"`(plate-detect ([a-z][a-z-]*))", subcommands.__contains__),
         (r"(python -m ([a-z_.]+[a-z]))", is_program),
     )
     return [

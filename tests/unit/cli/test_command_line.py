@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from cli.exits import ExitCode
 from cli.lazy import Placeholder, loaded
 from cli.main import PLACES, app
+from schemas.version import VERSION
 from tests.support.tables import ROOT
 
 HEAVY = ("aiohttp", "consumer", "cv2", "httpx", "models", "numpy", "obstore", "openvino", "PIL",
@@ -81,3 +82,8 @@ def test_a_command_imports_only_what_it_needs(arguments: str, needed: set[str]) 
     imported = {name.partition(".")[0] for name in json.loads(done.stderr.splitlines()[-1])}
     assert "typer" in imported
     assert imported & set(HEAVY) == needed
+
+
+def test_the_version_is_that_of_the_program() -> None:
+    shown = CliRunner().invoke(app, ["--version"])
+    assert (shown.exit_code, shown.stdout) == (0, f"plate-detect {VERSION}\n")
