@@ -95,8 +95,8 @@ def _started(program: str, folder: Path, environment: dict[str, str]) -> Iterato
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if not had_bridge and _bridge_exists():
-            subprocess.run(["ip", "link", "delete", "docker0"], check=False)
+        if not had_bridge and _bridge_exists() and (ip := find_program("ip")):
+            subprocess.run([ip, "link", "delete", "docker0"], check=False)
 
 
 def _bridge_exists() -> bool:
