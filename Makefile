@@ -76,6 +76,10 @@ deploy-check: $(VENV)/.installed-dev ## the Dockerfile, and the compose file whe
 	else echo "docker compose is not installed: docker-compose.yml was not checked"; exit 0; fi; \
 	echo "$$compose config"; $$compose config >/dev/null
 
+.PHONY: images
+images: $(VENV)/.installed-dev ## build the image and run the compose file, on the Docker engine or, as root, on one of its own
+	$(BIN)/pytest -m slow -s tests/deploy/images $(ARGS)
+
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .

@@ -17,12 +17,13 @@ from email.header import decode_header
 from urllib.parse import unquote_to_bytes
 
 # A quote ends a value only before a `;` or the end; at the end even after a backslash, as in
-# `C:\photos\`. The possessive repeats do not backtrack, so a hostile header costs linear time.
+# `C:\photos\`. Possessive repeats and atomic groups do not backtrack, so a hostile header costs
+# linear time. Groups are atomic, not possessive: Python before 3.11.5 matches those wrongly.
 _PARAMETER = re.compile(
     r"""
     (?:^|;) \s*+ (?P<key>[^\s=;"]++) \s*+ = \s*+
     (?:
-        " (?P<quoted> (?: \\(?:\\|"(?!\s*+\Z)) | [^"] | "(?!\s*+(?:;|\Z)) )*+ ) (?: " | \Z )
+        " (?P<quoted> (?> (?: \\(?:\\|"(?!\s*+\Z)) | [^"] | "(?!\s*+(?:;|\Z)) )* ) ) (?: " | \Z )
         | (?P<bare>[^;]*+)
     )
     """,
@@ -30,7 +31,7 @@ _PARAMETER = re.compile(
 )
 _ESCAPES = {r"\"": '"', r"\\": "\\", "%22": '"', "%0D": "\r", "%0A": "\n"}
 _ESCAPE = re.compile("|".join(map(re.escape, _ESCAPES)))
-_ENCODED_WORDS = re.compile(r"(?:=\?[\w-]++\?[bBqQ]\?[^?]*+\?=\s*+)++")
+_ENCODED_WORDS = re.compile(r"(?>(?:=\?[\w-]++\?[bBqQ]\?[^?]*+\?=\s*+)+)")
 # Python's other codecs are no character sets, are slow, or decode to lone surrogates.
 _CHARSET = re.compile(
     r"(?ai)utf-?8|us-ascii|iso-8859-\d+|windows-\d+|koi8-[ru]|gbk|gb2312|gb18030|big5"

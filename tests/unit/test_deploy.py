@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 from cli.launcher import STOP_MARGIN_SECONDS
 from consumer.settings import DispatcherSettings, WorkerSettings
-from tests.support.programs import skip_without
+from tests.support.engine import compose_command
 
 PROJECT = Path(__file__).resolve().parents[2]
 ROLES = ("producer", "worker", "worker-gpu", "dispatcher")
@@ -141,16 +141,6 @@ def test_the_ranges_of_the_client_admit_the_pins() -> None:
         needed = Requirement(text)
         assert needed.specifier.contains(pins[needed.name]), text
         assert {each.operator for each in needed.specifier} == {">=", "<"}, text
-
-
-def compose_command() -> list[str]:
-    """Return the command of Docker Compose: the plugin of docker, or the program of its own."""
-    if shutil.which("docker-compose"):
-        return ["docker-compose"]
-    plugin = ["docker", "compose"]
-    if not shutil.which("docker") or subprocess.run([*plugin, "version"], check=False).returncode:
-        skip_without("Docker Compose is not installed")
-    return plugin
 
 
 def test_compose_reads_the_file_and_takes_settings_from_dotenv(tmp_path: Path) -> None:
