@@ -62,6 +62,8 @@ class WorkerMetrics:
         self.dead_letters = counter("plate_dead_letters", "Dead-lettered entries", ["reason"])
         for outcome in OUTCOMES:
             self.images.labels(outcome)
+        for outcome in ("done", "superseded"):
+            self.corrections.labels(outcome)
         for reason in DEAD_LETTER_REASONS:
             self.dead_letters.labels(reason)
 

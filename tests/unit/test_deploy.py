@@ -81,7 +81,7 @@ def test_every_other_role_runs_in_the_image_without_pytorch(services: dict[str, 
 
 
 def test_prometheus_scrapes_the_ports_that_are_served() -> None:
-    jobs = yaml.safe_load(read("deploy/prometheus.yml"))["scrape_configs"]
+    jobs = yaml.safe_load(read("deploy/monitoring/prometheus.yml"))["scrape_configs"]
     ports = {job["job_name"].rpartition("-")[2]: job["dns_sd_configs"][0]["port"] for job in jobs}
     assert ports == {
         "producer": 8000,
@@ -158,7 +158,7 @@ def test_compose_reads_the_file_and_takes_settings_from_dotenv(tmp_path: Path) -
     upload_url = "http://host.docker.internal:8001/api/images/upload"
     (tmp_path / ".env").write_text(f'BACKEND_UPLOAD_URL="{upload_url}"\n', encoding="utf-8")
     shown = subprocess.run(
-        [*compose_command(), "--profile", "gpu", "config"],
+        [*compose_command(), "--profile", "gpu", "--profile", "monitoring", "config"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -167,4 +167,4 @@ def test_compose_reads_the_file_and_takes_settings_from_dotenv(tmp_path: Path) -
     services = yaml.safe_load(shown.stdout)["services"]
     assert services["dispatcher"]["environment"]["BACKEND_UPLOAD_URL"] == upload_url
     assert services["producer"]["environment"]["REDIS_HOST"] == "redis"
-    assert set(services) == {"redis", *ROLES}
+    assert set(services) == {"redis", *ROLES, "prometheus", "grafana"}

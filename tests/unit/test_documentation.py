@@ -19,6 +19,7 @@ PAGES = sorted(
         *(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
         PROJECT / "models" / "README.md",
         PROJECT / "client" / "README.md",
+        PROJECT / "deploy" / "monitoring" / "README.md",
         *(PROJECT / "examples").glob("README.md"),
         *(PROJECT / "examples").glob("*/README.md"),
     ]

@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from tests.support.programs import needed_program
+from tests.support.prometheus import MONITORING
+from tests.support.promql import RULES, rules
 from tests.unit.monitoring.series import (
     END_MINUTE,
     FAULT_MINUTE,
@@ -24,9 +26,6 @@ from tests.unit.monitoring.series import (
     stops,
     without,
 )
-
-MONITORING = Path(__file__).resolve().parents[3] / "deploy" / "monitoring"
-RULES = MONITORING / "rules.yml"
 
 GOOD = healthy()
 UPLOADED = {"kind": "upload", "outcome": "delivered"}
@@ -153,11 +152,13 @@ def unit_test(name: str, series: Series, *expectations: dict[str, Any]) -> dict[
     }
 
 
-def promtool(folder: Path, tests: list[dict[str, Any]], rules: Path = RULES) -> str:
+def promtool(folder: Path, tests: list[dict[str, Any]], path_of_rules: Path = RULES) -> str:
     """Run unit tests of the rules; return what fails, nothing if all pass."""
     path = folder / "tests.yml"
     path.write_text(
-        yaml.safe_dump({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": tests})
+        yaml.safe_dump(
+            {"rule_files": [str(path_of_rules)], "evaluation_interval": "1m", "tests": tests}
+        )
     )
     done = subprocess.run(
         [needed_program("promtool"), "test", "rules", str(path)],
@@ -200,11 +201,6 @@ def test_a_healthy_service_does_not_hide_a_sick_one(tmp_path: Path) -> None:
         for alert, series in BESIDE.items()
     ]
     assert promtool(tmp_path, tests) == ""
-
-
-def rules() -> list[dict[str, Any]]:
-    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
-    return [rule for group in groups for rule in group["rules"]]
 
 
 def test_each_alert_is_tested() -> None:
