@@ -19,17 +19,21 @@ BACKLOG = 40
 
 
 def overload(service: Service) -> None:
-    """Submit more than the backlog takes, before any worker runs."""
+    """Submit twice what the backlog takes once, while no worker runs; then start the others."""
     files = [("files", (f"{number}.jpg", scene_file()[:1000])) for number in range(30)]
     url = f"{service.url}/api/v1/process-task/"
-    statuses = [requests.post(url, files=files, timeout=30).status_code for _ in range(2)]
-    assert statuses == [202, 503]
+    accepted, refused = (requests.post(url, files=files, timeout=30) for _ in range(2))
+    assert (accepted.status_code, refused.status_code) == (202, 503)
+    service.start("worker", "worker-2", "dispatcher")
+    service.wait_final(accepted.json()["task_id"])
 
 
 def work(service: Service) -> None:
-    """Let every role do something: a task of two images, and of one that is broken."""
+    """Let every role do something: tasks of two images, and of one that is broken."""
     picture = scene_file(0, width=640)
-    service.submit(("a.jpg", picture), ("b.jpg", picture), ("broken.jpg", picture[:9000]))
+    files = ("a.jpg", picture), ("b.jpg", picture), ("broken.jpg", picture[:9000])
+    for task_id in [service.submit(*files) for _ in range(4)]:
+        service.wait_final(task_id)
 
 
 def without_series(server: Prometheus, expressions: set[str]) -> list[str]:
@@ -53,7 +57,6 @@ def test_every_role_every_alert_and_every_panel_has_its_series(
         ) as service,
     ):  # fmt: skip
         overload(service)
-        service.start("worker", "worker-2", "dispatcher")
         with prometheus(tmp_path / "prometheus", targets(service)) as server:
             watch(service, server, wanted)
 
