@@ -90,6 +90,34 @@ def test_prometheus_scrapes_the_ports_that_are_served() -> None:
     }
 
 
+def test_prometheus_asks_the_services_of_compose(services: dict[str, Any]) -> None:
+    jobs = yaml.safe_load(read("deploy/monitoring/prometheus.yml"))["scrape_configs"]
+    names = {name for job in jobs for name in job["dns_sd_configs"][0]["names"]}
+    assert names == set(ROLES)
+
+
+@pytest.mark.parametrize("name", ["prometheus", "grafana"])
+def test_monitoring_is_a_profile_that_only_this_machine_reaches(
+    services: dict[str, Any], name: str
+) -> None:
+    service = services[name]
+    assert service["profiles"] == ["monitoring"]
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    mounts = [volume.split(":") for volume in service["volumes"] if volume.startswith("./")]
+    assert mounts
+    assert all((PROJECT / source).exists() for source, *_ in mounts)
+    assert {options for *_, options in mounts} == {"ro"}
+
+
+def test_grafana_finds_prometheus_and_the_dashboard(services: dict[str, Any]) -> None:
+    folder = "deploy/monitoring/grafana/provisioning"
+    (source,) = yaml.safe_load(read(f"{folder}/datasources/prometheus.yml"))["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    (provider,) = yaml.safe_load(read(f"{folder}/dashboards/plate-detect.yml"))["providers"]
+    places = [volume.split(":")[1] for volume in services["grafana"]["volumes"]]
+    assert provider["options"]["path"] in places
+
+
 def stages() -> dict[str, tuple[str, str]]:
     """Return the stages of the Dockerfile by name, in order: what each starts from, its text."""
     parts = re.split(r"^FROM (\S+) AS (\S+)$", read("deploy/Dockerfile"), flags=re.MULTILINE)
