@@ -11,6 +11,8 @@ DATASET ?=
 CHECKPOINT ?= models/plate-obb.pt
 OUT ?= build/eval
 
+DASHBOARD := deploy/monitoring/grafana/dashboards/plate-detect.json
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -90,6 +92,7 @@ docs: $(VENV)/.installed-dev ## write all files that are generated from the code
 	$(BIN)/plate-detect settings --env > .env.example
 	$(BIN)/plate-detect settings --names > schemas/settings/names.txt
 	$(BIN)/python -m tests.support.documents
+	$(BIN)/python deploy/monitoring/dashboard.py > $(DASHBOARD)
 
 .PHONY: pictures
 pictures: $(VENV)/.installed-dev ## make the pictures of the pages in docs/images; needs Chromium

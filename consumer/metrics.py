@@ -8,9 +8,23 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from consumer.vision.steps import NetworkName
+from schemas.contract.errors import ImageErrorCode
+from schemas.redis.results import BeginResult
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+# A counter starts at 0 only if its labels are known. Prometheus does not count the first increment
+# of one that starts at 1, so a single dead letter would go unnoticed.
+OUTCOMES = ("covered", "superseded", "dead_letter", *ImageErrorCode)
+DEAD_LETTER_REASONS = (
+    ImageErrorCode.INVALID_MESSAGE,
+    ImageErrorCode.TOO_MANY_DELIVERIES,
+    BeginResult.INDEX_CONFLICT,
+    BeginResult.TOTAL_CONFLICT,
+    BeginResult.INDEX_OUT_OF_RANGE,
+    BeginResult.OUTPUT_CONFLICT,
+)
 
 
 class WorkerMetrics:
@@ -46,6 +60,12 @@ class WorkerMetrics:
         self.in_flight = gauge("plate_images_in_flight", "Images in flight in this worker")
         self.redeliveries = counter("plate_redeliveries", "Images taken over after a lease ran out")
         self.dead_letters = counter("plate_dead_letters", "Dead-lettered entries", ["reason"])
+        for outcome in OUTCOMES:
+            self.images.labels(outcome)
+        for outcome in ("done", "superseded"):
+            self.corrections.labels(outcome)
+        for reason in DEAD_LETTER_REASONS:
+            self.dead_letters.labels(reason)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

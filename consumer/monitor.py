@@ -8,12 +8,13 @@ from contextlib import ExitStack, asynccontextmanager
 
 import structlog
 from aiohttp import web
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from consumer.errors import ConsumerError
 from consumer.health import Health
 from schemas.listening import bound_sockets
+from schemas.process_metrics import add_process_metrics
 
 MAX_PROCESSES = 100
 """Consumer processes of one host that can share a METRICS_PORT: the ports that are attempted."""
@@ -53,6 +54,12 @@ async def serve_monitor(
             return web.json_response({"status": "stuck", "reasons": problems}, status=503)
         return web.json_response({"status": "ok"})
 
+    add_process_metrics(registry)
+    problems = Gauge(
+        "plate_health_problems", "Reasons why /health responds with 503; 0: it does not",
+        registry=registry,
+    )  # fmt: skip
+    problems.set_function(lambda: len(health.problems))
     app = web.Application()
     app.add_routes([web.get("/metrics", metrics), web.get("/health", report_health)])
     runner = web.AppRunner(app, access_log=None)

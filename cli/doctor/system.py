@@ -1,18 +1,16 @@
 """Settings, limits of the operating system, and who may use the service."""
 
-import os
 import resource
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from cli.doctor.findings import Finding, Installation, ok, warning
 from consumer.host import usable_cpus
+from schemas.process_metrics import usable_memory_bytes
 from schemas.redis.client import MAX_CONNECTIONS
 
 WORKER_BASE_MB = 700
 """Memory of a worker beside MEMORY_BUDGET_MB: the program and its networks, roughly."""
 
-_CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")
 _SPARE_FILES = 128
 
 
@@ -44,19 +42,9 @@ def _open_files(installation: Installation) -> Finding:
 
 
 def _memory(installation: Installation) -> Finding:
-    there = _usable_memory_mb()
+    there = usable_memory_bytes() >> 20
     needed = (installation.worker.memory_budget_bytes >> 20) + WORKER_BASE_MB
     text = f"memory: {there} MiB, {usable_cpus()} CPU(s)"
     if there >= needed:
         return ok(text)
     return warning(f"{text}; a worker may need {needed}", "lower MEMORY_BUDGET_MB")
-
-
-def _usable_memory_mb() -> int:
-    """Return the memory of the machine, or what a container may use of it."""
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        limit = int(_CGROUP_MEMORY.read_text())
-    except (OSError, ValueError):  # no cgroup v2, or no limit: `max`
-        limit = physical
-    return min(physical, limit) >> 20

@@ -54,6 +54,8 @@ class WebhookDispatcher:
     def __post_init__(self) -> None:
         settings, endpoint = self.settings, self.sender.endpoint
         self.kind = endpoint.kind
+        for outcome in ("delivered", "retry", "dead"):
+            self.metrics.deliveries.labels(self.kind, outcome)
         self._slots = settings.webhook_concurrency
         # Longer than an attempt can take, by as much as recording its result may take.
         self._lease_seconds = endpoint.total_seconds + settings.lease_seconds

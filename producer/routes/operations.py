@@ -1,14 +1,12 @@
 """Health, readiness and metrics, for operators and orchestrators."""
 
-import math
 from typing import Literal
 
 from aiohttp import hdrs, web
 from prometheus_client.exposition import choose_encoder
-from redis.exceptions import RedisError
 
-from producer.errors import NotReadyError, RedisUnavailableError
-from producer.services.container import SERVICES, Services, with_timeout
+from producer.errors import NotReadyError
+from producer.services.container import SERVICES
 from producer.services.readiness import ServiceStatus
 
 
@@ -30,7 +28,7 @@ async def ready(request: web.Request) -> web.Response:
 async def metrics(request: web.Request) -> web.Response:
     """Respond with the metrics in a format that Prometheus accepts."""
     services = request.app[SERVICES]
-    await _measure_redis(services)
+    await services.measurements.update(services.metrics)
     try:
         encode, content_type = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
     except (TypeError, ValueError):  # of a version that is not one
@@ -43,17 +41,3 @@ async def metrics(request: web.Request) -> web.Response:
 def _status(status: Literal["alive", "ready"]) -> web.Response:
     text = ServiceStatus(status=status).model_dump_json()
     return web.Response(text=text, content_type="application/json")
-
-
-async def _measure_redis(services: Services) -> None:
-    try:
-        backlog = float(await with_timeout(services.store.backlog()))
-        open_tasks = float(await with_timeout(services.store.open_tasks()))
-        reviews = float(await with_timeout(services.reviews.length()))
-        corrections = float(await with_timeout(services.corrections.waiting()))
-    except (RedisError, RedisUnavailableError):
-        backlog = open_tasks = reviews = corrections = math.nan  # unknown is not zero
-    services.metrics.backlog.set(backlog)
-    services.metrics.open_tasks.set(open_tasks)
-    services.metrics.reviews.set(reviews)
-    services.metrics.corrections.set(corrections)

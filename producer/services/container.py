@@ -12,6 +12,7 @@ from producer.errors import RedisUnavailableError
 from producer.metrics import Metrics
 from producer.services.completions import READ_BLOCK_SECONDS, Completions
 from producer.services.idempotency import IdempotencyKeys
+from producer.services.measurements import Measurements
 from producer.services.readiness import Readiness
 from producer.services.shutdown import RequestsInFlight, ShieldedTasks
 from producer.services.submit import Submitter
@@ -41,6 +42,7 @@ class Services:
     uploads: UploadService
     idempotency: IdempotencyKeys
     readiness: Readiness
+    measurements: Measurements
     completions: Completions
     corrections: CorrectionStore
     reviews: ReviewQueue
@@ -80,6 +82,9 @@ async def open_services(settings: ProducerSettings) -> AsyncIterator[Services]:
             timeout_seconds=SUBMIT_SECONDS,
         )
         completions = Completions(event_redis, keys.events)
+        readiness = Readiness(store, storage, max_backlog=settings.max_backlog_images)
+        corrections = CorrectionStore(redis, keys, task_ttl_ms=settings.task_ttl_ms)
+        reviews = ReviewQueue(redis, keys)
         async with completions.running():
             yield Services(
                 settings=settings,
@@ -89,10 +94,18 @@ async def open_services(settings: ProducerSettings) -> AsyncIterator[Services]:
                 idempotency=IdempotencyKeys(
                     store, cleanups, lease_seconds=settings.idempotency_lease_seconds
                 ),
-                readiness=Readiness(store, storage, max_backlog=settings.max_backlog_images),
+                readiness=readiness,
+                measurements=Measurements(
+                    redis=redis,
+                    store=store,
+                    reviews=reviews,
+                    corrections=corrections,
+                    storage=storage,
+                    readiness=readiness,
+                ),
                 completions=completions,
-                corrections=CorrectionStore(redis, keys, task_ttl_ms=settings.task_ttl_ms),
-                reviews=ReviewQueue(redis, keys),
+                corrections=corrections,
+                reviews=reviews,
                 event_streams=asyncio.Semaphore(settings.max_event_streams),
             )
         await cleanups.close()

@@ -255,6 +255,10 @@ class TaskStore:
         """Return the number of entries in the work stream: waiting plus in flight."""
         return int(await self._redis.xlen(self._keys.images))
 
+    async def backlog_age_ms(self) -> int:
+        """Return the age of the oldest entry in the work stream, by the server's clock."""
+        return int(await self._run("backlog_age", [self._keys.images], []))
+
     async def open_tasks(self) -> int:
         """Return the number of tasks that have not ended."""
         return int(await self._redis.zcard(self._keys.open_tasks))

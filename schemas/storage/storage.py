@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -231,6 +232,13 @@ class Storage:
             return 0
         call = local_files.delete_partial
         return await _in_thread("delete_partial", call, self._folder / prefix, before)
+
+    async def space(self) -> tuple[int, int] | None:
+        """Return the free and all bytes of a local folder's file system; None for a bucket."""
+        if self._folder is None:
+            return None
+        found = await _in_thread("space", shutil.disk_usage, self._folder)
+        return found.free, found.total
 
     async def check(self) -> None:
         """Write and delete a small object; raise StorageError if that fails."""

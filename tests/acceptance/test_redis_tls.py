@@ -95,6 +95,9 @@ def use_everything(service: Service, admin: Redis, receiver: Receiver) -> None:
             files=[("files", ("a.jpg", scene_file(1)))],
         )  # fmt: skip
         assert answer.status_code == 202, answer.text
+    assert (
+        "plate_redis_memory_used_bytes" in requests.get(f"{service.url}/metrics", timeout=30).text
+    )
     assert service.wait_final(first)["status"] == "completed"
     assert service.wait_final(answer.json()["task_id"])["status"] == "completed"
     watched_to_its_end(service)

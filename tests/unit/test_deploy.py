@@ -81,13 +81,41 @@ def test_every_other_role_runs_in_the_image_without_pytorch(services: dict[str, 
 
 
 def test_prometheus_scrapes_the_ports_that_are_served() -> None:
-    jobs = yaml.safe_load(read("deploy/prometheus.yml"))["scrape_configs"]
+    jobs = yaml.safe_load(read("deploy/monitoring/prometheus.yml"))["scrape_configs"]
     ports = {job["job_name"].rpartition("-")[2]: job["dns_sd_configs"][0]["port"] for job in jobs}
     assert ports == {
         "producer": 8000,
         "worker": WorkerSettings.model_fields["metrics_port"].default,
         "dispatcher": DispatcherSettings.model_fields["metrics_port"].default,
     }
+
+
+def test_prometheus_asks_the_services_of_compose(services: dict[str, Any]) -> None:
+    jobs = yaml.safe_load(read("deploy/monitoring/prometheus.yml"))["scrape_configs"]
+    names = {name for job in jobs for name in job["dns_sd_configs"][0]["names"]}
+    assert names == set(ROLES)
+
+
+@pytest.mark.parametrize("name", ["prometheus", "grafana"])
+def test_monitoring_is_a_profile_that_only_this_machine_reaches(
+    services: dict[str, Any], name: str
+) -> None:
+    service = services[name]
+    assert service["profiles"] == ["monitoring"]
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    mounts = [volume.split(":") for volume in service["volumes"] if volume.startswith("./")]
+    assert mounts
+    assert all((PROJECT / source).exists() for source, *_ in mounts)
+    assert {options for *_, options in mounts} == {"ro"}
+
+
+def test_grafana_finds_prometheus_and_the_dashboard(services: dict[str, Any]) -> None:
+    folder = "deploy/monitoring/grafana/provisioning"
+    (source,) = yaml.safe_load(read(f"{folder}/datasources/prometheus.yml"))["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    (provider,) = yaml.safe_load(read(f"{folder}/dashboards/plate-detect.yml"))["providers"]
+    places = [volume.split(":")[1] for volume in services["grafana"]["volumes"]]
+    assert provider["options"]["path"] in places
 
 
 def stages() -> dict[str, tuple[str, str]]:
@@ -148,7 +176,7 @@ def test_compose_reads_the_file_and_takes_settings_from_dotenv(tmp_path: Path) -
     upload_url = "http://host.docker.internal:8001/api/images/upload"
     (tmp_path / ".env").write_text(f'BACKEND_UPLOAD_URL="{upload_url}"\n', encoding="utf-8")
     shown = subprocess.run(
-        [*compose_command(), "--profile", "gpu", "config"],
+        [*compose_command(), "--profile", "gpu", "--profile", "monitoring", "config"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -157,4 +185,4 @@ def test_compose_reads_the_file_and_takes_settings_from_dotenv(tmp_path: Path) -
     services = yaml.safe_load(shown.stdout)["services"]
     assert services["dispatcher"]["environment"]["BACKEND_UPLOAD_URL"] == upload_url
     assert services["producer"]["environment"]["REDIS_HOST"] == "redis"
-    assert set(services) == {"redis", *ROLES}
+    assert set(services) == {"redis", *ROLES, "prometheus", "grafana"}

@@ -21,6 +21,7 @@ PAGES = sorted(
         PROJECT / "deploy" / "README.md",
         PROJECT / "models" / "README.md",
         PROJECT / "client" / "README.md",
+        PROJECT / "deploy" / "monitoring" / "README.md",
         *(PROJECT / "examples").glob("README.md"),
         *(PROJECT / "examples").glob("*/README.md"),
     ]

@@ -47,6 +47,8 @@ class Sweeper:
             "reviews": tasks.forget_reviews,
         }
         self._file_jobs: Jobs = {"files": files.sweep}
+        for job in (*self._redis_jobs, *self._file_jobs):
+            context.metrics.sweep_failures.labels(job)
         self._scripts = Scripts(context.redis, keys)
 
     async def sweep(self) -> float:

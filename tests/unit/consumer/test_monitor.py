@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import aiohttp
+import psutil
 import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
@@ -27,6 +28,21 @@ async def status_of(port: int, host: str = "127.0.0.1") -> int:
         session.get(f"http://{host}:{port}/health") as response,
     ):
         return response.status
+
+
+async def test_metrics_tell_what_health_tells() -> None:
+    port, health = free_port(), Health()
+    async with serve_monitor(CollectorRegistry(), port, health), aiohttp.ClientSession() as client:
+
+        async def lines() -> list[str]:
+            async with client.get(f"http://127.0.0.1:{port}/metrics") as response:
+                return (await response.text()).splitlines()
+
+        assert "plate_health_problems 0.0" in await lines()
+        health.expect("model", "the model is not loaded")
+        assert "plate_health_problems 1.0" in await lines()
+        (limit,) = (line for line in await lines() if line.startswith("plate_memory_limit_bytes "))
+        assert 0 < float(limit.split()[1]) <= psutil.virtual_memory().total
 
 
 @pytest.fixture
