@@ -8,6 +8,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from consumer.vision.steps import NetworkName
+from schemas import tracing
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -51,7 +52,8 @@ class WorkerMetrics:
     def stage(self, name: str) -> Iterator[None]:
         """Time the block as one image's stage."""
         started = time.perf_counter()
-        yield
+        with tracing.span(name):
+            yield
         self.observe_stage(name, time.perf_counter() - started)
 
     def observe_stage(self, name: str, seconds: float) -> None:
