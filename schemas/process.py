@@ -1,4 +1,4 @@
-"""What every role does at its start: set up logging and traces, and run on uvloop if it is there."""
+"""What every role does at its start: set up logging and traces, and run on uvloop if it can."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

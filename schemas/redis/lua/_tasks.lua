@@ -143,9 +143,16 @@ local function payload(task, task_id, status, total, updated, changed)
     .. (updated and ',"updated":' .. cjson.encode(cjson.decode(changed).filename) or '') .. '}'
 end
 
--- The trace context of the step that publishes the event, if it has one; else the event continues
--- the task's.
+-- The trace context of a step that adds entries or publishes an event; empty if it has none. The
+-- event of a task's end then continues the task's trace.
 local step_traceparent = ''
+
+local function with_trace(fields, traceparent)
+  if traceparent and traceparent ~= '' then
+    fields[#fields + 1], fields[#fields + 2] = 'traceparent', traceparent
+  end
+  return fields
+end
 
 -- The task stores the event's id, so that a deleted event can be detected (see reissue_event).
 local function publish(task, events, task_id, status, total)
@@ -153,10 +160,7 @@ local function publish(task, events, task_id, status, total)
     'payload', payload(task, task_id, status, total)}
   local traceparent = step_traceparent ~= '' and step_traceparent
     or redis.call('HGET', task, 'traceparent')
-  if traceparent then
-    fields[#fields + 1], fields[#fields + 2] = 'traceparent', traceparent
-  end
-  local event = redis.call('XADD', events, '*', unpack(fields))
+  local event = redis.call('XADD', events, '*', unpack(with_trace(fields, traceparent)))
   redis.call('HSET', task, 'event', event)
 end
 
