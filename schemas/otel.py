@@ -1,5 +1,6 @@
 """Records spans with OpenTelemetry. Only `schemas.tracing.begin` imports it."""
 
+import logging
 import os
 import threading
 from collections.abc import Sequence
@@ -45,6 +46,8 @@ def recorder_of(role: str) -> "OtelRecorder":
         LookupError: an exporter is not installed.
     """
     exporters = [_exporter(name) for name in _exporter_names()]
+    # While the collector is unavailable, one line for each export that failed, not for each attempt.
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
     provider = TracerProvider(resource=resource_of(role), shutdown_on_exit=False)
     for exporter in exporters:
         provider.add_span_processor(BatchSpanProcessor(exporter.load()()))
