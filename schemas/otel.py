@@ -46,7 +46,7 @@ def recorder_of(role: str) -> "OtelRecorder":
         LookupError: an exporter is not installed.
     """
     exporters = [_exporter(name) for name in _exporter_names()]
-    # While the collector is unavailable, one line for each export that failed, not for each attempt.
+    # Of an unavailable collector one line for each export that failed, not for each attempt.
     logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
     provider = TracerProvider(resource=resource_of(role), shutdown_on_exit=False)
     for exporter in exporters:
