@@ -134,6 +134,15 @@ async def test_an_image_of_another_service_continues_its_trace(
     assert f"{image.parent.span_id:016x}" == CALLER.split("-")[2]
 
 
+async def test_an_entry_that_breaks_the_contract_says_why(recorded: Recorded, whole: Whole) -> None:
+    await whole.redis.xadd("{plates}:images", {"v": "2", "traceparent": CALLER})
+    await recorded.until(PROCESS)
+    attributes = dict(recorded.one(PROCESS).attributes or {})
+    assert attributes[tracing.OUTCOME] == "dead_letter"
+    assert attributes["plate.reason"] == "invalid_message"
+    assert recorded.traces == {TRACE}
+
+
 @pytest.mark.parametrize("noise", ["??", "00-1-2-3", f"00-{'0' * 32}-00f067aa0ba902b7-01"])
 async def test_noise_in_place_of_a_trace_begins_a_new_one(
     recorded: Recorded, whole: Whole, noise: str
