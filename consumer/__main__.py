@@ -15,7 +15,7 @@ from consumer.health import EXIT_STATUS, Health, guarded
 from consumer.monitor import serve_monitor
 from consumer.settings import ConsumerSettings, DispatcherSettings, WorkerSettings
 from consumer.shutdown import leave, stopping
-from schemas import process
+from schemas import process, tracing
 from schemas.redis.client import refuse_cluster
 from schemas.settings.base import SettingsError
 
@@ -62,6 +62,8 @@ def main(run_worker: RunWorker = worker) -> int:
             raise
         log.critical("ended", reasons=list(_reasons(known)))
         return EXIT_STATUS
+    finally:
+        tracing.end()
     return 0
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from consumer.vision.steps import NetworkName
+from schemas import tracing
 from schemas.contract.errors import ImageErrorCode
 from schemas.redis.results import BeginResult
 
@@ -71,7 +72,8 @@ class WorkerMetrics:
     def stage(self, name: str) -> Iterator[None]:
         """Time the block as one image's stage."""
         started = time.perf_counter()
-        yield
+        with tracing.span(name):
+            yield
         self.observe_stage(name, time.perf_counter() - started)
 
     def observe_stage(self, name: str, seconds: float) -> None:

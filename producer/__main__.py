@@ -8,6 +8,7 @@ import structlog
 
 from producer.app import create_runner, drain, listen
 from producer.settings import ProducerSettings
+from schemas import tracing
 from schemas.listening import bound_sockets
 from schemas.process import begin, run
 from schemas.redis.client import refuse_cluster
@@ -26,6 +27,8 @@ def main() -> int:
     except SettingsError as error:
         print(f"producer: {error}", file=sys.stderr)  # noqa: T201 - read by the operator
         return 2
+    finally:
+        tracing.end()
     return 0
 
 

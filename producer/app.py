@@ -19,6 +19,7 @@ from producer.routes.docs import docs_routes
 from producer.routes.ui import ui_routes
 from producer.services.container import SERVICES, open_services
 from producer.settings import ProducerSettings
+from producer.traces import traced
 
 KEEP_ALIVE_SECONDS = 75.0
 _CANCEL_SECONDS = 1.0
@@ -32,7 +33,9 @@ def create_app(settings: ProducerSettings) -> web.Application:
     """Return the whole producer; connections are made when it starts."""
     cross_origin = CrossOrigin(settings.allowed_origins)
     api_key = require_api_key(settings.api_keys)
-    app = web.Application(middlewares=[_measured, problems, cross_origin.preflight, api_key])
+    app = web.Application(
+        middlewares=[_measured, traced, problems, cross_origin.preflight, api_key]
+    )
 
     async def services(app: web.Application) -> AsyncIterator[None]:
         async with open_services(settings) as app[SERVICES]:

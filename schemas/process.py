@@ -1,4 +1,4 @@
-"""What every role does at its start: set up logging, and run on uvloop if it is installed."""
+"""What every role does at its start: set up logging and traces, and run on uvloop if it can."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import structlog
 
+from schemas import tracing
 from schemas.logs import configure_logging
 from schemas.settings.base import Settings
 
@@ -13,13 +14,14 @@ log = structlog.get_logger(__name__)
 
 
 def begin(role: str, settings: Settings) -> None:
-    """Set up logging, and report variables that are probably misspelled settings."""
+    """Set up logging and traces, and report variables that are probably misspelled settings."""
     configure_logging(
         role,
         level=settings.log_level,
         log_format=settings.log_format,
         filenames=settings.log_filenames,
     )
+    tracing.begin(role)
     if settings.misspelled:
         log.warning("unknown settings", reasons=list(settings.misspelled))
 

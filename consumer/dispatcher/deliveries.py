@@ -12,6 +12,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from consumer.dispatcher.webhook import Delivery, DeliveryKind, DeliveryState
+from schemas import tracing
 from schemas.contract.events import Event
 from schemas.contract.tasks import TaskStatus
 from schemas.redis.keys import Keys
@@ -80,6 +81,7 @@ class DeliveryStore:
             ttl_ms=self._ttl + DEDUPE_MARGIN_MS,
             event=event,
             delivery_ids={kind: f"{event.event_id}_{kind}" for kind in kinds},
+            traceparent=tracing.current(),
         )
 
     async def acknowledge(self, entry: str, task_id: str) -> None:
@@ -124,7 +126,7 @@ class DeliveryStore:
             return None
         return Delivery(
             delivery_id, kind, found.event_type, found.task_id, found.payload,
-            token, found.attempts, found.age_ms / 1000,
+            token, found.attempts, found.age_ms / 1000, found.traceparent,
         )  # fmt: skip
 
     async def settle(

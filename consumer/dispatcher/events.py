@@ -14,6 +14,7 @@ from consumer.dispatcher.deliveries import DeliveryStore
 from consumer.dispatcher.webhook import DeliveryKind
 from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
+from schemas import tracing
 from schemas.contract.events import RESULT_UPDATED, Event, parse_event
 from schemas.logs import described
 from schemas.redis.keys import DISPATCHER_GROUP, consumer_name
@@ -89,6 +90,7 @@ class EventHandler:
                 task_id=event.task_id, error=described(error),
             )  # fmt: skip
             return
+        tracing.annotate({tracing.TASK_ID: event.task_id, "plate.event": event.type})
         kinds = [kind for kind in self.kinds if event.type in EVENTS_OF[kind]]
         created = await self.store.deliver(entry, event, kinds)
         self.metrics.events.labels(event.type).inc()
@@ -171,12 +173,21 @@ class EventReader:
 
     async def _handle_all(self, rows: Rows) -> None:
         results = await asyncio.gather(
-            *(self.handle(entry.decode(), fields) for entry, fields in rows if entry),
+            *(self._handle_one(entry.decode(), fields) for entry, fields in rows if entry),
             return_exceptions=True,
         )
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+
+    async def _handle_one(self, entry: str, fields: Fields) -> None:
+        parent = fields.get(b"traceparent", b"").decode(errors="replace") if fields else ""
+        attributes: tracing.Attributes = {
+            "messaging.consumer.group.name": DISPATCHER_GROUP,
+            "messaging.message.id": entry,
+        }
+        with tracing.message_span("process", self.stream, parent=parent, attributes=attributes):
+            await self.handle(entry, fields)
 
 
 def _parse(fields: Fields) -> Event | None:

@@ -27,9 +27,11 @@ from aiohttp import (
 )
 from pydantic import ValidationError
 from standardwebhooks import Webhook
+from yarl import URL
 
 from consumer.addresses import HttpAddress, http_address
 from consumer.dispatcher.schedule import parse_retry_after
+from schemas import tracing
 from schemas.contract.tasks import TaskState
 from schemas.redis.task_store import LocatedResult
 from schemas.storage.layout import output_key
@@ -60,6 +62,7 @@ class Delivery:
 
     `payload` is the JSON of task-status at the time of the event. `token` identifies the attempt,
     `attempts` counts it too, `age_seconds` is the time since the delivery was created.
+    `traceparent` is the trace context that it continues, empty without one.
     """
 
     id: str
@@ -70,6 +73,7 @@ class Delivery:
     token: str = ""
     attempts: int = 1
     age_seconds: float = 0.0
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +89,15 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """What a delivery is after an attempt. `reason` is fit for a log: no address, no content."""
+    """What a delivery is after an attempt. `reason` is fit for a log: no address, no content.
+
+    `status`: of the response, if there was one.
+    """
 
     state: DeliveryState
     reason: str
     retry_after_seconds: float | None = None
+    status: int | None = None
 
 
 Locate = Callable[[str, str], Awaitable[LocatedResult | None]]
@@ -112,8 +120,24 @@ class WebhookSender:
     signers: Sequence[Webhook]
     images_field: str = "images"
 
+    def __post_init__(self) -> None:
+        self._address = http_address(self.endpoint.url)
+
     async def send(self, delivery: Delivery) -> AttemptResult:
         """Attempt once; whatever the receiver or storage does, return a result in time."""
+        with tracing.span(
+            "POST", kind="client", parent=delivery.traceparent,
+            attributes=span_attributes(delivery, self._address.url),
+        ) as span:  # fmt: skip
+            result = await self._attempt(delivery)
+            span.set(tracing.OUTCOME, result.state)
+            if result.status is not None:
+                span.set("http.response.status_code", result.status)
+            if result.state in (DeliveryState.DUE, DeliveryState.DEAD):
+                span.fail(str(result.status or result.reason.partition(":")[0]))
+        return result
+
+    async def _attempt(self, delivery: Delivery) -> AttemptResult:
         try:
             async with asyncio.timeout(self.endpoint.total_seconds):
                 return await self._send_current(delivery)
@@ -140,6 +164,8 @@ class WebhookSender:
             result = AttemptResult(DeliveryState.CANCELLED, "result no longer in storage")
         else:
             headers = webhook_headers(self.signers, delivery.id, signed, datetime.now(UTC))
+            if traceparent := tracing.current():
+                headers["traceparent"] = traceparent
             result = await self._post(data, headers)
         if result.state is DeliveryState.DUE or await self._files(delivery) == files:
             return result
@@ -181,7 +207,7 @@ class WebhookSender:
 
     async def _post(self, data: Payload | FormData, headers: dict[str, str]) -> AttemptResult:
         endpoint, proxy = self.endpoint, self.endpoint.proxy
-        address = http_address(endpoint.url)
+        address = self._address
         proxy_headers: dict[str, str] = {}
         if address.authorization is not None:
             headers["Authorization"] = address.authorization
@@ -227,6 +253,19 @@ def result_names(delivery: Delivery) -> list[str]:
     return [state.updated] if state.updated else [result.filename for result in state.results]
 
 
+def span_attributes(delivery: Delivery, url: URL) -> tracing.Attributes:
+    """Return what the span of an attempt says. Only the host: the rest may be a secret."""
+    return {
+        "http.request.method": "POST",
+        "http.request.resend_count": delivery.attempts - 1,
+        "server.address": url.host or "",
+        "server.port": url.port or 0,
+        "url.scheme": url.scheme,
+        "plate.webhook": str(delivery.kind),
+        tracing.TASK_ID: delivery.task_id,
+    }
+
+
 def manifest(task_id: str, digests: Iterable[tuple[str, str]]) -> str:
     """Return what an upload signs: the task_id, then one line `filename sha256` per image."""
     return "\n".join([task_id, *(f"{name} {digest}" for name, digest in digests)])
@@ -248,7 +287,7 @@ def result_of(status: int, retry_after: str | None, now: datetime) -> AttemptRes
     """Return what a status means: 2xx is a success, 410 is final, all else is due again."""
     reason = f"status {status}"
     if 200 <= status < 300:
-        return AttemptResult(DeliveryState.DELIVERED, reason)
+        return AttemptResult(DeliveryState.DELIVERED, reason, status=status)
     if status == 410:
-        return AttemptResult(DeliveryState.DEAD, reason)
-    return AttemptResult(DeliveryState.DUE, reason, parse_retry_after(retry_after, now))
+        return AttemptResult(DeliveryState.DEAD, reason, status=status)
+    return AttemptResult(DeliveryState.DUE, reason, parse_retry_after(retry_after, now), status)

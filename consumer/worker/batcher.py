@@ -14,6 +14,7 @@ import structlog
 
 from consumer.errors import BrokenDetectorError
 from consumer.vision.steps import NetworkInput, NetworkName, Pixels, RunNetwork
+from schemas import tracing
 from schemas.logs import described
 
 log = structlog.get_logger()
@@ -40,6 +41,10 @@ class _Kind(NamedTuple):
 class _Input:
     pixels: Pixels
     result: asyncio.Future[Any]
+    traceparent: str
+    """Of the image's span."""
+    pass_traceparent: str = ""
+    """Of the forward pass that it was in."""
     ready_at: float = field(default_factory=time.monotonic)
 
 
@@ -82,8 +87,12 @@ class Batcher:
         Raises:
             Exception: what the network raised on one of them; the others are cancelled.
         """
-        loop = asyncio.get_running_loop()
-        items = [_Input(each.pixels, loop.create_future()) for each in inputs]
+        with tracing.span("inference", attributes={"plate.inputs": len(inputs)}) as span:
+            return await self._run_inputs(inputs, span)
+
+    async def _run_inputs(self, inputs: Sequence[NetworkInput], span: tracing.Span) -> list[Any]:
+        loop, traceparent = asyncio.get_running_loop(), span.traceparent
+        items = [_Input(each.pixels, loop.create_future(), traceparent) for each in inputs]
         for each, item in zip(inputs, items, strict=True):
             kind = _Kind(each.network, each.pixels.shape)
             self._ready.setdefault(kind, deque()).append(item)
@@ -93,6 +102,9 @@ class Batcher:
         finally:
             for item in items:
                 item.result.cancel()
+            for passed in dict.fromkeys(item.pass_traceparent for item in items):
+                if passed:
+                    span.link(passed)
 
     async def run(self) -> None:
         """Serve until cancelled.
@@ -158,8 +170,14 @@ class Batcher:
         """Run a batch; halve one that fails until only the inputs that cause it fail."""
         if not batch:
             return
+        attributes = {"plate.network": kind.network, "plate.batch_size": len(batch)}
+        shared_by = [item.traceparent for item in batch]
         try:
-            results, seconds = await self._forward(kind.network, [item.pixels for item in batch])
+            with tracing.shared_span("forward pass", shared_by, attributes=attributes) as span:
+                for item in batch:
+                    item.pass_traceparent = span.traceparent
+                pixels = [item.pixels for item in batch]
+                results, seconds = await self._forward(kind.network, pixels)
         except Exception as error:  # noqa: BLE001 - whatever it is, it concerns its image
             await self._bisect(kind, batch, error)
             return

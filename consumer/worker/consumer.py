@@ -16,7 +16,9 @@ from consumer.settings import WorkerSettings
 from consumer.worker.in_flight import InFlight
 from consumer.worker.poison import PoisonGuard
 from consumer.worker.stream import Abandoned, Entry, EntryKey, WorkStreams
+from schemas import tracing
 from schemas.logs import described
+from schemas.redis.keys import WORKERS_GROUP
 from schemas.redis.task_store import TaskStore, WorkItem
 from schemas.retry import (
     TRANSIENT,
@@ -218,7 +220,8 @@ class StreamConsumer:
     async def _process(self, entry: Entry) -> None:
         line = log.bind(entry=entry.id, deliveries=entry.deliveries)
         try:
-            await self.handlers[entry.stream].process(entry)
+            with _span_of(entry):
+                await self.handlers[entry.stream].process(entry)
         except StoppedError:
             line.warning("stopped while waiting for a server")
         except ResponseError as error:
@@ -256,3 +259,14 @@ class StreamConsumer:
             log.warning("drain timed out, images will be redelivered", images=len(self.in_flight))
             for task in self._work:
                 task.cancel()
+
+
+def _span_of(entry: Entry) -> tracing.Span:
+    attributes: tracing.Attributes = {
+        "messaging.consumer.group.name": WORKERS_GROUP,
+        "messaging.message.id": entry.id,
+        "plate.deliveries": entry.deliveries,
+    }
+    return tracing.message_span(
+        "process", entry.stream, parent=entry.traceparent, attributes=attributes
+    )

@@ -21,6 +21,7 @@ from consumer.worker.covering import Covering
 from consumer.worker.dead_letters import delete_files
 from consumer.worker.pipeline import ImagePipeline
 from consumer.worker.stream import Entry
+from schemas import tracing
 from schemas.contract.corrections import CorrectionErrorCode, CorrectionMessage
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.messages import ContractError
@@ -59,6 +60,7 @@ class CorrectionProcessor:
             log.warning("entry of corrections dropped", entry=entry.id, error=str(error))
             await retry_until_stopped(partial(self.corrections.drop, entry.id), self.stop)
             return
+        tracing.annotate({tracing.TASK_ID: message.task_id, tracing.INDEX: message.index})
         while (waiting := await self._begin(entry, message)) is not None:
             if await self._make(entry, message, waiting) is not CorrectionResult.STALE:
                 return

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from consumer.metrics import WorkerMetrics
 from consumer.worker.stream import Entry
+from schemas import tracing
 from schemas.contract.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
 from schemas.contract.messages import (
     ContractError,
@@ -124,6 +125,7 @@ class DeadLetterRecorder:
             log.info("entry was settled before its dead letter", entry=entry.id, task_id=task_id)
             return done
         self.metrics.images.labels("dead_letter").inc()
+        tracing.annotate({tracing.OUTCOME: "dead_letter", "plate.reason": reason})
         self.metrics.dead_letters.labels(reason).inc()
         log.warning(
             "dead letter", reason=reason, entry=entry.id, task_id=task_id, detail=detail,

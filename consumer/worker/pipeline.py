@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -74,7 +75,8 @@ class ImagePipeline:
             with self.health.deadline("stage of an image", STAGE_LIMIT_SECONDS):
                 return call(*args)
 
-        return await asyncio.get_running_loop().run_in_executor(self.threads, guarded)
+        context = copy_context()  # the current span, for those of stages
+        return await asyncio.get_running_loop().run_in_executor(self.threads, context.run, guarded)
 
 
 async def run_batched(

@@ -28,6 +28,7 @@ from consumer.worker.dead_letters import (
 from consumer.worker.pipeline import ImagePipeline
 from consumer.worker.report import report
 from consumer.worker.stream import Entry
+from schemas import tracing
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.messages import ContractError, ContractLimits, ImageMessage
 from schemas.contract.names import result_url
@@ -80,11 +81,13 @@ class ImageProcessor:
         except ContractError as error:
             await self.dead_letters.refuse(entry, str(error))
             return
+        tracing.annotate({tracing.TASK_ID: message.task_id, tracing.INDEX: message.index})
         begun, message = await self._begin(entry, message)
         if begun is BeginResult.RUN:
             await self._run(entry, message)
         elif begun in _SETTLED:
             self.metrics.images.labels(begun).inc()
+            tracing.annotate({tracing.OUTCOME: begun})
             await delete_files(self.storage, *_original(message))
         elif begun is BeginResult.TOTAL_TOO_LARGE:
             await self.dead_letters.refuse(entry, f"total: more than {self.limits.max_total}")
@@ -193,7 +196,9 @@ class ImageProcessor:
         return done
 
     def _count(self, outcome: str, done: FinishResult) -> None:
-        self.metrics.images.labels("superseded" if done in _TOO_LATE else outcome).inc()
+        counted = "superseded" if done in _TOO_LATE else outcome
+        self.metrics.images.labels(counted).inc()
+        tracing.annotate({tracing.OUTCOME: counted})
 
     async def _delete(self, message: ImageMessage, *, result: bool) -> None:
         """Delete the original; the result too if there is to be none."""

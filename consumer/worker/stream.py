@@ -35,6 +35,11 @@ class Entry:
         return EntryKey(self.stream, self.id)
 
     @property
+    def traceparent(self) -> str:
+        """Trace context as the publisher sent it; empty if there is none."""
+        return self.fields.get(b"traceparent", b"").decode(errors="replace")
+
+    @property
     def added_at(self) -> float:
         """When the entry was added, epoch seconds by the server's clock."""
         return int(self.id.split("-", 1)[0]) / 1000

@@ -13,6 +13,7 @@ from producer.services.container import SERVICES, Services, with_timeout
 from producer.services.form import UploadForm, check_headers
 from producer.services.idempotency import HEADER, KeyClaim, checked_key
 from producer.services.uploads import ReceivedUpload, TaskAccepted
+from schemas import tracing
 from schemas.contract.messages import TASK_ID_PATTERN
 from schemas.contract.tasks import TaskState
 from schemas.storage.layout import task_prefix
@@ -36,6 +37,7 @@ async def process_task(request: web.Request) -> web.Response:
         if claim is None or claim.earlier is None:
             await _check_backlog(services)
         upload = await _receive(form, request, services, claim)
+    tracing.annotate({tracing.TASK_ID: upload.task_id})
     _count(services.metrics, upload)
     accepted = TaskAccepted(task_id=upload.task_id, ignored_fields=form.ignored_fields)
     return web.Response(

@@ -22,6 +22,7 @@ class Event(BaseModel):
     type: str
     task_id: TaskId
     payload: str = Field(description="JSON of TaskState")
+    traceparent: str = Field("", description="W3C trace context; absent if there is none")
 
     @property
     def state(self) -> TaskState:

@@ -66,7 +66,11 @@ class ImageMessage(BaseModel):
     image: bytes | None = Field(
         None, description="Raw bytes of the file, at most INLINE_MAX_BYTES; this or `object`"
     )
-    traceparent: str | None = Field(None, max_length=128, description="W3C trace context")
+    traceparent: str | None = Field(
+        None,
+        max_length=128,
+        description="W3C trace context, which the event of the task and its webhooks continue",
+    )
 
     @model_validator(mode="after")
     def _check_fields(self) -> Self:

@@ -7,6 +7,7 @@ from typing import Any, NoReturn, cast
 import orjson
 from redis.asyncio import Redis
 
+from schemas import tracing
 from schemas.contract.corrections import (
     MAX_CORRECTIONS,
     CorrectionErrorCode,
@@ -111,11 +112,15 @@ class CorrectionStore:
             redis.exceptions.OutOfMemoryError: the server is full.
         """
         record = orjson.dumps({"by": by, **covers.model_dump()})[1:]
-        args: list[str | bytes | int] = [
-            task_id, name.encode(errors="surrogatepass"), correction_id, record,
-            MAX_CORRECTIONS, max_backlog, self._ttl,
-        ]  # fmt: skip
-        reply = await self._run("correct", [self._keys.task(task_id), self._keys.corrections], args)
+        keys = [self._keys.task(task_id), self._keys.corrections]
+        attributes: tracing.Attributes = {tracing.TASK_ID: task_id}
+        with tracing.message_span("send", self._keys.corrections, attributes=attributes) as span:
+            args: list[str | bytes | int] = [
+                task_id, name.encode(errors="surrogatepass"), correction_id, record,
+                MAX_CORRECTIONS, max_backlog, self._ttl, span.traceparent,
+            ]  # fmt: skip
+            reply = await self._run("correct", keys, args)
+            span.set(tracing.OUTCOME, reply[0].decode())
         if reply[0] != b"accepted":
             _refuse(reply[0])
         return _accepted(correction_id, int(reply[1]), reply[2], reply[3])
@@ -166,14 +171,20 @@ class CorrectionStore:
             base: the version that the new one was made from.
             file: name of the new version's file; without it, all corrections are refused.
         """
-        args: list[str | bytes | int] = [
-            WORKERS_GROUP, entry, message.task_id, message.index, base, file, sha256, self._ttl,
-        ]  # fmt: skip
-        version = base + sum(end.code is None for end in ends)
-        for end in ends:
-            args += [end.id, "done" if end.code is None else "refused", _record(end, version)]
         keys = [self._keys.task(message.task_id), self._keys.corrections, self._keys.events]
-        return CorrectionResult((await self._run("finish_correction", keys, args)).decode())
+        version = base + sum(end.code is None for end in ends)
+        attributes: tracing.Attributes = {tracing.TASK_ID: message.task_id}
+        with tracing.message_span("send", self._keys.events, attributes=attributes) as span:
+            args: list[str | bytes | int] = [
+                WORKERS_GROUP, entry, message.task_id, message.index, base, file, sha256,
+                self._ttl, span.traceparent,
+            ]  # fmt: skip
+            for end in ends:
+                args += [end.id, "done" if end.code is None else "refused", _record(end, version)]
+            done = CorrectionResult((await self._run("finish_correction", keys, args)).decode())
+            if not file or done is not CorrectionResult.WRITTEN:
+                span.drop()  # only a new version sends an event
+        return done
 
     async def mend(self, task_id: str) -> tuple[int, int]:
         """Add a task's deleted entries and unreported events again; return how many of each."""

@@ -49,6 +49,7 @@ class ClaimedDelivery(NamedTuple):
     payload: bytes
     attempts: int
     age_ms: int
+    traceparent: str
 
 
 class Scripts:
@@ -67,11 +68,13 @@ class Scripts:
         ttl_ms: int,
         event: Event | None = None,
         delivery_ids: Mapping[str, str] | None = None,
+        traceparent: str = "",
     ) -> int:
         """Mark an event as reported, create its deliveries and ack it.
 
         Args:
             delivery_ids: by kind; None for an event from which no delivery can be made.
+            traceparent: the trace context that the deliveries continue.
 
         Returns:
             How many were created; -1 if the event is older than `max_age_ms`.
@@ -79,7 +82,7 @@ class Scripts:
         keys = [self._keys.events, self._keys.dead_deliveries, self._keys.task(task_id)]
         args: list[str | int] = [DISPATCHER_GROUP, entry, max_age_ms, ttl_ms]
         if event is not None:
-            args += [event.event_id, event.type, event.task_id, event.payload]
+            args += [event.event_id, event.type, event.task_id, event.payload, traceparent]
         for kind, delivery_id in (delivery_ids or {}).items():
             keys += [self._keys.due_deliveries(kind), self._keys.delivery(delivery_id)]
             args.append(delivery_id)
@@ -100,8 +103,10 @@ class Scripts:
             return None
         if None in row:
             raise ValueError("a field is missing")
-        event_type, task_id, payload, attempts, age_ms = row
-        return ClaimedDelivery(event_type.decode(), task_id.decode(), payload, attempts, age_ms)
+        event_type, task_id, payload, attempts, age_ms, traceparent = row
+        return ClaimedDelivery(
+            event_type.decode(), task_id.decode(), payload, attempts, age_ms, traceparent.decode()
+        )
 
     async def settle_delivery(
         self, kind: str, delivery_id: str, *, token: str, state: str, status: str, delay_ms: int

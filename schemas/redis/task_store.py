@@ -7,14 +7,15 @@ from typing import Any, Protocol, cast
 import orjson
 from redis.asyncio import Redis
 
+from schemas import tracing
 from schemas.contract.errors import IMAGE_ERROR_MEANINGS, ImageErrorCode
 from schemas.contract.messages import MAX_TOTAL, ImageMessage
-from schemas.contract.tasks import ImageFailure, ImageResult, Progress, TaskState, TaskStatus
+from schemas.contract.tasks import ImageFailure, ImageResult, TaskState
 from schemas.redis.keys import STRANDED_CONSUMER, WORKERS_GROUP, Keys
 from schemas.redis.results import BeginResult, FinishResult, SubmitResult
 from schemas.redis.script_pipeliner import ScriptPipeliner
 from schemas.redis.scripts import register
-from schemas.redis.stored_results import from_stored, to_stored
+from schemas.redis.stored_results import task_state, to_stored
 
 
 class WorkItem(Protocol):
@@ -89,13 +90,20 @@ class TaskStore:
             task_id, len(messages), max_backlog, self._ttl,
             binding.token if binding else "", binding.digest if binding else "", replay_of,
         ]  # fmt: skip
-        for message in messages:
-            flat = [part for pair in message.to_fields().items() for part in pair]
-            args += [len(flat), *flat]
         keys = self._open_keys(task_id)
         if binding is not None:
             keys.append(self._keys.idempotency(binding.record))
-        return SubmitResult(await self._run("submit", keys, args))
+        attributes: tracing.Attributes = {
+            tracing.TASK_ID: task_id, "messaging.batch.message_count": len(messages),
+        }  # fmt: skip
+        with tracing.message_span("send", self._keys.images, attributes=attributes) as span:
+            trace = {"traceparent": span.traceparent} if span.traceparent else {}
+            for message in messages:
+                flat = [part for pair in (trace | message.to_fields()).items() for part in pair]
+                args += [len(flat), *flat]
+            result = SubmitResult(await self._run("submit", keys, args))
+            span.set(tracing.OUTCOME, result)
+        return result
 
     async def reserve(self, record: str, token: str, *, lease_ms: int) -> EarlierUse | None:
         """Reserve an idempotency key or renew its lease; return the task it is bound to, if any.
@@ -148,11 +156,16 @@ class TaskStore:
             kind, stored = "result", to_stored(public)
         else:
             kind, stored = "error", public.model_dump_json()
-        args = [
-            WORKERS_GROUP, entry, message.task_id, message.index, kind,
-            stored, orjson.dumps(provenance), self._ttl,
-        ]  # fmt: skip
-        return FinishResult(await self._run("finish", self._closing_keys(message.task_id), args))
+        attributes = {tracing.TASK_ID: message.task_id}
+        with tracing.message_span("send", self._keys.events, attributes=attributes) as span:
+            args = [
+                WORKERS_GROUP, entry, message.task_id, message.index, kind,
+                stored, orjson.dumps(provenance), self._ttl, span.traceparent,
+            ]  # fmt: skip
+            done = await self._run("finish", self._closing_keys(message.task_id), args)
+            if done not in (FinishResult.COMPLETED, FinishResult.FAILED):
+                span.drop()  # only the last image of a task sends an event
+        return FinishResult(done)
 
     async def dead_letter(
         self,
@@ -228,7 +241,7 @@ class TaskStore:
     async def state(self, task_id: str) -> TaskState | None:
         """Return the task as its user sees it, or None if it is unknown."""
         fields = cast(dict[bytes, bytes], await self._redis.hgetall(self._keys.task(task_id)))
-        return _task_state(task_id, fields) if b"status" in fields else None
+        return task_state(task_id, fields) if b"status" in fields else None
 
     async def locate_result(self, task_id: str, name: str) -> LocatedResult | None:
         """Locate the result with a file name; None if the task has none. Two round trips.
@@ -276,21 +289,3 @@ class TaskStore:
         else:
             result = await script(keys=keys, args=args)
         return result.decode() if isinstance(result, bytes) else result
-
-
-def _task_state(task_id: str, fields: dict[bytes, bytes]) -> TaskState:
-    total = int(fields[b"total"])
-    results, errors = [], []
-    for index in range(total):
-        if (result := fields.get(b"result:%d" % index)) is not None:
-            results.append(from_stored(result, index))
-        if (failure := fields.get(b"error:%d" % index)) is not None:
-            errors.append(ImageFailure.model_validate_json(failure))
-    return TaskState(
-        task_id=task_id,
-        status=TaskStatus(fields[b"status"].decode()),
-        results=results,
-        errors=errors,
-        progress=Progress(done=int(fields[b"done"]), total=total),
-        needs_review=any(result.needs_review for result in results),
-    )

@@ -38,7 +38,8 @@ local function waiting_corrections(task, index)
 end
 
 local function queue_correction(task, corrections, task_id, index)
-  local entry = redis.call('XADD', corrections, '*', 'v', 1, 'task_id', task_id, 'index', index)
+  local fields = with_trace({'v', 1, 'task_id', task_id, 'index', index}, step_traceparent)
+  local entry = redis.call('XADD', corrections, '*', unpack(fields))
   redis.call('HSET', task, 'correcting:' .. index, entry)
 end
 
@@ -47,8 +48,9 @@ end
 local function publish_update(task, events, task_id, index, version, result)
   local status, total = unpack(redis.call('HMGET', task, 'status', 'total'))
   local event_id = 'upd_' .. task_id .. '_' .. index .. '_' .. version
-  local event = redis.call('XADD', events, '*', 'event_id', event_id, 'type', 'result.updated',
-    'task_id', task_id, 'filename', cjson.decode(result).filename, 'version', version,
-    'payload', payload(task, task_id, status, tonumber(total), index, result))
+  local fields = {'event_id', event_id, 'type', 'result.updated', 'task_id', task_id,
+    'filename', cjson.decode(result).filename, 'version', version,
+    'payload', payload(task, task_id, status, tonumber(total), index, result)}
+  local event = redis.call('XADD', events, '*', unpack(with_trace(fields, step_traceparent)))
   redis.call('HSET', task, 'update:' .. event_id, event)
 end

@@ -60,10 +60,21 @@ local function contract_fields(entry_fields)
   return by_name, flat
 end
 
+-- W3C trace context. An outside publisher may send anything.
+local TRACEPARENT = '^%x%x%-' .. string.rep('%x', 32) .. '%-' .. string.rep('%x', 16) .. '%-%x%x$'
+
+-- The trace of the first entry that has one is the task's.
+local function note_trace(task, traceparent)
+  if traceparent and string.match(traceparent, TRACEPARENT) then
+    redis.call('HSETNX', task, 'traceparent', traceparent)
+  end
+end
+
 -- Store in the task what is needed to add an open image to the stream again: the id of its entry,
 -- then its fields. Inline image bytes are not stored twice: such an image is lost with its entry.
 local function store_entry(task, entry, entry_fields)
   local by_name, flat = contract_fields(entry_fields)
+  note_trace(task, by_name.traceparent)
   local fields = by_name.image and '' or ' ' .. cjson.encode(flat)
   -- tonumber, since an entry may say 007.
   redis.call('HSET', task, 'entry:' .. tonumber(by_name.index or 0), entry .. fields)
@@ -132,10 +143,24 @@ local function payload(task, task_id, status, total, updated, changed)
     .. (updated and ',"updated":' .. cjson.encode(cjson.decode(changed).filename) or '') .. '}'
 end
 
+-- The trace context of a step that adds entries or publishes an event; empty if it has none. The
+-- event of a task's end then continues the task's trace.
+local step_traceparent = ''
+
+local function with_trace(fields, traceparent)
+  if traceparent and traceparent ~= '' then
+    fields[#fields + 1], fields[#fields + 2] = 'traceparent', traceparent
+  end
+  return fields
+end
+
 -- The task stores the event's id, so that a deleted event can be detected (see reissue_event).
 local function publish(task, events, task_id, status, total)
-  local event = redis.call('XADD', events, '*', 'event_id', 'evt_' .. task_id,
-    'type', 'task.' .. status, 'task_id', task_id, 'payload', payload(task, task_id, status, total))
+  local fields = {'event_id', 'evt_' .. task_id, 'type', 'task.' .. status, 'task_id', task_id,
+    'payload', payload(task, task_id, status, total)}
+  local traceparent = step_traceparent ~= '' and step_traceparent
+    or redis.call('HGET', task, 'traceparent')
+  local event = redis.call('XADD', events, '*', unpack(with_trace(fields, traceparent)))
   redis.call('HSET', task, 'event', event)
 end
 

@@ -6,7 +6,9 @@
 -- correction ('' while it is to be made).
 -- KEYS task corrections
 -- ARGV task_id name id record(the JSON's fields, closed) max_corrections max_backlog ttl_ms
+--   traceparent('' if none)
 --!include _corrections
+step_traceparent = ARGV[8]
 local task, corrections = KEYS[1], KEYS[2]
 local task_id, name, id, record, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[7]
 local status = redis.call('HGET', task, 'status')

@@ -30,6 +30,7 @@ local done = 'recorded'
 if index >= 0 then
   if redis.call('EXISTS', task) == 0 and index < (total or 1) then
     open_task(task, open, task_id, total or 1, 'processing', now, ttl)
+    note_trace(task, by_name.traceparent)
   end
   local task_total = tonumber(redis.call('HGET', task, 'total'))
   if task_total and index < task_total and (not total or total == task_total) then

@@ -6,8 +6,8 @@
 --!include _tasks
 local task, open, events, reviews = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local task_id, ttl = ARGV[1], ARGV[2]
-local status, total, created_at, deleted, reported = unpack(redis.call('HMGET', task, 'status',
-  'total', 'created_at', 'deleted', 'reported'))
+local status, total, created_at, deleted, reported, traceparent = unpack(redis.call('HMGET', task,
+  'status', 'total', 'created_at', 'deleted', 'reported', 'traceparent'))
 if not status then return 'missing' end
 if deleted then return 'deleted' end
 total = tonumber(total)
@@ -15,6 +15,7 @@ local now = now_ms()
 redis.call('DEL', task)
 redis.call('HSET', task, 'status', 'failed', 'total', total, 'done', total, 'succeeded', 0,
   'created_at', created_at, 'deleted', now)
+note_trace(task, traceparent)
 for index = 0, total - 1 do
   redis.call('HSET', task, 'error:' .. index, '{"index":' .. index .. ',"filename":null,"code":"'
     .. ARGV[3] .. '","detail":"' .. ARGV[4] .. '"}')

@@ -7,7 +7,8 @@
 -- marked as reported and acked.
 -- Returns how many were created; -1 if the event is older than a task may live.
 -- KEYS events dead task, then per kind: due delivery
--- ARGV group entry max_age_ms ttl_ms event_id type task_id payload, then per kind: delivery_id
+-- ARGV group entry max_age_ms ttl_ms event_id type task_id payload traceparent('' if none),
+--   then per kind: delivery_id
 --!include _tasks
 local events, dead, task = KEYS[1], KEYS[2], KEYS[3]
 local group, entry, max_age, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
@@ -27,7 +28,7 @@ if now - ended > max_age then
   return -1
 end
 for at = 4, #KEYS, 2 do
-  local due, delivery, id = KEYS[at], KEYS[at + 1], ARGV[8 + (at - 2) / 2]
+  local due, delivery, id = KEYS[at], KEYS[at + 1], ARGV[9 + (at - 2) / 2]
   local ended_before = tonumber(redis.call('HGET', delivery, 'ended_at'))
   if ended_before and ended - ended_before >= max_age then
     redis.call('DEL', delivery)
@@ -36,6 +37,7 @@ for at = 4, #KEYS, 2 do
   if redis.call('EXISTS', delivery) == 0 then
     redis.call('HSET', delivery, 'state', 'due', 'ended_at', ended, 'event_id', ARGV[5],
       'type', ARGV[6], 'task_id', ARGV[7], 'payload', ARGV[8], 'created_at', now, 'attempts', 0)
+    if ARGV[9] ~= '' then redis.call('HSET', delivery, 'traceparent', ARGV[9]) end
     redis.call('PEXPIRE', delivery, ttl)
     redis.call('ZADD', due, now, id)
     created = created + 1

@@ -5,9 +5,10 @@
 -- Returns written | stale (another worker has made some of them: begin again) | gone (the task was
 -- deleted or has expired). A repeated call returns what the first one returned.
 -- KEYS task corrections events
--- ARGV group entry task_id index base_version file('' if none) sha256 ttl_ms,
---   per correction: id, done | refused, record(the JSON's fields, closed)
+-- ARGV group entry task_id index base_version file('' if none) sha256 ttl_ms
+--   traceparent('' if none), per correction: id, done | refused, record(the JSON's fields, closed)
 --!include _corrections
+step_traceparent = ARGV[9]
 local task, corrections, events = KEYS[1], KEYS[2], KEYS[3]
 local group, entry, task_id, index = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local base, file, now = tonumber(ARGV[5]), ARGV[6], now_ms()
@@ -22,7 +23,7 @@ if file ~= '' and current == file then
   return 'written'
 end
 local is_stale, done, ends = version ~= base, 0, {}
-for at = 9, #ARGV, 3 do
+for at = 10, #ARGV, 3 do
   local ended = redis.call('HEXISTS', task, 'corrected:' .. ARGV[at]) == 1
   local accepted = redis.call('HEXISTS', task, 'correction:' .. ARGV[at]) == 1
   is_stale = is_stale or ended or not accepted
