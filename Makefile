@@ -123,9 +123,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		"environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@test -z "$(TORCH_INDEX_URL)" || $(PIP) install --no-deps --index-url "$(TORCH_INDEX_URL)" \
 		$$(grep -E '^torch(vision)?==' constraints.txt)
-	@$(PIP) install -c constraints.txt -e '.[torch]'
+	@$(PIP) install -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed client/pyproject.toml schemas/version.py
-	@$(PIP) install -c constraints.txt -e '.[torch,dev]' -e client
+	@$(PIP) install -c constraints.txt -e '.[dev]' -e client
 	@touch $@

@@ -44,10 +44,7 @@ def export(
         from models.export.files import export as write
         from models.export.parity import ParityError
     except ModuleNotFoundError as error:
-        fail(
-            f"not exported: it needs PyTorch and ultralytics, here {error.name} is missing:"
-            " pip install 'plate-detect[torch]'"
-        )
+        fail(f"not exported: it needs PyTorch and ultralytics, here {error.name} is missing")
 
     try:
         settings = WorkerSettings.load()

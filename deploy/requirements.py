@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Prints the direct dependencies of an image: those of the CUDA target, with --cpu of the other.
+"""Prints the direct dependencies of the project; with --cpu only those of its image for the CPU.
 
-The shipped models run on OpenVINO on a CPU. PyTorch and ultralytics, the extra `torch`, are for
-CUDA, for checkpoints without an export, for training and export.
+The shipped models run on OpenVINO there. PyTorch and ultralytics are for CUDA, for checkpoints
+without an export, for training and export.
 """
 
 import sys
 import tomllib
 from pathlib import Path
 
+NOT_ON_THE_CPU = ("torch==", "ultralytics-opencv-headless==")
+
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-print(*project["dependencies"], sep="\n")  # noqa: T201
-if sys.argv[1:] != ["--cpu"]:
-    print(*project["optional-dependencies"]["torch"], sep="\n")  # noqa: T201
+for pin in project["dependencies"]:
+    if sys.argv[1:] != ["--cpu"] or not pin.startswith(NOT_ON_THE_CPU):
+        print(pin)  # noqa: T201

@@ -167,7 +167,6 @@ def _load_network(
     except ModuleNotFoundError as error:
         raise ModelError(
             f"{path}: a checkpoint needs PyTorch and ultralytics, which are not installed"
-            f" ({error.name}): pip install 'plate-detect[torch]'; on the CPU, put its export"
-            " beside it (`plate-detect export`)"
+            f" ({error.name}); on the CPU, put its export beside it (`plate-detect export`)"
         ) from error
     return pytorch.load(path, device, precision, threads)

@@ -117,13 +117,6 @@ def test_the_licences_are_named_and_there(service_files: Built, client_files: Bu
     } <= set(service.get_all("License-File") or ())  # fmt: skip
 
 
-def test_only_an_extra_brings_the_agpl(service_files: Built) -> None:
-    needed = metadata(service_files.wheel).get_all("Requires-Dist") or []
-    assert [one.partition(";")[2].strip() for one in needed if "ultralytics" in one] == [
-        "extra == 'torch'"
-    ]
-
-
 def test_the_bill_of_materials_lists_what_an_installation_has(
     installed: Installed, tmp_path: Path
 ) -> None:
@@ -136,9 +129,10 @@ def test_the_bill_of_materials_lists_what_an_installation_has(
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pins = dict(pin.split("==") for pin in project["dependencies"])
     assert {name: components[name]["version"] for name in pins} == pins
-    assert not {"torch", "ultralytics-opencv-headless", "pytest", "plate-detect"} & set(components)
+    assert not {"pytest", "plate-detect"} & set(components)
     assert not [name for name, one in components.items() if not one.get("licenses")]
-    assert not [one for one in components.values() if "AGPL" in json.dumps(one["licenses"])]
+    agpl = {name for name, one in components.items() if "AGPL" in json.dumps(one["licenses"])}
+    assert agpl == {"ultralytics-opencv-headless", "ultralytics-thop"}
 
 
 @pytest.mark.parametrize(
