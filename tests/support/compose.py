@@ -65,7 +65,7 @@ class Deployment:
             "-f", "docker-compose.yml", "-f", str(override),
         ]  # fmt: skip
 
-    def compose(self, *arguments: str, timeout: float = 120) -> str:
+    def compose(self, *arguments: str, timeout: float = 240) -> str:
         """Run Docker Compose; raises AssertionError, with all of its output, if it fails."""
         done = subprocess.run(
             [*self._command, *arguments],
@@ -86,7 +86,7 @@ class Deployment:
         )
         return described
 
-    def wait_healthy(self, count: int, timeout: float = 120) -> None:
+    def wait_healthy(self, count: int, timeout: float = 240) -> None:
         """Wait until there are ``count`` containers, and all are healthy."""
 
         def are_healthy() -> bool:
