@@ -19,6 +19,9 @@ _CONDITIONS = (
 )  # fmt: skip
 _TAG = re.compile(r'(W/)?"([^"]*)"')
 
+DELIVERY = "delivery"
+"""Of the query: with the value `proxy` a request is never redirected."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -60,7 +63,7 @@ def _is_redirected(request: web.Request) -> bool:
     The service's own page cannot: its Content-Security-Policy allows no other host.
     """
     settings = request.app[SERVICES].settings
-    return settings.result_delivery == "redirect" and request.query.get("delivery") != "proxy"
+    return settings.result_delivery == "redirect" and request.query.get(DELIVERY) != "proxy"
 
 
 async def _located(request: web.Request) -> LocatedResult:
