@@ -14,9 +14,7 @@ from cli.masking import HIDDEN, masked_address
 from cli.output import fail, print_json, print_table
 from schemas.settings.base import Settings, SettingsError
 from schemas.settings.sources import Environment, read_env_file
-from schemas.storage.s3 import bucket_variables
-
-_SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+from schemas.storage.buckets import SECRET_VARIABLES, bucket_variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +69,7 @@ def effective() -> list[Effective]:
             key = name.upper(), masked(name, value), sources.get(name, "default")
             merged[key] = (*merged.get(key, ()), role)
     rows = [Effective(*key, roles=roles) for key, roles in merged.items()]
-    if settings_table.MODELS["producer"].load().storage_url.startswith("s3://"):
-        rows += _bucket_rows()
+    rows += _bucket_rows(settings_table.MODELS["producer"].load().storage_url)
     return sorted(rows, key=lambda row: -len(row.roles))
 
 
@@ -108,10 +105,10 @@ def _sources(model: type[Settings]) -> Iterator[tuple[str, str]]:
             yield name, "Kubernetes"  # the port of REDIS_PORT=tcp://…
 
 
-def _bucket_rows() -> Iterator[Effective]:
+def _bucket_rows(url: str) -> Iterator[Effective]:
     file = read_env_file()
-    for name, value in sorted(bucket_variables().items()):
-        shown = HIDDEN if name in _SECRET_VARIABLES else value
+    for name, value in sorted(bucket_variables(url).items()):
+        shown = HIDDEN if name in SECRET_VARIABLES else value
         if "://" in shown:
             shown = masked_address(shown, with_path=True)
         source = "environment" if os.environ.get(name) else f".env line {file[name].line}"

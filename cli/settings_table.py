@@ -12,7 +12,7 @@ from cli.embedded import RunSettings
 from consumer.settings import DispatcherSettings, WorkerSettings
 from producer.settings import ProducerSettings
 from schemas.settings.base import Settings
-from schemas.storage.s3 import S3_VARIABLES
+from schemas.storage.buckets import VARIABLES
 
 MODELS: dict[str, type[Settings]] = {
     "producer": ProducerSettings,
@@ -93,8 +93,9 @@ def dotenv() -> str:
         "# A line that is not NAME=value, or a misspelt key or secret, stops the start.",
     ]
     rows = [(f"Read by: {s.readers}", s.name, s.default, s.meaning) for s in settings()]
-    s3 = "Read where TASKS_STORAGE_URL is s3://…"
-    rows += [(s3, name, "", meaning) for name, meaning in S3_VARIABLES.items()]
+    for scheme, names_of in VARIABLES.items():
+        bucket = f"Read where TASKS_STORAGE_URL is {scheme}://…"
+        rows += [(bucket, name, "", meaning) for name, meaning in names_of.items()]
     rows += [("Read by docker-compose.yml only", *variable) for variable in _COMPOSE]
     for heading, variables in groupby(rows, key=itemgetter(0)):
         lines += ["", f"# --- {heading}"]

@@ -2,9 +2,9 @@
 
 import hashlib
 import re
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 from yarl import URL
 
@@ -75,6 +75,11 @@ class ProducerSettings(Settings):
         description="`true`: the path prefix that a proxy names in `X-Forwarded-Prefix` is put "
         "before the paths in a response; only behind a proxy that sets or removes that header",
     )
+    result_delivery: Literal["proxy", "redirect"] = Field(
+        "proxy",
+        description="`proxy`: the producer sends results; `redirect`: it sends clients to the "
+        "bucket, with an address that is signed for 5 minutes (307)",
+    )
     ui_enabled: bool = Field(
         default=True,
         description="`true`: `/` is a page where people send photos and compare the results, and "
@@ -113,6 +118,12 @@ class ProducerSettings(Settings):
     drain_seconds: NonNegativeSeconds = Field(
         25, description="Time limit on SIGTERM for requests in flight"
     )
+
+    @model_validator(mode="after")
+    def _check_delivery(self) -> Self:
+        if self.result_delivery == "redirect" and self.storage_url.startswith("file://"):
+            raise ValueError("RESULT_DELIVERY=redirect needs a bucket as TASKS_STORAGE_URL")
+        return self
 
     @property
     def max_files(self) -> int:

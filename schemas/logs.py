@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 import structlog
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import (
     AskError,
     ClusterCrossSlotError,
@@ -148,6 +149,9 @@ def described(error: BaseException) -> str:
         )
     if isinstance(error, OSError) and error.filename is not None:
         return f"{type(error).__name__}: {error.strerror}"
+    if isinstance(error, MasterNotFoundError):
+        # It goes on with all settings of each connection to a Sentinel.
+        return f"{type(error).__name__}: {str(error).partition(' : ')[0]}"
     return f"{type(error).__name__}: {error}"
 
 

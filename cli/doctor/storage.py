@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from cli.doctor.findings import Finding, Installation, ok, problem, warning
-from schemas.settings.addresses import storage_folder
+from schemas.settings.addresses import BUCKETS, storage_folder
 from schemas.settings.base import SettingsError
 from schemas.storage.storage import Storage, StorageError
 
@@ -19,9 +19,10 @@ async def check_storage(installation: Installation) -> AsyncIterator[Finding]:
     """Check the folder or bucket of TASKS_STORAGE_URL."""
     url = installation.producer.storage_url
     folder = storage_folder(url)
-    mend = "set the AWS_* variables that docs/operating.md names" if folder is None else (
-        f"make {folder} writable for the user of the service, or set TASKS_STORAGE_URL"
-    )  # fmt: skip
+    if folder is None:
+        mend = f"set the {BUCKETS[url[:5]]} variables that docs/operating.md names"
+    else:
+        mend = f"make {folder} writable for the user of the service, or set TASKS_STORAGE_URL"
     if folder is not None and not folder.exists():
         above = next(path for path in folder.parents if path.exists())
         if os.access(above, os.W_OK | os.X_OK):

@@ -11,7 +11,7 @@ from typing import IO, Self, TypeVar
 
 import httpx
 
-from plate_detect_client import flows
+from plate_detect_client import flows, steps
 from plate_detect_client.files import FileInput, source_files
 from plate_detect_client.models import TaskState
 from plate_detect_client.retry import RetryPolicy
@@ -148,7 +148,7 @@ class Client:
     def _state(self, task: str | TaskState) -> TaskState:
         return task if isinstance(task, TaskState) else self.status(task)
 
-    def _run(self, flow: flows.Flow[T]) -> T:
+    def _run(self, flow: steps.Flow[T]) -> T:
         try:
             step = next(flow)
             while True:
@@ -162,16 +162,16 @@ class Client:
             value: T = end.value
             return value
 
-    def _do(self, step: flows.Call | flows.Pause) -> flows.Reply:
-        if isinstance(step, flows.Pause):
+    def _do(self, step: steps.Call | steps.Pause) -> steps.Reply:
+        if isinstance(step, steps.Pause):
             time.sleep(step.seconds)
-            return flows.NO_REPLY
+            return steps.NO_REPLY
         with self._http.stream(
             step.method,
-            self._base_url + step.path,
+            steps.address_of(step, self._base_url),
             content=step.form,
-            headers=flows.request_headers(step, self._headers),
-            timeout=flows.timeout_of(step, self._timeout_seconds),
+            headers=steps.request_headers(step, self._headers),
+            timeout=steps.timeout_of(step, self._timeout_seconds),
         ) as response:
             body = step.new_body()
             if response.is_success and step.target is not None:
@@ -186,4 +186,4 @@ class Client:
             else:
                 for chunk in response.iter_bytes():
                     body.add(chunk)
-            return flows.Reply(response.status_code, response.headers, body.content)
+            return steps.Reply(response.status_code, response.headers, body.content)

@@ -7,8 +7,8 @@ asyncio.
 
 import math
 import time
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TypeVar
 from urllib.parse import quote
@@ -29,18 +29,15 @@ from plate_detect_client.files import Form, SourceFile
 from plate_detect_client.models import Problem, TaskAccepted, TaskState
 from plate_detect_client.names import is_plain_name, is_task_id
 from plate_detect_client.retry import Attempts, RetryPolicy, parse_retry_after
-from plate_detect_client.targets import Body, OpenFile, PartFile, Target
+from plate_detect_client.steps import CONNECT_SECONDS, Call, Flow, Pause, Reply
+from plate_detect_client.targets import OpenFile, PartFile
 from plate_detect_client.unreachable import unreachable
 
 T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
 
-CONNECT_SECONDS = 10.0
 STREAM_READ_SECONDS = 20.0
 """Longer than the service's pause between two pings of a progress stream."""
-
-MAX_BODY_BYTES = 32 << 20
-"""Longest response that is kept in memory, but for results."""
 
 MAX_RESULT_BYTES = 1 << 30
 """Largest result that is kept in memory."""
@@ -48,56 +45,6 @@ MAX_RESULT_BYTES = 1 << 30
 _POLL_READ_SECONDS = 30.0
 _STREAM_STEP_SECONDS = CONNECT_SECONDS + STREAM_READ_SECONDS
 _POLLING = RetryPolicy(base_seconds=0.5, cap_seconds=5.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request. Its response is kept in memory, or written to a target, or fed to `listen`.
-
-    `target` opens the target, once for each attempt; the response of a failure is kept in memory.
-    `listen` gets each chunk of a successful response, and returns whether that is enough.
-    `seconds` limits each wait for the network; None means the client's own limit.
-    """
-
-    method: str
-    path: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    form: Form | None = None
-    target: Callable[[], Target] | None = None
-    listen: Callable[[bytes], bool] | None = None
-    seconds: float | None = None
-    max_bytes: int = MAX_BODY_BYTES
-
-    def new_body(self) -> Body:
-        """Return where a response is kept in memory."""
-        return Body(self.max_bytes)
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Wait."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A response; without body if it went elsewhere."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def is_success(self) -> bool:
-        """Whether the service did what was asked."""
-        return 200 <= self.status < 300
-
-
-NO_REPLY = Reply(0, {}, b"")
-"""What a pause gives."""
-
-Flow = Generator[Call | Pause, Reply, T]
 
 
 def submit(files: list[SourceFile], key: str, policy: RetryPolicy) -> Flow[str]:
@@ -242,17 +189,6 @@ def result_names(state: TaskState) -> list[str]:
     return names
 
 
-def request_headers(call: Call, headers: Mapping[str, str]) -> dict[str, str]:
-    """Return all headers of a request: those of the client, of the call and of its form."""
-    return {**headers, **call.headers, **(call.form.headers if call.form else {})}
-
-
-def timeout_of(call: Call, default_seconds: float) -> httpx.Timeout:
-    """Return the limits of a request."""
-    seconds = default_seconds if call.seconds is None else call.seconds
-    return httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
-
-
 def _reliable(call: Call, policy: RetryPolicy) -> Flow[Reply]:
     """Repeat a call, which is safe to repeat, until it succeeds or is refused."""
     attempts = Attempts(policy)
@@ -260,6 +196,8 @@ def _reliable(call: Call, policy: RetryPolicy) -> Flow[Reply]:
         failure: FailedCallError
         try:
             reply = yield call
+            if reply.is_redirect and call.method == "GET":
+                reply = yield replace(call, path=reply.headers["Location"])
             if reply.is_success:
                 return reply
             failure = _problem(reply)

@@ -11,9 +11,9 @@ from redis import exceptions
 
 from plate_detect_client.errors import PublishError
 from plate_detect_client.files import FileInput, SourceFile, source_files
-from plate_detect_client.flows import Pause
 from plate_detect_client.names import is_task_id
 from plate_detect_client.retry import Attempts, RetryPolicy
+from plate_detect_client.steps import Pause
 
 if TYPE_CHECKING:
     from redis import Redis

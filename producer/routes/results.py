@@ -19,11 +19,17 @@ _CONDITIONS = (
 )  # fmt: skip
 _TAG = re.compile(r'(W/)?"([^"]*)"')
 
+DELIVERY = "delivery"
+"""Of the query: with the value `proxy` a request is never redirected."""
+
 log = structlog.get_logger(__name__)
 
 
 async def result(request: web.Request) -> web.StreamResponse:
-    """Stream one covered image from storage. Its file is opened only if it is to be sent."""
+    """Stream one covered image from storage, or redirect to it there.
+
+    Its file is opened only if it is to be sent.
+    """
     located = await _located(request)
     while True:
         try:
@@ -45,7 +51,19 @@ async def _send(request: web.Request, located: LocatedResult) -> web.StreamRespo
             return _response(info, status=304)
         if is_head:
             return _response(info)
+    if _is_redirected(request) and (url := await storage.signed_url(key)):
+        headers = {hdrs.LOCATION: url, hdrs.CACHE_CONTROL: "no-store"}
+        return web.Response(status=307, headers=headers)
     return await _stream(request, await storage.open_object(key), task_id)
+
+
+def _is_redirected(request: web.Request) -> bool:
+    """Return whether the client is to read the result from the bucket.
+
+    The service's own page cannot: its Content-Security-Policy allows no other host.
+    """
+    settings = request.app[SERVICES].settings
+    return settings.result_delivery == "redirect" and request.query.get(DELIVERY) != "proxy"
 
 
 async def _located(request: web.Request) -> LocatedResult:

@@ -13,7 +13,10 @@ from urllib.parse import unquote, urlsplit
 SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://.+:(?P<port>\d+)")
 """The value of <SERVICE>_PORT that Kubernetes sets in each container."""
 
-_BUCKET = re.compile(r"s3://[^\s:/?#@]+(/[^?#]*)?")
+BUCKETS = {"s3://": "AWS_*", "gs://": "GOOGLE_*", "az://": "AZURE_*"}
+"""Schemes of buckets, with the variables that belong to them."""
+
+_BUCKET = re.compile(r"(s3|gs|az)://[^\s:/?#@]+(/[^?#]*)?")
 _HOST = re.compile(r"[^\s:/?#@%\[\]\\]+")  # no character with a meaning in an address
 _URL = re.compile(r"[!-~]+")
 
@@ -46,10 +49,11 @@ def storage_folder(url: str) -> Path | None:
 
 def storage_address(url: str) -> str:
     """Check TASKS_STORAGE_URL."""
-    if url and not url.startswith(("file://", "s3://")):
-        raise ValueError("must start with file:// or s3://")
-    if url.startswith("s3://") and not _BUCKET.fullmatch(url):  # the client ignores the rest
-        raise ValueError("must be s3://bucket/prefix; AWS_* variables say how to get there")
+    if url and not url.startswith(("file://", *BUCKETS)):
+        raise ValueError("must start with file://, s3://, gs:// or az://")
+    if url.startswith(tuple(BUCKETS)) and not _BUCKET.fullmatch(url):  # the client ignores the rest
+        names = BUCKETS[url[:5]]
+        raise ValueError(f"must be {url[:5]}bucket/prefix; {names} variables say how to get there")
     storage_folder(url)
     return url
 

@@ -107,7 +107,9 @@ class Settings(BaseSettings):
         description="Prefix of all keys; the braces keep them in one slot",
     )
     tasks_storage_url: Annotated[str, AfterValidator(addresses.storage_address)] = Field(
-        "", description="Storage address (`file:///…`, `s3://…`); empty: folder `tasks_storage`"
+        "",
+        description="Storage address (`file:///…`, `s3://…`, `gs://…`, `az://…`); empty: folder "
+        "`tasks_storage`",
     )
     task_storage_ttl_hours: Hours = Field(
         48, description="Lifetime of a task: its keys in Redis and its files"

@@ -28,7 +28,7 @@ SECURITY = {
 
 # Read by docker-compose.yml and by make, not by a process.
 _KNOWN = SETTINGS | {"REDIS_MAXMEMORY", "TORCH_CUDA_INDEX_URL", "TORCH_INDEX_URL"}
-_FOREIGN = ("AWS_", "COMPOSE_", "DOCKER_")
+_FOREIGN = ("AWS_", "AZURE_", "COMPOSE_", "DOCKER_", "GOOGLE_")
 # Set by Kubernetes for each Service of the namespace, and by Docker for each link.
 _INJECTED = re.compile(r"_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)")
 _ADDRESS = re.compile(r"(tcp|udp|sctp)://")

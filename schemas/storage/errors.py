@@ -25,6 +25,7 @@ _NETWORK = (
     ("InvalidMessage(", "the server does not respond with TLS"),
     ("AlertReceived(", "the server refuses TLS"),
     ("IncompleteMessage", "the server closed the connection without a response"),
+    ("IncompleteBody", "the server ended its response in the middle"),
     ("TimedOut", "the server did not respond in time"),
 )
 
@@ -59,7 +60,7 @@ def storage_error(call: str, error: Exception) -> StorageError:
 def is_missing_bucket(error: Exception) -> bool:
     """Return whether the whole bucket is missing, not only one object."""
     code = _CODE.search(str(error))
-    return code is not None and code[1] == "NoSuchBucket"
+    return code is not None and code[1] in ("NoSuchBucket", "ContainerNotFound")
 
 
 def _is_full(error: Exception) -> bool:

@@ -1,12 +1,11 @@
 """Buckets of S3, and of servers that speak its protocol, configured by AWS_* variables."""
 
-import os
 from typing import TYPE_CHECKING, cast
 
 from obstore.store import ObjectStore, from_url
 
 from schemas.settings.addresses import is_server_url
-from schemas.settings.sources import read_env_file
+from schemas.storage.variables import set_variables
 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig, S3Config
@@ -26,18 +25,18 @@ S3_VARIABLES = {
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _YES = ("true", "1", "yes", "on")
 _NO = ("false", "0", "no", "off")
-_RETRIES: "RetryConfig" = {"max_retries": 4}
+RETRIES: "RetryConfig" = {"max_retries": 4}
 """Of one call: a few seconds at most, so that its caller can log the cause and repeat the call."""
 
 
-def open_bucket(url: str) -> ObjectStore:
+def open_s3_bucket(url: str) -> ObjectStore:
     """Open `s3://bucket/prefix`.
 
     Raises:
         ValueError: a variable is wrong; the message names it.
         obstore.exceptions.BaseError: the client refuses the rest.
     """
-    variables = bucket_variables()
+    variables = set_variables("AWS_")
     endpoint = _endpoint(variables)
     allow_http = _allows_http(variables, endpoint)
     config = {name: text for name, text in variables.items() if name in S3_VARIABLES}
@@ -48,20 +47,8 @@ def open_bucket(url: str) -> ObjectStore:
         url,
         config=cast("S3Config", config),
         client_options={"allow_http": allow_http},
-        retry_config=_RETRIES,
+        retry_config=RETRIES,
     )
-
-
-def bucket_variables() -> dict[str, str]:
-    """Return the AWS_* variables of the environment and of `.env` by name.
-
-    Empty ones are unset, since the client would use them as values.
-    """
-    for name in [name for name, text in os.environ.items() if not text.strip()]:
-        if name.startswith("AWS_"):
-            del os.environ[name]
-    file = {name: found.value for name, found in read_env_file().items() if found.value}
-    return {name: text for name, text in (file | os.environ).items() if name.startswith("AWS_")}
 
 
 def _endpoint(variables: dict[str, str]) -> str | None:

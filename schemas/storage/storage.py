@@ -2,22 +2,21 @@
 
 import asyncio
 import os
-import re
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore, ObjectStore
+from obstore.store import AzureStore, LocalStore, ObjectStore, S3Store
 
 from schemas.settings.addresses import storage_folder
 from schemas.settings.sources import SettingsError
 from schemas.storage import local_files
+from schemas.storage.buckets import open_bucket
 from schemas.storage.errors import (
     ObjectTooLargeError,
     StorageError,
@@ -26,10 +25,11 @@ from schemas.storage.errors import (
     is_missing_bucket,
     storage_error,
 )  # fmt: skip
-from schemas.storage.s3 import open_bucket
+from schemas.storage.objects import ObjectInfo, StoredObject, type_of
+from schemas.storage.parts import at_once
 
 if TYPE_CHECKING:
-    from obstore import GetResult, ObjectMeta
+    from obstore import Attributes, GetResult, SignCapableStore
 
 __all__ = [
     "ObjectInfo", "ObjectTooLargeError", "Storage", "StorageError", "StorageFullError",
@@ -37,40 +37,17 @@ __all__ = [
 ]  # fmt: skip
 
 STREAM_CHUNK_BYTES = 1 << 20
-# Parts of 5 MiB that a streamed write holds in memory; obstore's own default is 12.
+# Parts that a streamed write holds in memory; obstore's own default is 12.
 UPLOAD_PARTS_IN_FLIGHT = 2
 CALL_SECONDS = 60.0
 """Longest wait for one object, or for the next chunk of a stream: a mount may hang."""
-DELETE_BATCH = 1000
-"""Objects deleted in one request: the maximum of S3."""
+_BATCHES = {S3Store: 1000, AzureStore: 256}
+"""Objects that one request deletes."""
 
-# RFC 9110, 8.8.3; some servers omit the quotes. Not `W/"…"`, from a proxy that compresses.
-_STRONG_TAG = re.compile(r'"?([!#-~\x80-\xff]+)"?')
+SIGNED_URL_SECONDS = 300
+"""How long a signed address can be used."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
-    """Size in bytes, strong entity tag without its quotes if any, last change in whole seconds."""
-
-    size: int
-    etag: str | None
-    modified: datetime
-
-    @classmethod
-    def from_meta(cls, meta: "ObjectMeta") -> "ObjectInfo":
-        """Convert the store's description."""
-        tag = _STRONG_TAG.fullmatch(meta["e_tag"] or "")
-        return cls(meta["size"], tag and tag[1], meta["last_modified"].replace(microsecond=0))
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """An object that is open for reading, once."""
-
-    info: ObjectInfo
-    chunks: AsyncGenerator[bytes, None]
 
 
 class Storage:
@@ -84,7 +61,7 @@ class Storage:
 
     @classmethod
     def open(cls, url: str) -> "Storage":
-        """Open `file:///folder` (created if missing) or `s3://bucket/prefix`.
+        """Open `file:///folder` (created if missing), `s3://bucket/prefix`, `gs://…` or `az://…`.
 
         Raises:
             SettingsError: the address or a setting of the bucket cannot be used.
@@ -170,17 +147,45 @@ class Storage:
         await self._check_mounted("put")
         try:
             async with asyncio.timeout(CALL_SECONDS) as limit:
+                content: bytes | AsyncIterator[bytes]
                 content = data if isinstance(data, bytes) else _limited(data, limit)
+                if self._folder is None and not isinstance(content, bytes):
+                    content = await at_once(content)
                 await obstore.put_async(
-                    self._store, key, content, max_concurrency=UPLOAD_PARTS_IN_FLIGHT
-                )
+                    self._store, key, content, attributes=self._attributes(key),
+                    max_concurrency=UPLOAD_PARTS_IN_FLIGHT,
+                )  # fmt: skip
         except (BaseError, OSError, ValueError) as error:
             raise storage_error("put", error) from error
 
+    def _attributes(self, key: str) -> "Attributes | None":
+        found = type_of(key) if self._folder is None else None
+        return None if found is None else {"Content-Type": found}
+
+    async def signed_url(self, key: str) -> str | None:
+        """Return an address at which anybody can read an object for a time; None for a folder.
+
+        It is signed here: whether the object exists is not checked.
+        """
+        if self._folder is not None:
+            return None
+        async with _limited_call("sign"):
+            return await obstore.sign_async(
+                cast("SignCapableStore", self._store), "GET", key,
+                timedelta(seconds=SIGNED_URL_SECONDS),
+            )  # fmt: skip
+
+    @property
+    def delete_batch(self) -> int:
+        """How many objects one request deletes.
+
+        In a local folder and in Google's storage, a batch would end at the first missing file.
+        """
+        return next((size for kind, size in _BATCHES.items() if isinstance(self._store, kind)), 1)
+
     async def delete(self, *keys: str) -> None:
         """Delete objects, many in one request; a missing object is no error."""
-        # In a local folder, a batch would end at the first missing file.
-        size = DELETE_BATCH if self._folder is None else 1
+        size = self.delete_batch
         for first in range(0, len(keys), size):
             try:
                 async with _limited_call("delete"):
@@ -192,10 +197,13 @@ class Storage:
         """Delete all objects under a prefix; return how many."""
         keys = [key async for key, _ in self.list(prefix)]
         await self.delete(*keys)
-        if self._folder is not None:
-            # An interrupted write leaves empty folders.
-            await _in_thread("rmdir", local_files.delete_empty_folders, self._folder / prefix)
+        await self.delete_empty_folders(prefix)
         return len(keys)
+
+    async def delete_empty_folders(self, prefix: str) -> None:
+        """Delete the empty folders of a task, which an interrupted local write leaves."""
+        if self._folder is not None:
+            await _in_thread("rmdir", local_files.delete_empty_folders, self._folder / prefix)
 
     async def list(self, prefix: str = "") -> AsyncIterator[tuple[str, datetime]]:
         """Yield the keys under a prefix with the time of their last change."""

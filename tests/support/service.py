@@ -15,6 +15,7 @@ from typing import TypeVar
 import requests
 
 from cli.launcher import ManagedProcess, role_command
+from tests.support.hosts import LOOPBACK, Host
 from tests.support.ports import free_port
 from tests.support.stand_in import chosen_stand_in
 
@@ -51,13 +52,15 @@ def role_arguments(name: str, environment: Mapping[str, str]) -> list[str]:
 class Role:
     """One process of the service; its log goes to a file that a failed test can show."""
 
-    def __init__(self, name: str, environment: dict[str, str], folder: Path) -> None:
+    def __init__(
+        self, name: str, environment: dict[str, str], folder: Path, host: Host = LOOPBACK
+    ) -> None:
         self.name = name
         self.environment = environment
         self._log = folder / f"{name}.log"
         self.process = ManagedProcess(
             name,
-            [sys.executable, *role_arguments(name, environment)],
+            [*host.prefix, sys.executable, *role_arguments(name, environment)],
             environment=environment,
             folder=folder,
             log=self._log,

@@ -11,9 +11,10 @@ from cli import settings_table
 from cli.main import app
 from schemas.settings.base import Settings
 from schemas.settings.misspelled import SETTINGS, misspellings
-from schemas.storage.s3 import S3_VARIABLES
+from schemas.storage.buckets import VARIABLES
 
 PROJECT = Path(__file__).resolve().parents[2]
+BUCKET_VARIABLES = {name for variables in VARIABLES.values() for name in variables}
 REGENERATE = "regenerate it: plate-detect settings"
 
 # Worker and dispatcher may run on one machine, so each has its own default.
@@ -52,13 +53,13 @@ def test_compose_passes_every_setting_on(service: str) -> None:
 @pytest.mark.parametrize("service", ["producer", "worker", "worker-gpu", "dispatcher"])
 def test_compose_passes_on_what_reaches_a_bucket(service: str) -> None:
     environment = compose_environment(service)
-    assert not [name for name in S3_VARIABLES if environment.get(name, "") is not None]
+    assert not [name for name in BUCKET_VARIABLES if environment.get(name, "") is not None]
 
 
 @pytest.mark.parametrize("service", ["producer", "worker", "worker-gpu", "dispatcher"])
 def test_a_misspelt_secret_reaches_a_container_and_stops_it(service: str) -> None:
     """A name that docker-compose.yml does not hold would be dropped without a word."""
-    misspelt = set(compose_environment(service)) - SETTINGS - set(S3_VARIABLES)
+    misspelt = set(compose_environment(service)) - SETTINGS - BUCKET_VARIABLES
     assert {"API_KEY", "WEBHOOK_SECRETS", "REDIS_PASS"} <= misspelt
     found = misspellings(dict.fromkeys(misspelt, "x"), all_set=misspelt, is_file=False)
     assert {one.name for one in found if one.stops} == misspelt

@@ -4,7 +4,7 @@ partial writes.
 
 import random
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -30,15 +30,25 @@ log = structlog.get_logger()
 class Folder:
     """What a listing shows of one task: the time of its last change, and what it contains.
 
-    `outputs`: the files of results, each with the time of its last change. `newest_kept` is the
-    time of the newest original in quarantine, None without any.
+    `keys`: of all its files. `outputs`: the files of results, each with the time of its last
+    change. `newest_kept` is the time of the newest original in quarantine, None without any.
     """
 
     task_id: str
     newest: datetime
+    keys: list[str] = field(default_factory=list)
     has_inputs: bool = False
     outputs: dict[str, datetime] = field(default_factory=dict)
     newest_kept: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """Files of one task that are to be deleted; `task`: its status."""
+
+    task_id: str
+    task: str
+    keys: list[str]
 
 
 class FileJobs:
@@ -94,11 +104,15 @@ class FileJobs:
             pipeline.hmget(task, "status", "deleted", "is_corrected")
         before = await self._oldest_wanted()
         replies = await pipeline.execute(raise_on_error=False)
+        unwanted = []
         for folder, reply in zip(page, replies, strict=True):
             with self._context.isolated("files", folder.task_id):
-                await self._sweep_folder(folder, reply, before)
+                unwanted.append(await self._unwanted(folder, reply, before))
+        for batch in _batches(unwanted, self._storage.delete_batch):
+            with self._context.isolated("files", batch[0].task_id):
+                await self._delete(batch)
 
-    async def _sweep_folder(self, folder: Folder, reply: Any, before: datetime) -> None:
+    async def _unwanted(self, folder: Folder, reply: Any, before: datetime) -> Unwanted:
         if isinstance(reply, Exception):
             if "WRONGTYPE" not in str(reply):
                 raise reply
@@ -108,19 +122,22 @@ class FileJobs:
             folder, status, deleted=reply[1] is not None, before=before,
             kept_before=self._ago(self._settings.dead_letter_ttl_hours * 3600),
         )  # fmt: skip
-        swept = 0
-        for prefix in prefixes:
-            self._context.step()
-            count = await self._storage.delete_prefix(prefix)
-            self._context.metrics.swept_objects.inc(count)
-            swept += count
+        keys = [key for key in folder.keys if key.startswith(tuple(prefixes))]
         if reply[2] is not None:
-            swept += await self._delete_obsolete(folder)
-        if swept:
-            log.info("files swept", task_id=folder.task_id, files=swept, task=status or "gone")
+            keys += [key for key in await self._obsolete(folder) if key not in keys]
+        return Unwanted(folder.task_id, status or "gone", keys)
 
-    async def _delete_obsolete(self, folder: Folder) -> int:
-        """Delete old versions of corrected results, which a worker left that was killed.
+    async def _delete(self, batch: list[Unwanted]) -> None:
+        """Delete files of several tasks, of a bucket in one request."""
+        self._context.step()
+        await self._storage.delete(*(key for one in batch for key in one.keys))
+        for one in batch:
+            self._context.metrics.swept_objects.inc(len(one.keys))
+            await self._storage.delete_empty_folders(task_prefix(one.task_id))
+            log.info("files swept", task_id=one.task_id, files=len(one.keys), task=one.task)
+
+    async def _obsolete(self, folder: Folder) -> list[str]:
+        """Return the keys of old versions of corrected results, left by a worker that was killed.
 
         Not those of a result with a correction that is to be made: a worker that has stalled for
         long may still make its version the current one.
@@ -128,14 +145,11 @@ class FileJobs:
         self._context.step()
         before = self._ago(self._settings.upload_grace_seconds)
         files = await self._context.corrections.output_files(folder.task_id)
-        names = [
-            name
+        return [
+            output_key(folder.task_id, name)
             for name, changed in folder.outputs.items()
             if changed < before and files.is_obsolete(name)
         ]
-        await self._storage.delete(*(output_key(folder.task_id, name) for name in names))
-        self._context.metrics.swept_objects.inc(len(names))
-        return len(names)
 
     async def _oldest_wanted(self) -> datetime:
         """Return the time before which files of no known task may be deleted.
@@ -174,6 +188,7 @@ async def folders(listing: AsyncIterator[tuple[str, datetime]]) -> AsyncIterator
             if current is not None:
                 yield current
             current = Folder(parts[0], changed)
+        current.keys.append(key)
         if parts[1] == "quarantine":
             current.newest_kept = max(current.newest_kept or changed, changed)
             continue
@@ -183,6 +198,22 @@ async def folders(listing: AsyncIterator[tuple[str, datetime]]) -> AsyncIterator
             current.outputs[parts[2]] = changed
     if current is not None:
         yield current
+
+
+def _batches(unwanted: list[Unwanted], size: int) -> Iterator[list[Unwanted]]:
+    """Yield tasks that have files to delete, in groups of at most so many files.
+
+    A task with more files is a group of its own.
+    """
+    batch: list[Unwanted] = []
+    for one in unwanted:
+        if batch and sum(len(each.keys) for each in batch) + len(one.keys) > size:
+            yield batch
+            batch = []
+        if one.keys:
+            batch.append(one)
+    if batch:
+        yield batch
 
 
 def deletable(

@@ -20,7 +20,7 @@ from plate_detect_client import (
     UnreachableError,
     WaitTimeoutError,
 )
-from plate_detect_client.flows import MAX_BODY_BYTES
+from plate_detect_client.steps import MAX_BODY_BYTES
 from tests.integration.client.conftest import Connect, RunningProducer, StartProducer
 from tests.integration.dispatcher.receiver import Receiver, listening, respond
 from tests.integration.producer.conftest import JPEG, PNG, eventually

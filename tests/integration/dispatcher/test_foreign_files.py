@@ -90,10 +90,10 @@ class Refusing(Storage):
 
     error: StorageError = StorageError("delete: PermissionDeniedError")
 
-    async def delete_prefix(self, prefix: str) -> int:
-        if prefix.startswith("stuck/"):
+    async def delete(self, *keys: str) -> None:
+        if any(key.startswith("stuck/") for key in keys):
             raise self.error
-        return await super().delete_prefix(prefix)
+        await super().delete(*keys)
 
 
 async def test_a_folder_that_cannot_be_deleted_keeps_no_other_from_it(world: World) -> None:
@@ -124,10 +124,10 @@ class Stopping(Storage):
     stop: asyncio.Event
     deleted = 0
 
-    async def delete_prefix(self, prefix: str) -> int:
+    async def delete(self, *keys: str) -> None:
         self.stop.set()
         self.deleted += 1
-        return await super().delete_prefix(prefix)
+        await super().delete(*keys)
 
 
 async def test_a_stop_ends_a_sweep_of_files(world: World) -> None:
@@ -178,11 +178,11 @@ async def test_a_stop_does_not_wait_for_storage_that_hangs(
 ) -> None:
     asked = asyncio.Event()
 
-    async def hang(self: Storage, prefix: str) -> int:
+    async def hang(self: Storage, *keys: str) -> None:
         asked.set()
-        return await asyncio.Future()
+        await asyncio.Future()
 
-    monkeypatch.setattr(Storage, "delete_prefix", hang)
+    monkeypatch.setattr(Storage, "delete", hang)
     await put(world, input_key("old", 0), age=1000)
     async with dispatching(world.settings(drain_seconds=0.2)) as running:
         await asked.wait()

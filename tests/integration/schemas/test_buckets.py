@@ -1,5 +1,6 @@
 """S3 with its AWS_* variables, and the messages of failing storage."""
 
+import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -179,6 +180,22 @@ async def test_a_server_without_tls_is_named(monkeypatch: pytest.MonkeyPatch) ->
     async with bucket() as (url, _):
         monkeypatch.setenv("AWS_ENDPOINT_URL", url.replace("http", "https"))
         assert "does not respond with TLS" in str(await failure(Storage.open("s3://bucket")))
+
+
+async def test_a_response_that_ends_midway_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n"
+            b"Last-Modified: Thu, 01 Jan 2026 12:00:00 GMT\r\n\r\nhalf"
+        )
+        writer.close()
+
+    async with await asyncio.start_server(cut, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        with pytest.raises(StorageError, match="ended its response in the middle"):
+            await Storage.open("s3://bucket").get("t1/input/0", max_bytes=9)
 
 
 async def test_an_error_of_the_file_system_has_no_path(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from plate_detect_client.errors import (
     UnreachableError,
     WaitTimeoutError,
 )
-from plate_detect_client.flows import Call, Flow, Pause, Reply, Waiting, status
+from plate_detect_client.flows import Waiting, status
 from plate_detect_client.models import Progress, TaskState, TaskStatus
 from plate_detect_client.retry import RetryPolicy
+from plate_detect_client.steps import Call, Flow, Pause, Reply
 
 
 class Clock:

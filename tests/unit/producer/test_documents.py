@@ -8,6 +8,7 @@ from openapi_spec_validator import validate
 
 from producer.access import API_KEY_HEADER
 from producer.docs import OPENAPI_FILE, openapi_document, rendered
+from producer.routes.results import DELIVERY
 from producer.routes.reviews import ReviewQuery
 from producer.services.idempotency import HEADER, KEY_PATTERN
 from producer.settings import ProducerSettings
@@ -50,7 +51,7 @@ def test_names_and_patterns_are_those_of_the_code() -> None:
     }
     assert patterns == {
         (HEADER, KEY_PATTERN), ("task_id", TASK_ID_PATTERN),
-        *((name, None) for name in ("file", *ReviewQuery.model_fields)),
+        *((name, None) for name in ("file", DELIVERY, *ReviewQuery.model_fields)),
     }  # fmt: skip
 
 

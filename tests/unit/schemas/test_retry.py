@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import (
     AskError,
     ClusterCrossSlotError,
@@ -139,3 +140,9 @@ def test_a_node_of_a_cluster_costs_no_image_and_is_named(error: ResponseError, w
 def test_a_replica_without_primary_is_no_node_of_a_cluster() -> None:
     assert not concerns_one(MasterDownError("no primary"))
     assert "Cluster" not in described(MasterDownError("no primary"))
+
+
+def test_a_missing_master_is_described_in_few_words() -> None:
+    """The message goes on with all settings of the connections to the Sentinels."""
+    error = MasterNotFoundError("No master found for 'plates' : <redis.Redis(<pool(db=0,…)>)>")
+    assert described(error) == "MasterNotFoundError: No master found for 'plates'"

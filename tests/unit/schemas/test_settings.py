@@ -188,6 +188,17 @@ def test_the_place_of_redis_contains_no_password(monkeypatch: pytest.MonkeyPatch
     assert Settings.load().redis_place == "the master mymaster of Sentinels a:1,b:2"
 
 
+@pytest.mark.parametrize("scheme", ["s3", "gs", "az"])
+def test_a_bucket_is_named_by_a_plain_address(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for address in (f"{scheme}://plates", f"{scheme}://plates/a/b"):
+        monkeypatch.setenv("TASKS_STORAGE_URL", address)
+        assert Settings.load().storage_url == address
+    for address in (f"{scheme}://", f"{scheme}://plates:80/a", f"{scheme}://plates/a?b"):
+        monkeypatch.setenv("TASKS_STORAGE_URL", address)
+        with pytest.raises(SettingsError, match=f"{scheme}://bucket/prefix"):
+            Settings.load()
+
+
 @pytest.mark.parametrize("url", ["file:///dev/null/tasks", "s3://"])
 def test_unusable_storage_is_reported_in_one_line(url: str) -> None:
     with pytest.raises(SettingsError, match=r"^TASKS_STORAGE_URL cannot be used: .+$"):

@@ -69,10 +69,12 @@ export async function addCovers({ taskId, filename }, covers, { repeatKey, signa
   return response.json();
 }
 
-/** Return a result as a Blob. The path is relative, as the page's own address is the right one. */
+/** Return a result as a Blob. The path is relative, as the page's own address is the right one.
+ *  The page may read from no other host: with RESULT_DELIVERY=redirect it asks for the file itself. */
 export async function resultFile(result, signal) {
   const path = result.url.slice(result.url.indexOf("/tasks_storage/") + 1);
-  const response = await call(path, { signal, milliseconds: RESULT_MILLISECONDS });
+  const options = { signal, milliseconds: RESULT_MILLISECONDS };
+  const response = await call(`${path}?delivery=proxy`, options);
   return response.blob();
 }
 
