@@ -44,7 +44,7 @@ class SlotOwner:
     """Knows the primary of a slot, and finds it again after a move or a failover.
 
     Args:
-        seeds: some nodes of the cluster; it tells the others.
+        seeds: some nodes of the cluster; the others are read from them.
         slot: the slot of all our keys.
         options: of connections to a node: user, password, TLS.
     """
@@ -80,10 +80,10 @@ class SlotOwner:
             except (LostConnectionError, LateError, OSError) as error:
                 reasons.append(type(error).__name__)
                 continue
-            told = {_address(one, node) for _, _, *servers in slots for one in servers}
-            others = [*{*told, *self._seeds} - {node}]
+            named = {_address(one, node) for _, _, *servers in slots for one in servers}
+            others = [*{*named, *self._seeds} - {node}]
             random.shuffle(others)
-            # Last the one that responded: if what it says is out of date, another is asked next.
+            # Last the one that responded: if what it says is out of date, another is queried next.
             self._nodes = [*others, node]
             for first, last, primary, *_ in slots:
                 if first <= self._slot <= last:
@@ -117,10 +117,10 @@ def _is_of_move(error: ResponseError) -> bool:
     return any(text in str(error) for text in _MOVES_TEXTS)
 
 
-def _address(server: Sequence[Any], asked: Address) -> Address:
+def _address(server: Sequence[Any], queried: Address) -> Address:
     """Return the address of a server in CLUSTER SLOTS; without a name it is the node's own."""
     name = server[0].decode() if isinstance(server[0], bytes) else server[0]
-    return (asked[0] if name in (None, "", "?") else name), int(server[1])
+    return (queried[0] if name in (None, "", "?") else name), int(server[1])
 
 
 class ClusterConnection(Connection):

@@ -66,8 +66,8 @@ def check(node: ClusterNode, service: Service, receiver: Receiver, tasks: list[s
         assert (state["status"], state["errors"]) == ("completed", []), service.logs
         assert len({result["filename"] for result in state["results"]}) == IMAGES
     with Redis.from_url(node.url) as redis:
-        told = [fields[b"task_id"].decode() for _, fields in redis.xrange("{plates}:events")]
-        assert sorted(told) == sorted(tasks)
+        reported = [fields[b"task_id"].decode() for _, fields in redis.xrange("{plates}:events")]
+        assert sorted(reported) == sorted(tasks)
         assert redis.xlen("{plates}:dead-letters") == 0
         wait_until(lambda: redis.xlen("{plates}:images") == 0, 10, "an empty stream")
 
@@ -164,7 +164,7 @@ def test_a_node_that_loses_our_keys_later_is_reported(tmp_path: Path) -> None:
         cluster.share(1)
         [node] = cluster.nodes
         with running(node.url, tmp_path, *ROLES, MODEL_PATH="stand-in:1") as service:
-            # One node that has all keys is as good as a single primary.
+            # One node that has all keys serves like a single server.
             task = service.submit(("a.jpg", scene_file(width=96)))
             assert service.wait_final(task)["status"] == "completed"
             node.run("CLUSTER DELSLOTSRANGE", 0, SLOTS - 1)

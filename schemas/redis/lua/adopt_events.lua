@@ -12,8 +12,6 @@ if not last or start == '(' .. last then return {'', start, 0} end
 local stranded, reported_until, all_reported = {}, start, true
 local events = redis.call('XRANGE', stream, start, last, 'COUNT', page)
 
--- The task's key is not in KEYS, but shares the hash tag. A key that is missing or holds no hash
--- has nothing to report.
 -- The response to a read, false if the key holds something else. Other errors end the step: while a
 -- cluster moves our slot, a task that is on the other node does not count as reported.
 local function read(...)
@@ -22,6 +20,8 @@ local function read(...)
   return not string.find(reply.err, 'WRONGTYPE', 1, true) and redis.call(...)
 end
 
+-- The task's key is not in KEYS, but shares the hash tag. A key that is missing or holds no hash
+-- has nothing to report.
 local function is_unreported(id, fields)
   local key = ARGV[6] .. (fields.task_id or '')
   if fields.type == 'result.updated' then
