@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from redis.exceptions import ConnectionError as LostConnectionError
+from redis.exceptions import NoPermissionError
 
 from schemas.contract.tasks import TaskStatus
 from schemas.redis.client import check_kind, connect, connect_blocking
@@ -15,6 +16,7 @@ from schemas.redis.scripts import Scripts, ensure_group
 from schemas.redis.task_store import Binding, TaskStore
 from schemas.settings.base import Settings, SettingsError
 from tests.integration.schemas.steps import KEYS, TTL_MS, messages, result, take
+from tests.support.access import PASSWORD, USER, documented_rules
 from tests.support.redis_cluster import ClusterNode, RedisCluster, running_cluster
 from tests.support.redis_server import RedisServer, server_binaries
 
@@ -135,6 +137,23 @@ async def test_an_event_whose_task_is_elsewhere_does_not_count_as_reported(
         cluster.end_move(source, target)
         _, _, adopted = await scripts.adopt_events(idle_ms=1000, start="-", page=10)
         assert adopted == 1
+
+
+async def test_a_user_of_its_own_needs_one_more_right(cluster: RedisCluster) -> None:
+    _, *rule = documented_rules()[USER]
+    settings = Settings(
+        _env_file=None, redis_cluster_nodes=cluster.addresses,
+        redis_username=USER, redis_password=PASSWORD,
+    )  # fmt: skip
+    async with connect(settings) as redis:
+        for node in cluster.nodes:
+            node.run("ACL", "SETUSER", USER, *rule)
+        with pytest.raises(NoPermissionError, match=r"cluster\|slots"):
+            await redis.exists(KEYS.images)
+        for node in cluster.nodes:
+            node.run("ACL", "SETUSER", USER, "+cluster|slots")
+        store = TaskStore(redis, KEYS, task_ttl_ms=TTL_MS)
+        assert await store.submit("t1", messages("t1", 1), max_backlog=9) is SubmitResult.ACCEPTED
 
 
 async def test_a_server_that_is_no_node_is_reported(own_redis: RedisServer) -> None:
