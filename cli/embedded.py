@@ -25,7 +25,9 @@ class RunSettings(Settings):
     @property
     def names_redis(self) -> bool:
         """Whether the operator named a server, in the environment or in `.env`."""
-        named = self.model_fields_set & {"redis_host", "redis_url", "redis_sentinels"}
+        named = self.model_fields_set & {
+            "redis_host", "redis_url", "redis_sentinels", "redis_cluster_nodes",
+        }  # fmt: skip
         # The usual port alone stands in many a `.env`; another one was chosen.
         usual = [type(self).model_fields["redis_port"].default]
         if injected := SERVICE_ADDRESS.fullmatch(os.environ.get("REDIS_PORT", "")):

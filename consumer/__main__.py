@@ -16,7 +16,7 @@ from consumer.monitor import serve_monitor
 from consumer.settings import ConsumerSettings, DispatcherSettings, WorkerSettings
 from consumer.shutdown import leave, stopping
 from schemas import process, tracing
-from schemas.redis.client import refuse_cluster
+from schemas.redis.client import check_kind
 from schemas.settings.base import SettingsError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ async def _observed(
 ) -> AsyncIterator[asyncio.Event]:
     """Serve the health of the process, and end it if it hangs; yield the event that a stop sets."""
     process.begin(role, settings)
-    await refuse_cluster(settings)
+    await check_kind(settings)
     stop = asyncio.Event()
     async with (
         guarded(health),

@@ -11,7 +11,7 @@ from producer.settings import ProducerSettings
 from schemas import tracing
 from schemas.listening import bound_sockets
 from schemas.process import begin, run
-from schemas.redis.client import refuse_cluster
+from schemas.redis.client import check_kind
 from schemas.settings.addresses import in_url
 from schemas.settings.base import SettingsError
 
@@ -36,7 +36,7 @@ async def _serve(settings: ProducerSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await refuse_cluster(settings)
+    await check_kind(settings)
     runner = create_runner(settings)
     await runner.setup()
     try:

@@ -144,8 +144,7 @@ def described(error: BaseException) -> str:
         word = "CROSSSLOT" if crosses_slots else type(error).__name__.removesuffix("Error").upper()
         return (
             "REDIS_URL (or REDIS_HOST) names a node of a Redis Cluster, which responds with"
-            f" {word}; clusters are not supported: use a single primary, or Sentinels"
-            " (REDIS_SENTINELS)"
+            f" {word}: set REDIS_CLUSTER_NODES in its place"
         )
     if isinstance(error, OSError) and error.filename is not None:
         return f"{type(error).__name__}: {error.strerror}"

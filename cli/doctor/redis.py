@@ -18,6 +18,7 @@ from cli.embedded import with_embedded_server
 from cli.output import OperatorError
 from schemas.logs import described, is_of_cluster
 from schemas.redis.client import connect
+from schemas.redis.cluster import NoClusterError
 from schemas.redis.keys import Keys
 
 OLDEST = (7, 0)
@@ -61,7 +62,9 @@ _REACH = "start the server, or set REDIS_HOST or REDIS_URL; `plate-detect run` s
 
 def _not_usable(error: RedisError, place: str) -> Finding:
     if is_of_cluster(error):
-        return problem(described(error), "use a single primary, or Sentinels (REDIS_SENTINELS)")
+        return problem(described(error), "name some of its nodes in REDIS_CLUSTER_NODES")
+    if isinstance(error, NoClusterError):
+        return problem(str(error), "remove REDIS_CLUSTER_NODES, and set REDIS_URL or REDIS_HOST")
     if isinstance(error, (AuthenticationError, AuthorizationError)):
         return problem(
             f"{place}: {error}", "set REDIS_PASSWORD, and REDIS_USERNAME if it needs one"

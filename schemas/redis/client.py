@@ -13,9 +13,11 @@ from redis.asyncio.sentinel import (
     SentinelManagedSSLConnection,
 )
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from schemas.logs import described, is_of_cluster
+from schemas.redis.cluster import NoClusterError, SlotOwner, cluster_pool
 from schemas.redis.keys import Keys
 from schemas.settings.base import Settings, SettingsError
 
@@ -26,11 +28,13 @@ MAX_CONNECTIONS = 64
 SENTINEL_TIMEOUT_SECONDS = 2.0
 """For each Sentinel; after it, the next one is queried for the master."""
 PROBE_SECONDS = 2.0
-"""Longest wait at the start for the check whether the server is a node of a cluster."""
+"""Longest wait at the start for the check whether the server is of the kind that is set."""
 
 
-async def refuse_cluster(settings: Settings) -> None:
-    """Raise SettingsError if the server is a node of a Redis Cluster and refuses our keys.
+async def check_kind(settings: Settings) -> None:
+    """Raise SettingsError if the settings take a node of a Redis Cluster for a single server.
+
+    Or the other way round: see REDIS_CLUSTER_NODES.
 
     A server that is unavailable is not checked: its users wait for it later.
     """
@@ -38,6 +42,8 @@ async def refuse_cluster(settings: Settings) -> None:
         async with asyncio.timeout(PROBE_SECONDS), connect(settings) as redis:
             await redis.exists(Keys(settings.key_prefix).images)
     except (RedisError, OSError) as error:
+        if isinstance(error, NoClusterError):
+            raise SettingsError(str(error)) from None
         if is_of_cluster(error):
             raise SettingsError(described(error)) from None
 
@@ -73,6 +79,8 @@ def _client(settings: Settings, **options: Any) -> Redis:
         "timeout": COMMAND_TIMEOUT_SECONDS,  # of the wait for a free connection
         **_tls_options(settings),
     }
+    if settings.cluster_nodes:
+        return Redis.from_pool(_cluster_pool(settings, options))
     if not settings.sentinels:
         return Redis.from_pool(BlockingConnectionPool.from_url(settings.redis_address, **options))
     sentinel = Sentinel(
@@ -95,6 +103,18 @@ def _client(settings: Settings, **options: Any) -> Redis:
             **options,
         )
     )
+
+
+def _cluster_pool(settings: Settings, options: dict[str, Any]) -> BlockingConnectionPool:
+    owner = SlotOwner(
+        settings.cluster_nodes,
+        key_slot(settings.key_prefix.encode()),
+        username=options["username"],
+        password=options["password"],
+        ssl=settings.uses_tls,
+        **_tls_options(settings),
+    )
+    return cluster_pool(owner, uses_tls=settings.uses_tls, **options)
 
 
 class _WaitingSentinelPool(BlockingConnectionPool, SentinelConnectionPool):

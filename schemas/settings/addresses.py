@@ -65,13 +65,18 @@ def redis_url(url: str | None) -> str | None:
     return url
 
 
-def sentinel_list(text: str) -> str:
-    """Check REDIS_SENTINELS."""
+def server_list(text: str) -> str:
+    """Check REDIS_SENTINELS or REDIS_CLUSTER_NODES."""
     parts = host_ports(text)
     valid = all(host and port.isdigit() and 1 <= int(port) <= 65535 for host, port in parts)
     if text and not (parts and valid):
         raise ValueError("must be host:port, several separated by commas")
     return text
+
+
+def servers(text: str) -> list[tuple[str, int]]:
+    """Return host and port of each server in a checked `host:port,host:port`."""
+    return [(host.strip("[]"), int(port)) for host, port in host_ports(text)]
 
 
 def host_ports(text: str) -> list[tuple[str, str]]:

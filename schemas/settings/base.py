@@ -91,9 +91,13 @@ class Settings(BaseSettings):
         None, description="Client certificate (PEM), if the server requires one"
     )
     redis_key_file: Path | None = Field(None, description="Key of the client certificate (PEM)")
-    redis_sentinels: Annotated[str, AfterValidator(addresses.sentinel_list)] = Field(
+    redis_sentinels: Annotated[str, AfterValidator(addresses.server_list)] = Field(
         "", description="`host:port` of each Sentinel, separated by commas; replaces REDIS_URL, "
         "REDIS_HOST and REDIS_PORT",
+    )  # fmt: skip
+    redis_cluster_nodes: Annotated[str, AfterValidator(addresses.server_list)] = Field(
+        "", description="`host:port` of some nodes of a Redis Cluster, separated by commas; "
+        "replaces REDIS_URL, REDIS_HOST and REDIS_PORT",
     )  # fmt: skip
     redis_sentinel_master: str = Field(
         "mymaster", description="Name of the master in the Sentinels' configuration"
@@ -155,8 +159,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_redis(self) -> Self:
-        if self.redis_sentinels and self.redis_url:
-            raise ValueError("REDIS_SENTINELS and REDIS_URL exclude each other")
+        ways = ("redis_sentinels", "redis_cluster_nodes", "redis_url")
+        named = [name.upper() for name in ways if getattr(self, name)]
+        if len(named) > 1:
+            raise ValueError(f"{' and '.join(named)} exclude each other")
         if self.redis_tls and self.redis_url and not self.uses_tls_url:
             raise ValueError("REDIS_TLS needs a REDIS_URL that begins with rediss://")
         files = (self.redis_ca_file, self.redis_cert_file, self.redis_key_file)
@@ -188,8 +194,12 @@ class Settings(BaseSettings):
     @property
     def sentinels(self) -> list[tuple[str, int]]:
         """Host and port of each Sentinel."""
-        parts = addresses.host_ports(self.redis_sentinels)
-        return [(host.strip("[]"), int(port)) for host, port in parts]
+        return addresses.servers(self.redis_sentinels)
+
+    @property
+    def cluster_nodes(self) -> list[tuple[str, int]]:
+        """Host and port of some nodes of a Redis Cluster."""
+        return addresses.servers(self.redis_cluster_nodes)
 
     @property
     def task_ttl_ms(self) -> int:
@@ -203,7 +213,7 @@ class Settings(BaseSettings):
 
     @property
     def redis_address(self) -> str:
-        """The Redis URL to connect to, without Sentinels."""
+        """The Redis URL to connect to, without Sentinels and cluster."""
         scheme = "rediss" if self.redis_tls else "redis"
         return (
             self.redis_url or f"{scheme}://{addresses.in_url(self.redis_host)}:{self.redis_port}/0"
@@ -214,6 +224,8 @@ class Settings(BaseSettings):
         """Where Redis is, for log lines: without user and password."""
         if self.redis_sentinels:
             return f"the master {self.redis_sentinel_master} of Sentinels {self.redis_sentinels}"
+        if self.redis_cluster_nodes:
+            return f"the Redis Cluster of {self.redis_cluster_nodes}"
         where = urlsplit(self.redis_address)
         return f"{addresses.in_url(where.hostname or '')}:{where.port or 6379}"
 

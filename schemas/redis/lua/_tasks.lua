@@ -20,11 +20,12 @@ end
 
 -- Extend the TTL of a task and of its idempotency record. The record must outlive the task, since a
 -- record without its task counts as free. The record's key is not in KEYS, but shares the hash tag.
--- A record that names another task by now is left alone.
+-- A record that names another task by now is left alone. While a cluster moves our slot, the record
+-- may be on the other node: that must not break off a step (pcall).
 local function extend_ttl(task, task_id, ttl)
   redis.call('PEXPIRE', task, ttl)
   local record = redis.call('HGET', task, 'idempotency')
-  if record and redis.call('HGET', record, 'task_id') == task_id then
+  if record and redis.pcall('HGET', record, 'task_id') == task_id then
     redis.call('PEXPIRE', record, 2 * tonumber(ttl))
   end
 end

@@ -12,15 +12,23 @@ if not last or start == '(' .. last then return {'', start, 0} end
 local stranded, reported_until, all_reported = {}, start, true
 local events = redis.call('XRANGE', stream, start, last, 'COUNT', page)
 
+-- The response to a read, false if the key holds something else. Other errors end the step: while a
+-- cluster moves our slot, a task that is on the other node does not count as reported.
+local function read(...)
+  local reply = redis.pcall(...)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  return not string.find(reply.err, 'WRONGTYPE', 1, true) and redis.call(...)
+end
+
 -- The task's key is not in KEYS, but shares the hash tag. A key that is missing or holds no hash
 -- has nothing to report.
 local function is_unreported(id, fields)
   local key = ARGV[6] .. (fields.task_id or '')
   if fields.type == 'result.updated' then
-    return redis.pcall('HEXISTS', key, 'update:' .. (fields.event_id or '')) == 1
+    return read('HEXISTS', key, 'update:' .. (fields.event_id or '')) == 1
   end
-  local task = redis.pcall('HMGET', key, 'status', 'reported')
-  return not task.err and is_final(task[1])
+  local task = read('HMGET', key, 'status', 'reported')
+  return task and is_final(task[1])
     and (not task[2] or added_ms(task[2]) < added_ms(id))
 end
 

@@ -12,7 +12,10 @@ if not status then return 'missing' end
 if deleted then return 'deleted' end
 total = tonumber(total)
 local now = now_ms()
-redis.call('DEL', task)
+-- The key never ceases to exist: while a cluster moves our slot, it could not be created again.
+local fields = redis.call('HGETALL', task)
+redis.call('HSET', task, 'deleted', now)
+for at = 1, #fields, 2 do redis.call('HDEL', task, fields[at]) end
 redis.call('HSET', task, 'status', 'failed', 'total', total, 'done', total, 'succeeded', 0,
   'created_at', created_at, 'deleted', now)
 note_trace(task, traceparent)

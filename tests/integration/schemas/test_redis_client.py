@@ -13,9 +13,9 @@ from redis.exceptions import MasterDownError
 from schemas.redis import client as redis_client
 from schemas.redis.client import (
     MAX_CONNECTIONS,
+    check_kind,
     connect,
     connect_blocking,
-    refuse_cluster,
 )
 from schemas.settings.base import Settings
 from tests.support.ports import free_port
@@ -116,4 +116,4 @@ async def test_a_replica_without_primary_is_no_cluster_node(own_redis: RedisServ
     async with asyncio.timeout(SECONDS), connect(settings) as client:
         with pytest.raises(MasterDownError):
             await client.exists("key")
-        await refuse_cluster(settings)
+        await check_kind(settings)

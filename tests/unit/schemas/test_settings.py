@@ -160,6 +160,7 @@ def test_a_sentinel_without_host_or_port_is_refused(
     ("variables", "said"),
     [
         ({"REDIS_SENTINELS": "a:1", "REDIS_URL": "redis://:hunter2@b"}, "exclude each other"),
+        ({"REDIS_CLUSTER_NODES": "a:1", "REDIS_SENTINELS": "b:1"}, "exclude each other"),
         ({"REDIS_TLS": "true", "REDIS_URL": "redis://:hunter2@b"}, "begins with rediss://"),
         ({"REDIS_CERT_FILE": "client.pem", "REDIS_PASSWORD": "hunter2"}, "need TLS"),
         ({"REDIS_CA_FILE": "none.pem", "REDIS_TLS": "true"}, "REDIS_CA_FILE.*no certificates"),
