@@ -139,12 +139,16 @@ class WebhookDispatcher:
         )  # fmt: skip
 
     async def _send(self, delivery: Delivery, stop: asyncio.Event) -> AttemptResult:
+        if await self._retried(lambda: self.store.is_withdrawn(delivery), stop):
+            return AttemptResult(DeliveryState.CANCELLED, "task deleted")
         try:
-            if await self._retried(lambda: self.store.is_withdrawn(delivery), stop):
-                return AttemptResult(DeliveryState.CANCELLED, "task deleted")
             return await self.sender.send(delivery)
-        except _UNSETTLED:
+        except StoppedError:
             raise
+        except TRANSIENT:
+            # Of Redis, which names the files of an upload. Left to its lease, which is as long as
+            # an upload may take, the delivery would wait for minutes.
+            return AttemptResult(DeliveryState.DUE, "redis unavailable")
         except Exception:
             # A defect that one delivery meets must not end the others; it is attempted again later.
             log.exception("delivery failed unexpectedly", task_id=delivery.task_id)

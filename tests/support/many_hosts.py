@@ -32,6 +32,10 @@ HOSTS = ("test", "front", "s3", "redis-1", "redis-2", *ROLES)
 BUCKET = "plates"
 PRODUCER_PORT, NGINX_PORT, S3_PORT, CONTROL_PORT, MOTO_PORT = 8000, 80, 9000, 9001, 9002
 
+_DOWN_AFTER_MS = 5000
+"""Longer than a busy machine keeps a server from responding: a failover that the test did not cause
+would lose what it has just been told is accepted."""
+
 _NGINX = """\
 daemon off;
 pid nginx.pid;
@@ -140,6 +144,7 @@ class ManyHosts:
             sentinel = SentinelServer(
                 binary, self._own_folder(f"sentinel-{name}"), master.port, quorum=2,
                 master_host=master.host, host=self.network.hosts[name],
+                down_after_ms=_DOWN_AFTER_MS,
             )  # fmt: skip
             sentinel.start()
             self._stack.callback(sentinel.stop)

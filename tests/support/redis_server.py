@@ -106,7 +106,7 @@ def shared_server(kind: str, folders: pytest.TempPathFactory) -> Iterator[RedisS
 
 
 class SentinelServer(RedisServer):
-    """A Sentinel for a master; a failover starts after a second without response."""
+    """A Sentinel for a master; a failover starts after a time without response."""
 
     MASTER = "plates"
 
@@ -119,11 +119,12 @@ class SentinelServer(RedisServer):
         quorum: int,
         master_host: Host = LOOPBACK,
         host: Host = LOOPBACK,
+        down_after_ms: int = 1000,
     ) -> None:
         super().__init__(binary, folder, host=host)
         self._watched = (
             f"sentinel monitor {self.MASTER} {master_host.address} {master_port} {quorum}\n"
-            f"sentinel down-after-milliseconds {self.MASTER} 1000\n"
+            f"sentinel down-after-milliseconds {self.MASTER} {down_after_ms}\n"
             f"sentinel failover-timeout {self.MASTER} 5000\n"
         )
 

@@ -15,6 +15,7 @@ from consumer.health import Health
 from consumer.metrics import DispatcherMetrics
 from schemas.redis.keys import DISPATCHER_GROUP
 from schemas.redis.scripts import ensure_group
+from schemas.redis.task_store import TaskStore
 from schemas.storage.storage import Storage, StorageError
 from tests.integration.dispatcher.conftest import (
     TTL_MS,
@@ -248,3 +249,25 @@ async def test_events_that_cannot_be_handled_do_not_hide_those_after_them(world:
     assert len(seen) == 16
     await reader.reclaim()
     assert seen == list(range(20))
+
+
+async def test_redis_that_fails_as_an_upload_begins_does_not_delay_it_for_its_lease(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease is longer than an upload may take: minutes."""
+    locate, failures = TaskStore.locate_result, iter([RedisConnectionError("failover")])
+
+    async def failing_once(store: TaskStore, task_id: str, name: str) -> object:
+        for failure in failures:
+            raise failure
+        return await locate(store, task_id, name)
+
+    monkeypatch.setattr(TaskStore, "locate_result", failing_once)
+    async with listening(Receiver()) as receiver:
+        settings = world.settings(
+            backend_upload_url=f"{receiver.url}/upload", webhook_upload_timeout_seconds=300
+        )
+        async with dispatching(settings):
+            await world.complete_task("t1")
+            delivery = await world.delivery_state("t1", "upload", "delivered")
+    assert delivery["attempts"] == "2"
