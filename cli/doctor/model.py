@@ -10,6 +10,7 @@ from cli.doctor.findings import Finding, Installation, ok, problem
 from consumer.errors import ConsumerError
 from consumer.host import usable_cpus
 from consumer.settings import WorkerSettings
+from schemas.contract.tasks import MODEL_DIGITS
 
 
 async def check_model(installation: Installation) -> AsyncIterator[Finding]:
@@ -62,7 +63,7 @@ def _loaded(settings: WorkerSettings) -> list[Finding]:
     second = networks.corners.name if networks.corners is not None else "none"
     return [
         ok(f"device {device}: {_machine(features) if device == 'cpu' else 'found'}"),
-        ok(f"{file.name} ({networks.digest[:12]}), second stage {second}"),
+        ok(f"{file.name} ({networks.digest[:MODEL_DIGITS]}), second stage {second}"),
         ok(f"{engine}, {_precision(file, settings, features)}: {milliseconds:.0f} ms for one pass"
            f" of {settings.forward_threads} thread(s), {settings.forward_passes} at a time"),
     ]  # fmt: skip

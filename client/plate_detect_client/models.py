@@ -51,6 +51,7 @@ class ImageResult(_Public):
     """A covered image. `detections` is None unless the service reports them.
 
     `index`: place of the image among the files of `submit`, from 0; None: the service is older.
+    `model`: which networks found the plates; None: the service is older.
     `version`: how many corrections are in it.
     """
 
@@ -59,6 +60,7 @@ class ImageResult(_Public):
     url: str
     needs_review: bool = False
     detections: list[Detection] | None = None
+    model: str | None = None
     version: int = 0
 
 

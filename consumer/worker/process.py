@@ -26,6 +26,7 @@ from consumer.worker.poison import PoisonGuard
 from consumer.worker.processor import ImageProcessor
 from consumer.worker.stream import READ_BLOCK_SECONDS, WorkStreams
 from schemas.contract.messages import ContractLimits
+from schemas.contract.tasks import MODEL_DIGITS
 from schemas.redis.client import connect, connect_blocking
 from schemas.redis.corrections import CorrectionStore
 from schemas.redis.keys import Keys, consumer_name
@@ -157,7 +158,7 @@ async def _serve(
         )  # fmt: skip
         log.info(
             "worker ready", device=settings.processing_device, file=networks.detector.name,
-            model=networks.digest[:12],
+            model=networks.digest[:MODEL_DIGITS],
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             inference = group.create_task(batcher.run())

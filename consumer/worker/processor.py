@@ -32,7 +32,7 @@ from schemas import tracing
 from schemas.contract.errors import ImageErrorCode
 from schemas.contract.messages import ContractError, ContractLimits, ImageMessage
 from schemas.contract.names import result_url
-from schemas.contract.tasks import ImageFailure, ImageResult
+from schemas.contract.tasks import MODEL_DIGITS, ImageFailure, ImageResult
 from schemas.logs import described
 from schemas.redis.results import BeginResult, FinishResult
 from schemas.redis.task_store import TaskStore
@@ -50,8 +50,8 @@ _TOO_LATE = (FinishResult.CLOSED, FinishResult.GONE)
 class ImageProcessor:
     """Processes entries, one call each: load, cover, store, finish.
 
-    ``model``: SHA-256 of the model file, for the outcomes. ``stop`` ends waiting for a server that
-    is unavailable.
+    ``model``: SHA-256 of the networks' files, for results and outcomes. ``stop`` ends waiting for a
+    server that is unavailable.
     """
 
     settings: WorkerSettings
@@ -160,6 +160,7 @@ class ImageProcessor:
             url=result_url(message.task_id, message.output_name, settings.public_url),
             needs_review=covers.needs_review,
             detections=covers.detections,
+            model=self.model[:MODEL_DIGITS],
         )
         provenance: dict[str, object] = {
             "filename": message.filename,

@@ -12,6 +12,9 @@ from schemas.contract.errors import ImageErrorCode
 MAX_REPORTED_COVERS = 100
 """Maximum number of reported covers of one image, so that a task's hash stays small."""
 
+MODEL_DIGITS = 12
+"""How much of the networks' SHA-256 a result names, and the worker's log."""
+
 
 class TaskStatus(StrEnum):
     """`pending` → `processing` → `completed` or `failed`; the last two are final."""
@@ -75,6 +78,13 @@ class ImageResult(_Public):
         json_schema_extra=_without_default,
         description="With DETECTIONS only: the covered plates, highest score first; of more than "
         f"{MAX_REPORTED_COVERS}, those with the lowest scores",
+    )
+    model: str | SkipJsonSchema[None] = Field(
+        None,
+        exclude_if=_is_none,
+        json_schema_extra=_without_default,
+        description="Which detector and second stage found the plates: the first "
+        f"{MODEL_DIGITS} hexadecimal digits of a SHA-256 of their files, as the worker logs them",
     )
     version: int = Field(
         default=0,

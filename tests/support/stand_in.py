@@ -1,8 +1,8 @@
 """A stand-in for the detector, for tests of everything around it.
 
 It covers each image whole, or its left half, without torch and in a time that a test chooses, so
-that thousands of images pass quickly. MODEL_PATH=stand-in:<milliseconds per image>[:half] chooses
-it, in the worker that `tests.support.worker` starts.
+that thousands of images pass quickly. MODEL_PATH=stand-in:<ms per image>[:half][:v<version>]
+chooses it, in the worker that `tests.support.worker` starts.
 """
 
 import hashlib
@@ -22,21 +22,21 @@ from consumer.vision.detect.obb import Detections
 POISON_VARIABLE = "PLATE_DETECT_TEST_POISON"
 """SHA-256 of files, hexadecimal, separated by commas, that end the process that decodes them."""
 
-_CHOICE = re.compile(r"stand-in:(\d{1,6})(:half)?")
+_CHOICE = re.compile(r"stand-in:(\d{1,6})(:half)?(?::v(\d+))?")
 
 
 class StandInDetector:
     """`Detector` that takes its time and returns one quad for each image, that covers all of it.
 
-    `half`: it covers the left half.
+    `half`: it covers the left half. `version`: its digest differs with it, and nothing else does.
     """
 
     stride = STRIDE
     imgsz = 640
-    digest = "stand-in, no detector"
 
-    def __init__(self, milliseconds: int = 0, *, half: bool = False) -> None:
+    def __init__(self, milliseconds: int = 0, *, half: bool = False, version: int = 0) -> None:
         self.name = f"stand-in:{milliseconds}"
+        self.digest = hashlib.sha256(f"stand-in, version {version}".encode()).hexdigest()
         self._seconds = milliseconds / 1000
         self._right = 0.5 if half else 2
         self._device = threading.Lock()
@@ -54,7 +54,9 @@ class StandInDetector:
 def chosen_stand_in(model_path: str | Path) -> StandInDetector | None:
     """Return the stand-in that MODEL_PATH names, None if it names a model file."""
     choice = _CHOICE.fullmatch(Path(model_path).name)
-    return None if choice is None else StandInDetector(int(choice[1]), half=bool(choice[2]))
+    if choice is None:
+        return None
+    return StandInDetector(int(choice[1]), half=bool(choice[2]), version=int(choice[3] or 0))
 
 
 def die_of_poison(data: bytes) -> None:

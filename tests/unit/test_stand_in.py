@@ -60,6 +60,12 @@ def test_its_name_starts_a_worker_of_its_own() -> None:
     assert role_arguments("worker", {}) == ["-m", "consumer", "worker"]
 
 
+def test_each_version_has_a_digest_of_its_own() -> None:
+    names = ("stand-in:20:half", "stand-in:20:half:v1", "stand-in:20:half:v2")
+    chosen = [one for one in map(chosen_stand_in, names) if one is not None]
+    assert len({one.digest for one in chosen}) == len(names)
+
+
 @pytest.mark.parametrize("data", ["poison", "harmless"])
 def test_poison_ends_the_process_and_nothing_else_does(data: str) -> None:
     program = "import sys; from tests.support.stand_in import die_of_poison as die;"

@@ -16,7 +16,7 @@ async def test_the_callback_reports_the_review(world: World) -> None:
     quad = ((0.0, 1.0), (9.5, 1.0), (9.5, 4.0), (0.0, 4.0))
     result = ImageResult(
         filename="covered_0.webp", url="/x", needs_review=True,
-        detections=[Detection(quad=quad, score=0.3)],
+        detections=[Detection(quad=quad, score=0.3)], model="0123456789ab",
     )  # fmt: skip
     await world.tasks.finish(entry, message, result, {})
     async with (
@@ -30,6 +30,7 @@ async def test_the_callback_reports_the_review(world: World) -> None:
         {
             "index": 0, "filename": "covered_0.webp", "url": "/x", "needs_review": True,
             "detections": [{"quad": [list(corner) for corner in quad], "score": 0.3}],
+            "model": "0123456789ab",
         }
     ]  # fmt: skip
 

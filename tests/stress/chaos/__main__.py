@@ -49,6 +49,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=FULL["images"])
     parser.add_argument("--kills", type=int, default=FULL["kills"])
     parser.add_argument("--poisons", type=int, default=FULL["poisons"])
+    parser.add_argument("--upgrades", type=int, default=FULL["upgrades"])
     parser.add_argument("--fault-seconds", type=float, default=ChaosPlan.fault_seconds)
     parser.add_argument("--image-ms", type=int, default=FULL["image_ms"])
     parser.add_argument("--seed", type=int, default=None)
@@ -61,7 +62,7 @@ def _arguments() -> argparse.Namespace:
 
 def _plan(args: argparse.Namespace, seed: int) -> ChaosPlan:
     return ChaosPlan(
-        args.images, args.kills, seed, args.poisons, args.server,
+        args.images, args.kills, seed, args.poisons, args.upgrades, server=args.server,
         fault_seconds=args.fault_seconds, image_ms=args.image_ms,
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from PIL import Image
 from redis import Redis
 
 from consumer.vision.cover.cover import FILL
+from schemas.contract.tasks import MODEL_DIGITS
 from tests.stress.chaos.corrections import CorrectedResults, is_covered
 from tests.stress.chaos.service import ChaosService
 from tests.stress.chaos.submissions import Submissions, SubmittedTask, sha256
@@ -89,6 +90,17 @@ class Observations:
         found += self._of_samples()
         return found
 
+    def models(self) -> dict[str, set[str]]:
+        """Return the models that the results of each task name."""
+        return {
+            task_id: {
+                json.loads(value)["model"]
+                for name, value in row.items()
+                if name.startswith(b"result:")
+            }
+            for task_id, row in self.tasks.items()
+        }
+
     def lost(self) -> list[str]:
         """Return the ids of accepted tasks that are unknown or have not ended."""
         return [task_id for task_id in self.submissions.accepted if not self._has_ended(task_id)]
@@ -122,6 +134,8 @@ class Observations:
             result = json.loads(row[b"result:%d" % index])
             file, digest = current_file(row, index, result)
             path = self.service.storage / task_id / "output" / file
+            if result.get("model") != outcome["model"][:MODEL_DIGITS]:
+                yield f"task {task_id} image {index}: another model's name {result.get('model')}"
             if outcome["input_sha256"] != task.digests[index]:
                 yield f"task {task_id} image {index}: another image's result"
             if not path.is_file():

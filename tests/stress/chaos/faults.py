@@ -15,23 +15,21 @@ from tests.stress.chaos.checks import GROUPS, PREFIX
 from tests.stress.chaos.plan import LEASE_SECONDS, ChaosPlan
 from tests.stress.chaos.service import ChaosService
 from tests.stress.chaos.submissions import Submissions
+from tests.stress.chaos.upgrades import Upgrades
 
-FAULTS = ("kill",) * 5 + (
-    "server", "freeze", "cut", "cut", "poison",
-    "delete_consumer", "delete_consumer", "delete_entry", "delete_entry",
-)  # fmt: skip
 KINDS = ("worker",) * 3 + ("dispatcher", "producer")
 
 
 class Faults:
-    """Injects faults until stopped. All frozen processes run again after `end`."""
+    """Injects faults until stopped. After `end` all processes run, and no upgrade is going on."""
 
     def __init__(self, plan: ChaosPlan, service: ChaosService, submissions: Submissions) -> None:
         self._service = service
         self._submissions = submissions
-        self._seconds = plan.fault_seconds
+        self._plan = plan
         self._rng = random.Random(plan.seed)
         self._queue: list[str] = []
+        self.upgrades = Upgrades(plan, service)
         self._thawing: list[threading.Timer] = []
         self.injected: Counter[str] = Counter()
         self.connections_cut = 0
@@ -49,20 +47,23 @@ class Faults:
         while not enough():
             started = time.monotonic()
             if not self._queue:
-                self._queue = list(FAULTS)
+                self._queue = list(self._plan.faults)
                 self._rng.shuffle(self._queue)
             fault = self._queue.pop()
             if fault == "poison" and not self._submissions.want_poison():
                 fault = "kill"
+            if fault == "upgrade" and not self.upgrades.wanted:
+                fault = "none" if self._plan.kills == 0 else "kill"
             self.injected[fault] += 1
             getattr(self, f"_{fault}")()
-            pause = self._seconds * self._rng.uniform(0.8, 1.2)
+            pause = self._plan.fault_seconds * self._rng.uniform(0.8, 1.2)
             time.sleep(max(0.0, pause - (time.monotonic() - started)))
 
     def end(self) -> None:
-        """Wait until all frozen processes run again."""
+        """Wait until all frozen processes run again, and for the end of an upgrade."""
         for timer in self._thawing:
             timer.join()
+        self.upgrades.end()
 
     def _kill(self) -> None:
         running = self._service.runners(self._rng.choice(KINDS))
@@ -126,3 +127,9 @@ class Faults:
 
     def _poison(self) -> None:
         """The next task carries a poison image."""
+
+    def _upgrade(self) -> None:
+        self.upgrades.begin()
+
+    def _none(self) -> None:
+        """No fault: an upgrade goes on alone."""

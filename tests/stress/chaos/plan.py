@@ -6,15 +6,22 @@ LEASE_SECONDS = 2.0
 UPLOAD_GRACE_SECONDS = 12.0
 CONSUMER_IDLE_SECONDS = 6.0
 
+FAULTS = ("kill",) * 5 + (
+    "server", "freeze", "cut", "cut", "poison", "upgrade",
+    "delete_consumer", "delete_consumer", "delete_entry", "delete_entry",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class ChaosPlan:
-    """A run goes on until at least so many images were accepted and so many processes killed."""
+    """A run goes on until so many images were accepted, processes killed and upgrades done."""
 
     images: int
     kills: int
     seed: int
     poisons: int
+    upgrades: int = 1
+    faults: tuple[str, ...] = FAULTS
     server: str = "valkey"
     workers: int = 4
     dispatchers: int = 2
@@ -26,14 +33,28 @@ class ChaosPlan:
     limit_seconds: float = 600.0
 
 
-SHORT = {"images": 300, "kills": 10, "poisons": 1, "fault_seconds": 1.5}
-FULL = {"images": 5000, "kills": 100, "poisons": 6, "image_ms": 200}
+SHORT = {"images": 300, "kills": 10, "poisons": 1, "upgrades": 1, "fault_seconds": 1.5}
+FULL = {"images": 5000, "kills": 100, "poisons": 6, "upgrades": 6, "image_ms": 200}
+
+
+def model_path(plan: ChaosPlan, version: int) -> str:
+    """Return MODEL_PATH of a version: the digests differ, the covers do not."""
+    return f"stand-in:{plan.image_ms}:half:v{version}"
+
+
+def upgraded_settings(plan: ChaosPlan, kind: str, version: int) -> dict[str, str]:
+    """Return what an upgrade changes in a role's settings; version 0 is that of the start."""
+    return {
+        "worker": {"MODEL_PATH": model_path(plan, version)},
+        "dispatcher": {"WEBHOOK_RETRY_SECONDS": f"0.5,1,{2 + version}"},
+        "producer": {"MAX_BACKLOG_IMAGES": str(2 * plan.backlog + version)},
+    }[kind]
 
 
 def settings(plan: ChaosPlan, *, poison: str, backend_url: str) -> dict[str, str]:
     """Environment of every process of the service."""
     return {
-        "MODEL_PATH": f"stand-in:{plan.image_ms}:half",
+        **upgraded_settings(plan, "worker", 0),
         # Fixed, so that an image that is processed twice has the same bytes.
         "WEBP_METHOD": "2",
         "PLATE_DETECT_TEST_POISON": poison,

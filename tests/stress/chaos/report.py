@@ -11,6 +11,10 @@ def table(figures: ChaosFigures) -> str:
         "images, tasks": f"{figures.images}, {figures.tasks}",
         "server, seed": f"{figures.server}, {figures.seed}",
         "killed with SIGKILL": f"{sum(kills.values())}: {done}",
+        "rolling upgrades, processes stopped with SIGTERM": f"{figures.upgrades}, "
+        f"{sum(figures.stops.values())}",
+        "models that worked, tasks with results of several": f"{figures.models}, "
+        f"{figures.tasks_of_several_models}",
         "stopped past the lease": f"{figures.freezes}",
         "connections cut": f"{figures.connections_cut}",
         "consumers deleted that held entries, entries deleted": f"{figures.consumers_deleted}, "

@@ -34,6 +34,10 @@ class ChaosFigures:
     seconds_of_faults: float = 0
     seconds_to_settle: float = 0
     kills: dict[str, int] = field(default_factory=dict)
+    upgrades: int = 0
+    stops: dict[str, int] = field(default_factory=dict)
+    models: int = 0
+    tasks_of_several_models: int = 0
     freezes: int = 0
     connections_cut: int = 0
     consumers_deleted: int = 0
@@ -96,9 +100,11 @@ def _inject_faults(
 
     def enough() -> bool:
         full = submissions.images >= plan.images and faults.kills >= plan.kills
+        full = full and faults.upgrades.done >= plan.upgrades
         if time.monotonic() - started > plan.limit_seconds:
             submissions.note_anomaly(
-                f"out of time: {submissions.images} images, {faults.kills} kills"
+                f"out of time: {submissions.images} images, {faults.kills} kills, "
+                f"{faults.upgrades.done} upgrades"
             )
             return True
         return full and not submissions.poisons
@@ -109,7 +115,10 @@ def _inject_faults(
     figures.seconds_of_faults = round(time.monotonic() - started, 1)
     figures.images, figures.tasks = submissions.images, len(submissions.accepted)
     figures.tasks_by_way = dict(Counter(p.way for p in submissions.accepted.values()))
-    figures.kills = dict(service.kills)
+    figures.kills, figures.stops = dict(service.kills), dict(service.stops)
+    figures.upgrades = faults.upgrades.done
+    for failure in faults.upgrades.failures:
+        submissions.note_anomaly(failure)
     figures.freezes, figures.connections_cut = faults.injected["freeze"], faults.connections_cut
     figures.consumers_deleted = faults.consumers_deleted
     figures.entries_deleted = faults.entries_deleted
@@ -144,6 +153,9 @@ def _evaluate(
     figures.poison_deaths = service.poison_deaths
     figures.tasks_lost = len(observations.lost())
     figures.completion_events = sum(map(len, observations.events.values()))
+    models = observations.models()
+    figures.models = len(set().union(*models.values()))
+    figures.tasks_of_several_models = sum(len(names) > 1 for names in models.values())
     figures.dead_letters = len(observations.letters)
     completed = sum(row.get(b"status") == b"completed" for row in observations.tasks.values())
     figures.versions = sum(map(len, observations.updates.values()))

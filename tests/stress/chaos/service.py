@@ -34,6 +34,7 @@ class ServiceProcess:
     role: Role
     killed: bool = False
     frozen: bool = False
+    stopping: bool = False
 
     @property
     def name(self) -> str:
@@ -50,6 +51,16 @@ class ServiceProcess:
         """The process that runs now, or ran last."""
         return self.role.process
 
+    @property
+    def awaits_sigterm(self) -> bool:
+        """Whether it runs and has a handler for SIGTERM; without one it has not begun to work."""
+        try:
+            status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        except OSError:
+            return False
+        caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+        return self.process.is_running and bool(caught >> (signal.SIGTERM - 1) & 1)
+
 
 @dataclass
 class ChaosService:
@@ -63,6 +74,7 @@ class ChaosService:
     producer_urls: list[str]
     lock: threading.RLock = field(default_factory=threading.RLock)
     kills: Counter[str] = field(default_factory=Counter)
+    stops: Counter[str] = field(default_factory=Counter)
     poison_deaths: int = 0
     unexpected_exits: list[str] = field(default_factory=list)
 
@@ -89,6 +101,14 @@ class ChaosService:
             member.process.send(signal.SIGCONT)
             member.frozen = False
 
+    def upgrade(self, member: ServiceProcess, changed: dict[str, str]) -> None:
+        """SIGTERM; the launcher starts it again, with changed settings."""
+        with self.lock:
+            member.role.environment.update(changed)
+            member.stopping = True
+            member.process.send(signal.SIGTERM)
+            self.stops[member.kind] += 1
+
     def runners(self, kind: str) -> list[ServiceProcess]:
         """Members of a role that run now."""
         with self.lock:
@@ -102,8 +122,11 @@ class ChaosService:
         """Note the end of a process, unless a fault caused it."""
         with self.lock:
             status = member.process.status
+            was_stopping, member.stopping = member.stopping, False
             if member.killed:
                 member.killed = False
+            elif was_stopping and status == 0:
+                pass
             elif member.kind == "worker" and status == -signal.SIGKILL:
                 self.poison_deaths += 1
             else:

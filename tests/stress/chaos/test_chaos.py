@@ -28,6 +28,8 @@ def test_nothing_is_lost_whatever_dies(tmp_path: Path) -> None:
     assert figures.poison_images == SHORT["poisons"]
     assert figures.dead_letters == figures.poison_images
     assert sum(figures.kills.values()) >= SHORT["kills"]
+    assert figures.upgrades == SHORT["upgrades"]
+    assert figures.models == 1 + figures.upgrades
     assert figures.entries_deleted
     assert figures.corrections_checked
     assert 0 < figures.versions <= figures.corrections

@@ -79,6 +79,7 @@ def test_state_schema_agrees_with_the_model() -> None:
             ImageResult(
                 index=1, filename="b.webp", url="/b.webp", needs_review=True,
                 detections=[Detection(quad=((0, 1), (2, 1), (2, 3), (0, 3)), score=0.4)],
+                model="0123456789ab", version=2,
             ),
         ],
         errors=[

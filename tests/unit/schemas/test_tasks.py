@@ -18,6 +18,7 @@ OLD_STATE = {
 def test_an_old_result_lacks_what_is_newer() -> None:
     result = ImageResult.model_validate(OLD_RESULT)
     assert (result.index, result.needs_review, result.detections) == (None, False, None)
+    assert (result.model, result.version) == (None, 0)
     assert json.loads(result.model_dump_json()) == OLD_RESULT
 
 
@@ -40,6 +41,7 @@ def test_a_state_and_its_json_are_equal() -> None:
     result = ImageResult(
         filename="a.webp", url="/a.webp", needs_review=True,
         detections=[Detection(quad=quad, score=0.123)],
+        model="0123456789ab", version=1,
     )  # fmt: skip
     state = TaskState.model_validate({**OLD_STATE, "results": [result], "needs_review": True})
     text = state.model_dump_json()
