@@ -128,7 +128,8 @@ def test_the_bill_of_materials_lists_what_an_installation_has(
     components = {canonicalize_name(one["name"]): one for one in document["components"]}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pins = dict(pin.split("==") for pin in project["dependencies"])
-    assert {name: components[name]["version"] for name in pins} == pins
+    # Torch's build for the CPU is version 2.13.0+cpu.
+    assert {name: components[name]["version"].partition("+")[0] for name in pins} == pins
     assert not {"pytest", "plate-detect"} & set(components)
     assert not [name for name, one in components.items() if not one.get("licenses")]
     agpl = {name for name, one in components.items() if "AGPL" in json.dumps(one["licenses"])}
