@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from obstore.store import ObjectStore
+from obstore.store import AzureStore, ObjectStore, S3Store
 
 from schemas.storage.clouds import (
     AZURE_VARIABLES,
@@ -21,6 +21,7 @@ SECRET_VARIABLES = (
     "AZURE_STORAGE_SAS_TOKEN",
 )  # fmt: skip
 
+_BATCHES = {S3Store: 1000, AzureStore: 256}
 _PREFIXES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
 
 
@@ -43,3 +44,11 @@ def bucket_variables(url: str) -> dict[str, str]:
     """Return the variables that are set for a bucket; none for a folder."""
     prefix = _PREFIXES.get(urlsplit(url).scheme)
     return {} if prefix is None else set_variables(prefix)
+
+
+def delete_batch(store: ObjectStore) -> int:
+    """Return how many objects one request deletes.
+
+    In a local folder and in Google's storage, a batch would end at the first missing file.
+    """
+    return next((size for kind, size in _BATCHES.items() if isinstance(store, kind)), 1)

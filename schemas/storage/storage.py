@@ -1,4 +1,4 @@
-"""Files of tasks, in a local folder or in S3, through one API (obstore)."""
+"""Files of tasks, in a local folder or in a bucket, through one API (obstore)."""
 
 import asyncio
 import os
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import AzureStore, LocalStore, ObjectStore, S3Store
+from obstore.store import LocalStore, ObjectStore
 
 from schemas.settings.addresses import storage_folder
 from schemas.settings.sources import SettingsError
 from schemas.storage import local_files
-from schemas.storage.buckets import open_bucket
+from schemas.storage.buckets import delete_batch, open_bucket
 from schemas.storage.errors import (
     ObjectTooLargeError,
     StorageError,
@@ -41,9 +41,6 @@ STREAM_CHUNK_BYTES = 1 << 20
 UPLOAD_PARTS_IN_FLIGHT = 2
 CALL_SECONDS = 60.0
 """Longest wait for one object, or for the next chunk of a stream: a mount may hang."""
-_BATCHES = {S3Store: 1000, AzureStore: 256}
-"""Objects that one request deletes."""
-
 SIGNED_URL_SECONDS = 300
 """How long a signed address can be used."""
 
@@ -177,11 +174,8 @@ class Storage:
 
     @property
     def delete_batch(self) -> int:
-        """How many objects one request deletes.
-
-        In a local folder and in Google's storage, a batch would end at the first missing file.
-        """
-        return next((size for kind, size in _BATCHES.items() if isinstance(self._store, kind)), 1)
+        """How many objects one request deletes."""
+        return delete_batch(self._store)
 
     async def delete(self, *keys: str) -> None:
         """Delete objects, many in one request; a missing object is no error."""
