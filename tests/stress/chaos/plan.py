@@ -6,11 +6,6 @@ LEASE_SECONDS = 2.0
 UPLOAD_GRACE_SECONDS = 12.0
 CONSUMER_IDLE_SECONDS = 6.0
 
-FAULTS = ("kill",) * 5 + (
-    "server", "freeze", "cut", "cut", "poison", "upgrade",
-    "delete_consumer", "delete_consumer", "delete_entry", "delete_entry",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class ChaosPlan:
@@ -21,7 +16,6 @@ class ChaosPlan:
     seed: int
     poisons: int
     upgrades: int = 1
-    faults: tuple[str, ...] = FAULTS
     server: str = "valkey"
     workers: int = 4
     dispatchers: int = 2

@@ -100,7 +100,8 @@ def _inject_faults(
 
     def enough() -> bool:
         full = submissions.images >= plan.images and faults.kills >= plan.kills
-        full = full and faults.upgrades.done >= plan.upgrades
+        upgrades = faults.upgrades
+        full = full and (upgrades.done >= plan.upgrades or bool(upgrades.failures))
         if time.monotonic() - started > plan.limit_seconds:
             submissions.note_anomaly(
                 f"out of time: {submissions.images} images, {faults.kills} kills, "
