@@ -68,7 +68,7 @@ def missing() -> set[str]:
 
 
 def test_the_image_for_the_cpu_lacks_what_only_pytorch_needs(missing: set[str]) -> None:
-    assert {"torch", "torchvision", "ultralytics", "sympy", "polars", "requests"} <= missing
+    assert {"torch", "torchvision", "ultralytics", "sympy", "polars"} <= missing
     left_out = set(requirements()) - set(requirements("--cpu"))
     assert {pin.partition("==")[0] for pin in left_out} == {"torch", "ultralytics-opencv-headless"}
 
