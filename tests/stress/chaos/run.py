@@ -137,7 +137,9 @@ def _settle(plan: ChaosPlan, service: ChaosService, redis: Redis, figures: Chaos
     )  # fmt: skip
     figures.seconds_to_settle = round(time.monotonic() - started, 1)
     wait_until(service.is_ready, 30, lambda: f"producers\n{service.logs}")
-    deadline = time.monotonic() + 2 * max(UPLOAD_GRACE_SECONDS, CONSUMER_IDLE_SECONDS) + 10
+    # A sweep of files that took 3 seconds on a busy machine is followed by a minute without one.
+    rest = 60
+    deadline = time.monotonic() + 2 * max(UPLOAD_GRACE_SECONDS, CONSUMER_IDLE_SECONDS) + rest
     while (left := checks.leftovers(service, redis)) and time.monotonic() < deadline:
         time.sleep(0.5)
     figures.leftovers = left
