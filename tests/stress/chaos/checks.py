@@ -30,9 +30,18 @@ def is_quiet(redis: Redis) -> bool:
     if any(redis.zcard(PREFIX + name) for name in names) or redis.xlen(f"{PREFIX}images"):
         return False
     groups: Any = [redis.xinfo_groups(PREFIX + stream) for stream in GROUPS]
-    if any(group["pending"] or group["lag"] for found in groups for group in found):
+    if any(group["pending"] for found in groups for group in found):
         return False
-    return redis.xlen(f"{PREFIX}corrections") == 0 and not _waiting_corrections(redis)
+    if redis.xlen(f"{PREFIX}corrections") or not _all_events_are_read(redis):
+        return False
+    return not _waiting_corrections(redis)
+
+
+def _all_events_are_read(redis: Redis) -> bool:
+    """Compare ids: `lag` is a count, which may be wrong after a kill of the server."""
+    stream: Any = redis.xinfo_stream(f"{PREFIX}events")
+    groups: Any = redis.xinfo_groups(f"{PREFIX}events")
+    return all(group["last-delivered-id"] == stream["last-generated-id"] for group in groups)
 
 
 def _waiting_corrections(redis: Redis) -> bool:
