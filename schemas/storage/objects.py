@@ -1,4 +1,4 @@
-"""What storage says of an object, and what it is told of it."""
+"""How storage describes an object, and the media type that it is stored with."""
 
 import re
 from collections.abc import AsyncGenerator

@@ -161,7 +161,7 @@ class Service:
         return str(answer.json()["task_id"])
 
     def status(self, task_id: str) -> dict[str, object]:
-        """The task as the producer tells it."""
+        """The task as the producer describes it."""
         answer = requests.get(f"{self.url}/api/v1/task-status/{task_id}", timeout=30)
         assert answer.status_code == 200, answer.text
         body: dict[str, object] = answer.json()
